@@ -1,0 +1,200 @@
+use super::stage::{Axis, AxisLaunch, stage};
+use super::{Blueprint, ConvProblem};
+use crate::{Tensor, launch};
+use cubecl::prelude::*;
+
+/// The tiled convolution, forward or transposed. One unit owns a run of blocks of `block` output rows; a tile is `pixels`
+/// neighbouring outputs of one row by `vectors` vectors of output channels, all held in registers.
+#[cube(launch_unchecked)]
+#[allow(clippy::too_many_arguments)]
+fn tiled<F: Float, N: Size>(
+    x: &[F],
+    weight: &[Vector<F, N>],
+    y: &mut [Vector<F, N>],
+    patches: &mut [F],
+    batch: usize,
+    vertical: Axis,
+    horizontal: Axis,
+    in_channels: usize,
+    out_vectors: usize,
+    block: usize,
+    patch_width: usize,
+    patch_len: usize,
+    run: usize,
+    #[comptime] pixels: usize,
+    #[comptime] vectors: usize,
+    #[comptime] transposed: bool,
+    #[define(F)] _dtype: cubecl::ir::ElemType,
+) {
+    let zero = Vector::<F, N>::new(F::new(0.0f32));
+    let phases_v = if transposed {
+        vertical.stride
+    } else {
+        1usize.runtime()
+    };
+    let phases_h = if transposed {
+        horizontal.stride
+    } else {
+        1usize.runtime()
+    };
+    let rows = (vertical.target + phases_v - 1) / phases_v;
+    let blocks = (rows + block - 1) / block;
+    let first = ABSOLUTE_POS * run;
+    let last = min(first + run, batch * blocks);
+    let patch_start = ABSOLUTE_POS * patch_len;
+    for item in first..last {
+        let n = item / blocks;
+        let t0 = item % blocks * block;
+        let t1 = min(t0 + block, rows);
+        for phase in 0..phases_v * phases_h {
+            let pv = phase / phases_h;
+            let ph = phase % phases_h;
+            let v = vertical.taps(pv, transposed);
+            let h = horizontal.taps(ph, transposed);
+            let columns = (horizontal.target - ph + phases_h - 1) / phases_h;
+            let tiles = (columns + comptime!(pixels - 1)) / pixels;
+            let patch_rows = (t1 - t0 - 1) * v.in_step + max(v.taps, 1);
+            stage::<F>(
+                x,
+                patches,
+                patch_start,
+                n,
+                t0 * v.in_step,
+                patch_rows,
+                patch_width,
+                in_channels,
+                &vertical,
+                &horizontal,
+                &v,
+                &h,
+            );
+            let pixel_step = h.in_step * in_channels;
+            for channel in 0..out_vectors / vectors {
+                for t in t0..t1 {
+                    let oh = t * v.out_step + pv;
+                    if oh < vertical.target {
+                        for tile in 0..tiles {
+                            let mut acc = Array::<Vector<F, N>>::new(pixels * vectors);
+                            #[unroll]
+                            for i in 0..pixels * vectors {
+                                acc[i] = zero;
+                            }
+                            for j in 0..v.taps {
+                                let xb = patch_start
+                                    + ((t - t0) * v.in_step + j) * patch_width * in_channels
+                                    + tile * pixels * pixel_step;
+                                let wb = ((v.start + j) * horizontal.kernel + h.start)
+                                    * in_channels
+                                    * out_vectors
+                                    + channel * vectors;
+                                for q in 0..h.taps * in_channels {
+                                    let mut wv = Array::<Vector<F, N>>::new(vectors);
+                                    #[unroll]
+                                    for o in 0..vectors {
+                                        wv[o] = weight[wb + q * out_vectors + o];
+                                    }
+                                    #[unroll]
+                                    for i in 0..pixels {
+                                        let xv = Vector::<F, N>::cast_from(
+                                            patches[xb + i * pixel_step + q],
+                                        );
+                                        #[unroll]
+                                        for o in 0..vectors {
+                                            acc[i * vectors + o] =
+                                                fma(xv, wv[o], acc[i * vectors + o]);
+                                        }
+                                    }
+                                }
+                            }
+                            let line = (n * vertical.target + oh) * horizontal.target;
+                            #[unroll]
+                            for i in 0..pixels {
+                                let ow = (tile * pixels + i) * h.out_step + ph;
+                                if ow < horizontal.target {
+                                    #[unroll]
+                                    for o in 0..vectors {
+                                        y[(line + ow) * out_vectors + channel * vectors + o] =
+                                            acc[i * vectors + o];
+                                    }
+                                }
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Launches the tiled kernel: `source` convolved into `target` with `weight` in the order the phases read it.
+pub(super) fn launch_tiled(
+    problem: &ConvProblem,
+    blueprint: &Blueprint,
+    source: &Tensor,
+    weight: &Tensor,
+    target: &Tensor,
+    transposed: bool,
+) {
+    let client = source.client();
+    let [_, source_h, source_w, in_channels] = *source.shape() else {
+        unreachable!("checked")
+    };
+    let [_, target_h, target_w, out_channels] = *target.shape() else {
+        unreachable!("checked")
+    };
+    let axis = |axis: usize, source: usize, target: usize| {
+        AxisLaunch::new(
+            source,
+            target,
+            problem.kernel[axis],
+            problem.options.stride[axis],
+            problem.options.padding[axis],
+        )
+    };
+    let (width, [pixels, vectors]) = (blueprint.width, blueprint.tile);
+    let phases = if transposed {
+        problem.options.stride
+    } else {
+        [1, 1]
+    };
+    let steps = if transposed {
+        [1, 1]
+    } else {
+        problem.options.stride
+    };
+    let rows = target_h.div_ceil(phases[0]);
+    let columns = target_w.div_ceil(phases[1]).next_multiple_of(pixels);
+    let patch_width = (columns - 1) * steps[1] + problem.kernel[1];
+    let block = blueprint.block.min(rows);
+    let patch_rows = (block - 1) * steps[0] + problem.kernel[0];
+    let patch_len = (patch_rows * patch_width * in_channels).next_multiple_of(16);
+    let grid = launch::grid(client, problem.batch * rows.div_ceil(block));
+    let patches = Tensor::empty(client, &[grid.units * patch_len], problem.dtype);
+    // SAFETY: `ConvProblem` relates all extents; a patch holds every row and column that the phases of a block read.
+    unsafe {
+        tiled::launch_unchecked(
+            client,
+            grid.count,
+            grid.dim,
+            width,
+            source.arg(1),
+            weight.arg(width),
+            target.arg(width),
+            patches.arg(1),
+            problem.batch,
+            axis(0, source_h, target_h),
+            axis(1, source_w, target_w),
+            in_channels,
+            out_channels / width,
+            block,
+            patch_width,
+            patch_len,
+            grid.run,
+            pixels,
+            vectors,
+            transposed,
+            problem.dtype.elem(),
+        );
+    }
+    launch::pace(client);
+}

@@ -1,0 +1,81 @@
+use super::forward::launch_tiled;
+use super::stage::residue_taps;
+use super::{Blueprint, ConvProblem};
+use crate::{Tensor, launch};
+use cubecl::prelude::*;
+
+/// Writes `weight[kh, kw, ci, co]` as `flipped[kh', kw', co, ci]`: taps grouped by their residue modulo the stride and reversed
+/// within a group, so that each phase of the gradient reads its taps one after another. One unit owns a run of elements.
+#[cube(launch_unchecked)]
+#[allow(clippy::too_many_arguments)]
+fn flip_weight<F: Float>(
+    weight: &[F],
+    flipped: &mut [F],
+    kernel_h: usize,
+    kernel_w: usize,
+    in_channels: usize,
+    out_channels: usize,
+    stride_h: usize,
+    stride_w: usize,
+    run: usize,
+    #[define(F)] _dtype: cubecl::ir::ElemType,
+) {
+    let first = ABSOLUTE_POS * run;
+    let last = min(
+        first + run,
+        kernel_h * kernel_w * in_channels * out_channels,
+    );
+    for i in first..last {
+        let o = i % out_channels;
+        let c = i / out_channels % in_channels;
+        let kw = i / out_channels / in_channels % kernel_w;
+        let kh = i / out_channels / in_channels / kernel_w;
+        let row = flipped_tap(kh, kernel_h, stride_h);
+        let column = flipped_tap(kw, kernel_w, stride_w);
+        flipped[((row * kernel_w + column) * out_channels + o) * in_channels + c] = weight[i];
+    }
+}
+
+#[cube]
+fn flipped_tap(tap: usize, kernel: usize, stride: usize) -> usize {
+    let residue = tap % stride;
+    let mut start = 0usize;
+    for r in 0..residue {
+        start += residue_taps(kernel, stride, r);
+    }
+    start + residue_taps(kernel, stride, residue) - 1 - tap / stride
+}
+
+/// Launches the flip and the transposed tiled kernel.
+pub(super) fn launch_grad_input(
+    problem: &ConvProblem,
+    blueprint: &Blueprint,
+    weight: &Tensor,
+    grad: &Tensor,
+    out: &Tensor,
+) {
+    let client = grad.client();
+    let [kh, kw, ci, co] = problem.weight_shape();
+    let flipped = Tensor::empty(client, &[kh, kw, co, ci], problem.dtype);
+    let grid = launch::grid(client, flipped.len());
+    // SAFETY: the permutation of the taps is a bijection of 0..kernel, so every element is written once, in bounds.
+    unsafe {
+        flip_weight::launch_unchecked(
+            client,
+            grid.count,
+            grid.dim,
+            weight.arg(1),
+            flipped.arg(1),
+            kh,
+            kw,
+            ci,
+            co,
+            problem.options.stride[0],
+            problem.options.stride[1],
+            grid.run,
+            problem.dtype.elem(),
+        );
+    }
+    launch::pace(client);
+    launch_tiled(problem, blueprint, grad, &flipped, out, true);
+}

@@ -1,0 +1,194 @@
+use super::ConvProblem;
+use super::stage::{Axis, AxisLaunch, stage};
+use crate::pointwise::sum_rows;
+use crate::{Tensor, launch};
+use cubecl::prelude::*;
+
+/// Output rows staged at a time: with 64 pixels of 16 channels, patch and gradient are 72 KB and stay in the second-level cache
+/// while all the tiles of the weight pass over them.
+const BLOCK: usize = 8;
+/// Partial sums, a function of the problem alone so that the bits do not depend on the machine; enough for 32 cores, and
+/// few enough that their sum is noise beside the products.
+const MOST_PARTIALS: usize = 32;
+
+/// One unit owns a run of partial sums, a partial sum a run of row blocks. A tile of the weight's gradient is `taps` neighbouring
+/// (column, input channel) pairs of one kernel row by `vectors` vectors of output channels, held in registers over a block.
+#[cube(launch_unchecked)]
+#[allow(clippy::too_many_arguments)]
+fn partial_sums<F: Float, N: Size>(
+    x: &[F],
+    grad: &[Vector<F, N>],
+    partials: &mut [Vector<F, N>],
+    patches: &mut [F],
+    batch: usize,
+    vertical: Axis,
+    horizontal: Axis,
+    in_channels: usize,
+    out_vectors: usize,
+    block: usize,
+    patch_width: usize,
+    patch_len: usize,
+    partial_count: usize,
+    run: usize,
+    #[comptime] taps: usize,
+    #[comptime] vectors: usize,
+    #[define(F)] _dtype: cubecl::ir::ElemType,
+) {
+    let zero = Vector::<F, N>::new(F::new(0.0f32));
+    let blocks = (vertical.target + block - 1) / block;
+    let per_partial = (batch * blocks + partial_count - 1) / partial_count;
+    let patch_start = ABSOLUTE_POS * patch_len;
+    let v = vertical.taps(0usize.runtime(), false);
+    let h = horizontal.taps(0usize.runtime(), false);
+    let line = horizontal.kernel * in_channels;
+    let size = vertical.kernel * line * out_vectors;
+    let pixel_step = horizontal.stride * in_channels;
+    let first = ABSOLUTE_POS * run;
+    let last = min(first + run, partial_count);
+    for partial in first..last {
+        let out = partial * size;
+        for i in 0..size {
+            partials[out + i] = zero;
+        }
+        let from = min(partial * per_partial, batch * blocks);
+        let to = min(from + per_partial, batch * blocks);
+        for item in from..to {
+            let n = item / blocks;
+            let t0 = item % blocks * block;
+            let t1 = min(t0 + block, vertical.target);
+            stage::<F>(
+                x,
+                patches,
+                patch_start,
+                n,
+                t0 * vertical.stride,
+                (t1 - t0 - 1) * vertical.stride + vertical.kernel,
+                patch_width,
+                in_channels,
+                &vertical,
+                &horizontal,
+                &v,
+                &h,
+            );
+            for kh in 0..vertical.kernel {
+                for tile in 0..(line + comptime!(taps - 1)) / taps {
+                    for channel in 0..out_vectors / vectors {
+                        let at = out + (kh * line + tile * taps) * out_vectors + channel * vectors;
+                        let mut acc = Array::<Vector<F, N>>::new(taps * vectors);
+                        #[unroll]
+                        for q in 0..taps {
+                            #[unroll]
+                            for o in 0..vectors {
+                                acc[q * vectors + o] = zero;
+                                if tile * taps + q < line {
+                                    acc[q * vectors + o] = partials[at + q * out_vectors + o];
+                                }
+                            }
+                        }
+                        for t in t0..t1 {
+                            let xb = patch_start
+                                + ((t - t0) * vertical.stride + kh) * patch_width * in_channels
+                                + tile * taps;
+                            let gb = (n * vertical.target + t) * horizontal.target * out_vectors
+                                + channel * vectors;
+                            for ow in 0..horizontal.target {
+                                let mut gv = Array::<Vector<F, N>>::new(vectors);
+                                #[unroll]
+                                for o in 0..vectors {
+                                    gv[o] = grad[gb + ow * out_vectors + o];
+                                }
+                                #[unroll]
+                                for q in 0..taps {
+                                    let xv = Vector::<F, N>::cast_from(
+                                        patches[xb + ow * pixel_step + q],
+                                    );
+                                    #[unroll]
+                                    for o in 0..vectors {
+                                        acc[q * vectors + o] = fma(xv, gv[o], acc[q * vectors + o]);
+                                    }
+                                }
+                            }
+                        }
+                        #[unroll]
+                        for q in 0..taps {
+                            if tile * taps + q < line {
+                                #[unroll]
+                                for o in 0..vectors {
+                                    partials[at + q * out_vectors + o] = acc[q * vectors + o];
+                                }
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// The register tile `[taps, vectors]`: 24 accumulators (12 x 2, 24 x 1) leave room for the operands in 32 registers; a kernel row
+/// shorter than that takes the smallest tile that covers it.
+fn tile(line: usize, out_vectors: usize) -> [usize; 2] {
+    let vectors = if out_vectors % 2 == 0 { 2 } else { 1 };
+    let largest = 24 / vectors;
+    let taps = [1, 2, 3, 4, 6, 8, 9, 12, 16, 24]
+        .into_iter()
+        .filter(|&taps| taps <= largest)
+        .min_by_key(|&taps| (line.div_ceil(taps) * (taps * vectors + 4), taps))
+        .unwrap_or(1);
+    [taps, vectors]
+}
+
+/// Launches the partial sums and their sum in a fixed order.
+pub(super) fn launch_grad_weight(problem: &ConvProblem, x: &Tensor, grad: &Tensor, out: &Tensor) {
+    let client = x.client();
+    let [oh, ow] = problem.output();
+    let (ci, co) = (problem.in_channels, problem.out_channels);
+    let width = launch::width(client, problem.dtype, co);
+    let [taps, vectors] = tile(problem.kernel[1] * ci, co / width);
+    let block = BLOCK.min(oh);
+    let partial_count = (problem.batch * oh.div_ceil(block)).clamp(1, MOST_PARTIALS);
+    let patch_width = (ow - 1) * problem.options.stride[1] + problem.kernel[1];
+    let patch_rows = (block - 1) * problem.options.stride[0] + problem.kernel[0];
+    // The last tile of a kernel row may read up to a tile's width past the patch.
+    let patch_len = (patch_rows * patch_width * ci + taps).next_multiple_of(16);
+    let grid = launch::grid(client, partial_count);
+    let patches = Tensor::empty(client, &[grid.units * patch_len], problem.dtype);
+    let partials = Tensor::empty(client, &[partial_count, out.len()], problem.dtype);
+    let axis = |axis: usize, target: usize| {
+        AxisLaunch::new(
+            problem.input[axis],
+            target,
+            problem.kernel[axis],
+            problem.options.stride[axis],
+            problem.options.padding[axis],
+        )
+    };
+    // SAFETY: `ConvProblem` relates all extents; patches and partial sums are as large as the units and the weight need.
+    unsafe {
+        partial_sums::launch_unchecked(
+            client,
+            grid.count,
+            grid.dim,
+            width,
+            x.arg(1),
+            grad.arg(width),
+            partials.arg(width),
+            patches.arg(1),
+            problem.batch,
+            axis(0, oh),
+            axis(1, ow),
+            ci,
+            co / width,
+            block,
+            patch_width,
+            patch_len,
+            partial_count,
+            grid.run,
+            taps,
+            vectors,
+            problem.dtype.elem(),
+        );
+    }
+    launch::pace(client);
+    sum_rows(&partials, out);
+}

@@ -1,0 +1,143 @@
+use crate::{Cost, DType, KernelError, Tensor};
+
+/// The largest kernel side: far past any published model, small enough that index arithmetic cannot overflow.
+const LARGEST_KERNEL: usize = 1024;
+
+/// Stride and zero padding of a convolution, each as `[vertical, horizontal]`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct ConvOptions {
+    /// Pixels between neighbouring windows; at least 1.
+    pub stride: [usize; 2],
+    /// Rows and columns of zeros on each side; smaller than the kernel.
+    pub padding: [usize; 2],
+}
+
+impl ConvOptions {
+    /// The same stride and padding along both axes.
+    pub fn square(stride: usize, padding: usize) -> Self {
+        Self {
+            stride: [stride; 2],
+            padding: [padding; 2],
+        }
+    }
+}
+
+/// Validated shapes and options of one dense convolution; knows its output shape and its cost.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct ConvProblem {
+    /// Images.
+    pub batch: usize,
+    /// Input `[height, width]`.
+    pub input: [usize; 2],
+    /// Kernel `[height, width]`.
+    pub kernel: [usize; 2],
+    /// Input channels.
+    pub in_channels: usize,
+    /// Output channels.
+    pub out_channels: usize,
+    /// Stride and padding.
+    pub options: ConvOptions,
+    /// Element type of every tensor.
+    pub dtype: DType,
+}
+
+impl ConvProblem {
+    /// The problem of convolving `input` `[n, h, w, ci]` with `weight` `[kh, kw, ci, co]`.
+    ///
+    /// # Errors
+    /// In this order: ranks, channel counts, element types, kernel side (1..=1024), stride (at least 1), padding (smaller than
+    /// the kernel), a padded input smaller than the kernel.
+    pub fn new(input: &Tensor, weight: &Tensor, options: ConvOptions) -> Result<Self, KernelError> {
+        const OP: &str = "conv";
+        let [batch, h, w, ci] = input.nhwc(OP, "input")?;
+        let [kh, kw, wi, co] = weight.dims(OP, "weight", "[kh, kw, ci, co]")?;
+        if wi != ci || ci == 0 || co == 0 {
+            let (got, wanted) = (
+                weight.shape().to_vec(),
+                format!("[kh, kw, {ci}, co], no zero"),
+            );
+            return Err(KernelError::Shape {
+                op: OP,
+                tensor: "weight",
+                got,
+                wanted,
+            });
+        }
+        weight.check(OP, "weight", weight.shape(), input.dtype())?;
+        for axis in 0..2 {
+            let (kernel, size) = ([kh, kw][axis], [h, w][axis]);
+            let (stride, padding) = (options.stride[axis], options.padding[axis]);
+            if kernel == 0 || kernel > LARGEST_KERNEL {
+                return Err(KernelError::range(OP, "kernel", kernel, "1 to 1024"));
+            }
+            if stride == 0 || stride > LARGEST_KERNEL {
+                return Err(KernelError::range(OP, "stride", stride, "1 to 1024"));
+            }
+            if padding >= kernel {
+                return Err(KernelError::range(
+                    OP,
+                    "padding",
+                    padding,
+                    "less than the kernel",
+                ));
+            }
+            if size + 2 * padding < kernel {
+                return Err(KernelError::range(
+                    OP,
+                    "input",
+                    size,
+                    "at least the kernel less its padding",
+                ));
+            }
+        }
+        let (input, kernel, dtype) = ([h, w], [kh, kw], input.dtype());
+        Ok(Self {
+            batch,
+            input,
+            kernel,
+            in_channels: ci,
+            out_channels: co,
+            options,
+            dtype,
+        })
+    }
+
+    /// Output `[height, width]`.
+    pub fn output(&self) -> [usize; 2] {
+        [0, 1].map(|axis| {
+            let padded = self.input[axis] + 2 * self.options.padding[axis];
+            (padded - self.kernel[axis]) / self.options.stride[axis] + 1
+        })
+    }
+
+    /// `[n, h, w, ci]`.
+    pub fn input_shape(&self) -> [usize; 4] {
+        [self.batch, self.input[0], self.input[1], self.in_channels]
+    }
+
+    /// `[kh, kw, ci, co]`.
+    pub fn weight_shape(&self) -> [usize; 4] {
+        [
+            self.kernel[0],
+            self.kernel[1],
+            self.in_channels,
+            self.out_channels,
+        ]
+    }
+
+    /// `[n, oh, ow, co]`.
+    pub fn output_shape(&self) -> [usize; 4] {
+        let [oh, ow] = self.output();
+        [self.batch, oh, ow, self.out_channels]
+    }
+
+    /// Whether every output pixel reads exactly the input pixel under it, so that the convolution is a matrix product.
+    pub fn is_pointwise(&self) -> bool {
+        self.kernel == [1, 1] && self.options == ConvOptions::square(1, 0)
+    }
+
+    /// The cost of each phase; see [`super::cost`].
+    pub fn cost(&self) -> Cost {
+        super::cost::forward(self)
+    }
+}

@@ -1,0 +1,3 @@
+//! Convolutions over `[n, h, w, c]`.
+
+pub mod dense;

@@ -1,0 +1,94 @@
+use crate::DType;
+
+/// What a kernel's host function refuses before it launches anything.
+///
+/// Each variant names the operation, what it was given and what it wanted.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum KernelError {
+    /// A tensor has the wrong shape.
+    #[error("{op}: {tensor} has shape {got:?}, wanted {wanted}")]
+    Shape {
+        /// The operation that was asked for.
+        op: &'static str,
+        /// The argument's name.
+        tensor: &'static str,
+        /// The shape it has.
+        got: Vec<usize>,
+        /// The shape it should have, in words or numbers.
+        wanted: String,
+    },
+    /// Two tensors that must share an element type do not.
+    #[error("{op}: {tensor} holds {got:?}, wanted {wanted:?} as the first argument holds")]
+    DType {
+        /// The operation that was asked for.
+        op: &'static str,
+        /// The argument's name.
+        tensor: &'static str,
+        /// The element type it has.
+        got: DType,
+        /// The element type it should have.
+        wanted: DType,
+    },
+    /// A number is outside of its allowed range.
+    #[error("{op}: {parameter} is {got}, wanted {wanted}")]
+    Range {
+        /// The operation that was asked for.
+        op: &'static str,
+        /// The parameter's name.
+        parameter: &'static str,
+        /// The value it has.
+        got: String,
+        /// The allowed range, in words.
+        wanted: &'static str,
+    },
+    /// A class label is no class of the problem.
+    #[error("{op}: label {label} of sample {sample} is out of range, wanted 0..{classes}")]
+    Label {
+        /// The operation that was asked for.
+        op: &'static str,
+        /// The position of the sample in the batch.
+        sample: usize,
+        /// The label found there.
+        label: u32,
+        /// The number of classes.
+        classes: usize,
+    },
+    /// The device refused or failed; what it said.
+    #[error("the device failed: {0}")]
+    Device(String),
+}
+
+impl KernelError {
+    /// A [`KernelError::Range`] for a value that can be displayed.
+    pub fn range(
+        op: &'static str,
+        parameter: &'static str,
+        got: impl ToString,
+        wanted: &'static str,
+    ) -> Self {
+        Self::Range {
+            op,
+            parameter,
+            got: got.to_string(),
+            wanted,
+        }
+    }
+
+    /// Passes when a floating-point parameter is finite and satisfies `allowed`.
+    ///
+    /// # Errors
+    /// [`KernelError::Range`] otherwise; NaN is never allowed.
+    pub fn check_float(
+        op: &'static str,
+        parameter: &'static str,
+        got: f64,
+        wanted: &'static str,
+        allowed: impl Fn(f64) -> bool,
+    ) -> Result<(), Self> {
+        if got.is_finite() && allowed(got) {
+            Ok(())
+        } else {
+            Err(Self::range(op, parameter, got, wanted))
+        }
+    }
+}

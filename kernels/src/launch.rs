@@ -1,0 +1,89 @@
+//! How work is laid over a device: read from its properties, the same way for every kernel.
+
+use crate::DType;
+use cubecl::prelude::*;
+use std::cell::Cell;
+
+/// Units of one cube on GPU-shaped hardware: a multiple of every plane width, small enough for many registers a unit.
+const GPU_UNITS: u32 = 128;
+/// Past 32 queued tasks the CPU runtime's channel makes a launch sleep (150-280 us instead of 7).
+const FLUSH_EVERY: u32 = 32;
+
+thread_local! {
+    static LAUNCHES: Cell<u32> = const { Cell::new(0) };
+}
+
+/// The grid of one launch: `items` work items in contiguous runs, one run per unit.
+pub(crate) struct Grid {
+    pub count: CubeCount,
+    pub dim: CubeDim,
+    /// Work items of one unit.
+    pub run: usize,
+    /// Units that own at least one item's worth of index space, idle ones included.
+    pub units: usize,
+}
+
+/// Whether units are few threads with wide vectors (a CPU), rather than thousands of narrow lanes (a GPU).
+pub(crate) fn is_cpu(client: &Client) -> bool {
+    client.properties().hardware.num_cpu_cores.is_some()
+}
+
+/// Lays `items` over the device: one contiguous run per core on a CPU, one item per unit on a GPU.
+pub(crate) fn grid(client: &Client, items: usize) -> Grid {
+    let hardware = &client.properties().hardware;
+    if is_cpu(client) {
+        let cores = hardware.max_units_per_cube.max(1);
+        let run = items.div_ceil(cores as usize).max(1);
+        let (count, dim) = (CubeCount::Static(1, 1, 1), CubeDim::new_1d(cores));
+        return Grid {
+            count,
+            dim,
+            run,
+            units: cores as usize,
+        };
+    }
+    let units = GPU_UNITS.min(hardware.max_units_per_cube).max(1);
+    let cubes = items.div_ceil(units as usize).max(1) as u32;
+    // Devices cap each axis of the grid (65,535 on wgpu): the rest goes to the second axis.
+    let x = cubes.min(hardware.max_cube_count.0.min(65_535));
+    let y = cubes.div_ceil(x);
+    let units_in_all = (x * y * units) as usize;
+    Grid {
+        count: CubeCount::Static(x, y, 1),
+        dim: CubeDim::new_1d(units),
+        run: 1,
+        units: units_in_all,
+    }
+}
+
+/// The widest vector of `dtype` that divides `channels` and that the device loads at once.
+///
+/// Divisibility is the shared answer to channel counts that are no multiple of the register width: 10 classes go in vectors
+/// of 2, 24 channels in vectors of 8, and no kernel needs a masked tail.
+pub(crate) fn width(client: &Client, dtype: DType, channels: usize) -> usize {
+    let hardware = &client.properties().hardware;
+    let register = hardware.load_width as usize / 8 / dtype.size();
+    let limit = if is_cpu(client) {
+        register
+    } else {
+        register.min(4)
+    };
+    let mut width = limit.min(hardware.max_vector_size).max(1);
+    while width > 1 && channels % width != 0 {
+        width /= 2;
+    }
+    width
+}
+
+/// Called after every launch: keeps the CPU runtime's queue short enough that launches do not sleep.
+pub(crate) fn pace(client: &Client) {
+    if !is_cpu(client) {
+        return;
+    }
+    let launches = LAUNCHES.get() + 1;
+    LAUNCHES.set(launches % FLUSH_EVERY);
+    if launches == FLUSH_EVERY {
+        // A failure stays on the buffers the launch wrote and is reported when they are read.
+        let _ = client.flush();
+    }
+}

@@ -1,0 +1,24 @@
+//! Hand-written CubeCL kernels, forward and backward, one folder per operation.
+//!
+//! Every operation folder reads the same way: `mod.rs` validates, plans and launches; `forward.rs` and the `grad_*.rs` files hold
+//! a kernel with the host function that launches it right under it; `reference.rs` is the same mathematics over `f64` slices;
+//! `cost.rs` counts the work. Tensors are NHWC with the channels innermost. Errors are returned before any launch; after the
+//! checks a launch cannot go out of bounds.
+#![deny(missing_docs)]
+
+pub mod conv;
+mod cost;
+mod error;
+mod launch;
+// pub mod loss;
+pub mod matmul;
+pub mod norm;
+pub mod optim;
+pub mod pointwise;
+pub mod pool;
+mod tensor;
+
+pub use cost::Cost;
+pub use cubecl::client::Client;
+pub use error::KernelError;
+pub use tensor::{DType, Labels, Tensor};

@@ -1,0 +1,127 @@
+//! The matrix product with an optional bias, and its gradients: fully connected layers and 1x1 convolutions.
+//!
+//! **Computes** `c[i, j] = bias[j] + sum over l of a[i, l] b[l, j]`.
+//!
+//! **Layout** row-major, `a [m, k]`, `b [k, n]`, `c [m, n]`; the vectors lie along `n`.
+//!
+//! **One unit owns** a run of tiles of 8 rows by 1 or 2 vectors of columns, accumulated in registers; in the gradient of `b`, a
+//! run of partial sums over 256 rows or more.
+//!
+//! **Saved for the backward pass**: `a` and `b`.
+//!
+//! **Why this shape.** Every load of a vector of `b` serves 8 rows, so nothing is packed. The gradient of `a` transposes `b` first,
+//! which in a network is a small weight. Partial sums are as many as the problem says and are added in a fixed order.
+
+pub mod cost;
+mod forward;
+mod grad;
+pub mod reference;
+
+use crate::pointwise::{fill, sum_rows};
+use crate::{DType, KernelError, Tensor};
+
+const OP: &str = "gemm";
+
+/// Validated extents of `[m, k] x [k, n]`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct GemmProblem {
+    /// Rows of `a` and of the product.
+    pub m: usize,
+    /// Columns of `a`, rows of `b`.
+    pub k: usize,
+    /// Columns of `b` and of the product.
+    pub n: usize,
+    /// Whether a bias is added.
+    pub bias: bool,
+    /// Element type of every matrix.
+    pub dtype: DType,
+}
+
+impl GemmProblem {
+    /// The problem of `a [m, k]` times `b [k, n]` plus `bias [n]`.
+    ///
+    /// # Errors
+    /// In this order: ranks, inner extents that differ or are zero, element types, the bias' shape and type.
+    pub fn new(a: &Tensor, b: &Tensor, bias: Option<&Tensor>) -> Result<Self, KernelError> {
+        let [m, k] = a.dims(OP, "a", "[m, k]")?;
+        let [inner, n] = b.dims(OP, "b", "[k, n]")?;
+        if inner != k || k == 0 || n == 0 {
+            let (got, wanted) = (b.shape().to_vec(), format!("[{k}, n], no zero"));
+            return Err(KernelError::Shape {
+                op: OP,
+                tensor: "b",
+                got,
+                wanted,
+            });
+        }
+        b.check(OP, "b", b.shape(), a.dtype())?;
+        if let Some(bias) = bias {
+            bias.check(OP, "bias", &[n], a.dtype())?;
+        }
+        Ok(Self {
+            m,
+            k,
+            n,
+            bias: bias.is_some(),
+            dtype: a.dtype(),
+        })
+    }
+}
+
+/// The product `[m, n]`. One launch.
+///
+/// # Errors
+/// Those of [`GemmProblem::new`].
+pub fn gemm(a: &Tensor, b: &Tensor, bias: Option<&Tensor>) -> Result<Tensor, KernelError> {
+    let problem = GemmProblem::new(a, b, bias)?;
+    let c = Tensor::empty(a.client(), &[problem.m, problem.n], problem.dtype);
+    if !c.is_empty() {
+        forward::launch_gemm(&problem, a, b, bias, &c);
+    }
+    Ok(c)
+}
+
+/// The gradient `[m, k]` with respect to `a`, from `grad [m, n]`. Two launches, the first over `b` alone.
+///
+/// # Errors
+/// Those of [`GemmProblem::new`], then shape and element type of `grad`.
+pub fn grad_a(a: &Tensor, b: &Tensor, grad: &Tensor) -> Result<Tensor, KernelError> {
+    let problem = GemmProblem::new(a, b, None)?;
+    grad.check(OP, "grad", &[problem.m, problem.n], problem.dtype)?;
+    let out = Tensor::empty(a.client(), a.shape(), problem.dtype);
+    if !out.is_empty() {
+        grad::launch_grad_a(&problem, b, grad, &out);
+    }
+    Ok(out)
+}
+
+/// The gradient `[k, n]` with respect to `b`, from `grad [m, n]`. Two launches.
+///
+/// # Errors
+/// Those of [`GemmProblem::new`], then shape and element type of `grad`.
+pub fn grad_b(a: &Tensor, b: &Tensor, grad: &Tensor) -> Result<Tensor, KernelError> {
+    let problem = GemmProblem::new(a, b, None)?;
+    grad.check(OP, "grad", &[problem.m, problem.n], problem.dtype)?;
+    let out = Tensor::empty(a.client(), b.shape(), problem.dtype);
+    if grad.is_empty() {
+        fill(&out, 0.0);
+    } else {
+        grad::launch_grad_b(&problem, a, grad, &out);
+    }
+    Ok(out)
+}
+
+/// The gradient `[n]` with respect to the bias: the sum of `grad [m, n]` over its rows, in order. One launch.
+///
+/// # Errors
+/// `grad` is no matrix.
+pub fn grad_bias(grad: &Tensor) -> Result<Tensor, KernelError> {
+    let [_, n] = grad.dims(OP, "grad", "[m, n]")?;
+    let out = Tensor::empty(grad.client(), &[n], grad.dtype());
+    if grad.is_empty() {
+        fill(&out, 0.0);
+    } else {
+        sum_rows(grad, &out);
+    }
+    Ok(out)
+}

@@ -1,0 +1,3 @@
+//! Normalisation.
+
+pub mod batch_norm;

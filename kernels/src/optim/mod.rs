@@ -1,0 +1,3 @@
+//! Optimiser steps over flat buffers that hold all parameters of a model.
+
+pub mod sgd;

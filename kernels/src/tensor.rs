@@ -1,0 +1,365 @@
+use crate::KernelError;
+use cubecl::ir::{ElemType, FloatKind};
+use cubecl::prelude::*;
+use cubecl::server::Handle;
+
+/// The element type of a [`Tensor`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum DType {
+    /// 32-bit floats: training and inference.
+    F32,
+    /// 64-bit floats: gradient checks.
+    F64,
+}
+
+impl DType {
+    /// Bytes per element.
+    pub fn size(self) -> usize {
+        match self {
+            Self::F32 => 4,
+            Self::F64 => 8,
+        }
+    }
+
+    pub(crate) fn elem(self) -> ElemType {
+        match self {
+            Self::F32 => ElemType::Float(FloatKind::F32),
+            Self::F64 => ElemType::Float(FloatKind::F64),
+        }
+    }
+
+    pub(crate) fn scalar(self, value: f64) -> InputScalar {
+        InputScalar::new(value, self.elem())
+    }
+}
+
+/// A dense tensor on a device; images are `[n, h, w, c]`, channels innermost.
+///
+/// Cloning shares the memory. A tensor may be a slice of a larger buffer, as the parameters of a model are.
+#[derive(Clone)]
+pub struct Tensor {
+    client: Client,
+    handle: Handle,
+    shape: Vec<usize>,
+    dtype: DType,
+}
+
+impl Tensor {
+    /// Room for a tensor whose elements are not yet defined.
+    pub fn empty(client: &Client, shape: &[usize], dtype: DType) -> Self {
+        // A zero-sized allocation is no allocation: one element stands behind an empty tensor.
+        let bytes = shape.iter().product::<usize>().max(1) * dtype.size();
+        Self {
+            client: client.clone(),
+            handle: client.empty(bytes),
+            shape: shape.to_vec(),
+            dtype,
+        }
+    }
+
+    /// A tensor of zeros.
+    pub fn zeros(client: &Client, shape: &[usize], dtype: DType) -> Self {
+        let bytes = vec![0u8; shape.iter().product::<usize>().max(1) * dtype.size()];
+        Self::of_bytes(client, &bytes, shape, dtype)
+    }
+
+    /// Copies `values` to the device, converting them to `dtype`.
+    ///
+    /// # Errors
+    /// [`KernelError::Shape`] when `values` does not fill `shape`.
+    pub fn from_f64(
+        client: &Client,
+        values: &[f64],
+        shape: &[usize],
+        dtype: DType,
+    ) -> Result<Self, KernelError> {
+        match dtype {
+            DType::F32 => {
+                let narrow: Vec<f32> = values.iter().map(|&v| v as f32).collect();
+                Self::from_f32(client, &narrow, shape)
+            }
+            DType::F64 => {
+                check_len(values.len(), shape)?;
+                Ok(Self::of_bytes(
+                    client,
+                    bytemuck::cast_slice(values),
+                    shape,
+                    dtype,
+                ))
+            }
+        }
+    }
+
+    /// Copies `values` to the device as [`DType::F32`].
+    ///
+    /// # Errors
+    /// [`KernelError::Shape`] when `values` does not fill `shape`.
+    pub fn from_f32(client: &Client, values: &[f32], shape: &[usize]) -> Result<Self, KernelError> {
+        check_len(values.len(), shape)?;
+        Ok(Self::of_bytes(
+            client,
+            bytemuck::cast_slice(values),
+            shape,
+            DType::F32,
+        ))
+    }
+
+    fn of_bytes(client: &Client, bytes: &[u8], shape: &[usize], dtype: DType) -> Self {
+        let padding = [0u8; 8];
+        let bytes = if bytes.is_empty() {
+            &padding[..dtype.size()]
+        } else {
+            bytes
+        };
+        Self {
+            client: client.clone(),
+            handle: client.create_from_slice(bytes),
+            shape: shape.to_vec(),
+            dtype,
+        }
+    }
+
+    /// `shape` elements of this tensor, starting at element `start`; shares the memory.
+    ///
+    /// # Errors
+    /// [`KernelError::Shape`] when the slice would reach past the end.
+    pub fn slice(&self, start: usize, shape: &[usize]) -> Result<Self, KernelError> {
+        let len = shape.iter().product::<usize>();
+        if start + len > self.len() {
+            return Err(KernelError::Shape {
+                op: "slice",
+                tensor: "self",
+                got: self.shape.clone(),
+                wanted: format!("at least {} elements", start + len),
+            });
+        }
+        let size = self.dtype.size() as u64;
+        let behind = (self.len() - start - len) as u64 * size;
+        let handle = self
+            .handle
+            .clone()
+            .offset_start(start as u64 * size)
+            .offset_end(behind);
+        Ok(Self {
+            client: self.client.clone(),
+            handle,
+            shape: shape.to_vec(),
+            dtype: self.dtype,
+        })
+    }
+
+    /// The same elements under another shape.
+    ///
+    /// # Errors
+    /// [`KernelError::Shape`] when the number of elements differs.
+    pub fn reshape(&self, shape: &[usize]) -> Result<Self, KernelError> {
+        if shape.iter().product::<usize>() != self.len() {
+            return Err(KernelError::Shape {
+                op: "reshape",
+                tensor: "self",
+                got: self.shape.clone(),
+                wanted: format!("as many elements as {shape:?}"),
+            });
+        }
+        Ok(Self {
+            shape: shape.to_vec(),
+            ..self.clone()
+        })
+    }
+
+    /// The extent of each axis.
+    pub fn shape(&self) -> &[usize] {
+        &self.shape
+    }
+
+    /// The number of elements.
+    pub fn len(&self) -> usize {
+        self.shape.iter().product()
+    }
+
+    /// Whether there is no element.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The element type.
+    pub fn dtype(&self) -> DType {
+        self.dtype
+    }
+
+    /// The device's client.
+    pub fn client(&self) -> &Client {
+        &self.client
+    }
+
+    /// Copies the elements to the host, waiting for every launch that writes them.
+    ///
+    /// # Errors
+    /// [`KernelError::Device`] when a launch before this failed or the copy does.
+    pub fn to_f64(&self) -> Result<Vec<f64>, KernelError> {
+        Ok(match self.dtype {
+            DType::F32 => self.to_f32()?.into_iter().map(f64::from).collect(),
+            DType::F64 => bytemuck::pod_collect_to_vec::<u8, f64>(&self.bytes()?),
+        })
+    }
+
+    /// Copies the elements to the host as `f32`, waiting for every launch that writes them.
+    ///
+    /// # Errors
+    /// [`KernelError::Device`] when a launch before this failed or the copy does.
+    pub fn to_f32(&self) -> Result<Vec<f32>, KernelError> {
+        Ok(match self.dtype {
+            DType::F32 => bytemuck::pod_collect_to_vec::<u8, f32>(&self.bytes()?),
+            DType::F64 => self.to_f64()?.into_iter().map(|v| v as f32).collect(),
+        })
+    }
+
+    fn bytes(&self) -> Result<Vec<u8>, KernelError> {
+        if self.is_empty() {
+            return Ok(Vec::new());
+        }
+        let bytes = self
+            .client
+            .read_one(self.handle.clone())
+            .map_err(|error| KernelError::Device(error.to_string()))?;
+        Ok(bytes[..self.len() * self.dtype.size()].to_vec())
+    }
+
+    /// The tensor as a kernel's buffer argument of vectors of `width` elements.
+    pub(crate) fn arg(&self, width: usize) -> BufferArg {
+        // SAFETY: the handle holds `len` elements of this type: every constructor allocates or checks that.
+        unsafe { BufferArg::from_raw_parts(self.handle.clone(), self.len() / width) }
+    }
+
+    /// Checks shape and element type at once.
+    ///
+    /// # Errors
+    /// In this order: [`KernelError::Shape`], [`KernelError::DType`].
+    pub fn check(
+        &self,
+        op: &'static str,
+        tensor: &'static str,
+        shape: &[usize],
+        dtype: DType,
+    ) -> Result<(), KernelError> {
+        if self.shape != shape {
+            let (got, wanted) = (self.shape.clone(), format!("{shape:?}"));
+            return Err(KernelError::Shape {
+                op,
+                tensor,
+                got,
+                wanted,
+            });
+        }
+        if self.dtype != dtype {
+            return Err(KernelError::DType {
+                op,
+                tensor,
+                got: self.dtype,
+                wanted: dtype,
+            });
+        }
+        Ok(())
+    }
+
+    /// The shape as `[n, h, w, c]`.
+    ///
+    /// # Errors
+    /// [`KernelError::Shape`] when the rank is not 4.
+    pub fn nhwc(&self, op: &'static str, tensor: &'static str) -> Result<[usize; 4], KernelError> {
+        self.dims(op, tensor, "[n, h, w, c]")
+    }
+
+    /// The shape as an array of the rank that the caller expects.
+    ///
+    /// # Errors
+    /// [`KernelError::Shape`], saying `wanted`, when the rank differs.
+    pub fn dims<const RANK: usize>(
+        &self,
+        op: &'static str,
+        tensor: &'static str,
+        wanted: &str,
+    ) -> Result<[usize; RANK], KernelError> {
+        self.shape
+            .as_slice()
+            .try_into()
+            .map_err(|_| KernelError::Shape {
+                op,
+                tensor,
+                got: self.shape.clone(),
+                wanted: wanted.to_string(),
+            })
+    }
+}
+
+impl std::fmt::Debug for Tensor {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Tensor({:?}, {:?})", self.shape, self.dtype)
+    }
+}
+
+fn check_len(got: usize, shape: &[usize]) -> Result<(), KernelError> {
+    if got == shape.iter().product::<usize>() {
+        return Ok(());
+    }
+    let wanted = format!("as many values as {shape:?} holds");
+    Err(KernelError::Shape {
+        op: "upload",
+        tensor: "values",
+        got: vec![got],
+        wanted,
+    })
+}
+
+/// Class labels on the device, checked against the number of classes when they are made.
+#[derive(Clone, Debug)]
+pub struct Labels {
+    handle: Handle,
+    len: usize,
+    classes: usize,
+}
+
+impl Labels {
+    /// Copies `labels` to the device.
+    ///
+    /// # Errors
+    /// [`KernelError::Label`] for the first label that is not below `classes`.
+    pub fn new(client: &Client, labels: &[u32], classes: usize) -> Result<Self, KernelError> {
+        if let Some(sample) = labels.iter().position(|&label| label as usize >= classes) {
+            let label = labels[sample];
+            return Err(KernelError::Label {
+                op: "labels",
+                sample,
+                label,
+                classes,
+            });
+        }
+        let padded: &[u32] = if labels.is_empty() { &[0] } else { labels };
+        let handle = client.create_from_slice(bytemuck::cast_slice(padded));
+        Ok(Self {
+            handle,
+            len: labels.len(),
+            classes,
+        })
+    }
+
+    /// The number of labels.
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether there is no label.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// The number of classes they were checked against.
+    pub fn classes(&self) -> usize {
+        self.classes
+    }
+
+    pub(crate) fn arg(&self) -> BufferArg {
+        // SAFETY: the handle holds `len` labels.
+        unsafe { BufferArg::from_raw_parts(self.handle.clone(), self.len) }
+    }
+}

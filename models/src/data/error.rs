@@ -1,0 +1,174 @@
+//! Everything that can be wrong with a data set, each error naming the place and the way out.
+
+use std::path::PathBuf;
+
+/// Why a data set could not be loaded, split or batched.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum DataError {
+    /// The path names nothing.
+    #[error(
+        "data folder `{}` does not exist; give a folder that holds one subfolder of images per class", dir.display()
+    )]
+    Missing {
+        /// The path given.
+        dir: PathBuf,
+    },
+    /// The path names a file.
+    #[error(
+        "`{}` is not a folder; give a folder that holds one subfolder of images per class", dir.display()
+    )]
+    NotAFolder {
+        /// The path given.
+        dir: PathBuf,
+    },
+    /// The folder has no subfolder.
+    #[error(
+        "`{}` holds no class folders (and {files} loose files); put the images of each class into a subfolder named after it",
+        dir.display()
+    )]
+    NoClasses {
+        /// The data folder.
+        dir: PathBuf,
+        /// Files that lie directly in it.
+        files: usize,
+    },
+    /// The folder has one subfolder only.
+    #[error(
+        "`{}` holds one class only, `{class}`; a classifier needs two or more: is the folder of classes one level further down?",
+        dir.display()
+    )]
+    OneClass {
+        /// The data folder.
+        dir: PathBuf,
+        /// Its only subfolder.
+        class: String,
+    },
+    /// A class folder without an image.
+    #[error(
+        "class folder `{class}` holds no image ({ignored} other files); accepted are {accepted}: add images or remove the folder"
+    )]
+    EmptyClass {
+        /// The class folder's name.
+        class: String,
+        /// Files in it that are no images by their extension.
+        ignored: usize,
+        /// The extensions that are read.
+        accepted: &'static str,
+    },
+    /// A class too small to be split.
+    #[error(
+        "class `{class}` has {images} usable image(s); it needs at least 2, one to train on and one to test on: add images or remove the class"
+    )]
+    ClassTooSmall {
+        /// The class.
+        class: String,
+        /// Its images that can be used, unreadable ones not counted.
+        images: usize,
+    },
+    /// Files that cannot be decoded, met without `skip_bad`.
+    #[error(
+        "`{file}` cannot be used: {reason}{}; repair or remove it, or pass --skip-bad to go on without it",
+        and_more(*.others)
+    )]
+    BadFile {
+        /// The first such file, relative to the data folder.
+        file: String,
+        /// What is wrong with it.
+        reason: String,
+        /// How many further files are bad.
+        others: usize,
+    },
+    /// A folder or file that the system would not let us read.
+    #[error("cannot read `{}`: {source}", path.display())]
+    Io {
+        /// What was being read.
+        path: PathBuf,
+        /// The system's answer.
+        source: std::io::Error,
+    },
+    /// An image side outside the accepted range.
+    #[error("image size {size} is out of range; give {min} to {max} pixels")]
+    Size {
+        /// The size given.
+        size: usize,
+        /// The smallest accepted.
+        min: usize,
+        /// The largest accepted.
+        max: usize,
+    },
+    /// The decoded images do not fit into memory.
+    #[error(
+        "{images} images of {height} x {width} pixels need {:.1} GB of memory, which is not to be had; pass a smaller --size",
+        *.images as f64 * *.height as f64 * *.width as f64 * 3e-9
+    )]
+    TooLarge {
+        /// Number of images.
+        images: usize,
+        /// Rows of each.
+        height: usize,
+        /// Columns of each.
+        width: usize,
+    },
+    /// The parts of a [`Dataset`](super::Dataset) do not belong together.
+    #[error("inconsistent data set: {what} is {value}, expected {expected}")]
+    Inconsistent {
+        /// The part.
+        what: &'static str,
+        /// What it is.
+        value: usize,
+        /// What it must be.
+        expected: String,
+    },
+    /// A share of test images outside the open interval (0, 1).
+    #[error("test_fraction is {value}; it must lie between 0 and 1, both excluded (0.2 is usual)")]
+    TestFraction {
+        /// The value given.
+        value: f64,
+    },
+    /// An operation over images was given none.
+    #[error("no images to {purpose}")]
+    NoImages {
+        /// What they were wanted for.
+        purpose: &'static str,
+    },
+    /// An image index beyond the data set.
+    #[error("image index {index} is out of range: the data set holds {images} images")]
+    Index {
+        /// The index.
+        index: u32,
+        /// Number of images.
+        images: usize,
+    },
+    /// A batch size of zero.
+    #[error("batch_size is 0; it must be 1 or more")]
+    BatchSize,
+    /// The system gave no thread to prepare batches on.
+    #[error(
+        "cannot start the thread that prepares batches: {source}; are too many processes running?"
+    )]
+    Thread {
+        /// The system's answer.
+        source: std::io::Error,
+    },
+    /// A shift that is no smaller than the image.
+    #[error("augment shift is {shift} pixels; images of {height} x {width} allow 0 to {max}")]
+    Shift {
+        /// The shift given.
+        shift: usize,
+        /// Image rows.
+        height: usize,
+        /// Image columns.
+        width: usize,
+        /// The largest shift that mirrored borders can fill.
+        max: usize,
+    },
+}
+
+fn and_more(others: usize) -> String {
+    match others {
+        0 => String::new(),
+        1 => " (and 1 more file is bad)".to_string(),
+        n => format!(" (and {n} more files are bad)"),
+    }
+}

@@ -1,0 +1,220 @@
+//! Labelled images: read from a folder or generated, split, described, augmented and batched.
+//!
+//! A [`Dataset`] holds every image decoded, as u8 RGB in one allocation; normalisation and augmentation happen while a batch
+//! is written. Every random choice is a pure function of (seed, purpose, epoch, image), see [`random`], so a run that resumes
+//! in the middle of an epoch sees the bytes it would have seen.
+
+pub mod augment;
+pub mod batches;
+mod decode;
+mod error;
+pub mod folder;
+pub mod random;
+mod scan;
+pub mod split;
+pub mod stats;
+pub mod synthetic;
+
+pub use augment::{Augment, AugmentSeed};
+pub use batches::{Batch, Loader, LoaderOptions};
+pub use error::DataError;
+pub use folder::{LoadOptions, Loaded};
+pub use split::Split;
+pub use stats::{ChannelStats, Normaliser};
+
+use rayon::prelude::*;
+use sha2::{Digest, Sha256};
+use std::fmt::Write;
+
+/// Labelled RGB images of one size.
+#[derive(Debug, Clone)]
+pub struct Dataset {
+    /// The folder's name, or `synthetic`.
+    pub name: String,
+    /// Class names; a label is an index into them.
+    pub classes: Vec<String>,
+    /// Rows of each image.
+    pub height: usize,
+    /// Columns of each image.
+    pub width: usize,
+    /// `[n, height, width, 3]`, RGB, row-major.
+    pub pixels: Vec<u8>,
+    /// One label per image, below `classes.len()`.
+    pub labels: Vec<u32>,
+    /// One name per image: its path relative to the data folder, with `/` between the parts.
+    pub files: Vec<String>,
+    /// Hexadecimal SHA-256 over class names, size, labels and pixels: equal exactly when training would see the same data.
+    pub fingerprint: String,
+}
+
+impl Dataset {
+    /// Puts a data set together and takes its fingerprint.
+    ///
+    /// # Errors
+    /// [`DataError::Inconsistent`] for fewer than two classes, a side of zero, pixel or file counts that do not match the
+    /// labels, or a label without a class.
+    pub fn new(
+        name: String,
+        classes: Vec<String>,
+        (height, width): (usize, usize),
+        pixels: Vec<u8>,
+        labels: Vec<u32>,
+        files: Vec<String>,
+    ) -> Result<Self, DataError> {
+        let require = |what, value, holds: bool, expected: String| match holds {
+            true => Ok(()),
+            false => Err(DataError::Inconsistent {
+                what,
+                value,
+                expected,
+            }),
+        };
+        let (n, c) = (labels.len(), classes.len());
+        require("the number of classes", c, c >= 2, "2 or more".into())?;
+        require("the image height", height, height > 0, "1 or more".into())?;
+        require("the image width", width, width > 0, "1 or more".into())?;
+        let bytes = n.checked_mul(height * width * 3);
+        let expected = format!("{n} images x {height} x {width} x 3");
+        require(
+            "the number of pixel bytes",
+            pixels.len(),
+            bytes == Some(pixels.len()),
+            expected,
+        )?;
+        require(
+            "the number of file names",
+            files.len(),
+            files.len() == n,
+            format!("{n}"),
+        )?;
+        if let Some(&label) = labels.iter().find(|&&l| l as usize >= c) {
+            require("a label", label as usize, false, format!("below {c}"))?;
+        }
+        let fingerprint = fingerprint(&classes, (height, width), &pixels, &labels);
+        Ok(Self {
+            name,
+            classes,
+            height,
+            width,
+            pixels,
+            labels,
+            files,
+            fingerprint,
+        })
+    }
+
+    /// Number of images.
+    pub fn len(&self) -> usize {
+        self.labels.len()
+    }
+
+    /// Whether there are no images.
+    pub fn is_empty(&self) -> bool {
+        self.labels.is_empty()
+    }
+
+    /// Pixels of image `i`, `[height, width, 3]`.
+    ///
+    /// # Panics
+    /// When `i` is not below [`len`](Self::len).
+    pub fn image(&self, i: usize) -> &[u8] {
+        let bytes = self.image_bytes();
+        &self.pixels[i * bytes..(i + 1) * bytes]
+    }
+
+    /// Bytes of one image, `height * width * 3`.
+    pub fn image_bytes(&self) -> usize {
+        self.height * self.width * 3
+    }
+
+    /// Checks that every index names an image.
+    ///
+    /// # Errors
+    /// [`DataError::Index`] for the first that does not.
+    pub fn check_indices(&self, indices: &[u32]) -> Result<(), DataError> {
+        match indices.iter().find(|&&i| i as usize >= self.len()) {
+            Some(&index) => Err(DataError::Index {
+                index,
+                images: self.len(),
+            }),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Images are hashed on their own, in parallel, and the digests hashed in order: without SHA instructions a single pass over
+/// a few hundred megabytes takes seconds.
+fn fingerprint(
+    classes: &[String],
+    (height, width): (usize, usize),
+    pixels: &[u8],
+    labels: &[u32],
+) -> String {
+    let mut hash = Sha256::new();
+    for number in [classes.len(), height, width, labels.len()] {
+        hash.update((number as u64).to_le_bytes());
+    }
+    for class in classes {
+        hash.update((class.len() as u64).to_le_bytes());
+        hash.update(class);
+    }
+    let digests: Vec<_> = pixels
+        .par_chunks_exact(height * width * 3)
+        .map(Sha256::digest)
+        .collect();
+    for (label, digest) in labels.iter().zip(digests) {
+        hash.update(label.to_le_bytes());
+        hash.update(digest);
+    }
+    hash.finalize().iter().fold(String::new(), |mut hex, byte| {
+        // Writing into a String cannot fail.
+        let _ = write!(hex, "{byte:02x}");
+        hex
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tiny(classes: &[&str], labels: Vec<u32>, pixels: Vec<u8>) -> Result<Dataset, DataError> {
+        let classes = classes.iter().map(|c| c.to_string()).collect();
+        let files = labels.iter().map(|l| l.to_string()).collect();
+        Dataset::new("tiny".into(), classes, (1, 2), pixels, labels, files)
+    }
+
+    #[test]
+    fn the_fingerprint_changes_with_pixels_labels_and_class_names() {
+        let base = tiny(&["a", "b"], vec![0, 1], (0..12).collect()).unwrap();
+        assert_eq!(base.fingerprint.len(), 64);
+        assert_eq!(base.image(1), [6, 7, 8, 9, 10, 11]);
+        let again = tiny(&["a", "b"], vec![0, 1], (0..12).collect()).unwrap();
+        assert_eq!(base.fingerprint, again.fingerprint);
+        for other in [
+            tiny(&["a", "c"], vec![0, 1], (0..12).collect()),
+            tiny(&["a", "b"], vec![1, 0], (0..12).collect()),
+            tiny(&["a", "b"], vec![0, 1], (1..13).collect()),
+            tiny(&["a", "b", "c"], vec![0, 1], (0..12).collect()),
+        ] {
+            assert_ne!(base.fingerprint, other.unwrap().fingerprint);
+        }
+    }
+
+    #[test]
+    fn parts_that_do_not_belong_together_are_refused_by_name() {
+        let message = |d: Result<Dataset, DataError>| d.unwrap_err().to_string();
+        assert!(message(tiny(&["a"], vec![0], vec![0; 6])).contains("number of classes is 1"));
+        assert!(message(tiny(&["a", "b"], vec![0], vec![0; 5])).contains("pixel bytes is 5"));
+        assert!(message(tiny(&["a", "b"], vec![2], vec![0; 6])).contains("a label is 2"));
+        let index = tiny(&["a", "b"], vec![1], vec![0; 6])
+            .unwrap()
+            .check_indices(&[0, 1]);
+        assert!(matches!(
+            index,
+            Err(DataError::Index {
+                index: 1,
+                images: 1
+            })
+        ));
+    }
+}

@@ -1,0 +1,176 @@
+//! Every key of a recipe and the values it may take, each stated once.
+
+use std::fmt;
+use std::ops::{Bound, RangeBounds};
+
+use toml::Value;
+
+/// The values a key may take. Its `Display` completes the sentence "must be ...".
+#[derive(Clone, Copy, Debug)]
+pub enum Allowed {
+    /// `true` or `false`.
+    Flag,
+    /// Any text that is not blank.
+    Name,
+    /// One of these words.
+    OneOf(&'static [&'static str]),
+    /// A whole number, both ends included.
+    Whole(i64, i64),
+    /// 0, which switches the feature off, or a whole number between these, both included.
+    ZeroOrWhole(i64, i64),
+    /// A finite number between these bounds.
+    Real(Bound<f64>, Bound<f64>),
+}
+
+const fn real(min: f64, max: f64) -> Allowed {
+    Allowed::Real(Bound::Included(min), Bound::Included(max))
+}
+
+const fn strictly_between(min: f64, max: f64) -> Allowed {
+    Allowed::Real(Bound::Excluded(min), Bound::Excluded(max))
+}
+
+/// Every key, as `section.field`, with what it may hold.
+pub const FIELDS: &[(&str, Allowed)] = &[
+    // TOML's integers are signed.
+    ("seed", Allowed::Whole(0, i64::MAX)),
+    ("data.test_fraction", strictly_between(0.0, 1.0)),
+    ("data.image_size", Allowed::ZeroOrWhole(8, 512)),
+    ("data.synthetic_per_class", Allowed::Whole(5, 2000)),
+    ("data.synthetic_size", Allowed::Whole(16, 128)),
+    ("augment.dihedral", Allowed::Flag),
+    ("augment.shift", Allowed::Whole(0, 32)),
+    ("teacher.arch", Allowed::Name),
+    ("teacher.epochs", Allowed::Whole(1, 10_000)),
+    ("student.arch", Allowed::Name),
+    ("student.epochs", Allowed::Whole(1, 10_000)),
+    ("train.batch", Allowed::Whole(2, 4096)),
+    ("train.peak_lr", real(1e-6, 10.0)),
+    (
+        "train.schedule",
+        Allowed::OneOf(&["one_cycle", "cosine", "constant"]),
+    ),
+    ("train.warmup", real(0.0, 0.9)),
+    ("train.final_ratio", real(0.0, 1.0)),
+    ("train.momentum", real(0.0, 0.999)),
+    ("train.nesterov", Allowed::Flag),
+    ("train.weight_decay", real(0.0, 1.0)),
+    ("train.label_smoothing", real(0.0, 0.9)),
+    ("distill.method", Allowed::OneOf(&["dkd"])),
+    ("distill.alpha", real(0.0, 100.0)),
+    ("distill.beta", real(0.0, 100.0)),
+    ("distill.temperature", real(0.1, 100.0)),
+    ("distill.ce_weight", real(0.0, 100.0)),
+    ("distill.warmup_epochs", Allowed::Whole(0, 10_000)),
+];
+
+/// What `key` may hold, or `None` for a key no recipe has.
+pub(super) fn allowed(key: &str) -> Option<Allowed> {
+    FIELDS
+        .iter()
+        .find(|(known, _)| *known == key)
+        .map(|(_, allowed)| *allowed)
+}
+
+/// The known key a reader most likely meant: the fewest single-letter edits away, with or without its section.
+pub(super) fn nearest(key: &str) -> &'static str {
+    let last = |k: &str| k.rsplit('.').next().unwrap_or_default().to_lowercase();
+    let edits =
+        |known: &str| edits(known, &key.to_lowercase()).min(edits(&last(known), &last(key)));
+    FIELDS
+        .iter()
+        .map(|(known, _)| *known)
+        .min_by_key(|known| edits(known))
+        .unwrap_or_default()
+}
+
+/// Levenshtein distance, one row at a time.
+fn edits(a: &str, b: &str) -> usize {
+    let mut row: Vec<usize> = (0..=b.chars().count()).collect();
+    for (i, from) in a.chars().enumerate() {
+        let mut diagonal = std::mem::replace(&mut row[0], i + 1);
+        for (j, to) in b.chars().enumerate() {
+            let replaced = diagonal + usize::from(from != to);
+            diagonal = row[j + 1];
+            row[j + 1] = replaced.min(row[j] + 1).min(diagonal + 1);
+        }
+    }
+    row.last().copied().unwrap_or_default()
+}
+
+impl Allowed {
+    /// Whether `value` has the right type and lies in range. A whole number is also a real one; NaN and infinities never are.
+    pub fn contains(&self, value: &Value) -> bool {
+        match (self, value) {
+            (Self::Flag, Value::Boolean(_)) => true,
+            (Self::Name, Value::String(text)) => !text.trim().is_empty(),
+            (Self::OneOf(words), Value::String(text)) => words.contains(&text.as_str()),
+            (Self::Whole(min, max), Value::Integer(n)) => (min..=max).contains(&n),
+            (Self::ZeroOrWhole(min, max), Value::Integer(n)) => *n == 0 || (min..=max).contains(&n),
+            (Self::Real(min, max), Value::Float(x)) => (*min, *max).contains(x),
+            (Self::Real(min, max), Value::Integer(n)) => (*min, *max).contains(&(*n as f64)),
+            _ => false,
+        }
+    }
+}
+
+impl fmt::Display for Allowed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Flag => f.write_str("true or false"),
+            Self::Name => f.write_str("a name in quotes"),
+            Self::OneOf([only]) => write!(f, "\"{only}\""),
+            Self::OneOf(words) => write!(f, "one of \"{}\"", words.join("\", \"")),
+            Self::Whole(min, i64::MAX) => write!(f, "a whole number from {min} to 2^63-1"),
+            Self::Whole(min, max) => write!(f, "a whole number from {min} to {max}"),
+            Self::ZeroOrWhole(min, max) => write!(f, "0 or a whole number from {min} to {max}"),
+            Self::Real(Bound::Excluded(min), Bound::Excluded(max)) => {
+                write!(f, "a number above {min} and below {max}")
+            }
+            Self::Real(min, max) => {
+                let end = |bound: &Bound<f64>| match bound {
+                    Bound::Included(x) => format!("{x}"),
+                    Bound::Excluded(x) => format!("{x} (excluded)"),
+                    Bound::Unbounded => "any".to_string(),
+                };
+                write!(f, "a number from {} to {}", end(min), end(max))
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn not_a_number_and_infinity_are_in_no_range() {
+        for x in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
+            assert!(
+                FIELDS
+                    .iter()
+                    .all(|(_, allowed)| !allowed.contains(&Value::Float(x)))
+            );
+        }
+    }
+
+    #[test]
+    fn ends_are_included_unless_said_otherwise() {
+        let whole = Allowed::Whole(2, 4096);
+        assert!(whole.contains(&Value::Integer(2)) && whole.contains(&Value::Integer(4096)));
+        assert!(!whole.contains(&Value::Integer(1)) && !whole.contains(&Value::Integer(4097)));
+        let open = strictly_between(0.0, 1.0);
+        assert!(open.contains(&Value::Float(0.5)));
+        assert!(!open.contains(&Value::Float(0.0)) && !open.contains(&Value::Integer(1)));
+        assert!(Allowed::ZeroOrWhole(8, 512).contains(&Value::Integer(0)));
+        assert!(!Allowed::ZeroOrWhole(8, 512).contains(&Value::Integer(7)));
+    }
+
+    #[test]
+    fn a_misspelt_key_finds_its_neighbour() {
+        assert_eq!(nearest("train.bacth"), "train.batch");
+        assert_eq!(nearest("temperature"), "distill.temperature");
+        assert_eq!(nearest("distil.Beta"), "distill.beta");
+        assert_eq!(edits("kitten", "sitting"), 3);
+    }
+}

@@ -1,0 +1,214 @@
+//! What a run is made of: data, networks, optimiser and distillation, as one TOML file.
+//!
+//! A recipe lists only what differs from the defaults documented on the fields here; the values a field may take stand once,
+//! in [`FIELDS`]. An unknown key or a value out of range is an error naming the file, the key and what would be allowed.
+//!
+//! ```toml
+//! [train]
+//! batch = 64
+//! ```
+
+mod error;
+mod fields;
+mod load;
+mod schedule;
+
+pub use error::RecipeError;
+pub use fields::{Allowed, FIELDS};
+pub use load::Difference;
+pub use schedule::lr_at;
+
+use serde::{Deserialize, Serialize};
+
+/// Everything that decides the outcome of a run, with the data set itself.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Recipe {
+    /// Source of every random choice: split, initialisation, order of the images, augmentation. Default 0.
+    pub seed: u64,
+    /// The images and their split.
+    pub data: Data,
+    /// Random changes to the training images.
+    pub augment: Augment,
+    /// The network that is trained first and then taught from.
+    pub teacher: Teacher,
+    /// The network that is trained alone and with the teacher's help.
+    pub student: Student,
+    /// Optimiser and learning-rate schedule, the same for all three trainings.
+    pub train: Train,
+    /// What the student learns from the teacher.
+    pub distill: Distill,
+}
+
+/// `[data]`: the images and their split.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Data {
+    /// Share of each class kept for testing. Default 0.2.
+    pub test_fraction: f64,
+    /// Side in pixels to which images are resized; 0 keeps the stored size. Default 0.
+    pub image_size: usize,
+    /// Images drawn per class of the synthetic data set. Default 300.
+    pub synthetic_per_class: usize,
+    /// Side in pixels of the synthetic images. Default 32.
+    pub synthetic_size: usize,
+}
+
+/// `[augment]`: random changes to the training images.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Augment {
+    /// One of the eight flips and quarter turns, each equally likely: seen from above, no direction is up. Default true.
+    pub dihedral: bool,
+    /// Largest shift in pixels along each axis; what moves in from outside is black. Default 4.
+    pub shift: usize,
+}
+
+/// `[teacher]`: the network that is trained first and then taught from.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Teacher {
+    /// Architecture by its name in the zoo. Default `"resnet20"`.
+    pub arch: String,
+    /// Passes over the training images. Default 10.
+    pub epochs: usize,
+}
+
+/// `[student]`: the network that is trained alone and with the teacher's help.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Student {
+    /// Architecture by its name in the zoo. Default `"resnet8"`.
+    pub arch: String,
+    /// Passes over the training images, alone and distilled alike. Default 10.
+    pub epochs: usize,
+}
+
+/// `[train]`: stochastic gradient descent and its learning rate.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Train {
+    /// Images per step. Default 128.
+    pub batch: usize,
+    /// Highest learning rate. Default 0.2.
+    pub peak_lr: f64,
+    /// Course of the learning rate. Default `"one_cycle"`.
+    pub schedule: Schedule,
+    /// Share of all steps in which the learning rate rises to the peak. Default 0.25.
+    pub warmup: f64,
+    /// Last learning rate over the peak; a constant schedule never falls. Default 0.001.
+    pub final_ratio: f64,
+    /// Share of the last update kept in the next. Default 0.9.
+    pub momentum: f64,
+    /// Take the gradient one momentum step ahead. Default true.
+    pub nesterov: bool,
+    /// L2 penalty, added to the gradient as weight times this. Default 5e-4.
+    pub weight_decay: f64,
+    /// Probability mass the cross-entropy targets spread evenly over all classes. Default 0.
+    pub label_smoothing: f64,
+}
+
+/// Course of the learning rate over a training.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Schedule {
+    /// Along a cosine from 1/25 of the peak up to it, then along a cosine down.
+    OneCycle,
+    /// Straight up from near zero to the peak, then along a cosine down.
+    Cosine,
+    /// Straight up from near zero to the peak, then level.
+    Constant,
+}
+
+/// `[distill]`: what the student learns from the teacher.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Distill {
+    /// Distillation loss. Default `"dkd"`.
+    pub method: Method,
+    /// Weight of the target class (TCKD). Default 1.
+    pub alpha: f64,
+    /// Weight of the other classes (NCKD). Default 8.
+    pub beta: f64,
+    /// Divides the logits of both networks before the softmax. Default 4.
+    pub temperature: f64,
+    /// Weight of the cross-entropy with the true labels. Default 1.
+    pub ce_weight: f64,
+    /// Epochs over which the distillation loss gains its full weight, linearly; 0 gives it at once. Default 2.
+    pub warmup_epochs: usize,
+}
+
+/// A distillation loss by name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Method {
+    /// Decoupled knowledge distillation: target and non-target classes weighted apart.
+    Dkd,
+}
+
+impl Default for Data {
+    fn default() -> Self {
+        Self {
+            test_fraction: 0.2,
+            image_size: 0,
+            synthetic_per_class: 300,
+            synthetic_size: 32,
+        }
+    }
+}
+
+impl Default for Augment {
+    fn default() -> Self {
+        Self {
+            dihedral: true,
+            shift: 4,
+        }
+    }
+}
+
+impl Default for Teacher {
+    fn default() -> Self {
+        Self {
+            arch: "resnet20".into(),
+            epochs: 10,
+        }
+    }
+}
+
+impl Default for Student {
+    fn default() -> Self {
+        Self {
+            arch: "resnet8".into(),
+            epochs: 10,
+        }
+    }
+}
+
+impl Default for Train {
+    fn default() -> Self {
+        Self {
+            batch: 128,
+            peak_lr: 0.2,
+            schedule: Schedule::OneCycle,
+            warmup: 0.25,
+            final_ratio: 0.001,
+            momentum: 0.9,
+            nesterov: true,
+            weight_decay: 5e-4,
+            label_smoothing: 0.0,
+        }
+    }
+}
+
+impl Default for Distill {
+    fn default() -> Self {
+        Self {
+            method: Method::Dkd,
+            alpha: 1.0,
+            beta: 8.0,
+            temperature: 4.0,
+            ce_weight: 1.0,
+            warmup_epochs: 2,
+        }
+    }
+}

@@ -1,0 +1,126 @@
+//! Class by class: recall side by side, and the confusion matrices.
+
+use std::fmt::Write;
+
+use super::html::{cell, escape, grouped, percent, points};
+use super::{DataSummary, ModelReport, ROLES};
+
+/// Recall of every class under the three models, and what distillation changed.
+pub(super) fn recall_table(data: &DataSummary, models: &[ModelReport; 3]) -> String {
+    let mut table = String::from(
+        "<div class=\"scroll\"><table class=\"numbers\"><thead><tr><th>Class</th><th>Test images</th>",
+    );
+    for role in ROLES {
+        _ = write!(table, "<th>{role}</th>");
+    }
+    table.push_str("<th>Distilled − alone</th></tr></thead><tbody>");
+    for (class, name) in data.classes.iter().enumerate() {
+        _ = write!(table, "<tr><th>{}</th>", escape(name));
+        cell(&mut table, &grouped(models[0].confusion.truths(class)));
+        let recalls = [0, 1, 2].map(|model: usize| models[model].confusion.recall(class));
+        for recall in recalls {
+            cell(&mut table, &recall.map_or("–".into(), percent));
+        }
+        let gain = recalls[2]
+            .zip(recalls[1])
+            .map(|(distilled, alone)| distilled - alone);
+        cell(&mut table, &gain.map_or("–".into(), points));
+        table.push_str("</tr>");
+    }
+    table.push_str("</tbody></table></div>");
+    table
+}
+
+/// The confusion matrix of one model as a shaded table, with its most frequent mistakes in words.
+pub(super) fn matrix(role: &str, classes: &[String], model: &ModelReport) -> String {
+    let confusion = &model.confusion;
+    let mut html = format!("<figure class=\"matrix\"><figcaption><b>{role}</b>");
+    let mistakes = mistakes(confusion.rows());
+    if mistakes.is_empty() {
+        html.push_str("<p>No mistakes.</p>");
+    } else {
+        html.push_str("<p>Most frequent mistakes: ");
+        let listed: Vec<String> = mistakes
+            .iter()
+            .take(3)
+            .map(|(count, truth, taken_for)| {
+                format!(
+                    "{} taken for {} ({count})",
+                    escape(&classes[*truth]),
+                    escape(&classes[*taken_for])
+                )
+            })
+            .collect();
+        _ = write!(html, "{}.</p>", listed.join("; "));
+    }
+    html.push_str("</figcaption><div class=\"scroll\"><table><thead><tr><td></td>");
+    for name in classes {
+        let name = escape(name);
+        _ = write!(html, "<th title=\"{name}\"><span>{name}</span></th>");
+    }
+    html.push_str("</tr></thead><tbody>");
+    for (truth, row) in confusion.rows().iter().enumerate() {
+        let name = escape(&classes[truth]);
+        _ = write!(html, "<tr><th title=\"{name}\">{name}</th>");
+        for (predicted, count) in row.iter().enumerate() {
+            let share = *count as f64 / confusion.truths(truth).max(1) as f64;
+            shaded(
+                &mut html,
+                *count,
+                share,
+                truth == predicted,
+                (&classes[truth], &classes[predicted]),
+            );
+        }
+        html.push_str("</tr>");
+    }
+    html.push_str("</tbody></table></div></figure>");
+    html
+}
+
+/// Wrong cells are shaded by the square root of their share: a few mistakes among hundreds must still be seen.
+fn shaded(
+    html: &mut String,
+    count: u64,
+    share: f64,
+    right: bool,
+    (truth, predicted): (&str, &str),
+) {
+    if count == 0 {
+        html.push_str(if right {
+            "<td class=\"r\">0</td>"
+        } else {
+            "<td></td>"
+        });
+        return;
+    }
+    let shade = if right { share } else { share.sqrt() };
+    let kind = match (right, shade > 0.62) {
+        (true, true) => "r d",
+        (true, false) => "r",
+        (false, true) => "w d",
+        (false, false) => "w",
+    };
+    _ = write!(
+        html,
+        "<td class=\"{kind}\" style=\"--s:{:.0}%\" title=\"{} → {}: {count} ({:.1} %)\">{count}</td>",
+        100.0 * shade,
+        escape(truth),
+        escape(predicted),
+        100.0 * share
+    );
+}
+
+/// Count, true class and predicted class of every mistake, most frequent first.
+fn mistakes(rows: &[Vec<u64>]) -> Vec<(u64, usize, usize)> {
+    let cells = rows.iter().enumerate().flat_map(|(truth, row)| {
+        row.iter()
+            .enumerate()
+            .map(move |(predicted, count)| (*count, truth, predicted))
+    });
+    let mut wrong: Vec<_> = cells
+        .filter(|(count, truth, predicted)| *count > 0 && truth != predicted)
+        .collect();
+    wrong.sort_by_key(|(count, truth, predicted)| (std::cmp::Reverse(*count), *truth, *predicted));
+    wrong
+}

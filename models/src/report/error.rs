@@ -1,0 +1,42 @@
+/// Why a report could not be drawn.
+#[derive(Debug, thiserror::Error)]
+pub enum ReportError {
+    /// A class without a name, or a confusion matrix of another size than there are classes.
+    #[error("{what} speaks of {found} classes, but the data has {classes}")]
+    Classes {
+        /// The part of the report.
+        what: String,
+        /// Classes it needs.
+        found: usize,
+        /// Classes with a name.
+        classes: usize,
+    },
+    /// A sample whose bytes do not fill its size.
+    #[error("sample {sample} has {bytes} bytes, but {width} x {height} RGB pixels need {}", 3 * u64::from(*width) * u64::from(*height))]
+    SampleSize {
+        /// Position among the samples, from 0.
+        sample: usize,
+        /// Its bytes.
+        bytes: usize,
+        /// Its width.
+        width: u32,
+        /// Its height.
+        height: u32,
+    },
+    /// The PNG encoder refused a sample.
+    #[error("sample {sample} cannot be encoded: {reason}")]
+    Encode {
+        /// Position among the samples, from 0.
+        sample: usize,
+        /// The encoder's reason.
+        reason: image::ImageError,
+    },
+    /// The plotter refused a chart.
+    #[error("the chart of {chart} cannot be drawn: {reason}")]
+    Chart {
+        /// Title of the chart.
+        chart: String,
+        /// The plotter's reason.
+        reason: String,
+    },
+}

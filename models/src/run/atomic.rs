@@ -1,0 +1,97 @@
+//! Files that are replaced whole or not at all.
+
+use std::ffi::OsString;
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use super::RunError;
+
+/// Replaces the file at `path` by `bytes`: written beside it, synced, renamed. After a crash at any moment the old or the
+/// new contents are there, whole; after an error the old.
+///
+/// Error: [`RunError::Io`] with the operating system's reason.
+pub fn write_atomic(path: &Path, bytes: &[u8]) -> Result<(), RunError> {
+    let part = part_path(path);
+    let replaced = write_synced(&part, bytes)
+        .and_then(|()| fs::rename(&part, path))
+        .and_then(|()| sync_folder(path));
+    replaced.map_err(|reason| {
+        _ = fs::remove_file(&part);
+        RunError::io("write", path, reason)
+    })
+}
+
+/// One fixed name per file: what a killed process leaves behind, the next write replaces.
+fn part_path(path: &Path) -> PathBuf {
+    let mut name = OsString::from(".");
+    name.push(path.file_name().unwrap_or_default());
+    name.push(".part");
+    path.with_file_name(name)
+}
+
+fn write_synced(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut file = File::create(path)?;
+    file.write_all(bytes)?;
+    file.sync_all()
+}
+
+/// A rename is on disk only once its folder is; Windows offers no way to ask for that.
+fn sync_folder(path: &Path) -> io::Result<()> {
+    let folder = path
+        .parent()
+        .filter(|folder| !folder.as_os_str().is_empty())
+        .unwrap_or(Path::new("."));
+    if cfg!(unix) {
+        File::open(folder)?.sync_all()
+    } else {
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(folder: &Path) -> Vec<OsString> {
+        fs::read_dir(folder)
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name())
+            .collect()
+    }
+
+    #[test]
+    fn the_new_contents_replace_the_old_and_nothing_else_stays() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file");
+        write_atomic(&path, b"a longer first version").unwrap();
+        write_atomic(&path, b"second").unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"second");
+        assert_eq!(names(folder.path()), ["file"]);
+    }
+
+    #[test]
+    fn what_a_killed_process_left_behind_is_replaced() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file");
+        fs::write(part_path(&path), "half of a much longer vers").unwrap();
+        write_atomic(&path, b"whole").unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"whole");
+        assert_eq!(names(folder.path()), ["file"]);
+    }
+
+    #[test]
+    fn a_failed_write_names_the_file_and_the_reason_and_leaves_no_part() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("taken");
+        fs::create_dir(&path).unwrap();
+        fs::write(path.join("something"), "").unwrap();
+        let message = write_atomic(&path, b"new").unwrap_err().to_string();
+        assert!(
+            message.contains("taken: ") && message.contains("os error"),
+            "{message}"
+        );
+        assert_eq!(names(folder.path()), ["taken"]);
+        assert!(write_atomic(&folder.path().join("no/such/folder"), b"").is_err());
+    }
+}

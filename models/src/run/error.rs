@@ -1,0 +1,111 @@
+use std::io;
+use std::path::{Path, PathBuf};
+
+use crate::recipe::{Difference, RecipeError};
+
+/// What can go wrong with a run directory.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// The folder for a new run already holds something.
+    #[error("{} is not empty: choose another folder with --out, or go on with the run in it with --resume", path.display())]
+    Taken {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// There is no run in the folder.
+    #[error("there is no run in {}: a run folder holds a recipe.toml", path.display())]
+    NotARun {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// The operating system refused: no space, no permission, no such folder.
+    #[error("cannot {action} {}: {reason}", path.display())]
+    Io {
+        /// What was tried, as a verb.
+        action: &'static str,
+        /// The file or folder.
+        path: PathBuf,
+        /// The operating system's reason.
+        reason: io::Error,
+    },
+    /// A value could not be written in the file's format.
+    #[error("cannot express the contents of {}: {reason}", path.display())]
+    Encode {
+        /// The file.
+        path: PathBuf,
+        /// The format's reason.
+        reason: String,
+    },
+    /// A JSON file of the run cannot be understood.
+    #[error("{} is damaged: {reason}; start a new run", path.display())]
+    Decode {
+        /// The file.
+        path: PathBuf,
+        /// The parser's message with line and column.
+        reason: serde_json::Error,
+    },
+    /// A checkpoint was cut short or altered.
+    #[error(
+        "the checkpoint {} ({bytes} bytes) is damaged: {damage}; delete it to train this network again with --resume, or start a new run",
+        path.display()
+    )]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// Its length.
+        bytes: usize,
+        /// What does not fit.
+        damage: String,
+    },
+    /// `--resume` with another recipe than the run was started with.
+    #[error("the run in {} was started with another recipe: {}; resume it without these changes, or start a new run", path.display(), list(differences))]
+    OtherRecipe {
+        /// The run.
+        path: PathBuf,
+        /// The keys that differ; left is the run's value.
+        differences: Vec<Difference>,
+    },
+    /// The run's own recipe file was altered.
+    #[error(transparent)]
+    Recipe(#[from] RecipeError),
+    /// Another process is writing to the run.
+    #[error("{} is being written by another process: wait for it or stop it", path.display())]
+    InUse {
+        /// The metrics file both would write.
+        path: PathBuf,
+    },
+    /// The metrics end before the place the checkpoint recorded.
+    #[error("{} holds {found} bytes, but the checkpoint was saved after {expected}: it was cut short; start a new run", path.display())]
+    MetricsCutShort {
+        /// The metrics file.
+        path: PathBuf,
+        /// The position in the checkpoint.
+        expected: u64,
+        /// The length of the file.
+        found: u64,
+    },
+}
+
+impl RunError {
+    pub(super) fn io(action: &'static str, path: &Path, reason: io::Error) -> Self {
+        Self::Io {
+            action,
+            path: path.into(),
+            reason,
+        }
+    }
+
+    pub(super) fn encode(path: &Path, reason: impl ToString) -> Self {
+        Self::Encode {
+            path: path.into(),
+            reason: reason.to_string(),
+        }
+    }
+}
+
+fn list(differences: &[Difference]) -> String {
+    let lines = differences
+        .iter()
+        .map(|d| format!("`{}` was {} and is now {}", d.key, d.left, d.right));
+    lines.collect::<Vec<_>>().join(", ")
+}

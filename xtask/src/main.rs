@@ -1,0 +1,293 @@
+//! The everyday commands of Ghostlight: `cargo xtask <command>`.
+//!
+//! Each makes sure that what the build links is in place and then becomes the cargo command that does the work, so that
+//! signals, exit codes and output are that command's own.
+
+mod features;
+mod llvm;
+
+use std::{
+    env,
+    process::{Command, ExitCode, ExitStatus},
+};
+
+use llvm::{Bundle, Wheels};
+
+const HELP: &str = "\
+The everyday commands of Ghostlight
+
+Usage: cargo xtask <command> [arguments]
+
+  setup     puts LLVM, which CubeCL's CPU runtime links, in place
+  distill   trains a teacher and a student and distils the one into the other; arguments go to `ghostlight distill`
+  test      runs every test; arguments go to `cargo test`
+  bench     runs the benchmarks; arguments go to `cargo bench`
+  ci        checks format, lints and documentation, then runs `test`; arguments go to `test`
+
+Each runs `setup` first. Cargo's feature flags choose the runtimes: `cargo xtask distill --features cuda`.
+";
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = match env::args_os()
+        .skip(1)
+        .map(|word| word.into_string())
+        .collect()
+    {
+        Ok(arguments) => arguments,
+        Err(word) => return usage(&format!("the argument {word:?} is not valid Unicode")),
+    };
+    let Some((command, arguments)) = arguments.split_first() else {
+        return usage("no command was given");
+    };
+    match command.as_str() {
+        "help" | "--help" | "-h" => {
+            print!("{HELP}");
+            ExitCode::SUCCESS
+        }
+        "setup" => match features::split(arguments) {
+            (_, rest) if !rest.is_empty() => usage(&format!(
+                "`setup` takes cargo's feature flags only, not `{}`",
+                rest.join(" ")
+            )),
+            (flags, _) => set_up_alone(&flags),
+        },
+        "distill" | "test" | "bench" | "ci" => {
+            let (flags, _) = features::split(arguments);
+            if !has_cpp_compiler() {
+                return ExitCode::FAILURE;
+            }
+            if let Err(error) = set_up(&flags) {
+                eprintln!("set-up: {error}");
+                eprintln!(
+                    "set-up: going on; the build of tracel-llvm-bundler will try to download its own LLVM"
+                );
+            }
+            match command.as_str() {
+                "distill" => become_command(distill(arguments)),
+                "test" => become_command(test(arguments)),
+                "bench" => become_command(bench(arguments)),
+                _ => ci(&flags, arguments),
+            }
+        }
+        unknown => usage(&format!("there is no command `{unknown}`")),
+    }
+}
+
+fn usage(problem: &str) -> ExitCode {
+    eprintln!("error: {problem}\n\n{HELP}");
+    ExitCode::from(2)
+}
+
+fn set_up(flags: &[String]) -> Result<(), llvm::Error> {
+    let wheels = Wheels::of(env::consts::OS, env::consts::ARCH);
+    Bundle::of_this_user()?.ensure(features::needs(flags), wheels, llvm::fetch)
+}
+
+fn set_up_alone(flags: &[String]) -> ExitCode {
+    let compiler = has_cpp_compiler();
+    match set_up(flags) {
+        Ok(()) => eprintln!("set-up: LLVM is in place"),
+        Err(error) => {
+            eprintln!("set-up: {error}");
+            return ExitCode::FAILURE;
+        }
+    }
+    if compiler {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
+}
+
+/// LLVM is C++: linking it takes the standard library that comes with a compiler. Saying so here is kinder than a linker's
+/// message after minutes of building.
+fn has_cpp_compiler() -> bool {
+    // The compiler of Visual Studio is found through the registry, not the PATH; `CXX` is the user's own word.
+    let found = cfg!(windows)
+        || env::var_os("CXX").is_some()
+        || ["c++", "g++", "clang++"]
+            .iter()
+            .any(|name| Command::new(name).arg("--version").output().is_ok());
+    if !found {
+        eprintln!(
+            "set-up: there is no C++ compiler (c++, g++ or clang++) on the PATH: install one \
+             (Debian, Ubuntu: `apt-get install g++`; macOS: `xcode-select --install`) and run again"
+        );
+    }
+    found
+}
+
+/// The cargo that runs this program, without what it tells this program about its package: build scripts of dependencies
+/// watch those variables, and would run again at every change between `cargo xtask` and plain cargo.
+fn cargo(words: &[&str]) -> Command {
+    let mut command = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    for (name, _) in env::vars_os() {
+        let text = name.to_string_lossy();
+        if text.starts_with("CARGO_PKG_") || text.starts_with("CARGO_MANIFEST_") {
+            command.env_remove(name);
+        }
+    }
+    command.args(words);
+    command
+}
+
+fn distill(arguments: &[String]) -> Command {
+    let (flags, rest) = features::split(arguments);
+    let mut command = cargo(&[
+        "run",
+        "--release",
+        "-p",
+        "ghostlight-models",
+        "--bin",
+        "ghostlight",
+    ]);
+    command.args(flags).args(["--", "distill"]).args(rest);
+    command
+}
+
+fn test(arguments: &[String]) -> Command {
+    let mut command = cargo(&["test", "--release"]);
+    // Cargo ignores `-p` in silence where `--workspace` stands beside it.
+    let chosen = |word: &String| word.starts_with("-p") || word.starts_with("--package");
+    if !arguments
+        .iter()
+        .take_while(|word| *word != "--")
+        .any(chosen)
+    {
+        command.arg("--workspace");
+    }
+    command.args(arguments);
+    command
+}
+
+fn bench(arguments: &[String]) -> Command {
+    let mut command = cargo(&["bench", "-p", "ghostlight-bench"]);
+    command.args(arguments);
+    command
+}
+
+/// Lints and documents in the release profile, whose build scripts and macros the tests use again.
+fn ci(flags: &[String], arguments: &[String]) -> ExitCode {
+    let fmt = cargo(&["fmt", "--all", "--check"]);
+    let mut clippy = cargo(&["clippy", "--workspace", "--all-targets", "--release"]);
+    clippy.args(flags).args(["--", "-D", "warnings"]);
+    let mut doc = cargo(&["doc", "--workspace", "--no-deps", "--release"]);
+    doc.args(flags).env("RUSTDOCFLAGS", "-D warnings");
+    for (name, mut step) in [("format", fmt), ("clippy", clippy), ("documentation", doc)] {
+        eprintln!("ci: {name}");
+        match step.status() {
+            Ok(status) if status.success() => {}
+            Ok(status) => {
+                eprintln!("ci: {name} failed");
+                return exit_code(status);
+            }
+            Err(error) => return not_started(&step, &error),
+        }
+    }
+    eprintln!("ci: tests");
+    let mut test = cargo(&["xtask", "test"]);
+    test.args(arguments);
+    become_command(test)
+}
+
+#[cfg(unix)]
+fn become_command(mut command: Command) -> ExitCode {
+    use std::os::unix::process::CommandExt;
+
+    let error = command.exec();
+    not_started(&command, &error)
+}
+
+#[cfg(not(unix))]
+fn become_command(mut command: Command) -> ExitCode {
+    match command.status() {
+        Ok(status) => exit_code(status),
+        Err(error) => not_started(&command, &error),
+    }
+}
+
+fn not_started(command: &Command, error: &std::io::Error) -> ExitCode {
+    eprintln!("error: {:?} does not start: {error}", command.get_program());
+    ExitCode::FAILURE
+}
+
+/// The status of a step as a shell would give it: 128 and the signal's number for one that was killed.
+fn exit_code(status: ExitStatus) -> ExitCode {
+    #[cfg(unix)]
+    if let Some(signal) = std::os::unix::process::ExitStatusExt::signal(&status) {
+        return ExitCode::from(128u8.saturating_add(u8::try_from(signal).unwrap_or(u8::MAX)));
+    }
+    let code = status.code().and_then(|code| u8::try_from(code).ok());
+    code.map_or(ExitCode::FAILURE, ExitCode::from)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn line(command: &Command) -> String {
+        let words: Vec<_> = command
+            .get_args()
+            .map(|word| word.to_string_lossy())
+            .collect();
+        words.join(" ")
+    }
+
+    fn words(line: &str) -> Vec<String> {
+        line.split(' ').map(String::from).collect()
+    }
+
+    #[test]
+    fn distill_hands_features_to_cargo_and_the_rest_to_the_program() {
+        assert_eq!(
+            line(&distill(&words("--epochs 3 --features cuda --json"))),
+            "run --release -p ghostlight-models --bin ghostlight --features cuda -- distill --epochs 3 --json"
+        );
+    }
+
+    #[test]
+    fn test_covers_the_workspace_unless_a_package_is_chosen() {
+        assert_eq!(line(&test(&[])), "test --release --workspace");
+        assert_eq!(
+            line(&test(&words("-p ghostlight-kernels"))),
+            "test --release -p ghostlight-kernels"
+        );
+        assert_eq!(
+            line(&test(&words("gemm -- -package"))),
+            "test --release --workspace gemm -- -package"
+        );
+    }
+
+    #[test]
+    fn cargo_starts_without_the_variables_of_this_package() {
+        // `cargo test` sets them as `cargo run` does.
+        for name in ["CARGO_MANIFEST_DIR", "CARGO_PKG_NAME"] {
+            assert!(env::var_os(name).is_some(), "{name}");
+            let command = cargo(&[]);
+            assert!(
+                command
+                    .get_envs()
+                    .any(|entry| entry == (name.as_ref(), None)),
+                "{name}"
+            );
+        }
+    }
+
+    #[test]
+    fn bench_hands_its_arguments_on() {
+        assert_eq!(
+            line(&bench(&words("conv -- --quick"))),
+            "bench -p ghostlight-bench conv -- --quick"
+        );
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn the_status_of_a_step_is_passed_through() {
+        use std::os::unix::process::ExitStatusExt;
+
+        let code = |raw| format!("{:?}", exit_code(ExitStatus::from_raw(raw)));
+        assert_eq!(code(101 << 8), format!("{:?}", ExitCode::from(101)));
+        assert_eq!(code(9), format!("{:?}", ExitCode::from(137)));
+    }
+}
