@@ -10,7 +10,7 @@ pub mod conv;
 mod cost;
 mod error;
 mod launch;
-// pub mod loss;
+pub mod loss;
 pub mod matmul;
 pub mod norm;
 pub mod optim;

@@ -93,6 +93,55 @@ pub fn add_into(into: &Tensor, add: &Tensor) -> Result<(), KernelError> {
     Ok(())
 }
 
+/// `out = a + b`. One unit owns a run of vectors.
+#[cube(launch_unchecked)]
+fn sum_kernel<F: Float, N: Size>(
+    a: &[Vector<F, N>],
+    b: &[Vector<F, N>],
+    out: &mut [Vector<F, N>],
+    count: usize,
+    run: usize,
+    #[define(F)] _dtype: cubecl::ir::ElemType,
+) {
+    let first = ABSOLUTE_POS * run;
+    let last = min(first + run, count);
+    for i in first..last {
+        out[i] = a[i] + b[i];
+    }
+}
+
+/// The sum of `a` and `b`, of the same shape, in a tensor of its own. One launch.
+///
+/// # Errors
+/// Shape or element type of `b` differs from `a`'s.
+pub fn add(a: &Tensor, b: &Tensor) -> Result<Tensor, KernelError> {
+    b.check("add", "b", a.shape(), a.dtype())?;
+    let out = Tensor::empty(a.client(), a.shape(), a.dtype());
+    if a.is_empty() {
+        return Ok(out);
+    }
+    let client = a.client();
+    let width = launch::width(client, a.dtype(), a.len());
+    let grid = launch::grid(client, a.len() / width);
+    // SAFETY: all three hold the same number of vectors.
+    unsafe {
+        sum_kernel::launch_unchecked(
+            client,
+            grid.count,
+            grid.dim,
+            width,
+            a.arg(width),
+            b.arg(width),
+            out.arg(width),
+            a.len() / width,
+            grid.run,
+            a.dtype().elem(),
+        );
+    }
+    launch::pace(client);
+    Ok(out)
+}
+
 /// Reads both tensors, writes one.
 pub fn cost_of_add(into: &Tensor) -> Cost {
     Cost::traffic(2 * into.len(), into.len(), into.dtype().size())
@@ -134,4 +183,54 @@ pub fn fill(out: &Tensor, value: f64) {
         );
     }
     launch::pace(out.client());
+}
+
+/// `out = x factor[0]`. One unit owns a run of vectors.
+#[cube(launch_unchecked)]
+fn scale_kernel<F: Float, N: Size>(
+    x: &[Vector<F, N>],
+    factor: &[F],
+    out: &mut [Vector<F, N>],
+    count: usize,
+    run: usize,
+    #[define(F)] _dtype: cubecl::ir::ElemType,
+) {
+    let by = Vector::<F, N>::new(factor[0]);
+    let first = ABSOLUTE_POS * run;
+    let last = min(first + run, count);
+    for i in first..last {
+        out[i] = x[i] * by;
+    }
+}
+
+/// `x` times the scalar `factor` `[1]`, which stays on the device. One launch.
+///
+/// # Errors
+/// Shape of `factor` is not `[1]`, or its element type differs from `x`'s.
+pub fn scale(x: &Tensor, factor: &Tensor) -> Result<Tensor, KernelError> {
+    factor.check("scale", "factor", &[1], x.dtype())?;
+    let out = Tensor::empty(x.client(), x.shape(), x.dtype());
+    if x.is_empty() {
+        return Ok(out);
+    }
+    let client = x.client();
+    let width = launch::width(client, x.dtype(), x.len());
+    let grid = launch::grid(client, x.len() / width);
+    // SAFETY: both hold the same number of vectors.
+    unsafe {
+        scale_kernel::launch_unchecked(
+            client,
+            grid.count,
+            grid.dim,
+            width,
+            x.arg(width),
+            factor.arg(1),
+            out.arg(width),
+            x.len() / width,
+            grid.run,
+            x.dtype().elem(),
+        );
+    }
+    launch::pace(client);
+    Ok(out)
 }

@@ -1,6 +1,6 @@
 //! Flips, rotations and shifts: what does not change the class of an image taken from above.
 
-use super::random::{Purpose, stream};
+use crate::random::{Purpose, stream};
 use super::stats::Normaliser;
 use super::{DataError, Dataset};
 use rand::RngExt;

@@ -1,7 +1,7 @@
 //! Batches, prepared on a thread of their own while the model computes.
 
 use super::augment::{Augment, AugmentSeed, Placement};
-use super::random::{Purpose, stream};
+use crate::random::{Purpose, stream};
 use super::stats::{ChannelStats, Normaliser};
 use super::{DataError, Dataset};
 use rand::seq::SliceRandom;

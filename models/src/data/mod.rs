@@ -1,7 +1,7 @@
 //! Labelled images: read from a folder or generated, split, described, augmented and batched.
 //!
 //! A [`Dataset`] holds every image decoded, as u8 RGB in one allocation; normalisation and augmentation happen while a batch
-//! is written. Every random choice is a pure function of (seed, purpose, epoch, image), see [`random`], so a run that resumes
+//! is written. Every random choice is a pure function of (seed, purpose, epoch, image), see `random.rs`, so a run that resumes
 //! in the middle of an epoch sees the bytes it would have seen.
 
 pub mod augment;
@@ -9,7 +9,6 @@ pub mod batches;
 mod decode;
 mod error;
 pub mod folder;
-pub mod random;
 mod scan;
 pub mod split;
 pub mod stats;

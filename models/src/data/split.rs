@@ -1,7 +1,7 @@
 //! The stratified division into training and test images.
 
 use super::DataError;
-use super::random::{Purpose, stream};
+use crate::random::{Purpose, stream};
 use rand::seq::SliceRandom;
 use serde::{Deserialize, Serialize};
 

@@ -11,7 +11,7 @@ mod light;
 mod lines;
 mod noise;
 
-use super::random::{Purpose, stream};
+use crate::random::{Purpose, stream};
 use super::{DataError, Dataset};
 use light::{Conditions, Rgb};
 use noise::{Point, at};

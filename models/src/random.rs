@@ -14,15 +14,18 @@ pub enum Purpose {
     Augment,
     /// Drawing one image of the synthetic data set.
     Synthetic,
+    /// The starting values of one tensor of a model.
+    Initialise,
 }
 
-/// The stream of `purpose` for `index` (an image or a class) in `epoch`, under the run's `seed`.
+/// The stream of `purpose` for `index` (an image, a class or a tensor) in `epoch` (or of a model), under the run's `seed`.
 pub fn stream(seed: u64, purpose: Purpose, epoch: u64, index: u64) -> ChaCha8Rng {
     let domain: u64 = match purpose {
         Purpose::Split => 1,
         Purpose::Order => 2,
         Purpose::Augment => 3,
         Purpose::Synthetic => 4,
+        Purpose::Initialise => 5,
     };
     let mut key = [0; 32];
     for (slot, number) in key.chunks_exact_mut(8).zip([seed, domain, epoch, index]) {

@@ -1,0 +1,36 @@
+use ghostlight_kernels::Cost;
+
+/// Which direction an operation ran in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Phase {
+    /// The forward pass.
+    Forward,
+    /// The backward pass.
+    Backward,
+}
+
+/// One operation that ran.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Event {
+    /// The operation's name.
+    pub op: &'static str,
+    /// The direction.
+    pub phase: Phase,
+    /// The shape of the operation's output.
+    pub shape: Vec<usize>,
+    /// The work done.
+    pub cost: Cost,
+}
+
+/// Sees every operation that runs under a tape, in order, recorded or not: the one source of MAC tables, profiles and rooflines.
+pub trait Observer {
+    /// Called after each operation was launched.
+    fn ran(&mut self, event: Event);
+}
+
+/// Collects the events.
+impl Observer for Vec<Event> {
+    fn ran(&mut self, event: Event) {
+        self.push(event);
+    }
+}

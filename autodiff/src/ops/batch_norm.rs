@@ -1,0 +1,88 @@
+use crate::{Function, Gradients, Step};
+use ghostlight_kernels::norm::batch_norm::{self, BatchNormProblem, Saved, cost};
+use ghostlight_kernels::{KernelError, Tensor};
+
+/// Which statistics a batch norm divides by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Statistics {
+    /// The batch's own; the running ones move towards them.
+    Batch,
+    /// The running ones; gives no gradient.
+    Running,
+}
+
+/// Batch norm of `[x [.., c], gamma [c], beta [c]]` or `[x, gamma, beta, residual [.., c]]`, fused with what follows; see
+/// [`batch_norm`].
+#[derive(Debug, Clone)]
+pub struct BatchNorm {
+    /// The layer's running mean `[c]`.
+    pub running_mean: Tensor,
+    /// The layer's running variance `[c]`.
+    pub running_var: Tensor,
+    /// Added to the variance.
+    pub epsilon: f64,
+    /// How far the running statistics move.
+    pub momentum: f64,
+    /// Whether a ReLU follows.
+    pub relu: bool,
+    /// Training or inference.
+    pub statistics: Statistics,
+}
+
+impl BatchNorm {
+    fn layer(&self, gamma: &Tensor, beta: &Tensor) -> batch_norm::BatchNorm {
+        batch_norm::BatchNorm {
+            gamma: gamma.clone(),
+            beta: beta.clone(),
+            running_mean: self.running_mean.clone(),
+            running_var: self.running_var.clone(),
+            epsilon: self.epsilon,
+            momentum: self.momentum,
+        }
+    }
+}
+
+impl Function for BatchNorm {
+    type Saved = Option<(batch_norm::BatchNorm, Saved, BatchNormProblem)>;
+
+    fn name(&self) -> &'static str {
+        "batch_norm"
+    }
+
+    fn forward(&self, inputs: &[&Tensor]) -> Result<Step<Self::Saved>, KernelError> {
+        let (x, residual) = (inputs[0], inputs.get(3).copied());
+        let layer = self.layer(inputs[1], inputs[2]);
+        let problem = BatchNormProblem::new(x, &layer, residual)?;
+        Ok(match self.statistics {
+            Statistics::Batch => {
+                let (output, saved) = batch_norm::train(x, &layer, residual, self.relu)?;
+                let cost = cost::forward(&problem, residual.is_some());
+                Step { output, saved: Some((layer, saved, problem)), cost }
+            }
+            Statistics::Running => {
+                let output = batch_norm::infer(x, &layer, residual, self.relu)?;
+                let cost = cost::inference(&problem, residual.is_some());
+                Step { output, saved: None, cost }
+            }
+        })
+    }
+
+    fn backward(
+        &self,
+        saved: Self::Saved,
+        grad: &Tensor,
+        needs: &[bool],
+    ) -> Result<Gradients, KernelError> {
+        let Some((layer, saved, problem)) = saved else {
+            let wanted = "the batch's statistics in a pass that needs gradients";
+            return Err(KernelError::range(self.name(), "statistics", "running", wanted));
+        };
+        let found = batch_norm::backward(&layer, &saved, grad)?;
+        let cost = cost::backward(&problem, found.residual.is_some());
+        let mut inputs = vec![Some(found.input.clone()), Some(found.gamma()?), Some(found.beta()?)];
+        if needs.len() == 4 {
+            inputs.push(found.residual);
+        }
+        Ok(Gradients { inputs, cost })
+    }
+}

@@ -1,0 +1,15 @@
+//! The operations of `ghostlight-kernels` as differentiable functions, one file each.
+
+mod batch_norm;
+mod conv;
+mod cross_entropy;
+mod dkd;
+mod global_average;
+mod linear;
+
+pub use batch_norm::{BatchNorm, Statistics};
+pub use conv::Conv;
+pub use cross_entropy::CrossEntropy;
+pub use dkd::Dkd;
+pub use global_average::GlobalAverage;
+pub use linear::Linear;

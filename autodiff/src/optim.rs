@@ -1,0 +1,37 @@
+use ghostlight_kernels::optim::sgd::{SgdOptions, step};
+use ghostlight_kernels::pointwise::fill;
+use ghostlight_kernels::{KernelError, Tensor};
+
+/// SGD over one flat buffer of parameters, with its velocity; see [`ghostlight_kernels::optim::sgd`].
+pub struct Sgd {
+    velocity: Tensor,
+}
+
+impl Sgd {
+    /// An optimiser at rest for `params`.
+    pub fn new(params: &Tensor) -> Self {
+        let velocity = Tensor::zeros(params.client(), params.shape(), params.dtype());
+        Self { velocity }
+    }
+
+    /// The velocity, of the parameters' shape; what a checkpoint keeps.
+    pub fn velocity(&self) -> &Tensor {
+        &self.velocity
+    }
+
+    /// Takes one step and clears the gradients. Two launches, however many parameters there are.
+    ///
+    /// # Errors
+    /// Those of [`step`].
+    pub fn step(
+        &mut self,
+        params: &Tensor,
+        grads: &Tensor,
+        decayed: &Tensor,
+        options: &SgdOptions,
+    ) -> Result<(), KernelError> {
+        step(params, grads, &self.velocity, decayed, options)?;
+        fill(grads, 0.0);
+        Ok(())
+    }
+}

@@ -1,0 +1,171 @@
+use crate::{Event, Function, Gradients, Observer, Phase};
+use ghostlight_kernels::pointwise::{add, add_into, fill};
+use ghostlight_kernels::{KernelError, Tensor};
+use std::cell::RefCell;
+use std::rc::Rc;
+
+/// Maps an output's gradient to the inputs' gradients, consuming what was saved.
+type Backward = Box<dyn FnOnce(&Tensor, &[bool]) -> Result<Gradients, KernelError>>;
+
+enum Node {
+    /// A gradient ends here, in a tensor of the caller's, which it is added to.
+    Leaf { grad: Tensor },
+    /// A gradient passes through; `inputs` holds the places of those that need one.
+    Step { op: &'static str, inputs: Vec<Option<usize>>, backward: Backward },
+}
+
+/// Records the operations whose gradients are wanted.
+///
+/// Cloning shares the record. One tape serves one forward and one backward pass; [`Tape::backward`] empties it.
+#[derive(Clone, Default)]
+pub struct Tape {
+    nodes: Rc<RefCell<Vec<Node>>>,
+    observer: Option<Rc<RefCell<dyn Observer>>>,
+}
+
+/// A tensor with its place on a tape, or without one when no gradient is wanted.
+#[derive(Clone, Debug)]
+pub struct Var {
+    tensor: Tensor,
+    place: Option<usize>,
+}
+
+impl Var {
+    /// A tensor that needs no gradient: data, or anything in inference.
+    pub fn constant(tensor: Tensor) -> Self {
+        Self { tensor, place: None }
+    }
+
+    /// The value.
+    pub fn tensor(&self) -> &Tensor {
+        &self.tensor
+    }
+
+    /// Whether a gradient flows through.
+    pub fn needs_grad(&self) -> bool {
+        self.place.is_some()
+    }
+}
+
+impl Tape {
+    /// An empty tape.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// An empty tape whose operations `observer` sees.
+    pub fn observed(observer: Rc<RefCell<dyn Observer>>) -> Self {
+        Self { nodes: Rc::default(), observer: Some(observer) }
+    }
+
+    /// How many operations and leaves are recorded.
+    pub fn len(&self) -> usize {
+        self.nodes.borrow().len()
+    }
+
+    /// Whether nothing is recorded.
+    pub fn is_empty(&self) -> bool {
+        self.nodes.borrow().is_empty()
+    }
+
+    /// A variable whose gradient the backward pass adds to `grad`, of the same shape.
+    ///
+    /// # Errors
+    /// Shape or element type of `grad` differs from `value`'s.
+    pub fn leaf(&self, value: &Tensor, grad: &Tensor) -> Result<Var, KernelError> {
+        grad.check("leaf", "grad", value.shape(), value.dtype())?;
+        let place = self.push(Node::Leaf { grad: grad.clone() });
+        Ok(Var { tensor: value.clone(), place: Some(place) })
+    }
+
+    /// Runs `function` on `inputs` and records it when one of them needs a gradient.
+    ///
+    /// # Errors
+    /// Those of the function's forward pass.
+    pub fn apply<F: Function>(&self, function: F, inputs: &[&Var]) -> Result<Var, KernelError> {
+        let tensors: Vec<&Tensor> = inputs.iter().map(|input| &input.tensor).collect();
+        let step = function.forward(&tensors)?;
+        let op = function.name();
+        self.tell(op, Phase::Forward, &step.output, step.cost);
+        let places: Vec<Option<usize>> = inputs.iter().map(|input| input.place).collect();
+        let place = places.iter().any(Option::is_some).then(|| {
+            let saved = step.saved;
+            let backward: Backward =
+                Box::new(move |grad, needs| function.backward(saved, grad, needs));
+            self.push(Node::Step { op, inputs: places, backward })
+        });
+        Ok(Var { tensor: step.output, place })
+    }
+
+    /// Adds the gradient of the sum of `weight` times the sum of `output`, over all `outputs`, to the leaves' gradients, and
+    /// empties the tape. For a scalar loss that is the loss' gradient.
+    ///
+    /// # Errors
+    /// Those of the functions' backward passes; the tape is empty then too, and the leaves' gradients are incomplete.
+    pub fn backward(&self, outputs: &[(&Var, f64)]) -> Result<(), KernelError> {
+        let seeds = outputs.iter().map(|&(output, weight)| {
+            let seed = Tensor::empty(
+                output.tensor.client(),
+                output.tensor.shape(),
+                output.tensor.dtype(),
+            );
+            fill(&seed, weight);
+            (output, seed)
+        });
+        self.backward_from(&seeds.collect::<Vec<_>>())
+    }
+
+    /// [`Tape::backward`] from given gradients of the outputs, each of its output's shape.
+    ///
+    /// # Errors
+    /// A seed's shape or element type differs from its output's; then those of [`Tape::backward`].
+    pub fn backward_from(&self, seeds: &[(&Var, Tensor)]) -> Result<(), KernelError> {
+        let nodes = self.nodes.take();
+        let mut grads: Vec<Option<Tensor>> = nodes.iter().map(|_| None).collect();
+        for (output, seed) in seeds {
+            seed.check("backward", "seed", output.tensor.shape(), output.tensor.dtype())?;
+            if let Some(place) = output.place {
+                accumulate(&mut grads[place], seed.clone())?;
+            }
+        }
+        for (place, node) in nodes.into_iter().enumerate().rev() {
+            let Some(grad) = grads[place].take() else { continue };
+            match node {
+                Node::Leaf { grad: target } => add_into(&target, &grad)?,
+                Node::Step { op, inputs, backward } => {
+                    let needs: Vec<bool> = inputs.iter().map(Option::is_some).collect();
+                    let found = backward(&grad, &needs)?;
+                    self.tell(op, Phase::Backward, &grad, found.cost);
+                    for (input, grad) in inputs.into_iter().zip(found.inputs) {
+                        if let (Some(input), Some(grad)) = (input, grad) {
+                            accumulate(&mut grads[input], grad)?;
+                        }
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn push(&self, node: Node) -> usize {
+        let mut nodes = self.nodes.borrow_mut();
+        nodes.push(node);
+        nodes.len() - 1
+    }
+
+    fn tell(&self, op: &'static str, phase: Phase, output: &Tensor, cost: ghostlight_kernels::Cost) {
+        if let Some(observer) = &self.observer {
+            let shape = output.shape().to_vec();
+            observer.borrow_mut().ran(Event { op, phase, shape, cost });
+        }
+    }
+}
+
+/// Adds `grad` to what already arrived at a place, in a tensor of its own: a function may have handed one gradient to two places.
+fn accumulate(place: &mut Option<Tensor>, grad: Tensor) -> Result<(), KernelError> {
+    *place = Some(match place.take() {
+        None => grad,
+        Some(present) => add(&present, &grad)?,
+    });
+    Ok(())
+}

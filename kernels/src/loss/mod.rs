@@ -1,0 +1,61 @@
+//! Losses of a classifier, each with its gradient in the same launch.
+//!
+//! A loss kernel leaves one value per sample, already divided by the batch size; [`sum()`] adds them when the number is wanted.
+//! All of them work in log space on the row's non-target classes (`log_space.rs`): no probability is summed and then logged.
+
+pub mod cross_entropy;
+pub mod dkd;
+mod log_space;
+mod sum;
+
+pub use sum::sum;
+
+use crate::{DType, KernelError, Labels, Tensor};
+
+/// What a loss kernel leaves behind.
+#[derive(Debug, Clone)]
+pub struct LossAndGrad {
+    /// `[n]`: each sample's loss over `n`, so that the sum is the mean over the batch.
+    pub loss: Tensor,
+    /// `[n, c]`: the gradient of that mean with respect to the logits.
+    pub grad: Tensor,
+}
+
+impl LossAndGrad {
+    fn empty_like(logits: &Tensor) -> Self {
+        let loss = Tensor::empty(logits.client(), &logits.shape()[..1], logits.dtype());
+        Self { loss, grad: Tensor::empty(logits.client(), logits.shape(), logits.dtype()) }
+    }
+}
+
+/// Checks the labels of `batch` rows of `classes` logits, and that there is a choice of class at all.
+///
+/// # Errors
+/// In this order: the number of labels, the number of classes they were checked against, fewer than two classes.
+fn check_labels(
+    op: &'static str,
+    labels: &Labels,
+    batch: usize,
+    classes: usize,
+) -> Result<(), KernelError> {
+    if labels.len() != batch {
+        let (got, wanted) = (vec![labels.len()], format!("[{batch}], one label a row of logits"));
+        return Err(KernelError::Shape { op, tensor: "labels", got, wanted });
+    }
+    if labels.classes() != classes {
+        let wanted = "as many as the logits have columns";
+        return Err(KernelError::range(op, "number of classes of labels", labels.classes(), wanted));
+    }
+    if classes < 2 {
+        return Err(KernelError::range(op, "number of classes", classes, "at least 2"));
+    }
+    Ok(())
+}
+
+/// Whether a kernel can hold `value` in `dtype` without overflow.
+fn holds(dtype: DType, value: f64) -> bool {
+    match dtype {
+        DType::F32 => (value as f32).is_finite(),
+        DType::F64 => value.is_finite(),
+    }
+}

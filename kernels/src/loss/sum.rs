@@ -1,0 +1,54 @@
+use crate::{KernelError, Tensor, launch};
+use cubecl::prelude::*;
+
+/// The sum in blocks: the first unit adds `block` neighbours at a time, then the blocks, so that the rounding error grows with
+/// the square root of `count` and not with `count`.
+#[cube(launch_unchecked)]
+fn sum_kernel<F: Float>(
+    values: &[F],
+    total: &mut [F],
+    count: usize,
+    block: usize,
+    #[define(F)] _dtype: cubecl::ir::ElemType,
+) {
+    if ABSOLUTE_POS == 0 {
+        let mut all = F::new(0.0f32);
+        for i in 0..(count + block - 1) / block {
+            let mut part = F::new(0.0f32);
+            for j in i * block..min((i + 1) * block, count) {
+                part += values[j];
+            }
+            all += part;
+        }
+        total[0] = all;
+    }
+}
+
+/// The sum `[1]` of `values` `[n]`, in an order that depends on `n` alone; 0 for none. One launch.
+///
+/// # Errors
+/// `values` is no vector.
+pub fn sum(values: &Tensor) -> Result<Tensor, KernelError> {
+    let [count] = values.dims("sum", "values", "[n]")?;
+    let client = values.client();
+    if count == 0 {
+        return Ok(Tensor::zeros(client, &[1], values.dtype()));
+    }
+    let total = Tensor::empty(client, &[1], values.dtype());
+    let grid = launch::grid(client, 1);
+    // SAFETY: the kernel stops at `count`.
+    unsafe {
+        sum_kernel::launch_unchecked(
+            client,
+            grid.count,
+            grid.dim,
+            values.arg(1),
+            total.arg(1),
+            count,
+            count.isqrt(),
+            values.dtype().elem(),
+        );
+    }
+    launch::pace(client);
+    Ok(total)
+}

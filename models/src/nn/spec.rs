@@ -1,0 +1,116 @@
+/// How a tensor is laid out here and in a PyTorch state dict.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// Convolution weight: `[kh, kw, ci, co]` here, `[co, ci, kh, kw]` in PyTorch.
+    Conv,
+    /// Fully connected weight: `[in, out]` here, `[out, in]` in PyTorch.
+    Linear,
+    /// A vector, the same in both.
+    Vector,
+    /// A running statistic: a vector that is no parameter and gets no gradient.
+    Running,
+}
+
+/// The values a tensor starts from.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Init {
+    /// One value everywhere.
+    Constant(f64),
+    /// Normal with this standard deviation.
+    Normal(f64),
+    /// Uniform between minus and plus this bound.
+    Uniform(f64),
+}
+
+/// One declared tensor.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Spec {
+    /// The PyTorch state-dict key.
+    pub path: String,
+    /// Extents in the layout of this project.
+    pub shape: Vec<usize>,
+    /// Layout and role.
+    pub kind: Kind,
+    /// Starting values.
+    pub init: Init,
+}
+
+impl Spec {
+    /// The number of elements.
+    pub fn len(&self) -> usize {
+        self.shape.iter().product()
+    }
+
+    /// Whether there is no element.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Extents in PyTorch's layout.
+    pub fn torch_shape(&self) -> Vec<usize> {
+        match (self.kind, self.shape.as_slice()) {
+            (Kind::Conv, &[kh, kw, ci, co]) => vec![co, ci, kh, kw],
+            (Kind::Linear, &[input, output]) => vec![output, input],
+            _ => self.shape.clone(),
+        }
+    }
+
+    /// For each element in PyTorch's order, its position in this project's order.
+    pub fn torch_order(&self) -> Vec<usize> {
+        match (self.kind, self.shape.as_slice()) {
+            (Kind::Conv, &[kh, kw, ci, co]) => (0..co)
+                .flat_map(|o| (0..ci).flat_map(move |i| (0..kh * kw).map(move |k| (k * ci + i) * co + o)))
+                .collect(),
+            (Kind::Linear, &[input, output]) => {
+                (0..output).flat_map(|o| (0..input).map(move |i| i * output + o)).collect()
+            }
+            _ => (0..self.len()).collect(),
+        }
+    }
+}
+
+/// Names a declared tensor; only its own model's [`super::Store`] knows what it stands for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Param(pub(super) usize);
+
+/// The tensors a model is made of, in the order of their declaration.
+#[derive(Debug, Default)]
+pub struct Declarations {
+    specs: Vec<Spec>,
+}
+
+impl Declarations {
+    /// The root of the paths.
+    pub fn root(&mut self) -> Path<'_> {
+        Path { declarations: self, prefix: String::new() }
+    }
+
+    pub(super) fn into_specs(self) -> Vec<Spec> {
+        self.specs
+    }
+}
+
+/// A place in the tree of paths, as `layer1.0`.
+pub struct Path<'a> {
+    declarations: &'a mut Declarations,
+    prefix: String,
+}
+
+impl Path<'_> {
+    /// The place `name` under this one.
+    pub fn at(&mut self, name: impl std::fmt::Display) -> Path<'_> {
+        let prefix = self.join(&name.to_string());
+        Path { declarations: self.declarations, prefix }
+    }
+
+    /// Declares the tensor `name` at this place.
+    pub fn declare(&mut self, name: &str, shape: &[usize], kind: Kind, init: Init) -> Param {
+        let path = self.join(name);
+        self.declarations.specs.push(Spec { path, shape: shape.to_vec(), kind, init });
+        Param(self.declarations.specs.len() - 1)
+    }
+
+    fn join(&self, name: &str) -> String {
+        if self.prefix.is_empty() { name.to_string() } else { format!("{}.{name}", self.prefix) }
+    }
+}

@@ -1,0 +1,230 @@
+use super::{Declarations, Init, Kind, Param, Spec};
+use crate::random::{Purpose, stream};
+use crate::run::NamedTensor;
+use ghostlight_autodiff::{Client, DType, KernelError, Tensor};
+use rand::{Rng, RngExt};
+use std::collections::HashMap;
+
+/// Slices start at multiples of this many elements, so that every one is aligned for the widest vectors.
+const ALIGNMENT: usize = 16;
+
+/// Why stored tensors do not fit a model.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// A tensor of the model is not among those given.
+    #[error("the tensor {path} is missing; was the file written by another architecture?")]
+    Missing {
+        /// The tensor's path.
+        path: String,
+    },
+    /// A tensor has other extents.
+    #[error("the tensor {path} has shape {got:?}, this model wants {wanted:?}")]
+    Shape {
+        /// The tensor's path.
+        path: String,
+        /// Its extents in PyTorch's layout.
+        got: Vec<usize>,
+        /// The model's.
+        wanted: Vec<usize>,
+    },
+    /// A tensor that the model does not have.
+    #[error("the tensor {path} is not part of this model; was the file written by another architecture?")]
+    Unexpected {
+        /// The tensor's path.
+        path: String,
+    },
+    /// The device failed.
+    #[error(transparent)]
+    Kernel(#[from] KernelError),
+}
+
+/// All tensors of one model: the parameters in one flat buffer, their gradients in another, the running statistics in a third.
+pub struct Store {
+    specs: Vec<Spec>,
+    /// Where each tensor starts, in its own buffer.
+    starts: Vec<usize>,
+    values: Tensor,
+    grads: Tensor,
+    decayed: Tensor,
+    running: Tensor,
+}
+
+impl Store {
+    /// Lays out and initialises the declared tensors, a pure function of `seed` and of `model`, which tells models of one run apart.
+    ///
+    /// # Errors
+    /// [`KernelError::Device`] when the device has no room.
+    pub fn new(
+        client: &Client,
+        dtype: DType,
+        declarations: Declarations,
+        seed: u64,
+        model: u64,
+    ) -> Result<Self, KernelError> {
+        let specs = declarations.into_specs();
+        let mut starts = Vec::new();
+        let (mut values, mut decayed, mut running) = (Vec::new(), Vec::new(), Vec::new());
+        for (index, spec) in specs.iter().enumerate() {
+            let is_running = spec.kind == Kind::Running;
+            let flat = if is_running { &mut running } else { &mut values };
+            starts.push(flat.len());
+            let mut random = stream(seed, Purpose::Initialise, model, index as u64);
+            flat.extend((0..spec.len()).map(|_| draw(spec.init, &mut random)));
+            flat.resize(flat.len().next_multiple_of(ALIGNMENT), 0.0);
+            if !is_running {
+                // Scales and shifts of batch norms and biases are few and not what overfits: only weights decay.
+                let decays = matches!(spec.kind, Kind::Conv | Kind::Linear);
+                decayed.resize(values.len(), if decays { 1.0 } else { 0.0 });
+            }
+        }
+        running.resize(running.len().max(ALIGNMENT), 0.0);
+        let upload = |values: &[f64]| Tensor::from_f64(client, values, &[values.len()], dtype);
+        let values = upload(&values)?;
+        Ok(Self {
+            grads: Tensor::zeros(client, values.shape(), dtype),
+            decayed: upload(&decayed)?,
+            running: upload(&running)?,
+            values,
+            specs,
+            starts,
+        })
+    }
+
+    /// A tensor's current value; shares the memory.
+    ///
+    /// # Errors
+    /// None that a caller can cause.
+    pub fn value(&self, param: Param) -> Result<Tensor, KernelError> {
+        let spec = &self.specs[param.0];
+        let flat = if spec.kind == Kind::Running { &self.running } else { &self.values };
+        flat.slice(self.starts[param.0], &spec.shape)
+    }
+
+    /// A parameter's gradient; shares the memory.
+    ///
+    /// # Errors
+    /// None that a caller can cause.
+    pub fn grad(&self, param: Param) -> Result<Tensor, KernelError> {
+        self.grads.slice(self.starts[param.0], &self.specs[param.0].shape)
+    }
+
+    /// All parameters, flat.
+    pub fn values(&self) -> &Tensor {
+        &self.values
+    }
+
+    /// All gradients, flat, in the parameters' order.
+    pub fn grads(&self) -> &Tensor {
+        &self.grads
+    }
+
+    /// 1 where weight decay applies, 0 elsewhere, in the parameters' order.
+    pub fn decayed(&self) -> &Tensor {
+        &self.decayed
+    }
+
+    /// What the model declared.
+    pub fn specs(&self) -> &[Spec] {
+        &self.specs
+    }
+
+    /// Trainable elements, as published tables count them: without running statistics.
+    pub fn parameter_count(&self) -> usize {
+        self.specs.iter().filter(|spec| spec.kind != Kind::Running).map(Spec::len).sum()
+    }
+
+    /// Parameters and running statistics under their PyTorch keys, in PyTorch's layout.
+    ///
+    /// # Errors
+    /// [`KernelError::Device`] when a launch before this failed.
+    pub fn weights(&self) -> Result<Vec<NamedTensor>, KernelError> {
+        let (values, running) = (self.values.to_f32()?, self.running.to_f32()?);
+        Ok(self.export(&values, Some(&running)))
+    }
+
+    /// A buffer in the parameters' order (a velocity) under the parameters' keys.
+    ///
+    /// # Errors
+    /// [`KernelError::Device`] when a launch before this failed.
+    pub fn named(&self, flat: &Tensor) -> Result<Vec<NamedTensor>, KernelError> {
+        Ok(self.export(&flat.to_f32()?, None))
+    }
+
+    /// Takes over what [`Store::weights`] gave.
+    ///
+    /// # Errors
+    /// The first tensor missing, of another shape, or not part of the model.
+    pub fn set_weights(&mut self, tensors: &[NamedTensor]) -> Result<(), StoreError> {
+        let (mut values, mut running) = (self.values.to_f32()?, self.running.to_f32()?);
+        self.import(tensors, &mut values, Some(&mut running))?;
+        self.values = Tensor::from_f32(self.values.client(), &values, self.values.shape())?;
+        self.running = Tensor::from_f32(self.running.client(), &running, self.running.shape())?;
+        Ok(())
+    }
+
+    /// The flat buffer that [`Store::named`] was given.
+    ///
+    /// # Errors
+    /// The first tensor missing, of another shape, or not part of the model.
+    pub fn flat(&self, tensors: &[NamedTensor]) -> Result<Tensor, StoreError> {
+        let mut flat = vec![0.0; self.values.len()];
+        self.import(tensors, &mut flat, None)?;
+        Ok(Tensor::from_f32(self.values.client(), &flat, self.values.shape())?)
+    }
+
+    fn export(&self, values: &[f32], running: Option<&[f32]>) -> Vec<NamedTensor> {
+        let source = |spec: &Spec| if spec.kind == Kind::Running { running } else { Some(values) };
+        self.specs
+            .iter()
+            .zip(&self.starts)
+            .filter_map(|(spec, &start)| {
+                let source = source(spec)?;
+                let data = spec.torch_order().into_iter().map(|i| source[start + i]).collect();
+                Some(NamedTensor { name: spec.path.clone(), shape: spec.torch_shape(), data })
+            })
+            .collect()
+    }
+
+    fn import(
+        &self,
+        tensors: &[NamedTensor],
+        values: &mut [f32],
+        mut running: Option<&mut [f32]>,
+    ) -> Result<(), StoreError> {
+        let mut by_name: HashMap<&str, &NamedTensor> =
+            tensors.iter().map(|tensor| (tensor.name.as_str(), tensor)).collect();
+        for (spec, &start) in self.specs.iter().zip(&self.starts) {
+            let target = match (spec.kind, &mut running) {
+                (Kind::Running, None) => continue,
+                (Kind::Running, Some(running)) => &mut running[start..],
+                _ => &mut values[start..],
+            };
+            let missing = || StoreError::Missing { path: spec.path.clone() };
+            let tensor = by_name.remove(spec.path.as_str()).ok_or_else(missing)?;
+            let wanted = spec.torch_shape();
+            if tensor.shape != wanted {
+                let (path, got) = (spec.path.clone(), tensor.shape.clone());
+                return Err(StoreError::Shape { path, got, wanted });
+            }
+            for (value, i) in tensor.data.iter().zip(spec.torch_order()) {
+                target[i] = *value;
+            }
+        }
+        match by_name.into_keys().min() {
+            Some(path) => Err(StoreError::Unexpected { path: path.to_string() }),
+            None => Ok(()),
+        }
+    }
+}
+
+fn draw(init: Init, random: &mut impl Rng) -> f64 {
+    match init {
+        Init::Constant(value) => value,
+        Init::Uniform(bound) => random.random_range(-bound..=bound),
+        Init::Normal(deviation) => {
+            // Box and Muller 1958; 1 - u keeps the logarithm's argument above 0.
+            let radius = (-2.0 * (1.0 - random.random::<f64>()).ln()).sqrt();
+            deviation * radius * (std::f64::consts::TAU * random.random::<f64>()).cos()
+        }
+    }
+}
