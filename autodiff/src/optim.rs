@@ -19,6 +19,16 @@ impl Sgd {
         &self.velocity
     }
 
+    /// Takes over a velocity of the parameters' shape, as [`Sgd::velocity`] gave it.
+    ///
+    /// # Errors
+    /// Its shape or element type differs from the parameters'.
+    pub fn restore(&mut self, velocity: &Tensor) -> Result<(), KernelError> {
+        velocity.check("sgd", "velocity", self.velocity.shape(), self.velocity.dtype())?;
+        self.velocity = velocity.clone();
+        Ok(())
+    }
+
     /// Takes one step and clears the gradients. Two launches, however many parameters there are.
     ///
     /// # Errors

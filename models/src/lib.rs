@@ -1,11 +1,15 @@
 //! The model zoo, distillation methods, data, the training loop and the `ghostlight` command.
 #![deny(missing_docs)]
 
+pub mod command;
 pub mod data;
+pub mod distill;
 pub mod metrics;
 pub mod nn;
+pub mod methods;
 mod random;
 pub mod recipe;
 pub mod report;
 pub mod run;
+pub mod train;
 pub mod zoo;

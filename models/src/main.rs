@@ -1,2 +1,8 @@
-//! The command line.
-fn main() {}
+//! The `ghostlight` command.
+
+use ghostlight_models::command;
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    command::main()
+}

@@ -11,7 +11,7 @@ use cubecl::prelude::*;
 pub(super) struct Row<F: Float> {
     /// The largest non-target logit.
     pub max: F,
-    /// The non-target sum of `exp((z - max) / t)`; NaN when any logit of the row, the target included, is NaN or infinite.
+    /// The non-target sum of `exp((z - max) / t)`; NaN for a non-target NaN and for any infinite logit.
     pub sum: F,
     /// `ln(sum)`.
     pub log_sum: F,
@@ -28,7 +28,9 @@ pub(super) fn is_target<N: Size>(index: usize, target: usize) -> Vector<bool, N>
         lanes.insert(lane, u32::cast_from(lane));
     }
     // Before the target's vector the difference wraps to a number past every lane.
-    lanes.equal(&Vector::new(u32::cast_from(target) - u32::cast_from(index * N::value())))
+    lanes.equal(&Vector::new(
+        u32::cast_from(target) - u32::cast_from(index * N::value()),
+    ))
 }
 
 /// Reads the row of `vectors` vectors from `start` on, once.
@@ -47,15 +49,20 @@ pub(super) fn read_row<F: Float, N: Size>(
     let other = select(target == 0, 1usize, 0usize);
     let mut max = Vector::<F, N>::new(logit(logits, start, other));
     let mut sum = zero;
-    let mut poison = zero;
+    let mut farthest = zero;
     for i in 0..vectors {
         let z = logits[start + i];
-        poison += z * zero;
         let higher = z.greater_than(&max);
         // One exponential serves both cases: it scales the old sum when the maximum grows, else it is the new term.
-        let e = (-(z - max).abs() * scale).exp();
+        let distance = (z - max).abs() * scale;
+        let e = (-distance).exp();
+        farthest = select_many(distance.greater_than(&farthest), distance, farthest);
         let target_lane = is_target::<N>(i, target);
-        sum = select_many(target_lane, sum, select_many(higher, fma(sum, e, one), sum + e));
+        sum = select_many(
+            target_lane,
+            sum,
+            select_many(higher, fma(sum, e, one), sum + e),
+        );
         max = select_many(target_lane, max, select_many(higher, z, max));
     }
     let mut top = max.extract(0usize);
@@ -64,10 +71,17 @@ pub(super) fn read_row<F: Float, N: Size>(
         let value = max.extract(lane);
         top = select(value > top, value, top);
     }
-    let total = (sum * ((max - Vector::new(top)) * scale).exp() + poison).vector_sum();
+    // An infinite logit is infinitely far from the rest; a NaN is in the sum, or in the log-odds, already.
+    let sum = select_many(farthest.is_inf(), Vector::new(F::new(f32::NAN)), sum);
+    let total = (sum * ((max - Vector::new(top)) * scale).exp()).vector_sum();
     let log_sum = total.ln();
     let log_odds = (logit(logits, start, target) - top) * inverse_t - log_sum;
-    Row::<F> { max: top, sum: total, log_sum, log_odds }
+    Row::<F> {
+        max: top,
+        sum: total,
+        log_sum,
+        log_odds,
+    }
 }
 
 /// One logit of the row that starts at vector `start`.
@@ -93,15 +107,15 @@ pub(super) fn sigmoid<F: Float>(x: F) -> F {
     F::new(1.0f32) / (F::new(1.0f32) + (-x).exp())
 }
 
-/// `2 (exp(r) - 1 - r) / r^2 = 1 + r/3 (1 + r/4 (1 + ...))` for `|r| < 1/2`; `terms` is [`series_terms`].
+/// `2 (exp(r) - 1 - r) / r^2`, the sum of `2 r^i / (i + 2)!`, for `|r| < 1/2`; `terms` is [`series_terms`].
 #[cube]
 fn past_linear<F: Float, N: Size>(r: Vector<F, N>, #[comptime] terms: usize) -> Vector<F, N> {
     let one = Vector::<F, N>::new(F::new(1.0f32));
-    let mut series = one;
+    let mut series = Vector::<F, N>::new(F::new(0.0f32));
     #[unroll]
     for i in 0..terms {
-        let divisor = Vector::<F, N>::new(F::cast_from(comptime!((terms + 2 - i) as u32)));
-        series = fma(series, r * (one / divisor), one);
+        let half_factorial = comptime!((3..terms as u64 - i as u64 + 2).product::<u64>());
+        series = fma(series, r, one / Vector::new(F::cast_from(half_factorial)));
     }
     series
 }
@@ -133,7 +147,11 @@ pub(super) fn sigmoid_difference<F: Float>(a: F, b: F, #[comptime] terms: usize)
     let low = select(ahead, b, a);
     let r = low - high;
     let series = past_linear::<F, Const<1>>(Vector::new(r), terms).extract(0usize);
-    let fall = select(r > -half, -fma(r * r * half, series, r), F::new(1.0f32) - r.exp());
+    let fall = select(
+        r > -half,
+        -fma(r * r * half, series, r),
+        F::new(1.0f32) - r.exp(),
+    );
     let size = sigmoid::<F>(high) * sigmoid::<F>(-low) * fall;
     select(ahead, size, -size)
 }
@@ -145,11 +163,9 @@ pub(super) fn series_terms(dtype: DType) -> usize {
         DType::F64 => f64::EPSILON,
     };
     let (mut term, mut terms) = (1.0, 0);
-    loop {
-        term *= 0.5 / (terms + 3) as f64;
-        if term < rounding {
-            return terms;
-        }
+    while term > rounding {
         terms += 1;
+        term *= 0.5 / (terms + 2) as f64;
     }
+    terms
 }

@@ -24,7 +24,10 @@ pub struct LossAndGrad {
 impl LossAndGrad {
     fn empty_like(logits: &Tensor) -> Self {
         let loss = Tensor::empty(logits.client(), &logits.shape()[..1], logits.dtype());
-        Self { loss, grad: Tensor::empty(logits.client(), logits.shape(), logits.dtype()) }
+        Self {
+            loss,
+            grad: Tensor::empty(logits.client(), logits.shape(), logits.dtype()),
+        }
     }
 }
 
@@ -39,15 +42,33 @@ fn check_labels(
     classes: usize,
 ) -> Result<(), KernelError> {
     if labels.len() != batch {
-        let (got, wanted) = (vec![labels.len()], format!("[{batch}], one label a row of logits"));
-        return Err(KernelError::Shape { op, tensor: "labels", got, wanted });
+        let (got, wanted) = (
+            vec![labels.len()],
+            format!("[{batch}], one label a row of logits"),
+        );
+        return Err(KernelError::Shape {
+            op,
+            tensor: "labels",
+            got,
+            wanted,
+        });
     }
     if labels.classes() != classes {
         let wanted = "as many as the logits have columns";
-        return Err(KernelError::range(op, "number of classes of labels", labels.classes(), wanted));
+        return Err(KernelError::range(
+            op,
+            "number of classes of labels",
+            labels.classes(),
+            wanted,
+        ));
     }
     if classes < 2 {
-        return Err(KernelError::range(op, "number of classes", classes, "at least 2"));
+        return Err(KernelError::range(
+            op,
+            "number of classes",
+            classes,
+            "at least 2",
+        ));
     }
     Ok(())
 }

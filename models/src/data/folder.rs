@@ -15,8 +15,8 @@ pub const SIZES: std::ops::RangeInclusive<usize> = 8..=4096;
 pub struct LoadOptions<'a> {
     /// Go on without files that cannot be decoded.
     pub skip_bad: bool,
-    /// Resize every image to this many pixels square; `None` takes the most common size in the folder.
-    pub size: Option<usize>,
+    /// Resize every image to this (height, width); `None` takes the most common size in the folder.
+    pub size: Option<(usize, usize)>,
     /// Called from many threads with (files decoded, files in all).
     pub progress: &'a (dyn Fn(usize, usize) + Sync),
 }
@@ -53,7 +53,8 @@ pub struct Loaded {
 /// [`DataError::TooLarge`]; [`DataError::BadFile`] for the first file in order that cannot be decoded or, with `skip_bad`,
 /// [`DataError::ClassTooSmall`] for a class of which too little is left.
 pub fn load(dir: &Path, options: &LoadOptions) -> Result<Loaded, DataError> {
-    if let Some(size) = options.size.filter(|size| !SIZES.contains(size)) {
+    let sides = options.size.into_iter().flat_map(|(height, width)| [height, width]);
+    if let Some(size) = sides.into_iter().find(|side| !SIZES.contains(side)) {
         return Err(DataError::Size {
             size,
             min: *SIZES.start(),
@@ -61,10 +62,7 @@ pub fn load(dir: &Path, options: &LoadOptions) -> Result<Loaded, DataError> {
         });
     }
     let (classes, mut sources, ignored) = scan(dir)?;
-    let size = match options.size {
-        Some(side) => (side, side),
-        None => most_common_size(&sources),
-    };
+    let size = options.size.unwrap_or_else(|| most_common_size(&sources));
     let image_bytes = size.0 * size.1 * 3;
     let mut pixels = Vec::new();
     let bytes = sources.len().saturating_mul(image_bytes);
@@ -117,6 +115,18 @@ pub fn load(dir: &Path, options: &LoadOptions) -> Result<Loaded, DataError> {
         resized,
         ignored,
     })
+}
+
+/// Reads one image as RGB bytes `[height, width, 3]`, resized to `size` (height, width) if it has another.
+///
+/// # Errors
+/// [`DataError::BadFile`] when it cannot be decoded.
+pub fn image(path: &Path, size: (usize, usize)) -> Result<Vec<u8>, DataError> {
+    let mut pixels = vec![0; size.0 * size.1 * 3];
+    match decode_into(path, size, &mut pixels) {
+        Ok(_) => Ok(pixels),
+        Err(reason) => Err(DataError::BadFile { file: path.display().to_string(), reason, others: 0 }),
+    }
 }
 
 /// The size that most headers give, the smaller of equals. When none can be read, decoding will fail for every file and any
@@ -239,7 +249,7 @@ mod tests {
         );
         assert!(loaded.dataset.image(2).iter().all(|&v| v == 77));
         let options = LoadOptions {
-            size: Some(9),
+            size: Some((9, 9)),
             ..LoadOptions::default()
         };
         let loaded = read(&dir, options).unwrap();
@@ -249,7 +259,7 @@ mod tests {
         );
         for size in [0, 5000] {
             let options = LoadOptions {
-                size: Some(size),
+                size: Some((size, size)),
                 ..LoadOptions::default()
             };
             assert!(matches!(read(&dir, options), Err(DataError::Size { .. })));

@@ -60,7 +60,7 @@ pub struct Data {
 pub struct Augment {
     /// One of the eight flips and quarter turns, each equally likely: seen from above, no direction is up. Default true.
     pub dihedral: bool,
-    /// Largest shift in pixels along each axis; what moves in from outside is black. Default 4.
+    /// Largest shift in pixels along each axis; what moves in is the image mirrored at its edge. Default 4.
     pub shift: usize,
 }
 

@@ -74,15 +74,27 @@ pub enum RunError {
         /// The metrics file both would write.
         path: PathBuf,
     },
-    /// The metrics end before the place the checkpoint recorded.
-    #[error("{} holds {found} bytes, but the checkpoint was saved after {expected}: it was cut short; start a new run", path.display())]
+    /// The metrics lack epochs that the checkpoint knows.
+    #[error("{} holds {found} epochs of {phase}, but its checkpoint was saved after {expected}: the file was cut short; start a new run", path.display())]
     MetricsCutShort {
         /// The metrics file.
         path: PathBuf,
-        /// The position in the checkpoint.
-        expected: u64,
-        /// The length of the file.
-        found: u64,
+        /// The training.
+        phase: String,
+        /// Epochs the checkpoint knows.
+        expected: usize,
+        /// Epochs in the file.
+        found: usize,
+    },
+    /// `--resume` with other images than the run was started with.
+    #[error("the run in {} was started with the images of {was}; {now} holds others: give the same data, or start a new run", path.display())]
+    OtherData {
+        /// The run.
+        path: PathBuf,
+        /// The data set the run was started with.
+        was: String,
+        /// The one given now.
+        now: String,
     },
 }
 

@@ -1,10 +1,11 @@
 //! The run's diary: one JSON object a line.
 
 use std::fs::{File, OpenOptions, TryLockError};
-use std::io::{Seek, SeekFrom, Write};
+use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
+use serde_json::Value;
 
 use super::RunError;
 
@@ -13,123 +14,117 @@ use super::RunError;
 pub struct MetricsLog {
     file: File,
     path: PathBuf,
-    length: u64,
 }
 
 impl MetricsLog {
-    /// Opens or creates the file and cuts it at byte `position`.
+    /// Opens or creates the file.
     ///
-    /// Errors, in order: [`Io`](RunError::Io); [`InUse`](RunError::InUse);
-    /// [`MetricsCutShort`](RunError::MetricsCutShort) if the file ends before `position`.
-    pub fn open(path: &Path, position: u64) -> Result<Self, RunError> {
-        let failed = |reason| RunError::io("open", path, reason);
+    /// Errors, in order: [`Io`](RunError::Io); [`InUse`](RunError::InUse).
+    pub fn open(path: &Path) -> Result<Self, RunError> {
         let file = OpenOptions::new()
             .create(true)
+            .read(true)
             .write(true)
             .truncate(false)
             .open(path)
-            .map_err(failed)?;
+            .map_err(|reason| RunError::io("open", path, reason))?;
         // Some network file systems have no locks: go on without one there.
         if let Err(TryLockError::WouldBlock) = file.try_lock() {
             return Err(RunError::InUse { path: path.into() });
         }
-        let length = file.metadata().map_err(failed)?.len();
-        let mut log = Self {
-            file,
-            path: path.into(),
-            length,
-        };
-        log.truncate_to(position)?;
-        Ok(log)
+        Ok(Self { file, path: path.into() })
     }
 
-    /// Appends one line.
+    /// Appends one line and waits until it is on the disk: the checkpoint that follows relies on it.
     pub fn append(&mut self, entry: &impl Serialize) -> Result<(), RunError> {
         let mut line =
             serde_json::to_vec(entry).map_err(|reason| RunError::encode(&self.path, reason))?;
         line.push(b'\n');
         self.file
-            .write_all(&line)
-            .map_err(|reason| RunError::io("write", &self.path, reason))?;
-        self.length += line.len() as u64;
-        Ok(())
+            .seek(SeekFrom::End(0))
+            .and_then(|_| self.file.write_all(&line))
+            .and_then(|()| self.file.sync_data())
+            .map_err(|reason| RunError::io("write", &self.path, reason))
     }
 
-    /// Bytes written so far, all of them on disk: a checkpoint may rely on them.
-    pub fn position(&self) -> Result<u64, RunError> {
+    /// Every line that is whole, in order.
+    ///
+    /// Error: [`Io`](RunError::Io). A line that a kill cut short is passed over.
+    pub fn lines(&mut self) -> Result<Vec<Value>, RunError> {
+        let mut text = String::new();
         self.file
-            .sync_data()
-            .map_err(|reason| RunError::io("write", &self.path, reason))?;
-        Ok(self.length)
+            .seek(SeekFrom::Start(0))
+            .and_then(|_| self.file.read_to_string(&mut text))
+            .map_err(|reason| RunError::io("read", &self.path, reason))?;
+        Ok(text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect())
     }
 
-    /// Forgets everything from byte `position` on.
-    pub fn truncate_to(&mut self, position: u64) -> Result<(), RunError> {
-        if position > self.length {
-            return Err(RunError::MetricsCutShort {
-                path: self.path.clone(),
-                expected: position,
-                found: self.length,
-            });
+    /// Forgets the lines of `phase` past its first `epochs` epochs: those a killed run wrote after its last checkpoint.
+    ///
+    /// Errors, in order: [`Io`](RunError::Io); [`MetricsCutShort`](RunError::MetricsCutShort) if earlier lines are missing.
+    pub fn keep_epochs(&mut self, phase: &str, epochs: usize) -> Result<(), RunError> {
+        let belongs = |line: &Value| line["phase"] == phase;
+        let kept: Vec<Value> = self
+            .lines()?
+            .into_iter()
+            .filter(|line| !belongs(line) || line["epoch"].as_u64().is_some_and(|e| e <= epochs as u64))
+            .collect();
+        let found = kept.iter().filter(|line| belongs(line)).count();
+        if found < epochs {
+            let (path, phase) = (self.path.clone(), phase.to_string());
+            return Err(RunError::MetricsCutShort { path, phase, expected: epochs, found });
         }
-        let cut = self
-            .file
-            .set_len(position)
-            .and_then(|()| self.file.seek(SeekFrom::Start(position)));
-        self.length = cut.map_err(|reason| RunError::io("write", &self.path, reason))?;
-        Ok(())
+        let text: String = kept.iter().map(|line| format!("{line}\n")).collect();
+        self.file
+            .seek(SeekFrom::Start(0))
+            .and_then(|_| self.file.set_len(0))
+            .and_then(|()| self.file.write_all(text.as_bytes()))
+            .map_err(|reason| RunError::io("write", &self.path, reason))
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::fs;
+    use serde_json::json;
 
     #[test]
-    fn lines_after_the_checkpoint_are_forgotten_on_resume() {
+    fn lines_after_the_checkpoint_and_half_lines_are_forgotten_on_resume() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("metrics.jsonl");
-        let mut log = MetricsLog::open(&path, 0).unwrap();
-        log.append(&serde_json::json!({"epoch": 1})).unwrap();
-        let position = log.position().unwrap();
-        log.append(&serde_json::json!({"epoch": 2, "note": "never reached a checkpoint"}))
-            .unwrap();
+        let mut log = MetricsLog::open(&path).unwrap();
+        let line = |phase, epoch| json!({"epoch": epoch, "phase": phase});
+        for (phase, epoch) in [("teacher", 1), ("student", 1), ("student", 2)] {
+            log.append(&line(phase, epoch)).unwrap();
+        }
         drop(log);
-        let mut log = MetricsLog::open(&path, position).unwrap();
-        log.append(&serde_json::json!({"epoch": 2})).unwrap();
-        assert_eq!(
-            fs::read_to_string(&path).unwrap(),
-            "{\"epoch\":1}\n{\"epoch\":2}\n"
-        );
-        assert_eq!(log.position().unwrap(), fs::metadata(&path).unwrap().len());
+        let mut file = OpenOptions::new().append(true).open(&path).unwrap();
+        file.write_all(b"{\"epoch\":3,\"pha").unwrap();
+        drop(file);
+        let mut log = MetricsLog::open(&path).unwrap();
+        log.keep_epochs("teacher", 1).unwrap();
+        log.keep_epochs("student", 1).unwrap();
+        log.append(&line("student", 2)).unwrap();
+        let wanted = vec![line("teacher", 1), line("student", 1), line("student", 2)];
+        assert_eq!(log.lines().unwrap(), wanted);
     }
 
     #[test]
     fn a_log_shorter_than_the_checkpoint_says_is_refused() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("metrics.jsonl");
-        fs::write(&path, "{}\n").unwrap();
-        let refused = MetricsLog::open(&path, 12);
-        assert!(matches!(
-            refused,
-            Err(RunError::MetricsCutShort {
-                expected: 12,
-                found: 3,
-                ..
-            })
-        ));
-        assert_eq!(fs::read(&path).unwrap(), b"{}\n");
+        let mut log = MetricsLog::open(&path).unwrap();
+        log.append(&json!({"phase": "teacher", "epoch": 1})).unwrap();
+        let refused = log.keep_epochs("teacher", 2);
+        assert!(matches!(refused, Err(RunError::MetricsCutShort { expected: 2, found: 1, .. })));
+        assert_eq!(log.lines().unwrap().len(), 1);
     }
 
     #[test]
     fn two_writers_of_one_log_are_refused() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("metrics.jsonl");
-        let _first = MetricsLog::open(&path, 0).unwrap();
-        assert!(matches!(
-            MetricsLog::open(&path, 0),
-            Err(RunError::InUse { .. })
-        ));
+        let _first = MetricsLog::open(&path).unwrap();
+        assert!(matches!(MetricsLog::open(&path), Err(RunError::InUse { .. })));
     }
 }

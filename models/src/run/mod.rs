@@ -157,10 +157,9 @@ impl RunDir {
         self.read_json(SPLIT)
     }
 
-    /// Opens `metrics.jsonl` and forgets what stands beyond byte `position`: 0 for a new run, else the position the
-    /// checkpoint recorded. Errors: those of [`MetricsLog::open`].
-    pub fn metrics(&self, position: u64) -> Result<MetricsLog, RunError> {
-        MetricsLog::open(&self.file(METRICS), position)
+    /// Opens `metrics.jsonl`. Errors: those of [`MetricsLog::open`].
+    pub fn metrics(&self) -> Result<MetricsLog, RunError> {
+        MetricsLog::open(&self.file(METRICS))
     }
 
     /// Where `metrics.jsonl` lies.

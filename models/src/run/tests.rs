@@ -65,7 +65,7 @@ fn a_run_that_cannot_be_created_leaves_nothing_behind() {
 fn a_discarded_run_takes_only_its_own_files_along() {
     let folder = tempfile::tempdir().unwrap();
     let run = new_run(folder.path());
-    run.metrics(0).unwrap().append(&json!({})).unwrap();
+    run.metrics().unwrap().append(&json!({})).unwrap();
     fs::write(folder.path().join("notes.txt"), "").unwrap();
     run.discard();
     let left: Vec<_> = fs::read_dir(folder.path())

@@ -8,9 +8,17 @@ const LABEL: u64 = size_of::<u32>() as u64;
 
 /// Reads logits and labels, writes loss and gradient.
 pub fn fused(problem: &CrossEntropyProblem) -> Cost {
-    let &CrossEntropyProblem { batch, classes, dtype, .. } = problem;
+    let &CrossEntropyProblem {
+        batch,
+        classes,
+        dtype,
+        ..
+    } = problem;
     let floats = Cost::traffic(batch * classes, batch * classes + batch, dtype.size());
-    Cost { bytes_read: floats.bytes_read + batch as u64 * LABEL, ..floats }
+    Cost {
+        bytes_read: floats.bytes_read + batch as u64 * LABEL,
+        ..floats
+    }
 }
 
 #[cfg(test)]
@@ -20,10 +28,18 @@ mod tests {
 
     #[test]
     fn a_hand_computed_case() {
-        let problem =
-            CrossEntropyProblem { batch: 3, classes: 5, smoothing: 0.1, dtype: DType::F64 };
+        let problem = CrossEntropyProblem {
+            batch: 3,
+            classes: 5,
+            smoothing: 0.1,
+            dtype: DType::F64,
+        };
         // 15 logits and 3 labels of 4 bytes come in; 15 gradients and 3 losses go out.
-        let wanted = Cost { macs: 0, bytes_read: 8 * 15 + 4 * 3, bytes_written: 8 * 18 };
+        let wanted = Cost {
+            macs: 0,
+            bytes_read: 8 * 15 + 4 * 3,
+            bytes_written: 8 * 18,
+        };
         assert_eq!(problem.cost(), wanted);
     }
 }

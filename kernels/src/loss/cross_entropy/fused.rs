@@ -58,7 +58,12 @@ pub(super) fn launch_fused(
     out: &LossAndGrad,
 ) {
     let client = logits.client();
-    let &CrossEntropyProblem { batch, classes, smoothing, dtype } = problem;
+    let &CrossEntropyProblem {
+        batch,
+        classes,
+        smoothing,
+        dtype,
+    } = problem;
     let width = launch::width(client, dtype, classes);
     let grid = launch::grid(client, batch);
     // SAFETY: the problem relates the extents, and every label is a class.

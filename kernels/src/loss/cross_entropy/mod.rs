@@ -47,8 +47,15 @@ impl CrossEntropyProblem {
         let [batch, classes] = logits.dims(OP, "logits", "[n, c]")?;
         check_labels(OP, labels, batch, classes)?;
         let wanted = "at least 0, less than 1";
-        KernelError::check_float(OP, "smoothing", smoothing, wanted, |e| (0.0..1.0).contains(&e))?;
-        Ok(Self { batch, classes, smoothing, dtype: logits.dtype() })
+        KernelError::check_float(OP, "smoothing", smoothing, wanted, |e| {
+            (0.0..1.0).contains(&e)
+        })?;
+        Ok(Self {
+            batch,
+            classes,
+            smoothing,
+            dtype: logits.dtype(),
+        })
     }
 
     /// The cost of loss and gradient; see [`cost::fused`].

@@ -8,7 +8,12 @@ pub fn cross_entropy(
     logits: &[f64],
     labels: &[u32],
 ) -> (Vec<f64>, Vec<f64>) {
-    let &CrossEntropyProblem { batch, classes, smoothing, .. } = problem;
+    let &CrossEntropyProblem {
+        batch,
+        classes,
+        smoothing,
+        ..
+    } = problem;
     let (mut loss, mut grad) = (vec![0.0; batch], vec![0.0; batch * classes]);
     for n in 0..batch {
         let row = &logits[n * classes..][..classes];

@@ -54,19 +54,20 @@ fn fused<F: Float, N: Size>(
         let log_sums = Vector::<F, N>::new(s.log_sum - t.log_sum);
         let mut nckd = zero;
         for i in 0..vectors {
-            let s_shifted = (student[start + i] - s_max) * scale;
-            let t_shifted = (teacher[start + i] - t_max) * scale;
-            let p = s_shifted.exp() * s_share;
-            let q = t_shifted.exp() * t_share;
+            let s_shifted = student[start + i] - s_max;
+            let t_shifted = teacher[start + i] - t_max;
+            let p = (s_shifted * scale).exp() * s_share;
+            let q = (t_shifted * scale).exp() * t_share;
+            let log_ratio = (s_shifted - t_shifted) * scale - log_sums;
             let other_grad = fma(-p, Vector::new(target_grad), grad_beta * (p - q));
-            let share = divergence::<F, N>(q, p, s_shifted - t_shifted - log_sums, terms);
+            let share = divergence::<F, N>(q, p, log_ratio, terms);
             let target_lane = is_target::<N>(i, target);
             grad[start + i] = select_many(target_lane, Vector::new(target_grad), other_grad);
             nckd += select_many(target_lane, zero, share);
         }
         let tckd = binary_divergence::<F>(&s, &t, terms);
-        loss[n] = scales.loss_alpha.get::<F>() * tckd
-            + scales.loss_beta.get::<F>() * nckd.vector_sum();
+        loss[n] =
+            scales.loss_alpha.get::<F>() * tckd + scales.loss_beta.get::<F>() * nckd.vector_sum();
     }
 }
 
@@ -97,8 +98,18 @@ pub(super) fn launch_fused(
     out: &LossAndGrad,
 ) {
     let client = student.client();
-    let &DkdProblem { batch, classes, options, dtype } = problem;
-    let DkdOptions { alpha, beta, temperature, weight } = options;
+    let &DkdProblem {
+        batch,
+        classes,
+        options,
+        dtype,
+    } = problem;
+    let DkdOptions {
+        alpha,
+        beta,
+        temperature,
+        weight,
+    } = options;
     let width = launch::width(client, dtype, classes);
     let grid = launch::grid(client, batch);
     let in_grad = weight * temperature / batch as f64;

@@ -24,9 +24,20 @@ struct Row {
 impl Row {
     fn new(logits: &[f64], target: usize, temperature: f64) -> Self {
         let scaled: Vec<f64> = logits.iter().map(|z| z / temperature).collect();
-        let others = log_sum_exp(scaled.iter().enumerate().filter(|&(j, _)| j != target).map(|(_, &s)| s));
+        let others = log_sum_exp(
+            scaled
+                .iter()
+                .enumerate()
+                .filter(|&(j, _)| j != target)
+                .map(|(_, &s)| s),
+        );
         let all = log_sum_exp([scaled[target], others].into_iter());
-        Self { scaled, target, all, others }
+        Self {
+            scaled,
+            target,
+            all,
+            others,
+        }
     }
 
     fn log_target(&self) -> f64 {
@@ -51,7 +62,10 @@ fn log_sum_exp(values: impl Iterator<Item = f64> + Clone) -> f64 {
 /// TCKD and NCKD of one row.
 pub fn terms(student: &[f64], teacher: &[f64], label: u32, temperature: f64) -> Terms {
     let target = label as usize;
-    let (s, t) = (Row::new(student, target, temperature), Row::new(teacher, target, temperature));
+    let (s, t) = (
+        Row::new(student, target, temperature),
+        Row::new(teacher, target, temperature),
+    );
     let share = |log_q: f64, log_p: f64| log_q.exp() * (log_q - log_p);
     let others = (0..student.len()).filter(|&j| j != target);
     Terms {
@@ -67,16 +81,35 @@ pub fn dkd(
     teacher: &[f64],
     labels: &[u32],
 ) -> (Vec<f64>, Vec<f64>) {
-    let &DkdProblem { batch, classes, options, .. } = problem;
-    let DkdOptions { alpha, beta, temperature, weight } = options;
+    let &DkdProblem {
+        batch,
+        classes,
+        options,
+        ..
+    } = problem;
+    let DkdOptions {
+        alpha,
+        beta,
+        temperature,
+        weight,
+    } = options;
     let scale = weight * temperature / batch as f64;
-    let (mut loss, mut grad) = (Vec::with_capacity(batch), Vec::with_capacity(batch * classes));
+    let (mut loss, mut grad) = (
+        Vec::with_capacity(batch),
+        Vec::with_capacity(batch * classes),
+    );
     for (n, &label) in labels.iter().enumerate() {
-        let (z, v) = (&student[n * classes..][..classes], &teacher[n * classes..][..classes]);
+        let (z, v) = (
+            &student[n * classes..][..classes],
+            &teacher[n * classes..][..classes],
+        );
         let Terms { tckd, nckd } = terms(z, v, label, temperature);
         loss.push(scale * temperature * (alpha * tckd + beta * nckd));
         let target = label as usize;
-        let (s, t) = (Row::new(z, target, temperature), Row::new(v, target, temperature));
+        let (s, t) = (
+            Row::new(z, target, temperature),
+            Row::new(v, target, temperature),
+        );
         let d = s.log_target().exp() - t.log_target().exp();
         grad.extend((0..classes).map(|j| {
             if j == target {

@@ -1,0 +1,65 @@
+//! The command line: what a person types, and what they see.
+
+mod distill;
+mod error;
+mod eval;
+mod predict;
+mod progress;
+mod source;
+mod table;
+
+use clap::{Parser, Subcommand};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// Distil large teachers into light students that classify remote-sensing images.
+#[derive(Parser)]
+#[command(name = "ghostlight", version)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Train a teacher, a student alone and the student with the teacher's help, and compare them.
+    Distill(distill::DistillArguments),
+    /// Evaluate a run's networks on a folder of images.
+    Eval(eval::EvalArguments),
+    /// Classify images with a run's student.
+    Predict(predict::PredictArguments),
+}
+
+/// Wrong input: the message says what to change.
+const BAD_INPUT: u8 = 2;
+/// Stopped by Ctrl-C, as shells report it.
+const INTERRUPTED: u8 = 130;
+
+/// Runs the command line; see `ghostlight --help`.
+pub fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let stop = Arc::new(AtomicBool::new(false));
+    let flag = stop.clone();
+    let handler = ctrlc::set_handler(move || {
+        if flag.swap(true, Ordering::Relaxed) {
+            std::process::exit(i32::from(INTERRUPTED));
+        }
+        eprintln!("stopping after this step; press Ctrl-C again to stop at once");
+    });
+    if let Err(reason) = handler {
+        eprintln!("warning: Ctrl-C will stop without a checkpoint: {reason}");
+    }
+    let result = match arguments.command {
+        Command::Distill(arguments) => distill::run(&arguments, &stop),
+        Command::Eval(arguments) => eval::run(&arguments, &stop),
+        Command::Predict(arguments) => predict::run(&arguments, &stop),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::from(if error.is_interruption() { INTERRUPTED } else { BAD_INPUT })
+        }
+    }
+}

@@ -1,0 +1,110 @@
+use super::error::CommandError;
+use crate::data::{Normaliser, folder};
+use crate::distill::{PHASES, RunData};
+use crate::nn::Mode;
+use crate::recipe::Recipe;
+use crate::run::RunDir;
+use crate::train::TrainError;
+use crate::zoo::Network;
+use clap::{Args, ValueEnum};
+use ghostlight_autodiff::{Client, DType, Tape, Tensor, Var};
+use std::path::PathBuf;
+use std::sync::atomic::AtomicBool;
+
+#[derive(Args)]
+pub(super) struct PredictArguments {
+    /// The run's folder.
+    run: PathBuf,
+    /// Image files (JPEG, PNG, TIFF) of any size.
+    #[arg(required = true)]
+    images: Vec<PathBuf>,
+    /// Which of the run's networks answers.
+    #[arg(long, value_enum, default_value = "student-distilled")]
+    model: Model,
+    /// Print one JSON array on standard output, and nothing else there.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Model {
+    Teacher,
+    StudentAlone,
+    StudentDistilled,
+}
+
+/// Classes named for each image.
+const NAMED: usize = 3;
+
+pub(super) fn run(arguments: &PredictArguments, _stop: &AtomicBool) -> Result<(), CommandError> {
+    let run = RunDir::open(&arguments.run)?;
+    let recipe = run.recipe()?;
+    let data: RunData = run.split()?;
+    let size = (data.height, data.width);
+    let images = arguments
+        .images
+        .iter()
+        .map(|path| folder::image(path, size))
+        .collect::<Result<Vec<_>, _>>()?;
+    let client = cubecl::Device::default().client();
+    let (phase, _) = PHASES[arguments.model as usize];
+    let network = load(&client, &run, &recipe, &data, phase)?;
+    let normaliser = Normaliser::new(&data.stats);
+    let mut found = Vec::new();
+    for (path, pixels) in arguments.images.iter().zip(images) {
+        let mut values = vec![0.0; pixels.len()];
+        normaliser.write(&pixels, &mut values);
+        let image = Tensor::from_f32(&client, &values, &[1, data.height, data.width, 3])?;
+        let logits = network.forward(&Tape::new(), Mode::Infer, &Var::constant(image))?;
+        let ranked = ranked(&logits.tensor().to_f32()?);
+        let named = ranked.iter().take(NAMED).map(|&(class, p)| (&data.classes[class], p));
+        if arguments.json {
+            let classes: Vec<_> =
+                named.map(|(class, p)| serde_json::json!({"class": class, "probability": p})).collect();
+            found.push(serde_json::json!({"image": path, "classes": classes}));
+        } else {
+            let named: Vec<String> =
+                named.map(|(class, p)| format!("{class} {:.1} %", 100.0 * p)).collect();
+            println!("{}: {}", path.display(), named.join(", "));
+        }
+    }
+    if arguments.json {
+        println!("{}", serde_json::Value::Array(found));
+    }
+    Ok(())
+}
+
+/// Classes with their probabilities, the most probable first.
+fn ranked(logits: &[f32]) -> Vec<(usize, f32)> {
+    let largest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    let sum: f32 = logits.iter().map(|value| (value - largest).exp()).sum();
+    let mut ranked: Vec<(usize, f32)> =
+        logits.iter().map(|value| (value - largest).exp() / sum).enumerate().collect();
+    ranked.sort_by(|a, b| b.1.total_cmp(&a.1));
+    ranked
+}
+
+/// The network of `phase` as the run left it.
+pub(super) fn load(
+    client: &Client,
+    run: &RunDir,
+    recipe: &Recipe,
+    data: &RunData,
+    phase: &str,
+) -> Result<Network, CommandError> {
+    let unfinished = || CommandError::Unfinished {
+        run: run.path().display().to_string(),
+        phase: phase.to_string(),
+    };
+    let checkpoint = run.load_checkpoint(phase)?.ok_or_else(unfinished)?;
+    if checkpoint.state["finished"] != true {
+        return Err(unfinished());
+    }
+    let arch = if phase == PHASES[0].0 { &recipe.teacher.arch } else { &recipe.student.arch };
+    let mut network = Network::new(client, DType::F32, arch, data.classes.len(), recipe.seed, 0)?;
+    network
+        .store
+        .set_weights(&checkpoint.weights)
+        .map_err(|source| TrainError::Weights { path: run.checkpoint_path(phase), source })?;
+    Ok(network)
+}

@@ -1,0 +1,260 @@
+//! One run: teach the teacher, the student alone, and the student with the teacher's help; then compare.
+
+use crate::data::{ChannelStats, Dataset, Split};
+use crate::methods::{DkdMethod, Method, Supervised};
+use crate::recipe::{self, Recipe};
+use crate::report::{DataSummary, EpochPoint, ModelReport, Prediction, Report, Sample, render};
+use crate::run::{MetricsLog, RunDir, RunError};
+use crate::train::{
+    EpochRecord, Evaluation, Phase, Session, TrainError, answers, evaluate, train_phase,
+};
+use crate::zoo::Network;
+use serde::{Deserialize, Serialize};
+
+/// The trainings of a run in order: name in files, name for people.
+pub const PHASES: [(&str, &str); 3] = [
+    ("teacher", "teacher"),
+    ("student_alone", "student alone"),
+    ("student_distilled", "student distilled"),
+];
+
+/// Test images shown in the report.
+const SAMPLES: usize = 24;
+
+/// What a run remembers of its data: `split.json`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RunData {
+    /// `synthetic`, or the folder.
+    pub source: String,
+    /// The data set's fingerprint.
+    pub fingerprint: String,
+    /// Class names in label order.
+    pub classes: Vec<String>,
+    /// Image height in pixels.
+    pub height: usize,
+    /// Image width in pixels.
+    pub width: usize,
+    /// Statistics of the training images.
+    pub stats: ChannelStats,
+    /// Files left out because they could not be read.
+    pub skipped: usize,
+    /// Which images train and which test.
+    pub split: Split,
+}
+
+impl RunData {
+    /// Splits `dataset` and takes the training images' statistics.
+    ///
+    /// # Errors
+    /// Those of the split and of the statistics.
+    pub fn new(
+        source: &str,
+        dataset: &Dataset,
+        skipped: usize,
+        recipe: &Recipe,
+    ) -> Result<Self, TrainError> {
+        let fraction = recipe.data.test_fraction;
+        let split = Split::stratified(&dataset.labels, &dataset.classes, fraction, recipe.seed)?;
+        Ok(Self {
+            source: source.to_string(),
+            fingerprint: dataset.fingerprint.clone(),
+            classes: dataset.classes.clone(),
+            height: dataset.height,
+            width: dataset.width,
+            stats: ChannelStats::of(dataset, &split.train)?,
+            skipped,
+            split,
+        })
+    }
+
+    /// Refuses a data set that is not the run's.
+    ///
+    /// # Errors
+    /// [`RunError::OtherData`].
+    pub fn check(&self, run: &RunDir, dataset: &Dataset) -> Result<(), RunError> {
+        if self.fingerprint == dataset.fingerprint {
+            return Ok(());
+        }
+        let (was, now) = (self.source.clone(), dataset.name.clone());
+        Err(RunError::OtherData { path: run.path().to_path_buf(), was, now })
+    }
+}
+
+/// A network's row of the closing table.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Row {
+    /// Architecture.
+    pub arch: String,
+    /// Trainable parameters.
+    pub params: usize,
+    /// Multiply-accumulates of one image.
+    pub macs: u64,
+    /// Share of test images predicted right.
+    pub accuracy: f64,
+    /// Mean over the classes of the share of predictions that are right.
+    pub macro_precision: f64,
+    /// Mean over the classes of the share of images that are found.
+    pub macro_recall: f64,
+    /// Training speed: the median over the epochs.
+    pub train_images_per_s: f64,
+    /// Inference speed over the test images.
+    pub infer_images_per_s: f64,
+}
+
+/// What a run came to: `summary.json`, and what `--json` prints.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Summary {
+    /// The teacher.
+    pub teacher: Row,
+    /// The student with labels alone.
+    pub student_alone: Row,
+    /// The student with labels and teacher.
+    pub student_distilled: Row,
+    /// The run directory.
+    pub run: String,
+}
+
+impl Summary {
+    /// The rows in the order of [`PHASES`].
+    pub fn rows(&self) -> [&Row; 3] {
+        [&self.teacher, &self.student_alone, &self.student_distilled]
+    }
+}
+
+/// Trains the three networks, or goes on where the run stands, and writes summary and report. `command` repeats the run.
+///
+/// # Errors
+/// Those of [`train_phase`] and of the run directory.
+pub fn distill(
+    session: &Session,
+    data: &RunData,
+    run: &RunDir,
+    command: &str,
+) -> Result<Summary, TrainError> {
+    let recipe = session.recipe;
+    let mut metrics = run.metrics()?;
+    let supervised = || Supervised { smoothing: recipe.train.label_smoothing };
+    let alone = supervised();
+    let distilled: Box<dyn Method> = match recipe.distill.method {
+        recipe::Method::Dkd => {
+            Box::new(DkdMethod { distill: recipe.distill.clone(), supervised: supervised() })
+        }
+    };
+    let mut train = |place: usize, method: &dyn Method, teacher: Option<&Network>| {
+        let (name, title) = PHASES[place];
+        let (arch, epochs) = match place {
+            0 => (&recipe.teacher.arch, recipe.teacher.epochs),
+            _ => (&recipe.student.arch, recipe.student.epochs),
+        };
+        // Both students start from the same weights: the teacher is the only difference.
+        let role = place.min(1) as u64;
+        let teacher = teacher.filter(|_| method.needs_teacher());
+        let phase = Phase { name, title, arch, epochs, role, method, teacher };
+        train_phase(session, run, &mut metrics, &phase)
+    };
+    let teacher = train(0, &alone, None)?;
+    let student = train(1, &alone, None)?;
+    let taught = train(2, &*distilled, Some(&teacher))?;
+    let networks = [&teacher, &student, &taught];
+    let models = [0, 1, 2].map(|place| model_report(session, &mut metrics, networks[place], place));
+    let [teacher, student, taught] = models;
+    let models = [teacher?, student?, taught?];
+    let summary = Summary {
+        teacher: row(&models[0]),
+        student_alone: row(&models[1]),
+        student_distilled: row(&models[2]),
+        run: run.path().display().to_string(),
+    };
+    let (samples, samples_note) = samples(session, networks)?;
+    let report = Report {
+        title: format!("{}: {} taught by {}", session.dataset.name, models[2].arch, models[0].arch),
+        command: command.to_string(),
+        recipe_toml: recipe.to_toml(),
+        data: DataSummary {
+            name: data.source.clone(),
+            classes: data.classes.clone(),
+            train_images: data.split.train.len(),
+            test_images: data.split.test.len(),
+            image_size: data.height.max(data.width),
+            skipped: data.skipped,
+        },
+        models,
+        samples,
+        samples_note,
+    };
+    run.write_report(&render(&report)?)?;
+    run.write_summary(&summary)?;
+    Ok(summary)
+}
+
+fn model_report(
+    session: &Session,
+    metrics: &mut MetricsLog,
+    network: &Network,
+    place: usize,
+) -> Result<ModelReport, TrainError> {
+    let (name, title) = PHASES[place];
+    let Evaluation { confusion, images_per_s } =
+        evaluate(session, network, &format!("{title} test"))?;
+    let size = network.size(session.dataset.height, session.dataset.width)?;
+    let records: Vec<EpochRecord> = metrics
+        .lines()?
+        .into_iter()
+        .filter_map(|line| serde_json::from_value(line).ok())
+        .filter(|record: &EpochRecord| record.phase == name)
+        .collect();
+    let mut speeds: Vec<f64> = records.iter().map(|record| record.train_images_per_s).collect();
+    speeds.sort_by(f64::total_cmp);
+    Ok(ModelReport {
+        arch: network.arch.clone(),
+        params: size.params as u64,
+        macs: size.macs,
+        train_images_per_s: speeds.get(speeds.len() / 2).copied().unwrap_or(0.0),
+        infer_images_per_s: images_per_s,
+        confusion,
+        curve: records.into_iter().map(point).collect(),
+    })
+}
+
+fn point(record: EpochRecord) -> EpochPoint {
+    let EpochRecord { epoch, lr, train_loss, loss_terms, train_accuracy, test_accuracy, .. } = record;
+    EpochPoint { epoch, lr, train_loss, loss_terms, train_accuracy, test_accuracy }
+}
+
+fn row(model: &ModelReport) -> Row {
+    Row {
+        arch: model.arch.clone(),
+        params: model.params as usize,
+        macs: model.macs,
+        accuracy: model.confusion.accuracy(),
+        macro_precision: model.confusion.macro_precision(),
+        macro_recall: model.confusion.macro_recall(),
+        train_images_per_s: model.train_images_per_s,
+        infer_images_per_s: model.infer_images_per_s,
+    }
+}
+
+/// Test images spread evenly over the test split, with every network's answer.
+fn samples(
+    session: &Session,
+    networks: [&Network; 3],
+) -> Result<(Vec<Sample>, String), TrainError> {
+    let test = &session.split.test;
+    let count = SAMPLES.min(test.len());
+    let shown: Vec<u32> = (0..count).map(|i| test[i * test.len() / count]).collect();
+    let answers = networks.map(|network| answers(session, network, &shown).map(|found| found.0));
+    let [teacher, student, taught] = answers;
+    let answers = [teacher?, student?, taught?];
+    let samples = shown.iter().enumerate().map(|(i, &index)| Sample {
+        rgb: session.dataset.image(index as usize).to_vec(),
+        width: session.dataset.width as u32,
+        height: session.dataset.height as u32,
+        truth: session.dataset.labels[index as usize] as usize,
+        predictions: [0, 1, 2].map(|place: usize| {
+            let answer = answers[place][i];
+            Prediction { class: answer.class, confidence: answer.confidence }
+        }),
+    });
+    let note = format!("{count} test images, spread evenly over the classes, not picked by result.");
+    Ok((samples.collect(), note))
+}

@@ -1,0 +1,25 @@
+use super::{Lesson, Method, Term};
+use ghostlight_autodiff::KernelError;
+use ghostlight_autodiff::ops::CrossEntropy;
+
+/// Cross-entropy with the true labels: how the teacher and the lone student learn.
+pub struct Supervised {
+    /// Probability mass spread evenly over all classes.
+    pub smoothing: f64,
+}
+
+impl Method for Supervised {
+    fn needs_teacher(&self) -> bool {
+        false
+    }
+
+    fn names(&self) -> &'static [&'static str] {
+        &["ce"]
+    }
+
+    fn terms(&self, lesson: &Lesson) -> Result<Vec<Term>, KernelError> {
+        let loss = CrossEntropy { labels: lesson.labels.clone(), smoothing: self.smoothing };
+        let value = lesson.tape.apply(loss, &[lesson.student])?;
+        Ok(vec![Term { name: "ce", value, weight: 1.0 }])
+    }
+}

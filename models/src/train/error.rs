@@ -1,0 +1,59 @@
+use crate::data::DataError;
+use crate::nn::StoreError;
+use crate::run::RunError;
+use crate::zoo::ZooError;
+use ghostlight_autodiff::KernelError;
+use std::path::PathBuf;
+
+/// What ends a training early.
+#[derive(Debug, thiserror::Error)]
+pub enum TrainError {
+    /// The images.
+    #[error(transparent)]
+    Data(#[from] DataError),
+    /// The run directory.
+    #[error(transparent)]
+    Run(#[from] RunError),
+    /// The report.
+    #[error(transparent)]
+    Report(#[from] crate::report::ReportError),
+    /// An architecture's name.
+    #[error(transparent)]
+    Zoo(#[from] ZooError),
+    /// A checkpoint of another architecture.
+    #[error("{}: {source}", path.display())]
+    Weights {
+        /// The checkpoint.
+        path: PathBuf,
+        /// What does not fit.
+        source: StoreError,
+    },
+    /// A checkpoint's state that this program did not write.
+    #[error("the state in {} is not understood: {reason}; delete the file to train this network again with --resume", path.display())]
+    State {
+        /// The checkpoint.
+        path: PathBuf,
+        /// The parser's message.
+        reason: serde_json::Error,
+    },
+    /// The device or a kernel.
+    #[error(transparent)]
+    Kernel(#[from] KernelError),
+    /// The loss is no number any more.
+    #[error(
+        "the loss of the {phase} became {loss} in epoch {epoch}; lower train.peak_lr (now {peak_lr}) with --set train.peak_lr=VALUE"
+    )]
+    Diverged {
+        /// Which training.
+        phase: &'static str,
+        /// Counted from 1.
+        epoch: usize,
+        /// The value.
+        loss: f64,
+        /// The recipe's learning rate.
+        peak_lr: f64,
+    },
+    /// [`super::Session::stop`] was set; the checkpoint is written.
+    #[error("stopped; go on with --resume")]
+    Stopped,
+}

@@ -1,0 +1,92 @@
+use super::{Session, TrainError};
+use crate::data::{Loader, LoaderOptions};
+use crate::metrics::Confusion;
+use crate::nn::Mode;
+use crate::zoo::Network;
+use ghostlight_autodiff::{Tape, Tensor, Var};
+use std::time::Instant;
+
+/// A network's answer for one image.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Answer {
+    /// The most probable class.
+    pub class: usize,
+    /// Its probability.
+    pub confidence: f32,
+}
+
+/// What a network does on the test images.
+#[derive(Debug, Clone)]
+pub struct Evaluation {
+    /// Test images by true and predicted class.
+    pub confusion: Confusion,
+    /// Speed, decoding of the answers included.
+    pub images_per_s: f64,
+}
+
+/// The position of the largest value of a row; the first of equal ones, and 0 when all are NaN.
+pub(super) fn argmax(row: &[f32]) -> usize {
+    let larger = |best: usize, (i, &value): (usize, &f32)| {
+        if value > row[best] || (row[best].is_nan() && !value.is_nan()) { i } else { best }
+    };
+    row.iter().enumerate().fold(0, larger)
+}
+
+fn answer(row: &[f32]) -> Answer {
+    let class = argmax(row);
+    let sum: f32 = row.iter().map(|value| (value - row[class]).exp()).sum();
+    Answer { class, confidence: 1.0 / sum }
+}
+
+/// The network's answers for the images `indices`, in their order, and the seconds it took.
+///
+/// # Errors
+/// Those of the kernels; an index outside of the data set; [`TrainError::Stopped`].
+pub fn answers(
+    session: &Session,
+    network: &Network,
+    indices: &[u32],
+) -> Result<(Vec<Answer>, f64), TrainError> {
+    let options = LoaderOptions {
+        batch_size: session.batch(),
+        stats: session.stats,
+        augment: None,
+        first_batch: 0,
+        drop_last: false,
+    };
+    let loader = Loader::new(session.dataset.clone(), indices.to_vec(), options)?;
+    let (height, width) = (session.dataset.height, session.dataset.width);
+    let classes = session.dataset.classes.len();
+    let mut found = Vec::with_capacity(indices.len());
+    let start = Instant::now();
+    for batch in loader {
+        if session.stopped() {
+            return Err(TrainError::Stopped);
+        }
+        let count = batch.labels.len();
+        let images = Tensor::from_f32(session.client, &batch.images, &[count, height, width, 3])?;
+        let logits = network.forward(&Tape::new(), Mode::Infer, &Var::constant(images))?;
+        found.extend(logits.tensor().to_f32()?.chunks(classes).map(answer));
+        session.progress.advance(count as u64, "");
+    }
+    Ok((found, start.elapsed().as_secs_f64()))
+}
+
+/// Runs the network over the test images.
+///
+/// # Errors
+/// Those of [`answers`].
+pub fn evaluate(session: &Session, network: &Network, what: &str) -> Result<Evaluation, TrainError> {
+    let test = &session.split.test;
+    session.progress.begin(what, 0, test.len() as u64);
+    let result = answers(session, network, test);
+    session.progress.end("");
+    let (answers, seconds) = result?;
+    let mut confusion = Confusion::new(session.dataset.classes.len());
+    for (&index, answer) in test.iter().zip(&answers) {
+        let truth = session.dataset.labels[index as usize] as usize;
+        // Labels and answers are both below the number of classes.
+        let _ = confusion.record(truth, answer.class);
+    }
+    Ok(Evaluation { confusion, images_per_s: test.len() as f64 / seconds.max(1e-9) })
+}

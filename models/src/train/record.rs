@@ -1,0 +1,22 @@
+use serde::{Deserialize, Serialize};
+
+/// What one epoch of one training came to: a line of `metrics.jsonl`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct EpochRecord {
+    /// Which training.
+    pub phase: String,
+    /// Counted from 1.
+    pub epoch: usize,
+    /// Learning rate of the last step.
+    pub lr: f64,
+    /// Mean loss over the training images.
+    pub train_loss: f64,
+    /// The loss' terms as they enter the sum, by name.
+    pub loss_terms: Vec<(String, f64)>,
+    /// Share of training images predicted right while learning from them.
+    pub train_accuracy: f64,
+    /// Share of test images predicted right after the epoch.
+    pub test_accuracy: f64,
+    /// Images per second over the epoch's training steps, augmentation, teacher and optimiser included.
+    pub train_images_per_s: f64,
+}
