@@ -24,7 +24,12 @@ impl Sgd {
     /// # Errors
     /// Its shape or element type differs from the parameters'.
     pub fn restore(&mut self, velocity: &Tensor) -> Result<(), KernelError> {
-        velocity.check("sgd", "velocity", self.velocity.shape(), self.velocity.dtype())?;
+        velocity.check(
+            "sgd",
+            "velocity",
+            self.velocity.shape(),
+            self.velocity.dtype(),
+        )?;
         self.velocity = velocity.clone();
         Ok(())
     }

@@ -11,7 +11,11 @@ enum Node {
     /// A gradient ends here, in a tensor of the caller's, which it is added to.
     Leaf { grad: Tensor },
     /// A gradient passes through; `inputs` holds the places of those that need one.
-    Step { op: &'static str, inputs: Vec<Option<usize>>, backward: Backward },
+    Step {
+        op: &'static str,
+        inputs: Vec<Option<usize>>,
+        backward: Backward,
+    },
 }
 
 /// Records the operations whose gradients are wanted.
@@ -33,7 +37,10 @@ pub struct Var {
 impl Var {
     /// A tensor that needs no gradient: data, or anything in inference.
     pub fn constant(tensor: Tensor) -> Self {
-        Self { tensor, place: None }
+        Self {
+            tensor,
+            place: None,
+        }
     }
 
     /// The value.
@@ -55,7 +62,10 @@ impl Tape {
 
     /// An empty tape whose operations `observer` sees.
     pub fn observed(observer: Rc<RefCell<dyn Observer>>) -> Self {
-        Self { nodes: Rc::default(), observer: Some(observer) }
+        Self {
+            nodes: Rc::default(),
+            observer: Some(observer),
+        }
     }
 
     /// How many operations and leaves are recorded.
@@ -75,7 +85,10 @@ impl Tape {
     pub fn leaf(&self, value: &Tensor, grad: &Tensor) -> Result<Var, KernelError> {
         grad.check("leaf", "grad", value.shape(), value.dtype())?;
         let place = self.push(Node::Leaf { grad: grad.clone() });
-        Ok(Var { tensor: value.clone(), place: Some(place) })
+        Ok(Var {
+            tensor: value.clone(),
+            place: Some(place),
+        })
     }
 
     /// Runs `function` on `inputs` and records it when one of them needs a gradient.
@@ -92,9 +105,16 @@ impl Tape {
             let saved = step.saved;
             let backward: Backward =
                 Box::new(move |grad, needs| function.backward(saved, grad, needs));
-            self.push(Node::Step { op, inputs: places, backward })
+            self.push(Node::Step {
+                op,
+                inputs: places,
+                backward,
+            })
         });
-        Ok(Var { tensor: step.output, place })
+        Ok(Var {
+            tensor: step.output,
+            place,
+        })
     }
 
     /// Adds the gradient of the sum of `weight` times the sum of `output`, over all `outputs`, to the leaves' gradients, and
@@ -123,16 +143,27 @@ impl Tape {
         let nodes = self.nodes.take();
         let mut grads: Vec<Option<Tensor>> = nodes.iter().map(|_| None).collect();
         for (output, seed) in seeds {
-            seed.check("backward", "seed", output.tensor.shape(), output.tensor.dtype())?;
+            seed.check(
+                "backward",
+                "seed",
+                output.tensor.shape(),
+                output.tensor.dtype(),
+            )?;
             if let Some(place) = output.place {
                 accumulate(&mut grads[place], seed.clone())?;
             }
         }
         for (place, node) in nodes.into_iter().enumerate().rev() {
-            let Some(grad) = grads[place].take() else { continue };
+            let Some(grad) = grads[place].take() else {
+                continue;
+            };
             match node {
                 Node::Leaf { grad: target } => add_into(&target, &grad)?,
-                Node::Step { op, inputs, backward } => {
+                Node::Step {
+                    op,
+                    inputs,
+                    backward,
+                } => {
                     let needs: Vec<bool> = inputs.iter().map(Option::is_some).collect();
                     let found = backward(&grad, &needs)?;
                     self.tell(op, Phase::Backward, &grad, found.cost);
@@ -153,10 +184,21 @@ impl Tape {
         nodes.len() - 1
     }
 
-    fn tell(&self, op: &'static str, phase: Phase, output: &Tensor, cost: ghostlight_kernels::Cost) {
+    fn tell(
+        &self,
+        op: &'static str,
+        phase: Phase,
+        output: &Tensor,
+        cost: ghostlight_kernels::Cost,
+    ) {
         if let Some(observer) = &self.observer {
             let shape = output.shape().to_vec();
-            observer.borrow_mut().ran(Event { op, phase, shape, cost });
+            observer.borrow_mut().ran(Event {
+                op,
+                phase,
+                shape,
+                cost,
+            });
         }
     }
 }

@@ -6,7 +6,7 @@ use crate::recipe::{self, Recipe};
 use crate::report::{DataSummary, EpochPoint, ModelReport, Prediction, Report, Sample, render};
 use crate::run::{MetricsLog, RunDir, RunError};
 use crate::train::{
-    EpochRecord, Evaluation, Phase, Session, TrainError, answers, evaluate, train_phase,
+    EpochRecord, Evaluation, Phase, Session, TrainError, answers, measure, train_phase,
 };
 use crate::zoo::Network;
 use serde::{Deserialize, Serialize};
@@ -76,7 +76,11 @@ impl RunData {
             return Ok(());
         }
         let (was, now) = (self.source.clone(), dataset.name.clone());
-        Err(RunError::OtherData { path: run.path().to_path_buf(), was, now })
+        Err(RunError::OtherData {
+            path: run.path().to_path_buf(),
+            was,
+            now,
+        })
     }
 }
 
@@ -133,12 +137,15 @@ pub fn distill(
 ) -> Result<Summary, TrainError> {
     let recipe = session.recipe;
     let mut metrics = run.metrics()?;
-    let supervised = || Supervised { smoothing: recipe.train.label_smoothing };
+    let supervised = || Supervised {
+        smoothing: recipe.train.label_smoothing,
+    };
     let alone = supervised();
     let distilled: Box<dyn Method> = match recipe.distill.method {
-        recipe::Method::Dkd => {
-            Box::new(DkdMethod { distill: recipe.distill.clone(), supervised: supervised() })
-        }
+        recipe::Method::Dkd => Box::new(DkdMethod {
+            distill: recipe.distill.clone(),
+            supervised: supervised(),
+        }),
     };
     let mut train = |place: usize, method: &dyn Method, teacher: Option<&Network>| {
         let (name, title) = PHASES[place];
@@ -149,7 +156,15 @@ pub fn distill(
         // Both students start from the same weights: the teacher is the only difference.
         let role = place.min(1) as u64;
         let teacher = teacher.filter(|_| method.needs_teacher());
-        let phase = Phase { name, title, arch, epochs, role, method, teacher };
+        let phase = Phase {
+            name,
+            title,
+            arch,
+            epochs,
+            role,
+            method,
+            teacher,
+        };
         train_phase(session, run, &mut metrics, &phase)
     };
     let teacher = train(0, &alone, None)?;
@@ -167,7 +182,10 @@ pub fn distill(
     };
     let (samples, samples_note) = samples(session, networks)?;
     let report = Report {
-        title: format!("{}: {} taught by {}", session.dataset.name, models[2].arch, models[0].arch),
+        title: format!(
+            "{}: {} taught by {}",
+            session.dataset.name, models[2].arch, models[0].arch
+        ),
         command: command.to_string(),
         recipe_toml: recipe.to_toml(),
         data: DataSummary {
@@ -194,8 +212,10 @@ fn model_report(
     place: usize,
 ) -> Result<ModelReport, TrainError> {
     let (name, title) = PHASES[place];
-    let Evaluation { confusion, images_per_s } =
-        evaluate(session, network, &format!("{title} test"))?;
+    let Evaluation {
+        confusion,
+        images_per_s,
+    } = measure(session, network, &format!("{title} test"))?;
     let size = network.size(session.dataset.height, session.dataset.width)?;
     let records: Vec<EpochRecord> = metrics
         .lines()?
@@ -203,7 +223,12 @@ fn model_report(
         .filter_map(|line| serde_json::from_value(line).ok())
         .filter(|record: &EpochRecord| record.phase == name)
         .collect();
-    let mut speeds: Vec<f64> = records.iter().map(|record| record.train_images_per_s).collect();
+    // An epoch that was stopped after its last step has no speed.
+    let mut speeds: Vec<f64> = records
+        .iter()
+        .map(|record| record.train_images_per_s)
+        .filter(|&speed| speed > 0.0)
+        .collect();
     speeds.sort_by(f64::total_cmp);
     Ok(ModelReport {
         arch: network.arch.clone(),
@@ -217,8 +242,23 @@ fn model_report(
 }
 
 fn point(record: EpochRecord) -> EpochPoint {
-    let EpochRecord { epoch, lr, train_loss, loss_terms, train_accuracy, test_accuracy, .. } = record;
-    EpochPoint { epoch, lr, train_loss, loss_terms, train_accuracy, test_accuracy }
+    let EpochRecord {
+        epoch,
+        lr,
+        train_loss,
+        loss_terms,
+        train_accuracy,
+        test_accuracy,
+        ..
+    } = record;
+    EpochPoint {
+        epoch,
+        lr,
+        train_loss,
+        loss_terms,
+        train_accuracy,
+        test_accuracy,
+    }
 }
 
 fn row(model: &ModelReport) -> Row {
@@ -252,9 +292,13 @@ fn samples(
         truth: session.dataset.labels[index as usize] as usize,
         predictions: [0, 1, 2].map(|place: usize| {
             let answer = answers[place][i];
-            Prediction { class: answer.class, confidence: answer.confidence }
+            Prediction {
+                class: answer.class,
+                confidence: answer.confidence,
+            }
         }),
     });
-    let note = format!("{count} test images, spread evenly over the classes, not picked by result.");
+    let note =
+        format!("{count} test images, spread evenly over the classes, not picked by result.");
     Ok((samples.collect(), note))
 }

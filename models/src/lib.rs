@@ -4,9 +4,9 @@
 pub mod command;
 pub mod data;
 pub mod distill;
+pub mod methods;
 pub mod metrics;
 pub mod nn;
-pub mod methods;
 mod random;
 pub mod recipe;
 pub mod report;

@@ -1,8 +1,90 @@
-//! What the tests of every operation share.
+//! What the tests of every operation share: the device, operands, tolerances, refusals and the check of determinism.
 
-use ghostlight_kernels::Client;
+mod cores;
+mod refusal;
+mod tolerance;
+
+pub use cores::{Fingerprint, assert_same_bits_on_one_core};
+pub use refusal::{assert_refuses_dtype, assert_refuses_range, assert_refuses_shape};
+pub use tolerance::{
+    GRADIENT, VALUE, assert_adjoint, assert_exact, assert_near, assert_same_bits, naive,
+};
+
+use cubecl::ir::{ElemType, FloatKind};
+use ghostlight_kernels::{Client, DType, Tensor, pointwise};
+use proptest::test_runner::Config;
 
 /// The default device of the runtimes that this build links.
 pub fn client() -> Client {
     cubecl::Device::default().client()
+}
+
+/// The element types to test: f32, and f64 where the device has it; where it does not, standard error says so.
+pub fn dtypes() -> Vec<DType> {
+    if client()
+        .properties()
+        .supports_type(ElemType::Float(FloatKind::F64))
+    {
+        return vec![DType::F32, DType::F64];
+    }
+    eprintln!("skipped for f64: this device has no 64-bit floats");
+    vec![DType::F32]
+}
+
+/// A property over `cases` random cases. A failure prints its smallest case, seed included; nothing is written beside the tests.
+pub fn cases(cases: u32) -> Config {
+    Config {
+        cases,
+        failure_persistence: None,
+        ..Config::default()
+    }
+}
+
+/// The values f32 holds that are nearest to `values`.
+pub fn narrow(values: &[f64]) -> Vec<f64> {
+    values.iter().map(|&v| f64::from(v as f32)).collect()
+}
+
+/// `count` values between -1 and 1 that f32 holds exactly, so that every element type computes with the same operands.
+pub fn reals(seed: u64, count: usize) -> Vec<f64> {
+    narrow(&ghostlight_autodiff::check::values(seed, count))
+}
+
+/// `count` integers from -4 to 4: sums of their products are exact in f32 up to 2^24, in any order.
+pub fn integers(seed: u64, count: usize) -> Vec<f64> {
+    ghostlight_autodiff::check::values(seed, count)
+        .into_iter()
+        .map(|v| (v * 4.5).trunc())
+        .collect()
+}
+
+/// The magnitudes of `values`.
+pub fn abs(values: &[f64]) -> Vec<f64> {
+    values.iter().map(|v| v.abs()).collect()
+}
+
+/// `values` on the default device.
+pub fn upload(values: &[f64], shape: &[usize], dtype: DType) -> Tensor {
+    Tensor::from_f64(&client(), values, shape, dtype).expect("the values fill the shape")
+}
+
+/// The elements of `tensor`, failing the test when a launch before this failed.
+pub fn download(tensor: &Tensor) -> Vec<f64> {
+    tensor.to_f64().expect("every launch succeeded")
+}
+
+/// Fills the memory that the next operation is given with NaN, so that an element read before it is written shows.
+///
+/// The pool hands freed memory out again by size: tensors of each of `lens` elements, and of sizes between, are written and freed.
+pub fn poison(dtype: DType, lens: &[usize]) {
+    let sizes = lens.iter().copied().chain([64, 1 << 10, 1 << 13, 1 << 16]);
+    let dirty: Vec<Tensor> = sizes
+        .flat_map(|len| [len, len])
+        .map(|len| {
+            let tensor = Tensor::empty(&client(), &[len], dtype);
+            pointwise::fill(&tensor, f64::NAN);
+            tensor
+        })
+        .collect();
+    drop(dirty);
 }

@@ -19,7 +19,13 @@ pub struct GradcheckOptions {
 impl Default for GradcheckOptions {
     /// A step of 1e-5 leaves errors near 1e-10 in f64; a tolerance of 1e-6 catches any wrong term.
     fn default() -> Self {
-        Self { step: 1e-5, tolerance: 1e-6, full_up_to: 128, directions: 8, seed: 1 }
+        Self {
+            step: 1e-5,
+            tolerance: 1e-6,
+            full_up_to: 128,
+            directions: 8,
+            seed: 1,
+        }
     }
 }
 
@@ -27,7 +33,9 @@ impl Default for GradcheckOptions {
 #[derive(Debug, thiserror::Error)]
 pub enum GradcheckError {
     /// A derivative differs from the central difference.
-    #[error("the derivative by input {input}, {probe}, is {analytic}, but central differences give {numeric}")]
+    #[error(
+        "the derivative by input {input}, {probe}, is {analytic}, but central differences give {numeric}"
+    )]
     Wrong {
         /// Which input.
         input: usize,
@@ -58,12 +66,20 @@ pub fn gradcheck(
     function: impl Fn(&Tape, &[Var]) -> Result<Var, KernelError>,
     options: GradcheckOptions,
 ) -> Result<(), GradcheckError> {
-    let upload = |values: &[f64], shape: &[usize]| Tensor::from_f64(client, values, shape, DType::F64);
+    let upload =
+        |values: &[f64], shape: &[usize]| Tensor::from_f64(client, values, shape, DType::F64);
     let constants = inputs
         .iter()
         .map(|(values, shape)| upload(values, shape))
         .collect::<Result<Vec<_>, _>>()?;
-    let output = function(&Tape::new(), &constants.iter().cloned().map(Var::constant).collect::<Vec<_>>())?;
+    let output = function(
+        &Tape::new(),
+        &constants
+            .iter()
+            .cloned()
+            .map(Var::constant)
+            .collect::<Vec<_>>(),
+    )?;
     let shape = output.tensor().shape().to_vec();
     let weights = values(options.seed, output.tensor().len());
 
@@ -97,7 +113,12 @@ pub fn gradcheck(
             // Written so that a NaN on either side fails.
             let agrees = (numeric - analytic).abs() <= allowed;
             if !agrees {
-                return Err(GradcheckError::Wrong { input: index, probe, analytic, numeric });
+                return Err(GradcheckError::Wrong {
+                    input: index,
+                    probe,
+                    analytic,
+                    numeric,
+                });
             }
         }
     }
@@ -108,7 +129,9 @@ pub fn gradcheck(
 fn probes(len: usize, input: usize, options: &GradcheckOptions) -> Vec<(String, Vec<f64>)> {
     if len <= options.full_up_to {
         let unit = |i: usize| (0..len).map(|j| if i == j { 1.0 } else { 0.0 }).collect();
-        return (0..len).map(|i| (format!("element {i}"), unit(i))).collect();
+        return (0..len)
+            .map(|i| (format!("element {i}"), unit(i)))
+            .collect();
     }
     let seed = |d: usize| options.seed ^ ((input as u64 + 1) << 32) ^ (d as u64 + 1);
     (0..options.directions)

@@ -20,7 +20,9 @@ pub fn values(seed: u64, count: usize) -> Vec<f64> {
         z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
         (z ^ (z >> 31)) >> 11
     };
-    (0..count).map(|_| next() as f64 / (1u64 << 52) as f64 - 1.0).collect()
+    (0..count)
+        .map(|_| next() as f64 / (1u64 << 52) as f64 - 1.0)
+        .collect()
 }
 
 /// `sum of a b`.

@@ -57,12 +57,20 @@ impl Function for BatchNorm {
             Statistics::Batch => {
                 let (output, saved) = batch_norm::train(x, &layer, residual, self.relu)?;
                 let cost = cost::forward(&problem, residual.is_some());
-                Step { output, saved: Some((layer, saved, problem)), cost }
+                Step {
+                    output,
+                    saved: Some((layer, saved, problem)),
+                    cost,
+                }
             }
             Statistics::Running => {
                 let output = batch_norm::infer(x, &layer, residual, self.relu)?;
                 let cost = cost::inference(&problem, residual.is_some());
-                Step { output, saved: None, cost }
+                Step {
+                    output,
+                    saved: None,
+                    cost,
+                }
             }
         })
     }
@@ -75,11 +83,20 @@ impl Function for BatchNorm {
     ) -> Result<Gradients, KernelError> {
         let Some((layer, saved, problem)) = saved else {
             let wanted = "the batch's statistics in a pass that needs gradients";
-            return Err(KernelError::range(self.name(), "statistics", "running", wanted));
+            return Err(KernelError::range(
+                self.name(),
+                "statistics",
+                "running",
+                wanted,
+            ));
         };
         let found = batch_norm::backward(&layer, &saved, grad)?;
         let cost = cost::backward(&problem, found.residual.is_some());
-        let mut inputs = vec![Some(found.input.clone()), Some(found.gamma()?), Some(found.beta()?)];
+        let mut inputs = vec![
+            Some(found.input.clone()),
+            Some(found.gamma()?),
+            Some(found.beta()?),
+        ];
         if needs.len() == 4 {
             inputs.push(found.residual);
         }

@@ -20,7 +20,11 @@ impl Function for Conv {
         let [x, weight] = [inputs[0], inputs[1]];
         let output = dense::conv(x, weight, self.options)?;
         let cost = ConvProblem::new(x, weight, self.options)?.cost();
-        Ok(Step { output, saved: [x.clone(), weight.clone()], cost })
+        Ok(Step {
+            output,
+            saved: [x.clone(), weight.clone()],
+            cost,
+        })
     }
 
     fn backward(
@@ -30,7 +34,10 @@ impl Function for Conv {
         needs: &[bool],
     ) -> Result<Gradients, KernelError> {
         let problem = ConvProblem::new(&x, &weight, self.options)?;
-        let mut found = Gradients { inputs: vec![None, None], cost: Cost::default() };
+        let mut found = Gradients {
+            inputs: vec![None, None],
+            cost: Cost::default(),
+        };
         if needs[0] {
             found.inputs[0] = Some(dense::grad_input(&x, &weight, grad, self.options)?);
             found.cost += cost::grad_input(&problem);

@@ -25,7 +25,11 @@ impl Function for CrossEntropy {
         let logits = inputs[0];
         let found = cross_entropy::cross_entropy(logits, &self.labels, self.smoothing)?;
         let cost = CrossEntropyProblem::new(logits, &self.labels, self.smoothing)?.cost();
-        Ok(Step { output: sum(&found.loss)?, saved: found.grad, cost })
+        Ok(Step {
+            output: sum(&found.loss)?,
+            saved: found.grad,
+            cost,
+        })
     }
 
     fn backward(
@@ -41,5 +45,8 @@ impl Function for CrossEntropy {
 /// The saved gradient of a scalar loss, times the gradient that arrives at the loss.
 pub(super) fn scaled(saved: &Tensor, grad: &Tensor) -> Result<Gradients, KernelError> {
     let cost = Cost::traffic(saved.len() + 1, saved.len(), saved.dtype().size());
-    Ok(Gradients { inputs: vec![Some(scale(saved, grad)?)], cost })
+    Ok(Gradients {
+        inputs: vec![Some(scale(saved, grad)?)],
+        cost,
+    })
 }

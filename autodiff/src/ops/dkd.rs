@@ -27,7 +27,11 @@ impl Function for Dkd {
         let student = inputs[0];
         let found = dkd::dkd(student, &self.teacher, &self.labels, &self.options)?;
         let problem = DkdProblem::new(student, &self.teacher, &self.labels, &self.options)?;
-        Ok(Step { output: sum(&found.loss)?, saved: found.grad, cost: problem.cost() })
+        Ok(Step {
+            output: sum(&found.loss)?,
+            saved: found.grad,
+            cost: problem.cost(),
+        })
     }
 
     fn backward(

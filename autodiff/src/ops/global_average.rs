@@ -17,7 +17,11 @@ impl Function for GlobalAverage {
         let x = inputs[0];
         let output = global_average::global_average(x)?;
         let cost = cost::forward(x.nhwc(self.name(), "x")?, x.dtype());
-        Ok(Step { output, saved: x.clone(), cost })
+        Ok(Step {
+            output,
+            saved: x.clone(),
+            cost,
+        })
     }
 
     fn backward(
@@ -27,6 +31,9 @@ impl Function for GlobalAverage {
         _needs: &[bool],
     ) -> Result<Gradients, KernelError> {
         let cost = cost::backward(x.nhwc(self.name(), "x")?, x.dtype());
-        Ok(Gradients { inputs: vec![Some(global_average::backward(&x, grad)?)], cost })
+        Ok(Gradients {
+            inputs: vec![Some(global_average::backward(&x, grad)?)],
+            cost,
+        })
     }
 }

@@ -17,7 +17,11 @@ impl Function for Linear {
         let [x, weight, bias] = [inputs[0], inputs[1], inputs[2]];
         let output = gemm::gemm(x, weight, Some(bias))?;
         let cost = cost::forward(&GemmProblem::new(x, weight, Some(bias))?);
-        Ok(Step { output, saved: [x.clone(), weight.clone()], cost })
+        Ok(Step {
+            output,
+            saved: [x.clone(), weight.clone()],
+            cost,
+        })
     }
 
     fn backward(
@@ -27,7 +31,10 @@ impl Function for Linear {
         needs: &[bool],
     ) -> Result<Gradients, KernelError> {
         let problem = GemmProblem::new(&x, &weight, None)?;
-        let mut found = Gradients { inputs: vec![None; 3], cost: Cost::default() };
+        let mut found = Gradients {
+            inputs: vec![None; 3],
+            cost: Cost::default(),
+        };
         if needs[0] {
             found.inputs[0] = Some(gemm::grad_a(&x, &weight, grad)?);
             found.cost += cost::grad_a(&problem);

@@ -9,14 +9,16 @@ fn sum_kernel<F: Float>(
     total: &mut [F],
     count: usize,
     block: usize,
+    blocks: usize,
     #[define(F)] _dtype: cubecl::ir::ElemType,
 ) {
     if ABSOLUTE_POS == 0 {
         let mut all = F::new(0.0f32);
-        for i in 0..(count + block - 1) / block {
+        for i in 0..blocks {
+            let start = i * block;
             let mut part = F::new(0.0f32);
-            for j in i * block..min((i + 1) * block, count) {
-                part += values[j];
+            for j in 0..min(block, count - start) {
+                part += values[start + j];
             }
             all += part;
         }
@@ -36,6 +38,7 @@ pub fn sum(values: &Tensor) -> Result<Tensor, KernelError> {
     }
     let total = Tensor::empty(client, &[1], values.dtype());
     let grid = launch::grid(client, 1);
+    let block = count.isqrt();
     // SAFETY: the kernel stops at `count`.
     unsafe {
         sum_kernel::launch_unchecked(
@@ -45,7 +48,8 @@ pub fn sum(values: &Tensor) -> Result<Tensor, KernelError> {
             values.arg(1),
             total.arg(1),
             count,
-            count.isqrt(),
+            block,
+            count.div_ceil(block),
             values.dtype().elem(),
         );
     }

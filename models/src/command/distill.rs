@@ -1,11 +1,12 @@
 use super::error::CommandError;
+use super::output::{self, note};
 use super::progress::Bars;
 use super::source::{self, SYNTHETIC};
 use super::table;
 use crate::distill::{RunData, distill};
 use crate::recipe::Recipe;
 use crate::run::{PlannedRun, RunDir};
-use crate::train::Session;
+use crate::train::{Session, TrainError};
 use crate::zoo;
 use clap::Args;
 use std::path::{Path, PathBuf};
@@ -20,13 +21,13 @@ pub(super) struct DistillArguments {
     #[arg(long, value_name = "DIR|synthetic")]
     data: Option<String>,
     /// Passes over the training images, for teacher and student.
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
     epochs: Option<String>,
     /// The run's folder; must be absent or empty. Default: a new one under runs/.
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
     /// Source of every random choice.
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
     seed: Option<String>,
     /// Go on with the run in --out, or with the latest one under runs/.
     #[arg(long)]
@@ -56,19 +57,27 @@ impl DistillArguments {
             recipe.set(assignment)?;
         }
         recipe.validate()?;
-        for (key, arch) in [("teacher.arch", &recipe.teacher.arch), ("student.arch", &recipe.student.arch)] {
+        for (key, arch) in [
+            ("teacher.arch", &recipe.teacher.arch),
+            ("student.arch", &recipe.student.arch),
+        ] {
             zoo::check(arch).map_err(|source| CommandError::Architecture { key, source })?;
         }
         Ok(recipe)
     }
 
-    /// The command that repeats the run from nothing.
-    fn command(&self, data: &str) -> String {
+    /// The command that repeats the run from nothing. One that was `begun` by another command repeats by its own recipe.
+    fn command(&self, data: &str, begun: Option<&RunDir>) -> String {
         let mut words = vec!["ghostlight distill".to_string()];
         let mut option = |name: &str, value: &Option<String>| {
-            words.extend(value.as_ref().map(|value| format!("--{name} {}", quoted(value))));
+            words.extend(
+                value
+                    .as_ref()
+                    .map(|value| format!("--{name} {}", quoted(value))),
+            );
         };
-        option("recipe", &self.recipe);
+        let own = begun.map(|run| run.recipe_path().display().to_string());
+        option("recipe", &own.or_else(|| self.recipe.clone()));
         option("data", &Some(data.to_string()));
         option("epochs", &self.epochs);
         option("seed", &self.seed);
@@ -87,49 +96,67 @@ fn quoted(word: &str) -> String {
     format!("'{}'", word.replace('\'', "'\\''"))
 }
 
+/// Where the run is to be, or is with the data it was begun on.
+enum Place {
+    New(PlannedRun),
+    Begun(RunDir, Box<RunData>),
+}
+
+impl Place {
+    fn of(arguments: &DistillArguments) -> Result<Self, CommandError> {
+        let run = match (&arguments.out, arguments.resume) {
+            (out, false) => return Ok(Self::New(PlannedRun::new(out.as_deref())?)),
+            (Some(out), true) => RunDir::open(out)?,
+            (None, true) => RunDir::latest()?,
+        };
+        let data = run.split()?;
+        Ok(Self::Begun(run, data))
+    }
+
+    /// The data set asked for, else the run's own.
+    fn source(&self, asked: Option<&str>) -> String {
+        let own = match self {
+            Self::New(_) => SYNTHETIC,
+            Self::Begun(_, data) => &data.source,
+        };
+        asked.unwrap_or(own).to_string()
+    }
+
+    /// The recipe named, else the run's own, else the one for `source`.
+    fn recipe(&self, named: Option<&str>, source: &str) -> Result<Recipe, CommandError> {
+        Ok(match (named, self) {
+            (Some(named), _) => Recipe::load(named)?,
+            (None, Self::Begun(run, _)) => run.recipe()?,
+            (None, Self::New(_)) if source == SYNTHETIC => Recipe::load(SYNTHETIC)?,
+            (None, Self::New(_)) => Recipe::load("default")?,
+        })
+    }
+}
+
 pub(super) fn run(arguments: &DistillArguments, stop: &AtomicBool) -> Result<(), CommandError> {
     let bars = Bars::default();
-    let resumed = match (&arguments.out, arguments.resume) {
-        (_, false) => None,
-        (Some(out), true) => Some(RunDir::open(out)?),
-        (None, true) => Some(RunDir::latest()?),
-    };
-    let remembered: Option<RunData> = resumed.as_ref().map(RunDir::split).transpose()?;
-    let source = match (&arguments.data, &remembered) {
-        (Some(given), _) => given.clone(),
-        (None, Some(data)) => data.source.clone(),
-        (None, None) => SYNTHETIC.to_string(),
-    };
-    let base = match (&arguments.recipe, &resumed) {
-        (Some(named), _) => Recipe::load(named)?,
-        (None, Some(run)) => run.recipe()?,
-        (None, None) => Recipe::load(if source == SYNTHETIC { SYNTHETIC } else { "default" })?,
-    };
-    let recipe = arguments.complete(base)?;
-    if let Some(run) = &resumed {
+    let place = Place::of(arguments)?;
+    let source = place.source(arguments.data.as_deref());
+    let recipe = arguments.complete(place.recipe(arguments.recipe.as_deref(), &source)?)?;
+    if let Place::Begun(run, _) = &place {
         run.check_recipe(&recipe)?;
     }
-    let planned = match &resumed {
-        Some(_) => None,
-        None => Some(PlannedRun::new(arguments.out.as_deref())?),
-    };
-
-    let size = Some(recipe.data.image_size).filter(|&side| side > 0).map(|side| (side, side));
+    let size = Some(recipe.data.image_size)
+        .filter(|&side| side > 0)
+        .map(|side| (side, side));
     let read = source::read(&source, &recipe, size, arguments.skip_bad, &bars)?;
-    let data = match (remembered, &resumed) {
-        (Some(data), Some(run)) => {
-            data.check(run, &read.dataset)?;
-            data
+    let begun = matches!(place, Place::Begun(..));
+    let (run, data) = match place {
+        Place::Begun(run, data) => {
+            data.check(&run, &read.dataset)?;
+            (run, *data)
         }
-        _ => RunData::new(&absolute(&source), &read.dataset, read.skipped, &recipe)?,
+        Place::New(planned) => {
+            let data = RunData::new(&absolute(&source), &read.dataset, read.skipped, &recipe)?;
+            (planned.create(&recipe, &data)?, data)
+        }
     };
-    let run = match (resumed, planned) {
-        (Some(run), _) => run,
-        (None, Some(planned)) => planned.create(&recipe, &data)?,
-        // `planned` is there whenever `resumed` is not.
-        (None, None) => return Ok(()),
-    };
-    eprintln!(
+    note(format_args!(
         "{}: {} training and {} test images of {} classes, {} x {} pixels; run {}",
         read.dataset.name,
         data.split.train.len(),
@@ -138,7 +165,7 @@ pub(super) fn run(arguments: &DistillArguments, stop: &AtomicBool) -> Result<(),
         data.width,
         data.height,
         run.path().display(),
-    );
+    ));
     let client = cubecl::Device::default().client();
     let session = Session {
         client: &client,
@@ -149,13 +176,20 @@ pub(super) fn run(arguments: &DistillArguments, stop: &AtomicBool) -> Result<(),
         progress: &bars,
         stop,
     };
-    let summary = distill(&session, &data, &run, &arguments.command(&source))?;
-    if arguments.json {
-        println!("{}", serde_json::json!(summary));
-    } else {
-        table::print(&summary);
+    let command = arguments.command(&source, begun.then_some(&run));
+    match distill(&session, &data, &run, &command) {
+        Ok(summary) if arguments.json => output::result(serde_json::json!(summary)),
+        Ok(summary) => table::print(&summary),
+        Err(TrainError::Stopped) => Err(CommandError::Stopped {
+            run: quoted(&run.path().display().to_string()),
+        }),
+        Err(error) => {
+            if !begun && !run.has_checkpoint() {
+                run.discard();
+            }
+            Err(error.into())
+        }
     }
-    Ok(())
 }
 
 /// The source as another working directory finds it.

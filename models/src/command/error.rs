@@ -20,22 +20,41 @@ pub(super) enum CommandError {
     Train(#[from] TrainError),
     #[error(transparent)]
     Kernel(#[from] KernelError),
+    /// Standard output takes nothing.
+    #[error("cannot write to standard output: {0}")]
+    Output(std::io::Error),
+    /// Ctrl-C in a training; the checkpoint is written.
+    #[error("stopped; go on with `ghostlight distill --out {run} --resume`")]
+    Stopped { run: String },
     /// A run that has no network to use yet.
-    #[error("the run in {run} has no finished {phase}: go on with it by `ghostlight distill --out {run} --resume`")]
+    #[error(
+        "the run in {run} has no finished {phase}: go on with it by `ghostlight distill --out {run} --resume`"
+    )]
     Unfinished { run: String, phase: String },
     /// Images of classes that the run's networks do not know.
-    #[error("the classes of {data} are {got:?}, but the run was trained on {wanted:?}; name the folders alike")]
-    Classes { data: String, got: Vec<String>, wanted: Vec<String> },
+    #[error(
+        "the classes of {data} are {got:?}, but the run was trained on {wanted:?}; name the folders alike"
+    )]
+    Classes {
+        data: String,
+        got: Vec<String>,
+        wanted: Vec<String>,
+    },
     /// A recipe that names no architecture.
     #[error("{key}: {source}")]
     Architecture { key: &'static str, source: ZooError },
     /// Images too small for the networks.
-    #[error("images of {height} x {width} pixels are too small: 8 x 8 or more; set data.image_size")]
+    #[error(
+        "images of {height} x {width} pixels are too small: 8 x 8 or more; set data.image_size"
+    )]
     TooSmall { height: usize, width: usize },
 }
 
 impl CommandError {
     pub(super) fn is_interruption(&self) -> bool {
-        matches!(self, Self::Train(TrainError::Stopped))
+        matches!(
+            self,
+            Self::Stopped { .. } | Self::Train(TrainError::Stopped)
+        )
     }
 }

@@ -1,10 +1,11 @@
 use super::error::CommandError;
+use super::output::{self, note};
 use super::predict::load;
 use super::progress::Bars;
 use super::source;
 use crate::distill::{PHASES, RunData};
 use crate::run::RunDir;
-use crate::train::{Session, evaluate};
+use crate::train::{Session, measure};
 use clap::Args;
 use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
@@ -46,7 +47,10 @@ pub(super) fn run(arguments: &EvalArguments, stop: &AtomicBool) -> Result<(), Co
     }
     let mut split = data.split.clone();
     if dataset.fingerprint == data.fingerprint {
-        eprintln!("note: these are the run's own images; evaluating its {} test images", split.test.len());
+        note(format_args!(
+            "note: these are the run's own images; evaluating its {} test images",
+            split.test.len()
+        ));
     } else {
         split.test = (0..dataset.len() as u32).collect();
     }
@@ -63,17 +67,17 @@ pub(super) fn run(arguments: &EvalArguments, stop: &AtomicBool) -> Result<(), Co
     let mut found = serde_json::Map::new();
     for (phase, title) in PHASES {
         let network = load(&client, &run, &recipe, &data, phase)?;
-        let result = evaluate(&session, &network, title)?;
+        let result = measure(&session, &network, title)?;
         let confusion = &result.confusion;
         if !arguments.json {
-            println!(
+            output::result(format_args!(
                 "{title:18} {:9} accuracy {:6.2} %  macro precision {:6.2} %  macro recall {:6.2} %  {:.0} images/s",
                 network.arch,
                 100.0 * confusion.accuracy(),
                 100.0 * confusion.macro_precision(),
                 100.0 * confusion.macro_recall(),
                 result.images_per_s,
-            );
+            ))?;
         }
         let entry = serde_json::json!({
             "arch": network.arch,
@@ -86,7 +90,7 @@ pub(super) fn run(arguments: &EvalArguments, stop: &AtomicBool) -> Result<(), Co
         found.insert(phase.to_string(), entry);
     }
     if arguments.json {
-        println!("{}", serde_json::Value::Object(found));
+        output::result(serde_json::Value::Object(found))?;
     }
     Ok(())
 }

@@ -3,12 +3,14 @@
 mod distill;
 mod error;
 mod eval;
+mod output;
 mod predict;
 mod progress;
 mod source;
 mod table;
 
 use clap::{Parser, Subcommand};
+use output::note;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -45,10 +47,12 @@ pub fn main() -> ExitCode {
         if flag.swap(true, Ordering::Relaxed) {
             std::process::exit(i32::from(INTERRUPTED));
         }
-        eprintln!("stopping after this step; press Ctrl-C again to stop at once");
+        note("stopping after this step; press Ctrl-C again to stop at once");
     });
     if let Err(reason) = handler {
-        eprintln!("warning: Ctrl-C will stop without a checkpoint: {reason}");
+        note(format_args!(
+            "warning: Ctrl-C will stop without a checkpoint: {reason}"
+        ));
     }
     let result = match arguments.command {
         Command::Distill(arguments) => distill::run(&arguments, &stop),
@@ -58,8 +62,12 @@ pub fn main() -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {error}");
-            ExitCode::from(if error.is_interruption() { INTERRUPTED } else { BAD_INPUT })
+            note(format_args!("error: {error}"));
+            ExitCode::from(if error.is_interruption() {
+                INTERRUPTED
+            } else {
+                BAD_INPUT
+            })
         }
     }
 }

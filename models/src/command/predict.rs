@@ -1,4 +1,5 @@
 use super::error::CommandError;
+use super::output;
 use crate::data::{Normaliser, folder};
 use crate::distill::{PHASES, RunData};
 use crate::nn::Mode;
@@ -9,7 +10,7 @@ use crate::zoo::Network;
 use clap::{Args, ValueEnum};
 use ghostlight_autodiff::{Client, DType, Tape, Tensor, Var};
 use std::path::PathBuf;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 #[derive(Args)]
 pub(super) struct PredictArguments {
@@ -36,7 +37,7 @@ enum Model {
 /// Classes named for each image.
 const NAMED: usize = 3;
 
-pub(super) fn run(arguments: &PredictArguments, _stop: &AtomicBool) -> Result<(), CommandError> {
+pub(super) fn run(arguments: &PredictArguments, stop: &AtomicBool) -> Result<(), CommandError> {
     let run = RunDir::open(&arguments.run)?;
     let recipe = run.recipe()?;
     let data: RunData = run.split()?;
@@ -52,24 +53,33 @@ pub(super) fn run(arguments: &PredictArguments, _stop: &AtomicBool) -> Result<()
     let normaliser = Normaliser::new(&data.stats);
     let mut found = Vec::new();
     for (path, pixels) in arguments.images.iter().zip(images) {
+        if stop.load(Ordering::Relaxed) {
+            return Err(TrainError::Stopped.into());
+        }
         let mut values = vec![0.0; pixels.len()];
         normaliser.write(&pixels, &mut values);
         let image = Tensor::from_f32(&client, &values, &[1, data.height, data.width, 3])?;
         let logits = network.forward(&Tape::new(), Mode::Infer, &Var::constant(image))?;
         let ranked = ranked(&logits.tensor().to_f32()?);
-        let named = ranked.iter().take(NAMED).map(|&(class, p)| (&data.classes[class], p));
+        let named = ranked
+            .iter()
+            .take(NAMED)
+            .map(|&(class, p)| (&data.classes[class], p));
         if arguments.json {
-            let classes: Vec<_> =
-                named.map(|(class, p)| serde_json::json!({"class": class, "probability": p})).collect();
+            let classes: Vec<_> = named
+                .map(|(class, p)| serde_json::json!({"class": class, "probability": p}))
+                .collect();
             found.push(serde_json::json!({"image": path, "classes": classes}));
         } else {
-            let named: Vec<String> =
-                named.map(|(class, p)| format!("{class} {:.1} %", 100.0 * p)).collect();
-            println!("{}: {}", path.display(), named.join(", "));
+            let named: Vec<String> = named
+                .map(|(class, p)| format!("{class} {:.1} %", 100.0 * p))
+                .collect();
+            let image = path.display();
+            output::result(format_args!("{image}: {}", named.join(", ")))?;
         }
     }
     if arguments.json {
-        println!("{}", serde_json::Value::Array(found));
+        output::result(serde_json::Value::Array(found))?;
     }
     Ok(())
 }
@@ -78,8 +88,11 @@ pub(super) fn run(arguments: &PredictArguments, _stop: &AtomicBool) -> Result<()
 fn ranked(logits: &[f32]) -> Vec<(usize, f32)> {
     let largest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
     let sum: f32 = logits.iter().map(|value| (value - largest).exp()).sum();
-    let mut ranked: Vec<(usize, f32)> =
-        logits.iter().map(|value| (value - largest).exp() / sum).enumerate().collect();
+    let mut ranked: Vec<(usize, f32)> = logits
+        .iter()
+        .map(|value| (value - largest).exp() / sum)
+        .enumerate()
+        .collect();
     ranked.sort_by(|a, b| b.1.total_cmp(&a.1));
     ranked
 }
@@ -100,11 +113,18 @@ pub(super) fn load(
     if checkpoint.state["finished"] != true {
         return Err(unfinished());
     }
-    let arch = if phase == PHASES[0].0 { &recipe.teacher.arch } else { &recipe.student.arch };
+    let arch = if phase == PHASES[0].0 {
+        &recipe.teacher.arch
+    } else {
+        &recipe.student.arch
+    };
     let mut network = Network::new(client, DType::F32, arch, data.classes.len(), recipe.seed, 0)?;
     network
         .store
         .set_weights(&checkpoint.weights)
-        .map_err(|source| TrainError::Weights { path: run.checkpoint_path(phase), source })?;
+        .map_err(|source| TrainError::Weights {
+            path: run.checkpoint_path(phase),
+            source,
+        })?;
     Ok(network)
 }

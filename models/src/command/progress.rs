@@ -1,3 +1,4 @@
+use super::output::note;
 use crate::train::Progress;
 use indicatif::{ProgressBar, ProgressStyle};
 use std::sync::Mutex;
@@ -61,7 +62,7 @@ impl Progress for Bars {
             }
         });
         if !summary.is_empty() {
-            eprintln!("{summary}");
+            note(summary);
         }
     }
 }

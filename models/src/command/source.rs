@@ -1,4 +1,5 @@
 use super::error::CommandError;
+use super::output::note;
 use super::progress::Bars;
 use crate::data::{Dataset, LoadOptions, folder, synthetic};
 use crate::recipe::Recipe;
@@ -28,28 +29,48 @@ pub(super) fn read(
     let progress = |done, total| bars.read(done, total);
     if source == SYNTHETIC {
         let data = &recipe.data;
-        let drawn =
-            synthetic::generate(recipe.seed, data.synthetic_per_class, data.synthetic_size, &progress);
+        let drawn = synthetic::generate(
+            recipe.seed,
+            data.synthetic_per_class,
+            data.synthetic_size,
+            &progress,
+        );
         bars.end("");
-        return Ok(Source { dataset: Arc::new(drawn?), skipped: 0 });
+        return Ok(Source {
+            dataset: Arc::new(drawn?),
+            skipped: 0,
+        });
     }
-    let options = LoadOptions { skip_bad, size, progress: &progress };
+    let options = LoadOptions {
+        skip_bad,
+        size,
+        progress: &progress,
+    };
     let loaded = folder::load(Path::new(source), &options);
     bars.end("");
     let loaded = loaded?;
     let dataset = loaded.dataset;
     let (height, width) = (dataset.height, dataset.width);
     if loaded.resized > 0 {
-        eprintln!("note: {} images were resized to {width} x {height} pixels", loaded.resized);
+        note(format_args!(
+            "note: {} images were resized to {width} x {height} pixels",
+            loaded.resized
+        ));
     }
     for (file, reason) in &loaded.skipped {
-        eprintln!("skipped {file}: {reason}");
+        note(format_args!("skipped {file}: {reason}"));
     }
     if !loaded.skipped.is_empty() {
-        eprintln!("note: {} files that could not be read were skipped", loaded.skipped.len());
+        note(format_args!(
+            "note: {} files that could not be read were skipped",
+            loaded.skipped.len()
+        ));
     }
     if height < SMALLEST || width < SMALLEST {
         return Err(CommandError::TooSmall { height, width });
     }
-    Ok(Source { dataset: Arc::new(dataset), skipped: loaded.skipped.len() })
+    Ok(Source {
+        dataset: Arc::new(dataset),
+        skipped: loaded.skipped.len(),
+    })
 }

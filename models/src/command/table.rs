@@ -1,13 +1,23 @@
+use super::error::CommandError;
+use super::output::result;
 use crate::distill::{PHASES, Summary};
 
 /// The closing table.
-pub(super) fn print(summary: &Summary) {
-    println!(
+pub(super) fn print(summary: &Summary) -> Result<(), CommandError> {
+    result(format_args!(
         "{:18} {:9} {:>10} {:>8} {:>9} {:>10} {:>8} {:>14} {:>14}",
-        "", "arch", "params", "MMACs", "accuracy", "precision", "recall", "train images/s", "infer images/s"
-    );
+        "",
+        "arch",
+        "params",
+        "MMACs",
+        "accuracy",
+        "precision",
+        "recall",
+        "train images/s",
+        "infer images/s"
+    ))?;
     for ((_, title), row) in PHASES.into_iter().zip(summary.rows()) {
-        println!(
+        result(format_args!(
             "{title:18} {:9} {:>10} {:>8.2} {:>7.2} % {:>8.2} % {:>6.2} % {:>14.0} {:>14.0}",
             row.arch,
             row.params,
@@ -17,9 +27,14 @@ pub(super) fn print(summary: &Summary) {
             100.0 * row.macro_recall,
             row.train_images_per_s,
             row.infer_images_per_s,
-        );
+        ))?;
     }
     let gain = 100.0 * (summary.student_distilled.accuracy - summary.student_alone.accuracy);
-    println!("distillation changed the student's accuracy by {gain:+.2} points");
-    println!("run: {0}  (open {0}/report.html)", summary.run);
+    result(format_args!(
+        "distillation changed the student's accuracy by {gain:+.2} points"
+    ))?;
+    result(format_args!(
+        "run: {0}  (open {0}/report.html)",
+        summary.run
+    ))
 }

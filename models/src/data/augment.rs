@@ -1,8 +1,8 @@
 //! Flips, rotations and shifts: what does not change the class of an image taken from above.
 
-use crate::random::{Purpose, stream};
 use super::stats::Normaliser;
 use super::{DataError, Dataset};
+use crate::random::{Purpose, stream};
 use rand::RngExt;
 use serde::{Deserialize, Serialize};
 

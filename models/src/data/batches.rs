@@ -1,9 +1,9 @@
 //! Batches, prepared on a thread of their own while the model computes.
 
 use super::augment::{Augment, AugmentSeed, Placement};
-use crate::random::{Purpose, stream};
 use super::stats::{ChannelStats, Normaliser};
 use super::{DataError, Dataset};
+use crate::random::{Purpose, stream};
 use rand::seq::SliceRandom;
 use rayon::prelude::*;
 use std::sync::Arc;

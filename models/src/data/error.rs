@@ -99,7 +99,7 @@ pub enum DataError {
     },
     /// The decoded images do not fit into memory.
     #[error(
-        "{images} images of {height} x {width} pixels need {:.1} GB of memory, which is not to be had; pass a smaller --size",
+        "{images} images of {height} x {width} pixels need {:.1} GB of memory, which is not to be had; set data.image_size to a smaller side",
         *.images as f64 * *.height as f64 * *.width as f64 * 3e-9
     )]
     TooLarge {
@@ -152,7 +152,7 @@ pub enum DataError {
         source: std::io::Error,
     },
     /// A shift that is no smaller than the image.
-    #[error("augment shift is {shift} pixels; images of {height} x {width} allow 0 to {max}")]
+    #[error("augment.shift is {shift} pixels; images of {height} x {width} allow 0 to {max}")]
     Shift {
         /// The shift given.
         shift: usize,

@@ -53,7 +53,10 @@ pub struct Loaded {
 /// [`DataError::TooLarge`]; [`DataError::BadFile`] for the first file in order that cannot be decoded or, with `skip_bad`,
 /// [`DataError::ClassTooSmall`] for a class of which too little is left.
 pub fn load(dir: &Path, options: &LoadOptions) -> Result<Loaded, DataError> {
-    let sides = options.size.into_iter().flat_map(|(height, width)| [height, width]);
+    let sides = options
+        .size
+        .into_iter()
+        .flat_map(|(height, width)| [height, width]);
     if let Some(size) = sides.into_iter().find(|side| !SIZES.contains(side)) {
         return Err(DataError::Size {
             size,
@@ -125,7 +128,11 @@ pub fn image(path: &Path, size: (usize, usize)) -> Result<Vec<u8>, DataError> {
     let mut pixels = vec![0; size.0 * size.1 * 3];
     match decode_into(path, size, &mut pixels) {
         Ok(_) => Ok(pixels),
-        Err(reason) => Err(DataError::BadFile { file: path.display().to_string(), reason, others: 0 }),
+        Err(reason) => Err(DataError::BadFile {
+            file: path.display().to_string(),
+            reason,
+            others: 0,
+        }),
     }
 }
 

@@ -24,17 +24,32 @@ impl Method for DkdMethod {
 
     fn terms(&self, lesson: &Lesson) -> Result<Vec<Term>, KernelError> {
         let missing = || KernelError::range("dkd", "teacher", "absent", "the teacher's logits");
-        let Distill { alpha, beta, temperature, ce_weight, .. } = self.distill;
+        let Distill {
+            alpha,
+            beta,
+            temperature,
+            ce_weight,
+            ..
+        } = self.distill;
         let weight = f64::from(self.distill.weight_at(lesson.epoch));
         let loss = Dkd {
             teacher: lesson.teacher.ok_or_else(missing)?.clone(),
             labels: lesson.labels.clone(),
-            options: DkdOptions { alpha, beta, temperature, weight },
+            options: DkdOptions {
+                alpha,
+                beta,
+                temperature,
+                weight,
+            },
         };
         let mut terms = self.supervised.terms(lesson)?;
         terms[0].weight = ce_weight;
         let value = lesson.tape.apply(loss, &[lesson.student])?;
-        terms.push(Term { name: "dkd", value, weight: 1.0 });
+        terms.push(Term {
+            name: "dkd",
+            value,
+            weight: 1.0,
+        });
         Ok(terms)
     }
 }

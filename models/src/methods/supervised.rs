@@ -18,8 +18,15 @@ impl Method for Supervised {
     }
 
     fn terms(&self, lesson: &Lesson) -> Result<Vec<Term>, KernelError> {
-        let loss = CrossEntropy { labels: lesson.labels.clone(), smoothing: self.smoothing };
+        let loss = CrossEntropy {
+            labels: lesson.labels.clone(),
+            smoothing: self.smoothing,
+        };
         let value = lesson.tape.apply(loss, &[lesson.student])?;
-        Ok(vec![Term { name: "ce", value, weight: 1.0 }])
+        Ok(vec![Term {
+            name: "ce",
+            value,
+            weight: 1.0,
+        }])
     }
 }

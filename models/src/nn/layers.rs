@@ -17,7 +17,10 @@ impl Conv {
         let deviation = (2.0 / (output * kernel * kernel) as f64).sqrt();
         let shape = [kernel, kernel, input, output];
         let weight = path.declare("weight", &shape, Kind::Conv, Init::Normal(deviation));
-        Self { weight, options: ConvOptions::square(stride, kernel / 2) }
+        Self {
+            weight,
+            options: ConvOptions::square(stride, kernel / 2),
+        }
     }
 
     /// `[n, h, w, input]` to `[n, h', w', output]`.
@@ -25,7 +28,12 @@ impl Conv {
     /// # Errors
     /// Those of the kernel.
     pub fn forward(&self, pass: &Pass, x: &Var) -> Result<Var, KernelError> {
-        pass.tape.apply(ops::Conv { options: self.options }, &[x, &pass.param(self.weight)?])
+        pass.tape.apply(
+            ops::Conv {
+                options: self.options,
+            },
+            &[x, &pass.param(self.weight)?],
+        )
     }
 }
 

@@ -39,7 +39,9 @@ impl Pass<'_> {
     /// None that a caller can cause.
     pub fn param(&self, param: Param) -> Result<Var, KernelError> {
         match self.mode {
-            Mode::Train => self.tape.leaf(&self.store.value(param)?, &self.store.grad(param)?),
+            Mode::Train => self
+                .tape
+                .leaf(&self.store.value(param)?, &self.store.grad(param)?),
             Mode::Infer => Ok(Var::constant(self.store.value(param)?)),
         }
     }

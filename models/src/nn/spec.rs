@@ -59,11 +59,13 @@ impl Spec {
     pub fn torch_order(&self) -> Vec<usize> {
         match (self.kind, self.shape.as_slice()) {
             (Kind::Conv, &[kh, kw, ci, co]) => (0..co)
-                .flat_map(|o| (0..ci).flat_map(move |i| (0..kh * kw).map(move |k| (k * ci + i) * co + o)))
+                .flat_map(|o| {
+                    (0..ci).flat_map(move |i| (0..kh * kw).map(move |k| (k * ci + i) * co + o))
+                })
                 .collect(),
-            (Kind::Linear, &[input, output]) => {
-                (0..output).flat_map(|o| (0..input).map(move |i| i * output + o)).collect()
-            }
+            (Kind::Linear, &[input, output]) => (0..output)
+                .flat_map(|o| (0..input).map(move |i| i * output + o))
+                .collect(),
             _ => (0..self.len()).collect(),
         }
     }
@@ -82,7 +84,10 @@ pub struct Declarations {
 impl Declarations {
     /// The root of the paths.
     pub fn root(&mut self) -> Path<'_> {
-        Path { declarations: self, prefix: String::new() }
+        Path {
+            declarations: self,
+            prefix: String::new(),
+        }
     }
 
     pub(super) fn into_specs(self) -> Vec<Spec> {
@@ -100,17 +105,29 @@ impl Path<'_> {
     /// The place `name` under this one.
     pub fn at(&mut self, name: impl std::fmt::Display) -> Path<'_> {
         let prefix = self.join(&name.to_string());
-        Path { declarations: self.declarations, prefix }
+        Path {
+            declarations: self.declarations,
+            prefix,
+        }
     }
 
     /// Declares the tensor `name` at this place.
     pub fn declare(&mut self, name: &str, shape: &[usize], kind: Kind, init: Init) -> Param {
         let path = self.join(name);
-        self.declarations.specs.push(Spec { path, shape: shape.to_vec(), kind, init });
+        self.declarations.specs.push(Spec {
+            path,
+            shape: shape.to_vec(),
+            kind,
+            init,
+        });
         Param(self.declarations.specs.len() - 1)
     }
 
     fn join(&self, name: &str) -> String {
-        if self.prefix.is_empty() { name.to_string() } else { format!("{}.{name}", self.prefix) }
+        if self.prefix.is_empty() {
+            name.to_string()
+        } else {
+            format!("{}.{name}", self.prefix)
+        }
     }
 }

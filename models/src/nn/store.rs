@@ -28,7 +28,9 @@ pub enum StoreError {
         wanted: Vec<usize>,
     },
     /// A tensor that the model does not have.
-    #[error("the tensor {path} is not part of this model; was the file written by another architecture?")]
+    #[error(
+        "the tensor {path} is not part of this model; was the file written by another architecture?"
+    )]
     Unexpected {
         /// The tensor's path.
         path: String,
@@ -66,7 +68,11 @@ impl Store {
         let (mut values, mut decayed, mut running) = (Vec::new(), Vec::new(), Vec::new());
         for (index, spec) in specs.iter().enumerate() {
             let is_running = spec.kind == Kind::Running;
-            let flat = if is_running { &mut running } else { &mut values };
+            let flat = if is_running {
+                &mut running
+            } else {
+                &mut values
+            };
             starts.push(flat.len());
             let mut random = stream(seed, Purpose::Initialise, model, index as u64);
             flat.extend((0..spec.len()).map(|_| draw(spec.init, &mut random)));
@@ -96,7 +102,11 @@ impl Store {
     /// None that a caller can cause.
     pub fn value(&self, param: Param) -> Result<Tensor, KernelError> {
         let spec = &self.specs[param.0];
-        let flat = if spec.kind == Kind::Running { &self.running } else { &self.values };
+        let flat = if spec.kind == Kind::Running {
+            &self.running
+        } else {
+            &self.values
+        };
         flat.slice(self.starts[param.0], &spec.shape)
     }
 
@@ -105,7 +115,8 @@ impl Store {
     /// # Errors
     /// None that a caller can cause.
     pub fn grad(&self, param: Param) -> Result<Tensor, KernelError> {
-        self.grads.slice(self.starts[param.0], &self.specs[param.0].shape)
+        self.grads
+            .slice(self.starts[param.0], &self.specs[param.0].shape)
     }
 
     /// All parameters, flat.
@@ -130,7 +141,11 @@ impl Store {
 
     /// Trainable elements, as published tables count them: without running statistics.
     pub fn parameter_count(&self) -> usize {
-        self.specs.iter().filter(|spec| spec.kind != Kind::Running).map(Spec::len).sum()
+        self.specs
+            .iter()
+            .filter(|spec| spec.kind != Kind::Running)
+            .map(Spec::len)
+            .sum()
     }
 
     /// Parameters and running statistics under their PyTorch keys, in PyTorch's layout.
@@ -169,18 +184,36 @@ impl Store {
     pub fn flat(&self, tensors: &[NamedTensor]) -> Result<Tensor, StoreError> {
         let mut flat = vec![0.0; self.values.len()];
         self.import(tensors, &mut flat, None)?;
-        Ok(Tensor::from_f32(self.values.client(), &flat, self.values.shape())?)
+        Ok(Tensor::from_f32(
+            self.values.client(),
+            &flat,
+            self.values.shape(),
+        )?)
     }
 
     fn export(&self, values: &[f32], running: Option<&[f32]>) -> Vec<NamedTensor> {
-        let source = |spec: &Spec| if spec.kind == Kind::Running { running } else { Some(values) };
+        let source = |spec: &Spec| {
+            if spec.kind == Kind::Running {
+                running
+            } else {
+                Some(values)
+            }
+        };
         self.specs
             .iter()
             .zip(&self.starts)
             .filter_map(|(spec, &start)| {
                 let source = source(spec)?;
-                let data = spec.torch_order().into_iter().map(|i| source[start + i]).collect();
-                Some(NamedTensor { name: spec.path.clone(), shape: spec.torch_shape(), data })
+                let data = spec
+                    .torch_order()
+                    .into_iter()
+                    .map(|i| source[start + i])
+                    .collect();
+                Some(NamedTensor {
+                    name: spec.path.clone(),
+                    shape: spec.torch_shape(),
+                    data,
+                })
             })
             .collect()
     }
@@ -191,15 +224,19 @@ impl Store {
         values: &mut [f32],
         mut running: Option<&mut [f32]>,
     ) -> Result<(), StoreError> {
-        let mut by_name: HashMap<&str, &NamedTensor> =
-            tensors.iter().map(|tensor| (tensor.name.as_str(), tensor)).collect();
+        let mut by_name: HashMap<&str, &NamedTensor> = tensors
+            .iter()
+            .map(|tensor| (tensor.name.as_str(), tensor))
+            .collect();
         for (spec, &start) in self.specs.iter().zip(&self.starts) {
             let target = match (spec.kind, &mut running) {
                 (Kind::Running, None) => continue,
                 (Kind::Running, Some(running)) => &mut running[start..],
                 _ => &mut values[start..],
             };
-            let missing = || StoreError::Missing { path: spec.path.clone() };
+            let missing = || StoreError::Missing {
+                path: spec.path.clone(),
+            };
             let tensor = by_name.remove(spec.path.as_str()).ok_or_else(missing)?;
             let wanted = spec.torch_shape();
             if tensor.shape != wanted {
@@ -211,7 +248,9 @@ impl Store {
             }
         }
         match by_name.into_keys().min() {
-            Some(path) => Err(StoreError::Unexpected { path: path.to_string() }),
+            Some(path) => Err(StoreError::Unexpected {
+                path: path.to_string(),
+            }),
             None => Ok(()),
         }
     }

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 use serde_json::Value;
 
-use super::RunError;
+use super::{RunError, write_atomic};
 
 /// `metrics.jsonl`, open for appending and locked against other processes.
 #[derive(Debug)]
@@ -32,7 +32,10 @@ impl MetricsLog {
         if let Err(TryLockError::WouldBlock) = file.try_lock() {
             return Err(RunError::InUse { path: path.into() });
         }
-        Ok(Self { file, path: path.into() })
+        Ok(Self {
+            file,
+            path: path.into(),
+        })
     }
 
     /// Appends one line and waits until it is on the disk: the checkpoint that follows relies on it.
@@ -51,36 +54,55 @@ impl MetricsLog {
     ///
     /// Error: [`Io`](RunError::Io). A line that a kill cut short is passed over.
     pub fn lines(&mut self) -> Result<Vec<Value>, RunError> {
-        let mut text = String::new();
-        self.file
-            .seek(SeekFrom::Start(0))
-            .and_then(|_| self.file.read_to_string(&mut text))
-            .map_err(|reason| RunError::io("read", &self.path, reason))?;
-        Ok(text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect())
+        let text = self.text()?;
+        Ok(whole(&text).map(|(_, value)| value).collect())
     }
 
     /// Forgets the lines of `phase` past its first `epochs` epochs: those a killed run wrote after its last checkpoint.
     ///
     /// Errors, in order: [`Io`](RunError::Io); [`MetricsCutShort`](RunError::MetricsCutShort) if earlier lines are missing.
     pub fn keep_epochs(&mut self, phase: &str, epochs: usize) -> Result<(), RunError> {
-        let belongs = |line: &Value| line["phase"] == phase;
-        let kept: Vec<Value> = self
-            .lines()?
-            .into_iter()
-            .filter(|line| !belongs(line) || line["epoch"].as_u64().is_some_and(|e| e <= epochs as u64))
-            .collect();
-        let found = kept.iter().filter(|line| belongs(line)).count();
+        let text = self.text()?;
+        let (mut kept, mut found) = (String::new(), 0);
+        for (line, value) in whole(&text) {
+            let belongs = value["phase"] == phase;
+            let epoch = value["epoch"].as_u64();
+            if !belongs || epoch.is_some_and(|epoch| epoch <= epochs as u64) {
+                kept.extend([line, "\n"]);
+                found += usize::from(belongs);
+            }
+        }
         if found < epochs {
             let (path, phase) = (self.path.clone(), phase.to_string());
-            return Err(RunError::MetricsCutShort { path, phase, expected: epochs, found });
+            return Err(RunError::MetricsCutShort {
+                path,
+                phase,
+                expected: epochs,
+                found,
+            });
         }
-        let text: String = kept.iter().map(|line| format!("{line}\n")).collect();
+        if kept != text {
+            // Emptied and written anew, the file would lose every line to a kill or a full disk in between.
+            write_atomic(&self.path, kept.as_bytes())?;
+            *self = Self::open(&self.path)?;
+        }
+        Ok(())
+    }
+
+    fn text(&mut self) -> Result<String, RunError> {
+        let mut text = String::new();
         self.file
             .seek(SeekFrom::Start(0))
-            .and_then(|_| self.file.set_len(0))
-            .and_then(|()| self.file.write_all(text.as_bytes()))
-            .map_err(|reason| RunError::io("write", &self.path, reason))
+            .and_then(|_| self.file.read_to_string(&mut text))
+            .map_err(|reason| RunError::io("read", &self.path, reason))?;
+        Ok(text)
     }
+}
+
+/// The lines that are whole, each with its value.
+fn whole(text: &str) -> impl Iterator<Item = (&str, Value)> {
+    text.lines()
+        .filter_map(|line| Some((line, serde_json::from_str(line).ok()?)))
 }
 
 #[cfg(test)]
@@ -114,9 +136,17 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("metrics.jsonl");
         let mut log = MetricsLog::open(&path).unwrap();
-        log.append(&json!({"phase": "teacher", "epoch": 1})).unwrap();
+        log.append(&json!({"phase": "teacher", "epoch": 1}))
+            .unwrap();
         let refused = log.keep_epochs("teacher", 2);
-        assert!(matches!(refused, Err(RunError::MetricsCutShort { expected: 2, found: 1, .. })));
+        assert!(matches!(
+            refused,
+            Err(RunError::MetricsCutShort {
+                expected: 2,
+                found: 1,
+                ..
+            })
+        ));
         assert_eq!(log.lines().unwrap().len(), 1);
     }
 
@@ -125,6 +155,9 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("metrics.jsonl");
         let _first = MetricsLog::open(&path).unwrap();
-        assert!(matches!(MetricsLog::open(&path), Err(RunError::InUse { .. })));
+        assert!(matches!(
+            MetricsLog::open(&path),
+            Err(RunError::InUse { .. })
+        ));
     }
 }

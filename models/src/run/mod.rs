@@ -132,9 +132,14 @@ impl RunDir {
         &self.root
     }
 
+    /// Where the recipe lies.
+    pub fn recipe_path(&self) -> PathBuf {
+        self.file(RECIPE)
+    }
+
     /// The recipe the run was started with.
     pub fn recipe(&self) -> Result<Recipe, RunError> {
-        let path = self.file(RECIPE);
+        let path = self.recipe_path();
         let text =
             fs::read_to_string(&path).map_err(|reason| RunError::io("read", &path, reason))?;
         Ok(Recipe::parse(&path.display().to_string(), &text)?)
@@ -162,11 +167,6 @@ impl RunDir {
         MetricsLog::open(&self.file(METRICS))
     }
 
-    /// Where `metrics.jsonl` lies.
-    pub fn metrics_path(&self) -> PathBuf {
-        self.file(METRICS)
-    }
-
     /// Replaces the checkpoint of `phase` in one step: after a kill at any moment the old or the new one is there, whole.
     pub fn save_checkpoint(&self, phase: &str, checkpoint: &Checkpoint) -> Result<(), RunError> {
         write_atomic(&self.checkpoint_path(phase), &checkpoint.to_bytes()?)
@@ -190,6 +190,11 @@ impl RunDir {
             Err(reason) if reason.kind() == ErrorKind::NotFound => Ok(None),
             Err(reason) => Err(RunError::io("read", &path, reason)),
         }
+    }
+
+    /// Whether any training has saved a checkpoint.
+    pub fn has_checkpoint(&self) -> bool {
+        fs::read_dir(self.file(CHECKPOINTS)).is_ok_and(|mut entries| entries.next().is_some())
     }
 
     /// Where the checkpoint of `phase` lies.

@@ -43,7 +43,11 @@ struct Pending {
 impl Course<'_> {
     pub fn lr_at(&self, epoch: usize, step: usize) -> f64 {
         let steps = self.session.steps_per_epoch();
-        f64::from(self.session.recipe.lr_at(epoch * steps + step, self.epochs * steps))
+        f64::from(
+            self.session
+                .recipe
+                .lr_at(epoch * steps + step, self.epochs * steps),
+        )
     }
 
     /// Takes the steps of the current epoch from `position` on. Returns the images per second, or `None` when it was stopped;
@@ -51,7 +55,10 @@ impl Course<'_> {
     pub fn run_epoch(&mut self, position: &mut Position) -> Result<Option<f64>, TrainError> {
         let session = self.session;
         let (batch_size, steps) = (session.batch(), session.steps_per_epoch());
-        let seed = AugmentSeed { seed: session.recipe.seed, epoch: position.epoch as u64 };
+        let seed = AugmentSeed {
+            seed: session.recipe.seed,
+            epoch: position.epoch as u64,
+        };
         let order = batches::order(&session.split.train, seed.seed, seed.epoch);
         let options = LoaderOptions {
             batch_size,
@@ -63,7 +70,9 @@ impl Course<'_> {
         let loader = Loader::new(session.dataset.clone(), order, options)?;
         let what = format!("{} {}/{}", self.phase, position.epoch + 1, self.epochs);
         let taken = (position.step * batch_size) as u64;
-        session.progress.begin(&what, taken, (steps * batch_size) as u64);
+        session
+            .progress
+            .begin(&what, taken, (steps * batch_size) as u64);
         let (start, first) = (Instant::now(), position.step);
         let mut pending: Option<Pending> = None;
         for batch in loader {
@@ -105,8 +114,10 @@ impl Course<'_> {
             labels: &labels,
             epoch: epoch + 1,
         })?;
-        let outputs: Vec<(&Var, f64)> =
-            terms.iter().map(|term| (&term.value, term.weight)).collect();
+        let outputs: Vec<(&Var, f64)> = terms
+            .iter()
+            .map(|term| (&term.value, term.weight))
+            .collect();
         tape.backward(&outputs)?;
         let train = &session.recipe.train;
         let options = SgdOptions {
@@ -116,8 +127,13 @@ impl Course<'_> {
             nesterov: train.nesterov,
         };
         let store = &self.network.store;
-        self.optimiser.step(store.values(), store.grads(), store.decayed(), &options)?;
-        Ok(Pending { terms, logits: logits.tensor().clone(), labels: batch.labels.clone() })
+        self.optimiser
+            .step(store.values(), store.grads(), store.decayed(), &options)?;
+        Ok(Pending {
+            terms,
+            logits: logits.tensor().clone(),
+            labels: batch.labels.clone(),
+        })
     }
 
     /// Reads a step's results and adds them to the sums.
@@ -132,13 +148,22 @@ impl Course<'_> {
         if !loss.is_finite() {
             let (phase, epoch) = (self.phase, position.epoch + 1);
             let peak_lr = self.session.recipe.train.peak_lr;
-            return Err(TrainError::Diverged { phase, epoch, loss, peak_lr });
+            return Err(TrainError::Diverged {
+                phase,
+                epoch,
+                loss,
+                peak_lr,
+            });
         }
         let classes = self.session.dataset.classes.len();
         let logits = done.logits.to_f32()?;
         let hits = logits.chunks(classes).zip(&done.labels);
-        position.correct += hits.filter(|(row, label)| argmax(row) == **label as usize).count();
-        self.session.progress.advance(done.labels.len() as u64, &format!("loss {loss:.3}"));
+        position.correct += hits
+            .filter(|(row, label)| argmax(row) == **label as usize)
+            .count();
+        self.session
+            .progress
+            .advance(done.labels.len() as u64, &format!("loss {loss:.3}"));
         Ok(())
     }
 }

@@ -53,7 +53,17 @@ pub enum TrainError {
         /// The recipe's learning rate.
         peak_lr: f64,
     },
-    /// [`super::Session::stop`] was set; the checkpoint is written.
-    #[error("stopped; go on with --resume")]
+    /// A network answers with values that are no numbers.
+    #[error(
+        "the outputs of the {arch} are not finite: its training diverged; lower train.peak_lr (now {peak_lr}) with --set train.peak_lr=VALUE"
+    )]
+    NotFinite {
+        /// The network.
+        arch: String,
+        /// The recipe's learning rate.
+        peak_lr: f64,
+    },
+    /// [`super::Session::stop`] was set; a training has written its checkpoint.
+    #[error("stopped before the end")]
     Stopped,
 }

@@ -27,7 +27,11 @@ pub struct Evaluation {
 /// The position of the largest value of a row; the first of equal ones, and 0 when all are NaN.
 pub(super) fn argmax(row: &[f32]) -> usize {
     let larger = |best: usize, (i, &value): (usize, &f32)| {
-        if value > row[best] || (row[best].is_nan() && !value.is_nan()) { i } else { best }
+        if value > row[best] || (row[best].is_nan() && !value.is_nan()) {
+            i
+        } else {
+            best
+        }
     };
     row.iter().enumerate().fold(0, larger)
 }
@@ -35,13 +39,16 @@ pub(super) fn argmax(row: &[f32]) -> usize {
 fn answer(row: &[f32]) -> Answer {
     let class = argmax(row);
     let sum: f32 = row.iter().map(|value| (value - row[class]).exp()).sum();
-    Answer { class, confidence: 1.0 / sum }
+    Answer {
+        class,
+        confidence: 1.0 / sum,
+    }
 }
 
 /// The network's answers for the images `indices`, in their order, and the seconds it took.
 ///
 /// # Errors
-/// Those of the kernels; an index outside of the data set; [`TrainError::Stopped`].
+/// Those of the kernels; an index outside of the data set; [`TrainError::NotFinite`]; [`TrainError::Stopped`].
 pub fn answers(
     session: &Session,
     network: &Network,
@@ -66,7 +73,12 @@ pub fn answers(
         let count = batch.labels.len();
         let images = Tensor::from_f32(session.client, &batch.images, &[count, height, width, 3])?;
         let logits = network.forward(&Tape::new(), Mode::Infer, &Var::constant(images))?;
-        found.extend(logits.tensor().to_f32()?.chunks(classes).map(answer));
+        let logits = logits.tensor().to_f32()?;
+        if !logits.iter().all(|value| value.is_finite()) {
+            let (arch, peak_lr) = (network.arch.clone(), session.recipe.train.peak_lr);
+            return Err(TrainError::NotFinite { arch, peak_lr });
+        }
+        found.extend(logits.chunks(classes).map(answer));
         session.progress.advance(count as u64, "");
     }
     Ok((found, start.elapsed().as_secs_f64()))
@@ -76,7 +88,11 @@ pub fn answers(
 ///
 /// # Errors
 /// Those of [`answers`].
-pub fn evaluate(session: &Session, network: &Network, what: &str) -> Result<Evaluation, TrainError> {
+pub fn evaluate(
+    session: &Session,
+    network: &Network,
+    what: &str,
+) -> Result<Evaluation, TrainError> {
     let test = &session.split.test;
     session.progress.begin(what, 0, test.len() as u64);
     let result = answers(session, network, test);
@@ -88,5 +104,18 @@ pub fn evaluate(session: &Session, network: &Network, what: &str) -> Result<Eval
         // Labels and answers are both below the number of classes.
         let _ = confusion.record(truth, answer.class);
     }
-    Ok(Evaluation { confusion, images_per_s: test.len() as f64 / seconds.max(1e-9) })
+    Ok(Evaluation {
+        confusion,
+        images_per_s: test.len() as f64 / seconds.max(1e-9),
+    })
+}
+
+/// [`evaluate`] after a first batch whose time does not count: kernels compile when they are first launched.
+///
+/// # Errors
+/// Those of [`answers`].
+pub fn measure(session: &Session, network: &Network, what: &str) -> Result<Evaluation, TrainError> {
+    let test = &session.split.test;
+    answers(session, network, &test[..session.batch().min(test.len())])?;
+    evaluate(session, network, what)
 }

@@ -8,7 +8,7 @@ mod progress;
 mod record;
 
 pub use error::TrainError;
-pub use evaluate::{Answer, Evaluation, answers, evaluate};
+pub use evaluate::{Answer, Evaluation, answers, evaluate, measure};
 pub use phase::{Phase, train_phase};
 pub use progress::{Progress, Silent};
 pub use record::EpochRecord;
@@ -53,6 +53,9 @@ impl Session<'_> {
 
     fn augment(&self) -> Augment {
         let augment = &self.recipe.augment;
-        Augment { dihedral: augment.dihedral, shift: augment.shift }
+        Augment {
+            dihedral: augment.dihedral,
+            shift: augment.shift,
+        }
     }
 }

@@ -46,16 +46,30 @@ pub fn train_phase(
 ) -> Result<Network, TrainError> {
     let classes = session.dataset.classes.len();
     let seed = session.recipe.seed;
-    let mut network =
-        Network::new(session.client, DType::F32, phase.arch, classes, seed, phase.role)?;
+    let mut network = Network::new(
+        session.client,
+        DType::F32,
+        phase.arch,
+        classes,
+        seed,
+        phase.role,
+    )?;
     let mut optimiser = Sgd::new(network.store.values());
     let mut state = State::default();
     let path = run.checkpoint_path(phase.name);
     if let Some(checkpoint) = run.load_checkpoint(phase.name)? {
-        let weights = |source| TrainError::Weights { path: path.clone(), source };
-        network.store.set_weights(&checkpoint.weights).map_err(weights)?;
-        state = serde_json::from_value(checkpoint.state)
-            .map_err(|reason| TrainError::State { path: path.clone(), reason })?;
+        let weights = |source| TrainError::Weights {
+            path: path.clone(),
+            source,
+        };
+        network
+            .store
+            .set_weights(&checkpoint.weights)
+            .map_err(weights)?;
+        state = serde_json::from_value(checkpoint.state).map_err(|reason| TrainError::State {
+            path: path.clone(),
+            reason,
+        })?;
         if !state.finished {
             let velocity = network.store.flat(&checkpoint.optimiser).map_err(weights)?;
             optimiser.restore(&velocity)?;
@@ -89,7 +103,10 @@ pub fn train_phase(
         };
         session.progress.end(&summary(phase, &record));
         metrics.append(&record)?;
-        state.position = Position { epoch: state.position.epoch + 1, ..Position::default() };
+        state.position = Position {
+            epoch: state.position.epoch + 1,
+            ..Position::default()
+        };
         state.finished = state.position.epoch == phase.epochs;
         save(run, phase, &network, &optimiser, &state)?;
     }
@@ -104,10 +121,18 @@ fn record(
     lr: f64,
     speed: f64,
 ) -> Result<EpochRecord, TrainError> {
-    let what = format!("{} {}/{} test", phase.title, position.epoch + 1, phase.epochs);
+    let what = format!(
+        "{} {}/{} test",
+        phase.title,
+        position.epoch + 1,
+        phase.epochs
+    );
     let test = evaluate(session, network, &what)?;
     let steps = session.steps_per_epoch() as f64;
-    let means = position.sums.iter().map(|&bits| f64::from_bits(bits) / steps);
+    let means = position
+        .sums
+        .iter()
+        .map(|&bits| f64::from_bits(bits) / steps);
     let names = phase.method.names().iter().map(|name| name.to_string());
     let loss_terms: Vec<(String, f64)> = names.zip(means).collect();
     Ok(EpochRecord {
@@ -146,7 +171,11 @@ fn save(
     let checkpoint = Checkpoint {
         weights: store.weights()?,
         // A finished network's file holds PyTorch keys only.
-        optimiser: if state.finished { vec![] } else { store.named(optimiser.velocity())? },
+        optimiser: if state.finished {
+            vec![]
+        } else {
+            store.named(optimiser.velocity())?
+        },
         state: serde_json::json!(state),
     };
     Ok(run.save_checkpoint(phase.name, &checkpoint)?)

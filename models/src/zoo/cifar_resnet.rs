@@ -19,8 +19,13 @@ const DEEPEST: usize = 1202;
 
 /// The depth that a name such as `resnet20` stands for, if it is 6n + 2.
 pub(super) fn depth(arch: &str) -> Option<usize> {
-    let digits = arch.strip_prefix("resnet").filter(|digits| !digits.starts_with(['0', '+']))?;
-    digits.parse().ok().filter(|&d: &usize| (8..=DEEPEST).contains(&d) && d % 6 == 2)
+    let digits = arch
+        .strip_prefix("resnet")
+        .filter(|digits| !digits.starts_with(['0', '+']))?;
+    digits
+        .parse()
+        .ok()
+        .filter(|&d: &usize| (8..=DEEPEST).contains(&d) && d % 6 == 2)
 }
 
 /// Two 3x3 convolutions and a shortcut.
@@ -82,7 +87,12 @@ impl CifarResNet {
             }
         }
         let fc = Linear::new(path.at("fc"), input, classes);
-        Self { conv1, bn1, blocks, fc }
+        Self {
+            conv1,
+            bn1,
+            blocks,
+            fc,
+        }
     }
 }
 

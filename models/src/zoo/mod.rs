@@ -11,7 +11,9 @@ use std::rc::Rc;
 #[derive(Debug, thiserror::Error)]
 pub enum ZooError {
     /// No family knows the name.
-    #[error("there is no architecture {name:?}; the names are resnet<d> with d = 6n + 2, as resnet8, resnet20, resnet56")]
+    #[error(
+        "there is no architecture {name:?}; the names are resnet<d> with d = 6n + 2, as resnet8, resnet20, resnet56"
+    )]
     Unknown {
         /// What was asked for.
         name: String,
@@ -55,7 +57,11 @@ impl Network {
         let mut declarations = Declarations::default();
         let model = build(arch, declarations.root(), classes)?;
         let store = Store::new(client, dtype, declarations, seed, role)?;
-        Ok(Self { arch: arch.to_string(), store, model })
+        Ok(Self {
+            arch: arch.to_string(),
+            store,
+            model,
+        })
     }
 
     /// Maps images `[n, h, w, 3]` to logits `[n, classes]` on `tape`.
@@ -63,7 +69,14 @@ impl Network {
     /// # Errors
     /// Those of the kernels.
     pub fn forward(&self, tape: &Tape, mode: Mode, images: &Var) -> Result<Var, KernelError> {
-        self.model.forward(&Pass { tape, store: &self.store, mode }, images)
+        self.model.forward(
+            &Pass {
+                tape,
+                store: &self.store,
+                mode,
+            },
+            images,
+        )
     }
 
     /// Parameters, and multiply-accumulates of one image of `height` x `width`, as the kernels themselves count them.
@@ -77,7 +90,10 @@ impl Network {
         let image = Tensor::zeros(values.client(), &[1, height, width, 3], values.dtype());
         self.forward(&tape, Mode::Infer, &Var::constant(image))?;
         let macs = events.borrow().iter().map(|event| event.cost.macs).sum();
-        Ok(Size { params: self.store.parameter_count(), macs })
+        Ok(Size {
+            params: self.store.parameter_count(),
+            macs,
+        })
     }
 }
 
@@ -90,7 +106,11 @@ pub fn check(arch: &str) -> Result<(), ZooError> {
 }
 
 fn build(arch: &str, root: crate::nn::Path, classes: usize) -> Result<Box<dyn Model>, ZooError> {
-    let unknown = || ZooError::Unknown { name: arch.to_string() };
+    let unknown = || ZooError::Unknown {
+        name: arch.to_string(),
+    };
     let depth = cifar_resnet::depth(arch).ok_or_else(unknown)?;
-    Ok(Box::new(cifar_resnet::CifarResNet::new(root, depth, classes)))
+    Ok(Box::new(cifar_resnet::CifarResNet::new(
+        root, depth, classes,
+    )))
 }

@@ -6,7 +6,6 @@ use cubecl::prelude::*;
 /// The tiled convolution, forward or transposed. One unit owns a run of blocks of `block` output rows; a tile is `pixels`
 /// neighbouring outputs of one row by `vectors` vectors of output channels, all held in registers.
 #[cube(launch_unchecked)]
-#[allow(clippy::too_many_arguments)]
 fn tiled<F: Float, N: Size>(
     x: &[F],
     weight: &[Vector<F, N>],

@@ -7,7 +7,6 @@ use cubecl::prelude::*;
 /// Writes `weight[kh, kw, ci, co]` as `flipped[kh', kw', co, ci]`: taps grouped by their residue modulo the stride and reversed
 /// within a group, so that each phase of the gradient reads its taps one after another. One unit owns a run of elements.
 #[cube(launch_unchecked)]
-#[allow(clippy::too_many_arguments)]
 fn flip_weight<F: Float>(
     weight: &[F],
     flipped: &mut [F],

@@ -14,7 +14,6 @@ const MOST_PARTIALS: usize = 32;
 /// One unit owns a run of partial sums, a partial sum a run of row blocks. A tile of the weight's gradient is `taps` neighbouring
 /// (column, input channel) pairs of one kernel row by `vectors` vectors of output channels, held in registers over a block.
 #[cube(launch_unchecked)]
-#[allow(clippy::too_many_arguments)]
 fn partial_sums<F: Float, N: Size>(
     x: &[F],
     grad: &[Vector<F, N>],

@@ -72,7 +72,6 @@ pub(super) fn residue_taps(kernel: usize, stride: usize, residue: usize) -> usiz
 /// Copies `rows` input rows of image `n`, from row `first + up - lead` on, into `patch`: `rows` rows of `width` pixels of
 /// `channels`, shifted by the columns' own `up - lead`. What lies outside of the image becomes zero.
 #[cube]
-#[allow(clippy::too_many_arguments)]
 pub(super) fn stage<F: Float>(
     x: &[F],
     patch: &mut [F],

@@ -6,7 +6,6 @@ use cubecl::prelude::*;
 
 /// One unit owns a run of rows. `spread` is the smoothing over the number of classes, `mean` is 1 over the batch.
 #[cube(launch_unchecked)]
-#[allow(clippy::too_many_arguments)]
 fn fused<F: Float, N: Size>(
     logits: &[Vector<F, N>],
     labels: &[u32],

@@ -21,7 +21,6 @@ struct Scales {
 
 /// One unit owns a run of rows.
 #[cube(launch_unchecked)]
-#[allow(clippy::too_many_arguments)]
 fn fused<F: Float, N: Size>(
     student: &[Vector<F, N>],
     teacher: &[Vector<F, N>],

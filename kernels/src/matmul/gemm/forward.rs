@@ -5,7 +5,6 @@ use cubecl::prelude::*;
 /// One unit owns a run of row tiles; a tile is `rows` rows by `vectors` vectors of columns, held in registers. Rows past the end
 /// compute the last row again and store nothing.
 #[cube(launch_unchecked)]
-#[allow(clippy::too_many_arguments)]
 fn gemm_kernel<F: Float, N: Size>(
     a: &[F],
     b: &[Vector<F, N>],

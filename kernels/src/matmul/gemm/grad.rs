@@ -29,7 +29,6 @@ fn transpose<F: Float>(
 
 /// One unit owns a run of partial sums of `a^T grad`, each over a run of rows; a tile is `TILE` rows of the result by one vector.
 #[cube(launch_unchecked)]
-#[allow(clippy::too_many_arguments)]
 fn partial_sums<F: Float, N: Size>(
     a: &[F],
     grad: &[Vector<F, N>],

@@ -6,7 +6,6 @@ use cubecl::prelude::*;
 /// The gradient before the activation: `grad` where the output is positive, else 0. Without a residual the sign is computed
 /// again from `x`, in the forward pass' own operations, which is cheaper than reading the output.
 #[cube]
-#[allow(clippy::too_many_arguments)]
 fn before_activation<F: Float, N: Size>(
     grad: Vector<F, N>,
     y: &[Vector<F, N>],
@@ -29,7 +28,6 @@ fn before_activation<F: Float, N: Size>(
 /// Sums of `g` and of `g (x - mean)` for each channel over a run of pixels, `g` being the gradient before the activation, which
 /// is also the residual's gradient and written as such. One unit owns a run of partial results.
 #[cube(launch_unchecked)]
-#[allow(clippy::too_many_arguments)]
 fn partial_sums<F: Float, N: Size>(
     x: &[Vector<F, N>],
     y: &[Vector<F, N>],
@@ -127,7 +125,6 @@ fn partial_sums<F: Float, N: Size>(
 
 /// `grad_x = inv_std gamma (g - grad_beta / m - (x - mean) inv_std grad_gamma / m)`, m pixels. One unit owns a run of pixels.
 #[cube(launch_unchecked)]
-#[allow(clippy::too_many_arguments)]
 fn grad_input<F: Float, N: Size>(
     x: &[Vector<F, N>],
     grad: &[Vector<F, N>],

@@ -4,7 +4,6 @@ use cubecl::prelude::*;
 
 /// `y = act((x - mean) inv_std gamma + beta + residual)`. One unit owns a run of pixels.
 #[cube(launch_unchecked)]
-#[allow(clippy::too_many_arguments)]
 fn normalise<F: Float, N: Size>(
     x: &[Vector<F, N>],
     residual: &[Vector<F, N>],

@@ -7,7 +7,6 @@ use cubecl::prelude::*;
 /// The values are shifted by the run's first pixel before they are squared, so that a large common offset cancels before it
 /// can swallow the deviations.
 #[cube(launch_unchecked)]
-#[allow(clippy::too_many_arguments)]
 fn partial_moments<F: Float, N: Size>(
     x: &[Vector<F, N>],
     partials: &mut [Vector<F, N>],
@@ -81,7 +80,6 @@ fn partial_moments<F: Float, N: Size>(
 /// Merges the partial moments in order (Chan, Golub and LeVeque 1979) and moves the running statistics. One unit owns a run of
 /// channels.
 #[cube(launch_unchecked)]
-#[allow(clippy::too_many_arguments)]
 fn merge_moments<F: Float>(
     partials: &[F],
     mean_out: &mut [F],

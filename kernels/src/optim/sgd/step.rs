@@ -4,7 +4,6 @@ use cubecl::prelude::*;
 
 /// One unit owns a run of vectors of parameters.
 #[cube(launch_unchecked)]
-#[allow(clippy::too_many_arguments)]
 fn sgd_kernel<F: Float, N: Size>(
     params: &mut [Vector<F, N>],
     grads: &[Vector<F, N>],

@@ -3,7 +3,6 @@ use cubecl::prelude::*;
 
 /// `out[n, p, c] = grad[n, c] / pixels`. One unit owns a run of pixels.
 #[cube(launch_unchecked)]
-#[allow(clippy::too_many_arguments)]
 fn spread<F: Float, N: Size>(
     grad: &[Vector<F, N>],
     out: &mut [Vector<F, N>],

@@ -11,8 +11,8 @@ mod light;
 mod lines;
 mod noise;
 
-use crate::random::{Purpose, stream};
 use super::{DataError, Dataset};
+use crate::random::{Purpose, stream};
 use light::{Conditions, Rgb};
 use noise::{Point, at};
 use rand::RngExt;

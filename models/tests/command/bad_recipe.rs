@@ -1,0 +1,99 @@
+//! Recipes and options that say nothing sensible.
+
+use crate::desk::Desk;
+use std::fs;
+
+/// Writes `text` as `mine.toml` and requires that a run with it is refused, naming `named`.
+fn refused(text: &str, named: &[&str]) {
+    let desk = Desk::new();
+    fs::write(desk.at("mine.toml"), text).unwrap();
+    desk.refuses("distill --recipe mine.toml --out out", &[&["mine.toml"], named].concat());
+}
+
+#[test]
+fn an_unknown_key_of_a_recipe_is_named_with_its_neighbour() {
+    refused("[train]\nbacth = 64", &["`train.bacth`", "`train.batch`"]);
+}
+
+#[test]
+fn a_value_out_of_range_is_named_with_the_range() {
+    refused("[train]\nbatch = 1", &["`train.batch` is 1", "from 2 to 4096"]);
+    refused("[distill]\ntemperature = nan", &["`distill.temperature` is nan", "0.1 to 100"]);
+}
+
+#[test]
+fn a_value_of_the_wrong_type_is_named_with_the_right_one() {
+    refused("[train]\nbatch = 'many'", &["`train.batch`", "many", "a whole number"]);
+    refused("[augment]\ndihedral = 1", &["`augment.dihedral` is 1", "true or false"]);
+}
+
+#[test]
+fn a_recipe_that_is_not_toml_is_refused_with_its_line() {
+    refused("[train]\nbatch 64", &["not valid TOML", "line 2"]);
+}
+
+#[test]
+fn a_missing_recipe_is_named_beside_those_there_are() {
+    Desk::new().refuses(
+        "distill --recipe mine.toml --out out",
+        &["`mine.toml`", "`default`", "`synthetic`"],
+    );
+}
+
+#[test]
+fn an_assignment_is_refused_like_a_recipe() {
+    for (assignment, named) in [
+        ("train.bacth=64", ["`train.bacth`", "`train.batch`"]),
+        ("train.batch", ["--set train.batch", "key=value"]),
+        ("train.batch=0", ["`train.batch` is 0", "from 2 to 4096"]),
+        ("distill.ce_weight=-1", ["`distill.ce_weight` is -1", "from 0 to 100"]),
+    ] {
+        Desk::new().refuses(&format!("distill --set {assignment} --out out"), &named);
+    }
+}
+
+#[test]
+fn an_unknown_architecture_is_named_with_those_there_are() {
+    for (key, arch) in [
+        ("teacher.arch", "vgg16"),
+        ("student.arch", "resnet9"),
+        ("student.arch", "resnet99999998"),
+    ] {
+        let words = format!("distill --set {key}={arch} --out out");
+        Desk::new().refuses(&words, &[key, arch, "resnet20"]);
+    }
+}
+
+#[test]
+fn epochs_and_seeds_that_are_no_counts_are_refused() {
+    for (option, named) in [
+        ("--epochs 0", "from 1 to 10000"),
+        ("--epochs -1", "is -1"),
+        ("--epochs two", "\"two\""),
+        ("--seed -1", "is -1"),
+        ("--seed 9223372036854775808", "2^63-1"),
+    ] {
+        let (name, _) = option.split_once(' ').unwrap();
+        Desk::new().refuses(&format!("distill {option} --out out"), &[name, named]);
+    }
+}
+
+#[test]
+fn values_that_contradict_each_other_or_the_images_are_refused() {
+    let nothing = "--set distill.alpha=0 --set distill.beta=0 --set distill.ce_weight=0";
+    Desk::new().refuses(
+        &format!("distill {nothing} --out out"),
+        &["distill.ce_weight", "raise one"],
+    );
+    let far = "--set augment.shift=16 --set data.synthetic_size=16 --set data.synthetic_per_class=5";
+    Desk::new().refuses(
+        &format!("distill {far} --out out"),
+        &["augment.shift is 16", "16 x 16", "0 to 15"],
+    );
+}
+
+#[test]
+fn an_option_or_command_that_does_not_exist_is_named() {
+    Desk::new().refuses("distill --epoch 3", &["--epoch"]);
+    Desk::new().refuses("destill", &["destill"]);
+}

@@ -1,0 +1,108 @@
+//! What a run says and leaves behind.
+
+use crate::desk::{Desk, TINY};
+use crate::reference::{PHASES, checkpoints, reference};
+use serde_json::Value;
+use std::fs;
+
+#[test]
+fn a_run_prints_one_json_object_with_a_row_for_each_network() {
+    let outcome = &reference().outcome;
+    assert_eq!(outcome.code, Some(0), "{outcome:#?}");
+    let printed: Value = serde_json::from_str(&outcome.stdout).expect("one JSON value");
+    let object = printed.as_object().expect("an object");
+    assert_eq!(object.len(), PHASES.len() + 1);
+    assert_eq!(object["run"], "run");
+    for phase in PHASES {
+        let row = object[phase].as_object().expect("a row");
+        assert_eq!(row.len(), 8, "{row:?}");
+        assert_eq!(row["arch"], "resnet8");
+        assert_eq!(row["params"], 78_042);
+        assert!(row["macs"].as_u64() > Some(1_000_000), "{row:?}");
+        for share in ["accuracy", "macro_precision", "macro_recall"] {
+            assert!((0.0..=1.0).contains(&row[share].as_f64().expect(share)));
+        }
+        for speed in ["train_images_per_s", "infer_images_per_s"] {
+            assert!(row[speed].as_f64().expect(speed) > 0.0);
+        }
+    }
+    let summary = fs::read(reference().desk.at("run/summary.json")).expect("a summary");
+    assert_eq!(serde_json::from_slice::<Value>(&summary).unwrap(), printed);
+}
+
+#[test]
+fn a_run_leaves_everything_needed_to_repeat_resume_and_read_it() {
+    let run = reference().desk.at("run");
+    for name in [
+        "recipe.toml",
+        "split.json",
+        "metrics.jsonl",
+        "summary.json",
+        "report.html",
+    ] {
+        assert!(run.join(name).is_file(), "{name} is missing");
+    }
+    checkpoints(&run);
+    let recipe = fs::read_to_string(run.join("recipe.toml")).unwrap();
+    assert!(recipe.contains("batch = 16"), "{recipe}");
+}
+
+#[test]
+fn the_report_shows_the_run_without_a_network() {
+    let report = fs::read_to_string(reference().desk.at("run/report.html")).unwrap();
+    let text = report.to_lowercase();
+    for attribute in ["src=", "href=", "url(", "@import", "action=", "srcset="] {
+        for (at, _) in text.match_indices(attribute) {
+            let value = text[at + attribute.len()..].trim_start_matches(['"', '\'', ' ']);
+            let inside = value.starts_with("data:") || value.starts_with('#');
+            assert!(inside, "{attribute} {:.80}", value);
+        }
+    }
+    assert!(!text.contains("<script") && !text.contains("<link"));
+    assert!(text.contains("<svg") && text.contains("data:image/png;base64,"));
+    assert!(text.contains("student alone") && text.contains("ghostlight distill --data synthetic"));
+}
+
+#[test]
+fn equal_seeds_give_equal_bytes_and_other_seeds_others() {
+    let desk = Desk::new();
+    for (seed, out) in [(0, "same"), (1, "other")] {
+        desk.ghostlight(&format!("distill {TINY} --seed {seed} --out {out}"))
+            .assert_success();
+    }
+    let wanted = checkpoints(&reference().desk.at("run"));
+    let (same, other) = (checkpoints(&desk.at("same")), checkpoints(&desk.at("other")));
+    for phase in PHASES {
+        assert!(wanted[phase] == same[phase], "{phase} differs under one seed");
+        assert!(wanted[phase] != other[phase], "{phase} ignores the seed");
+    }
+    // The teacher's help is the only difference between the students.
+    assert!(same["student_alone"] != same["student_distilled"]);
+}
+
+#[test]
+fn a_run_without_json_ends_with_a_table_in_a_folder_named_by_date() {
+    let desk = Desk::new();
+    let outcome = desk
+        .ghostlight(&format!("distill {TINY} --set teacher.epochs=1 --set student.epochs=1"))
+        .assert_success();
+    for title in ["teacher ", "student alone ", "student distilled "] {
+        let row = outcome.stdout.lines().find(|line| line.starts_with(title));
+        assert!(row.is_some_and(|row| row.contains("78042")), "{outcome:#?}");
+    }
+    let run = fs::read_dir(desk.at("runs")).unwrap().next().unwrap();
+    let name = format!("runs/{}", run.unwrap().file_name().display());
+    assert!(outcome.stdout.contains(&name), "{outcome:#?}");
+    desk.ghostlight("distill --resume --json").assert_success();
+}
+
+#[test]
+fn a_training_that_diverges_ends_with_advice_and_without_a_result() {
+    // The loss overflows within the longer epoch; after the shorter one only the answers to the test images do.
+    for images in [8, 30] {
+        let wild = "--set train.peak_lr=10 --set train.schedule=constant --set train.warmup=0 \
+            --set train.weight_decay=1 --set train.batch=2";
+        let words = format!("distill {TINY} {wild} --set data.synthetic_per_class={images}");
+        Desk::new().refuses(&format!("{words} --out out"), &["train.peak_lr (now 10)", "lower"]);
+    }
+}

@@ -1,0 +1,87 @@
+use ghostlight_kernels::{DType, Tensor};
+
+use crate::download;
+
+/// Allowed error of a value, as a multiple of the [`naive`] one.
+pub const VALUE: f64 = 2.0;
+/// Allowed error of a gradient, as a multiple of the [`naive`] one: its partial sums are rounded once more.
+pub const GRADIENT: f64 = 3.0;
+
+/// The error of a naive sequential sum of `terms` terms, in units of rounding of the sum of their magnitudes.
+///
+/// Where all terms are of one sign, the partial sums that are rounded grow in proportion, and independent errors of half a unit at
+/// most add up to an eighth of the square root of `terms`; this is twice that, two standard errors. Terms of random sign err by
+/// about a quarter of a unit, whatever their number. A sum of two or three terms is off by one unit at worst.
+pub fn naive(terms: usize) -> f64 {
+    1.0 + (terms as f64).sqrt() / 4.0
+}
+
+fn assert_each(what: &str, got: &Tensor, wanted: &[f64], allowed: impl Fn(usize) -> f64) {
+    let dtype = got.dtype();
+    let got = download(got);
+    assert_eq!(
+        got.len(),
+        wanted.len(),
+        "{what} in {dtype:?}: number of elements"
+    );
+    for (i, (g, w)) in got.iter().zip(wanted).enumerate() {
+        let allowed = allowed(i);
+        // A NaN fails: it is not within any distance.
+        assert!(
+            (g - w).abs() <= allowed,
+            "{what} in {dtype:?}, element {i}: {g}, wanted {w} within {allowed:e}"
+        );
+    }
+}
+
+/// Asserts that `got` holds exactly the numbers `wanted`. The sign of a zero is free: it says in which order zeros were added.
+pub fn assert_exact(what: &str, got: &Tensor, wanted: &[f64]) {
+    assert_each(what, got, wanted, |_| 0.0);
+}
+
+/// Asserts that `got` is `wanted` to within `units` units of rounding of `magnitude`, element by element.
+///
+/// `magnitude` is the sum of the magnitudes of all the terms an element is made of, which an operation's reference computes when
+/// it is given magnitudes; `units` is [`VALUE`] or [`GRADIENT`] times [`naive`]. A missing or doubled term among thousands shows.
+pub fn assert_near(what: &str, got: &Tensor, wanted: &[f64], magnitude: &[f64], units: f64) {
+    let unit = units * epsilon(got.dtype());
+    assert_each(what, got, wanted, |i| unit * magnitude[i]);
+}
+
+/// The rounding unit of a comparison with a reference in f64: in f64 itself the reference rounds as well.
+fn epsilon(dtype: DType) -> f64 {
+    match dtype {
+        DType::F32 => f64::from(f32::EPSILON),
+        DType::F64 => 2.0 * f64::EPSILON,
+    }
+}
+
+/// Asserts that the inner products `<a.0, a.1>` and `<b.0, b.1>` are one number, to within 8 units of rounding of `magnitude`, the
+/// sum of the magnitudes of all products in them: the errors of many elements mostly cancel, those of one need not. `dtype` is that of the results, the inner products are taken in f64.
+pub fn assert_adjoint(
+    what: &str,
+    dtype: DType,
+    a: (&[f64], &[f64]),
+    b: (&[f64], &[f64]),
+    magnitude: f64,
+) {
+    let dot = |(a, b): (&[f64], &[f64])| -> f64 {
+        assert_eq!(a.len(), b.len(), "{what}: lengths of an inner product");
+        a.iter().zip(b).map(|(a, b)| a * b).sum()
+    };
+    let (a, b, allowed) = (dot(a), dot(b), 8.0 * epsilon(dtype) * magnitude);
+    assert!(
+        (a - b).abs() <= allowed,
+        "{what} in {dtype:?}: {a} and {b} differ by more than {allowed:e}"
+    );
+}
+
+/// Asserts that two tensors hold the same bits.
+pub fn assert_same_bits(what: &str, a: &Tensor, b: &Tensor) {
+    let bits =
+        |tensor: &Tensor| -> Vec<u64> { download(tensor).iter().map(|v| v.to_bits()).collect() };
+    assert_eq!(a.shape(), b.shape(), "{what}: shapes");
+    let (a, b) = (bits(a), bits(b));
+    let differs = a.iter().zip(&b).position(|(a, b)| a != b);
+    assert_eq!(differs, None, "{what}: first element whose bits differ");
+}

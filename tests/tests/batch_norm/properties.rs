@@ -1,0 +1,145 @@
+//! What holds for every layer.
+
+use super::case::{Case, RESULTS, cases};
+use ghostlight_kernels::norm::batch_norm::reference::Layer;
+use ghostlight_tests::{GRADIENT, VALUE, assert_exact, assert_near, dtypes, integers};
+use proptest::prelude::*;
+
+proptest! {
+    #![proptest_config(ghostlight_tests::cases(48))]
+
+    #[test]
+    fn a_training_step_differs_from_the_reference_by_no_more_than_rounding(case in cases()) {
+        let case = case.away_from_the_kink();
+        let (wanted, magnitude) = (case.reference(), case.magnitude());
+        for dtype in dtypes() {
+            let got = case.train(dtype);
+            for i in 0..7 {
+                let factor = if i < 3 { VALUE } else { GRADIENT } * case.naive();
+                assert_near(RESULTS[i], &got[i], &wanted[i], &magnitude[i], factor);
+            }
+        }
+    }
+
+    #[test]
+    fn inference_applies_the_running_statistics(case in cases()) {
+        let wanted = case.layer().apply(&case.x, &case.running_mean, &case.running_var);
+        let bare = |values: &[f64]| values.iter().map(|v| v.abs()).collect::<Vec<_>>();
+        let (gamma, beta) = (bare(&case.gamma), bare(&case.beta));
+        let residual = case.residual.as_deref().map(bare);
+        let layer = Layer { gamma: &gamma, beta: &beta, residual: residual.as_deref(), relu: false, ..case.layer() };
+        let negated: Vec<f64> = case.running_mean.iter().map(|v| -v.abs()).collect();
+        let magnitude = layer.apply(&bare(&case.x), &negated, &case.running_var);
+        for dtype in dtypes() {
+            assert_near("infer", &case.infer(dtype), &wanted, &magnitude, VALUE * 3.0);
+        }
+    }
+}
+
+#[test]
+fn a_balanced_batch_of_signs_is_exact() {
+    // Mean 0 and variance 1, so an epsilon of 3 gives an inverse deviation of 1/2; 4096 pixels are two partial results.
+    for (pixels, channels) in [(4, 1), (64, 10), (4096, 3), (8192, 16), (256, 48)] {
+        let len = pixels * channels;
+        for (relu, residual) in [(false, false), (true, false), (false, true), (true, true)] {
+            let mut case = Case::random(pixels, channels, 1);
+            for (i, x) in case.x.iter_mut().enumerate() {
+                *x = if (i / channels + i % channels).is_multiple_of(2) {
+                    1.0
+                } else {
+                    -1.0
+                };
+            }
+            case.grad = integers(2, len);
+            case.gamma = integers(3, channels);
+            case.beta = integers(4, channels);
+            case.running_mean = integers(5, channels);
+            case.running_var = vec![4.0; channels];
+            case.residual = residual.then(|| integers(6, len));
+            case.relu = relu;
+            (case.epsilon, case.momentum) = (3.0, 0.5);
+            let wanted = case.reference();
+            for dtype in dtypes() {
+                let got = case.train(dtype);
+                // All but the running variance, whose unbiased divisor is no power of two.
+                for i in [0, 1, 3, 4, 5, 6] {
+                    assert_exact(RESULTS[i], &got[i], &wanted[i]);
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn many_partial_results_merge_into_the_moments_of_the_whole() {
+    // Past 64 x 2048 pixels a partial result covers more than 2048. A trend makes the partial means differ.
+    let mut case = Case::random(140_001, 2, 3);
+    for (i, x) in case.x.iter_mut().enumerate() {
+        *x = f64::from((*x + 1e-5 * i as f64) as f32);
+    }
+    let (wanted, magnitude) = (case.reference(), case.magnitude());
+    for dtype in dtypes() {
+        let got = case.train(dtype);
+        for i in 0..7 {
+            assert_near(
+                RESULTS[i],
+                &got[i],
+                &wanted[i],
+                &magnitude[i],
+                GRADIENT * case.naive(),
+            );
+        }
+    }
+}
+
+#[test]
+fn the_running_statistics_move_as_pytorchs() {
+    // torch.nn.BatchNorm1d(1, momentum=0.1) after [1, 2, 3, 6], then after [5, 5, 9, 9]: unbiased variances 14/3 and 16/3.
+    for dtype in dtypes() {
+        let mut case = Case::random(4, 1, 1);
+        (case.running_mean, case.running_var) = (vec![0.0], vec![1.0]);
+        case.x = vec![1.0, 2.0, 3.0, 6.0];
+        let [_, mean, var, ..] = case.train(dtype);
+        assert_near("running_mean", &mean, &[0.3], &[0.3], 2.0);
+        assert_near("running_var", &var, &[0.9 + 1.4 / 3.0], &[1.5], 2.0);
+        (case.running_mean, case.running_var) = (vec![0.3], vec![0.9 + 1.4 / 3.0]);
+        case.x = vec![5.0, 5.0, 9.0, 9.0];
+        let [_, mean, var, ..] = case.train(dtype);
+        assert_near("running_mean", &mean, &[0.97], &[0.97], 4.0);
+        assert_near(
+            "running_var",
+            &var,
+            &[0.9 * (0.9 + 1.4 / 3.0) + 1.6 / 3.0],
+            &[2.0],
+            4.0,
+        );
+    }
+}
+
+#[test]
+fn inference_moves_nothing_and_momentum_chooses_between_old_and_new() {
+    for dtype in dtypes() {
+        let mut case = Case::random(5, 10, 8);
+        case.momentum = 0.0;
+        let [_, mean, var, ..] = case.train(dtype);
+        assert_exact("running_mean kept", &mean, &case.running_mean);
+        assert_exact("running_var kept", &var, &case.running_var);
+        case.momentum = 1.0;
+        let again = case.norm(dtype);
+        case.infer(dtype);
+        assert_exact(
+            "running_mean after inference",
+            &again.running_mean,
+            &case.running_mean,
+        );
+        let [_, mean, ..] = case.train(dtype);
+        let moments = case.layer().forward(&case.x);
+        assert_near(
+            "running_mean replaced",
+            &mean,
+            &moments.mean,
+            &[2.0; 10],
+            3.0 * VALUE,
+        );
+    }
+}
