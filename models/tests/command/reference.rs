@@ -32,7 +32,9 @@ pub fn copy() -> Desk {
     let desk = Desk::new();
     let run = reference().desk.at("run");
     for (path, contents) in crate::desk::files(&run) {
-        let to = desk.at("run").join(path.strip_prefix(&run).expect("a path in the run"));
+        let to = desk
+            .at("run")
+            .join(path.strip_prefix(&run).expect("a path in the run"));
         match contents {
             None => fs::create_dir_all(to).expect("a folder to make"),
             Some(bytes) => {
@@ -48,7 +50,10 @@ pub fn copy() -> Desk {
 pub fn checkpoints(run: &Path) -> BTreeMap<&'static str, Vec<u8>> {
     let read = |phase| {
         let path = run.join(format!("checkpoints/{phase}.safetensors"));
-        (phase, fs::read(path).expect("a checkpoint of each training"))
+        (
+            phase,
+            fs::read(path).expect("a checkpoint of each training"),
+        )
     };
     PHASES.into_iter().map(read).collect()
 }
@@ -60,7 +65,9 @@ pub fn assert_same_as_reference(run: &Path) {
     for phase in PHASES {
         assert!(wanted[phase] == found[phase], "{phase} has other bytes");
     }
-    let left: Vec<_> = fs::read_dir(run.join("checkpoints")).expect("a folder").collect();
+    let left: Vec<_> = fs::read_dir(run.join("checkpoints"))
+        .expect("a folder")
+        .collect();
     assert_eq!(left.len(), PHASES.len(), "{left:?}");
     let every_once: Vec<_> = PHASES
         .into_iter()

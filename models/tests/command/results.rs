@@ -71,9 +71,15 @@ fn equal_seeds_give_equal_bytes_and_other_seeds_others() {
             .assert_success();
     }
     let wanted = checkpoints(&reference().desk.at("run"));
-    let (same, other) = (checkpoints(&desk.at("same")), checkpoints(&desk.at("other")));
+    let (same, other) = (
+        checkpoints(&desk.at("same")),
+        checkpoints(&desk.at("other")),
+    );
     for phase in PHASES {
-        assert!(wanted[phase] == same[phase], "{phase} differs under one seed");
+        assert!(
+            wanted[phase] == same[phase],
+            "{phase} differs under one seed"
+        );
         assert!(wanted[phase] != other[phase], "{phase} ignores the seed");
     }
     // The teacher's help is the only difference between the students.
@@ -84,7 +90,9 @@ fn equal_seeds_give_equal_bytes_and_other_seeds_others() {
 fn a_run_without_json_ends_with_a_table_in_a_folder_named_by_date() {
     let desk = Desk::new();
     let outcome = desk
-        .ghostlight(&format!("distill {TINY} --set teacher.epochs=1 --set student.epochs=1"))
+        .ghostlight(&format!(
+            "distill {TINY} --set teacher.epochs=1 --set student.epochs=1"
+        ))
         .assert_success();
     for title in ["teacher ", "student alone ", "student distilled "] {
         let row = outcome.stdout.lines().find(|line| line.starts_with(title));
@@ -103,6 +111,9 @@ fn a_training_that_diverges_ends_with_advice_and_without_a_result() {
         let wild = "--set train.peak_lr=10 --set train.schedule=constant --set train.warmup=0 \
             --set train.weight_decay=1 --set train.batch=2";
         let words = format!("distill {TINY} {wild} --set data.synthetic_per_class={images}");
-        Desk::new().refuses(&format!("{words} --out out"), &["train.peak_lr (now 10)", "lower"]);
+        Desk::new().refuses(
+            &format!("{words} --out out"),
+            &["train.peak_lr (now 10)", "lower"],
+        );
     }
 }

@@ -63,7 +63,7 @@ fn check_gradient(method: &dyn Method) {
         let along = values(10 + direction, gradient.len());
         // Small, so that no ReLU of the thousands changes its side for more than a trace.
         let step = 1e-7;
-        let mut moved = |by: f64| {
+        let moved = |by: f64| {
             let shift: Vec<f64> = along.iter().map(|d| by * d).collect();
             let shift = Tensor::from_f64(&client, &shift, &[shift.len()], DType::F64).unwrap();
             add_into(store.values(), &shift).unwrap();

@@ -127,7 +127,7 @@ fn partial_sums<F: Float, N: Size>(
 /// The register tile `[taps, vectors]`: 24 accumulators (12 x 2, 24 x 1) leave room for the operands in 32 registers; a kernel row
 /// shorter than that takes the smallest tile that covers it.
 fn tile(line: usize, out_vectors: usize) -> [usize; 2] {
-    let vectors = if out_vectors % 2 == 0 { 2 } else { 1 };
+    let vectors = if out_vectors.is_multiple_of(2) { 2 } else { 1 };
     let largest = 24 / vectors;
     let taps = [1, 2, 3, 4, 6, 8, 9, 12, 16, 24]
         .into_iter()

@@ -45,7 +45,7 @@ struct Blueprint {
 impl Blueprint {
     fn new(client: &Client, dtype: DType, channels: usize) -> Self {
         let width = launch::width(client, dtype, channels);
-        let tile = if channels / width % 2 == 0 {
+        let tile = if (channels / width).is_multiple_of(2) {
             [8, 2]
         } else {
             [16, 1]

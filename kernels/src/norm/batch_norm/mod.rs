@@ -121,7 +121,7 @@ impl Strip {
     fn new(channel_vectors: usize) -> Self {
         let vectors = [4, 2, 1]
             .into_iter()
-            .find(|v| channel_vectors % v == 0)
+            .find(|&v| channel_vectors.is_multiple_of(v))
             .unwrap_or(1);
         Self {
             vectors,

@@ -1,13 +1,16 @@
-//! Recipes and options that say nothing sensible.
+//! Recipes and options that make no sense.
 
-use crate::desk::Desk;
+use crate::desk::{Desk, TINY};
 use std::fs;
 
 /// Writes `text` as `mine.toml` and requires that a run with it is refused, naming `named`.
 fn refused(text: &str, named: &[&str]) {
     let desk = Desk::new();
     fs::write(desk.at("mine.toml"), text).unwrap();
-    desk.refuses("distill --recipe mine.toml --out out", &[&["mine.toml"], named].concat());
+    desk.refuses(
+        "distill --recipe mine.toml --out out",
+        &[&["mine.toml"], named].concat(),
+    );
 }
 
 #[test]
@@ -17,14 +20,26 @@ fn an_unknown_key_of_a_recipe_is_named_with_its_neighbour() {
 
 #[test]
 fn a_value_out_of_range_is_named_with_the_range() {
-    refused("[train]\nbatch = 1", &["`train.batch` is 1", "from 2 to 4096"]);
-    refused("[distill]\ntemperature = nan", &["`distill.temperature` is nan", "0.1 to 100"]);
+    refused(
+        "[train]\nbatch = 1",
+        &["`train.batch` is 1", "from 2 to 4096"],
+    );
+    refused(
+        "[distill]\ntemperature = nan",
+        &["`distill.temperature` is nan", "0.1 to 100"],
+    );
 }
 
 #[test]
 fn a_value_of_the_wrong_type_is_named_with_the_right_one() {
-    refused("[train]\nbatch = 'many'", &["`train.batch`", "many", "a whole number"]);
-    refused("[augment]\ndihedral = 1", &["`augment.dihedral` is 1", "true or false"]);
+    refused(
+        "[train]\nbatch = 'many'",
+        &["`train.batch`", "many", "a whole number"],
+    );
+    refused(
+        "[augment]\ndihedral = 1",
+        &["`augment.dihedral` is 1", "true or false"],
+    );
 }
 
 #[test]
@@ -46,7 +61,10 @@ fn an_assignment_is_refused_like_a_recipe() {
         ("train.bacth=64", ["`train.bacth`", "`train.batch`"]),
         ("train.batch", ["--set train.batch", "key=value"]),
         ("train.batch=0", ["`train.batch` is 0", "from 2 to 4096"]),
-        ("distill.ce_weight=-1", ["`distill.ce_weight` is -1", "from 0 to 100"]),
+        (
+            "distill.ce_weight=-1",
+            ["`distill.ce_weight` is -1", "from 0 to 100"],
+        ),
     ] {
         Desk::new().refuses(&format!("distill --set {assignment} --out out"), &named);
     }
@@ -85,7 +103,8 @@ fn values_that_contradict_each_other_or_the_images_are_refused() {
         &format!("distill {nothing} --out out"),
         &["distill.ce_weight", "raise one"],
     );
-    let far = "--set augment.shift=16 --set data.synthetic_size=16 --set data.synthetic_per_class=5";
+    let far =
+        "--set augment.shift=16 --set data.synthetic_size=16 --set data.synthetic_per_class=5";
     Desk::new().refuses(
         &format!("distill {far} --out out"),
         &["augment.shift is 16", "16 x 16", "0 to 15"],
@@ -96,4 +115,19 @@ fn values_that_contradict_each_other_or_the_images_are_refused() {
 fn an_option_or_command_that_does_not_exist_is_named() {
     Desk::new().refuses("distill --epoch 3", &["--epoch"]);
     Desk::new().refuses("destill", &["destill"]);
+}
+
+#[test]
+fn a_folder_that_holds_something_is_not_written_to() {
+    let desk = Desk::new();
+    fs::create_dir(desk.at("thesis")).unwrap();
+    fs::write(desk.at("thesis/chapter.tex"), "").unwrap();
+    desk.refuses(
+        &format!("distill {TINY} --out thesis"),
+        &["thesis is not empty", "--out", "--resume"],
+    );
+    desk.refuses(
+        &format!("distill {TINY} --out thesis/chapter.tex"),
+        &["thesis/chapter.tex"],
+    );
 }
