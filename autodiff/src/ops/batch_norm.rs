@@ -30,7 +30,7 @@ pub struct BatchNorm {
 }
 
 impl BatchNorm {
-    fn layer(&self, gamma: &Tensor, beta: &Tensor) -> batch_norm::BatchNorm {
+    pub(super) fn layer(&self, gamma: &Tensor, beta: &Tensor) -> batch_norm::BatchNorm {
         batch_norm::BatchNorm {
             gamma: gamma.clone(),
             beta: beta.clone(),

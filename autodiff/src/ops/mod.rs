@@ -2,6 +2,7 @@
 
 mod batch_norm;
 mod conv;
+mod conv_norm;
 mod cross_entropy;
 mod dkd;
 mod global_average;
@@ -9,6 +10,7 @@ mod linear;
 
 pub use batch_norm::{BatchNorm, Statistics};
 pub use conv::Conv;
+pub use conv_norm::ConvNorm;
 pub use cross_entropy::CrossEntropy;
 pub use dkd::Dkd;
 pub use global_average::GlobalAverage;

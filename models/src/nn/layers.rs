@@ -37,8 +37,8 @@ impl Conv {
     }
 }
 
-/// A batch norm with what is fused to it.
-pub struct BatchNorm {
+/// A batch norm's parameters.
+struct BatchNorm {
     gamma: Param,
     beta: Param,
     running_mean: Param,
@@ -50,8 +50,7 @@ impl BatchNorm {
     const EPSILON: f64 = 1e-5;
     const MOMENTUM: f64 = 0.1;
 
-    /// Declares a batch norm over `channels`.
-    pub fn new(mut path: Path, channels: usize) -> Self {
+    fn new(mut path: Path, channels: usize) -> Self {
         let mut vector =
             |name, kind, value| path.declare(name, &[channels], kind, Init::Constant(value));
         Self {
@@ -62,18 +61,8 @@ impl BatchNorm {
         }
     }
 
-    /// Normalises `x` `[.., c]`, adds `residual` and applies a ReLU, each of these if asked for.
-    ///
-    /// # Errors
-    /// Those of the kernel.
-    pub fn forward(
-        &self,
-        pass: &Pass,
-        x: &Var,
-        residual: Option<&Var>,
-        relu: bool,
-    ) -> Result<Var, KernelError> {
-        let function = ops::BatchNorm {
+    fn function(&self, pass: &Pass, relu: bool) -> Result<ops::BatchNorm, KernelError> {
+        Ok(ops::BatchNorm {
             running_mean: pass.store.value(self.running_mean)?,
             running_var: pass.store.value(self.running_var)?,
             epsilon: Self::EPSILON,
@@ -83,11 +72,60 @@ impl BatchNorm {
                 Mode::Train => Statistics::Batch,
                 Mode::Infer => Statistics::Running,
             },
-        };
-        let (gamma, beta) = (pass.param(self.gamma)?, pass.param(self.beta)?);
-        let mut inputs = vec![x, &gamma, &beta];
-        inputs.extend(residual);
-        pass.tape.apply(function, &inputs)
+        })
+    }
+}
+
+/// A convolution without bias and the batch norm behind it: two operations in training, one in inference.
+pub struct ConvNorm {
+    conv: Conv,
+    norm: BatchNorm,
+}
+
+impl ConvNorm {
+    /// Declares both at `path`, under the names `conv` and `norm`; see [`Conv::new`].
+    pub fn new(
+        path: &mut Path,
+        [conv, norm]: [&str; 2],
+        channels: [usize; 2],
+        kernel: usize,
+        stride: usize,
+    ) -> Self {
+        Self {
+            conv: Conv::new(path.at(conv), channels, kernel, stride),
+            norm: BatchNorm::new(path.at(norm), channels[1]),
+        }
+    }
+
+    /// Convolves and normalises `x` `[n, h, w, input]`, adds `residual` and applies a ReLU, the last two if asked for.
+    ///
+    /// # Errors
+    /// Those of the kernels.
+    pub fn forward(
+        &self,
+        pass: &Pass,
+        x: &Var,
+        residual: Option<&Var>,
+        relu: bool,
+    ) -> Result<Var, KernelError> {
+        let norm = self.norm.function(pass, relu)?;
+        let (gamma, beta) = (pass.param(self.norm.gamma)?, pass.param(self.norm.beta)?);
+        let rest = [&gamma, &beta].into_iter().chain(residual);
+        match pass.mode {
+            Mode::Train => {
+                let y = self.conv.forward(pass, x)?;
+                let inputs: Vec<&Var> = [&y].into_iter().chain(rest).collect();
+                pass.tape.apply(norm, &inputs)
+            }
+            Mode::Infer => {
+                let weight = pass.param(self.conv.weight)?;
+                let inputs: Vec<&Var> = [x, &weight].into_iter().chain(rest).collect();
+                let conv = ops::Conv {
+                    options: self.conv.options,
+                };
+                pass.tape.apply(ops::ConvNorm { conv, norm }, &inputs)
+            }
+        }
     }
 }
 

@@ -7,7 +7,7 @@ mod layers;
 mod spec;
 mod store;
 
-pub use layers::{BatchNorm, Conv, Linear};
+pub use layers::{Conv, ConvNorm, Linear};
 pub use spec::{Declarations, Init, Kind, Param, Path, Spec};
 pub use store::{Store, StoreError};
 

@@ -8,7 +8,7 @@
 //! | layer3 | n | 64 | 2 |
 //! | global average, linear | | classes | |
 
-use crate::nn::{BatchNorm, Conv, Linear, Model, Pass, Path};
+use crate::nn::{ConvNorm, Linear, Model, Pass, Path};
 use ghostlight_autodiff::ops::GlobalAverage;
 use ghostlight_autodiff::{KernelError, Var};
 
@@ -30,43 +30,44 @@ pub(super) fn depth(arch: &str) -> Option<usize> {
 
 /// Two 3x3 convolutions and a shortcut.
 struct Block {
-    conv1: Conv,
-    bn1: BatchNorm,
-    conv2: Conv,
-    bn2: BatchNorm,
-    downsample: Option<(Conv, BatchNorm)>,
+    first: ConvNorm,
+    second: ConvNorm,
+    downsample: Option<ConvNorm>,
 }
 
 impl Block {
     fn new(mut path: Path, input: usize, output: usize, stride: usize) -> Self {
+        let first = ConvNorm::new(&mut path, ["conv1", "bn1"], [input, output], 3, stride);
+        let second = ConvNorm::new(&mut path, ["conv2", "bn2"], [output, output], 3, 1);
+        let downsample = (stride != 1 || input != output).then(|| {
+            ConvNorm::new(
+                &mut path.at("downsample"),
+                ["0", "1"],
+                [input, output],
+                1,
+                stride,
+            )
+        });
         Self {
-            conv1: Conv::new(path.at("conv1"), [input, output], 3, stride),
-            bn1: BatchNorm::new(path.at("bn1"), output),
-            conv2: Conv::new(path.at("conv2"), [output, output], 3, 1),
-            bn2: BatchNorm::new(path.at("bn2"), output),
-            downsample: (stride != 1 || input != output).then(|| {
-                let conv = Conv::new(path.at("downsample.0"), [input, output], 1, stride);
-                (conv, BatchNorm::new(path.at("downsample.1"), output))
-            }),
+            first,
+            second,
+            downsample,
         }
     }
 
     fn forward(&self, pass: &Pass, x: &Var) -> Result<Var, KernelError> {
-        let y = self.conv1.forward(pass, x)?;
-        let y = self.bn1.forward(pass, &y, None, true)?;
-        let y = self.conv2.forward(pass, &y)?;
+        let y = self.first.forward(pass, x, None, true)?;
         let shortcut = match &self.downsample {
-            Some((conv, bn)) => bn.forward(pass, &conv.forward(pass, x)?, None, false)?,
+            Some(downsample) => downsample.forward(pass, x, None, false)?,
             None => x.clone(),
         };
-        self.bn2.forward(pass, &y, Some(&shortcut), true)
+        self.second.forward(pass, &y, Some(&shortcut), true)
     }
 }
 
 /// The network.
 pub(super) struct CifarResNet {
-    conv1: Conv,
-    bn1: BatchNorm,
+    stem: ConvNorm,
     blocks: Vec<Block>,
     fc: Linear,
 }
@@ -74,8 +75,7 @@ pub(super) struct CifarResNet {
 impl CifarResNet {
     /// Declares a network of `depth` = 6n + 2 layers.
     pub(super) fn new(mut path: Path, depth: usize, classes: usize) -> Self {
-        let conv1 = Conv::new(path.at("conv1"), [3, STEM], 3, 1);
-        let bn1 = BatchNorm::new(path.at("bn1"), STEM);
+        let stem = ConvNorm::new(&mut path, ["conv1", "bn1"], [3, STEM], 3, 1);
         let mut blocks = Vec::new();
         let mut input = STEM;
         for (stage, (output, stride)) in (1..).zip(STAGES) {
@@ -87,19 +87,13 @@ impl CifarResNet {
             }
         }
         let fc = Linear::new(path.at("fc"), input, classes);
-        Self {
-            conv1,
-            bn1,
-            blocks,
-            fc,
-        }
+        Self { stem, blocks, fc }
     }
 }
 
 impl Model for CifarResNet {
     fn forward(&self, pass: &Pass, x: &Var) -> Result<Var, KernelError> {
-        let y = self.conv1.forward(pass, x)?;
-        let mut y = self.bn1.forward(pass, &y, None, true)?;
+        let mut y = self.stem.forward(pass, x, None, true)?;
         for block in &self.blocks {
             y = block.forward(pass, &y)?;
         }

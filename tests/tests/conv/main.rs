@@ -1,6 +1,7 @@
 //! The dense convolution and its gradients: the reference on random shapes and at the corners, adjointness, hostile values,
 //! determinism and refusals.
 
+mod affine;
 mod case;
 mod properties;
 mod refusals;

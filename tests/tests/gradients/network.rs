@@ -224,3 +224,33 @@ fn a_few_steps_learn_a_batch_by_heart() {
     let last = loss(&network, &method, false);
     assert!(last < 0.1 * first, "from {first} to {last}");
 }
+
+#[test]
+fn the_fused_inference_pass_is_the_training_layers_with_running_statistics() {
+    let client = client();
+    let network = Network::new(&client, DType::F64, "resnet8", CLASSES, 7, 0).unwrap();
+    let images = Var::constant(constant(1, &[BATCH, 8, 8, 3], DType::F64));
+    // Once the running statistics have become the batch's (but for the variance's n / (n - 1)), both passes agree.
+    for _ in 0..300 {
+        network.forward(&Tape::new(), Mode::Train, &images).unwrap();
+    }
+    let train = download(
+        network
+            .forward(&Tape::new(), Mode::Train, &images)
+            .unwrap()
+            .tensor(),
+    );
+    let infer = download(
+        network
+            .forward(&Tape::new(), Mode::Infer, &images)
+            .unwrap()
+            .tensor(),
+    );
+    for (a, b) in train.iter().zip(&infer) {
+        // 4 images of 2 x 2 pixels in the last stage: n / (n - 1) is 16 / 15.
+        assert!(
+            (a - b).abs() < 0.15 * (1.0 + a.abs()),
+            "{train:?} and {infer:?}"
+        );
+    }
+}

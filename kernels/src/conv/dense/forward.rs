@@ -1,7 +1,15 @@
 use super::stage::{Axis, AxisLaunch, stage};
-use super::{Blueprint, ConvProblem};
+use super::{Affine, Blueprint, ConvProblem};
 use crate::{Tensor, launch};
 use cubecl::prelude::*;
+
+/// What is done to a tile before it is stored, a comptime choice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+struct Epilogue {
+    affine: bool,
+    residual: bool,
+    relu: bool,
+}
 
 /// The tiled convolution, forward or transposed. One unit owns a run of blocks of `block` output rows; a tile is `pixels`
 /// neighbouring outputs of one row by `vectors` vectors of output channels, all held in registers.
@@ -11,6 +19,10 @@ fn tiled<F: Float, N: Size>(
     weight: &[Vector<F, N>],
     y: &mut [Vector<F, N>],
     patches: &mut [F],
+    centre: &[Vector<F, N>],
+    scale: &[Vector<F, N>],
+    shift: &[Vector<F, N>],
+    residual: &[Vector<F, N>],
     batch: usize,
     vertical: Axis,
     horizontal: Axis,
@@ -23,6 +35,7 @@ fn tiled<F: Float, N: Size>(
     #[comptime] pixels: usize,
     #[comptime] vectors: usize,
     #[comptime] transposed: bool,
+    #[comptime] epilogue: Epilogue,
     #[define(F)] _dtype: cubecl::ir::ElemType,
 ) {
     let zero = Vector::<F, N>::new(F::new(0.0f32));
@@ -112,8 +125,19 @@ fn tiled<F: Float, N: Size>(
                                 if ow < horizontal.target {
                                     #[unroll]
                                     for o in 0..vectors {
-                                        y[(line + ow) * out_vectors + channel * vectors + o] =
-                                            acc[i * vectors + o];
+                                        let c = channel * vectors + o;
+                                        let at = (line + ow) * out_vectors + c;
+                                        let mut value = acc[i * vectors + o];
+                                        if comptime!(epilogue.affine) {
+                                            value = fma(value - centre[c], scale[c], shift[c]);
+                                        }
+                                        if comptime!(epilogue.residual) {
+                                            value += residual[at];
+                                        }
+                                        if comptime!(epilogue.relu) {
+                                            value = max(value, zero);
+                                        }
+                                        y[at] = value;
                                     }
                                 }
                             }
@@ -133,6 +157,7 @@ pub(super) fn launch_tiled(
     weight: &Tensor,
     target: &Tensor,
     transposed: bool,
+    affine: Option<&Affine>,
 ) {
     let client = source.client();
     let [_, source_h, source_w, in_channels] = *source.shape() else {
@@ -168,6 +193,14 @@ pub(super) fn launch_tiled(
     let patch_rows = (block - 1) * steps[0] + problem.kernel[0];
     let patch_len = (patch_rows * patch_width * in_channels).next_multiple_of(16);
     let grid = launch::grid(client, problem.batch * rows.div_ceil(block));
+    let residual = affine.and_then(|affine| affine.residual);
+    let epilogue = Epilogue {
+        affine: affine.is_some(),
+        residual: residual.is_some(),
+        relu: affine.is_some_and(|affine| affine.relu),
+    };
+    // What the epilogue does not use is never read: any buffer stands in for it.
+    let part = |of: fn(&Affine) -> Tensor| affine.map_or(weight.clone(), of).arg(width);
     let patches = Tensor::empty(client, &[grid.units * patch_len], problem.dtype);
     // SAFETY: `ConvProblem` relates all extents; a patch holds every row and column that the phases of a block read.
     unsafe {
@@ -180,6 +213,10 @@ pub(super) fn launch_tiled(
             weight.arg(width),
             target.arg(width),
             patches.arg(1),
+            part(|affine| affine.centre.clone()),
+            part(|affine| affine.scale.clone()),
+            part(|affine| affine.shift.clone()),
+            residual.unwrap_or(weight).arg(width),
             problem.batch,
             axis(0, source_h, target_h),
             axis(1, source_w, target_w),
@@ -192,6 +229,7 @@ pub(super) fn launch_tiled(
             pixels,
             vectors,
             transposed,
+            epilogue,
             problem.dtype.elem(),
         );
     }

@@ -76,5 +76,5 @@ pub(super) fn launch_grad_input(
         );
     }
     launch::pace(client);
-    launch_tiled(problem, blueprint, grad, &flipped, out, true);
+    launch_tiled(problem, blueprint, grad, &flipped, out, true, None);
 }

@@ -77,7 +77,11 @@ pub(super) fn launch_gemm(
     let client = a.client();
     let width = launch::width(client, problem.dtype, problem.n);
     let columns = problem.n / width;
-    let [rows, vectors] = if columns.is_multiple_of(2) { [8, 2] } else { [8, 1] };
+    let [rows, vectors] = if columns.is_multiple_of(2) {
+        [8, 2]
+    } else {
+        [8, 1]
+    };
     let grid = launch::grid(client, problem.m.div_ceil(rows));
     // SAFETY: `GemmProblem` relates the extents; without a bias the kernel never reads that argument.
     unsafe {

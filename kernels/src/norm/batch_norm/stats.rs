@@ -123,20 +123,26 @@ fn merge_moments<F: Float>(
     }
 }
 
-/// `1 / sqrt(var + epsilon)`. One unit owns a run of channels.
+/// `1 / sqrt(var + epsilon)`, times `gamma` if `scaled`. One unit owns a run of channels.
 #[cube(launch_unchecked)]
 fn inverse_deviation<F: Float>(
     variance: &[F],
-    inv_std: &mut [F],
+    gamma: &[F],
+    out: &mut [F],
     epsilon: InputScalar,
     channels: usize,
     run: usize,
+    #[comptime] scaled: bool,
     #[define(F)] _dtype: cubecl::ir::ElemType,
 ) {
     let first = ABSOLUTE_POS * run;
     let last = min(first + run, channels);
     for c in first..last {
-        inv_std[c] = F::new(1.0f32) / (variance[c] + epsilon.get::<F>()).sqrt();
+        let mut factor = F::new(1.0f32);
+        if scaled {
+            factor = gamma[c];
+        }
+        out[c] = factor / (variance[c] + epsilon.get::<F>()).sqrt();
     }
 }
 
@@ -203,26 +209,34 @@ pub(super) fn launch_running_statistics(
     problem: &BatchNormProblem,
     norm: &BatchNorm,
 ) -> Statistics {
+    let inv_std = launch_running(problem, norm, false);
+    Statistics {
+        mean: norm.running_mean.clone(),
+        inv_std,
+    }
+}
+
+/// Launches the inverse running deviation, times `gamma` if `scaled`.
+pub(super) fn launch_running(problem: &BatchNormProblem, norm: &BatchNorm, scaled: bool) -> Tensor {
     let client = norm.gamma.client();
-    let inv_std = Tensor::empty(client, &[problem.channels], problem.dtype);
+    let out = Tensor::empty(client, &[problem.channels], problem.dtype);
     let grid = launch::grid(client, problem.channels);
-    // SAFETY: both hold `channels` elements.
+    // SAFETY: all three hold `channels` elements.
     unsafe {
         inverse_deviation::launch_unchecked(
             client,
             grid.count,
             grid.dim,
             norm.running_var.arg(1),
-            inv_std.arg(1),
+            norm.gamma.arg(1),
+            out.arg(1),
             problem.dtype.scalar(norm.epsilon),
             problem.channels,
             grid.run,
+            scaled,
             problem.dtype.elem(),
         );
     }
     launch::pace(client);
-    Statistics {
-        mean: norm.running_mean.clone(),
-        inv_std,
-    }
+    out
 }
