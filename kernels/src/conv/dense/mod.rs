@@ -20,7 +20,7 @@
 //! **Not numbers.** Padding is written out as zeros and multiplied: a NaN or an infinity in a gradient at the border also reaches
 //! the weight's taps that lie in the padding there, and one in a weight reaches border outputs. Neither crosses images.
 //!
-//! **Tried and lost** (2 cores, AVX-512, f32, batch 128): tiles of 8 x 1 for 16 output channels, 74-122 GFLOP/s against 272-300 of
+//! **Tried and lost** (2 cores, AVX-512, f32, batch 128, with other work on the machine: believe the ratios): tiles of 8 x 1 for 16 output channels, 74-122 GFLOP/s against 272-300 of
 //! 16 x 1 (one multiply-add per load leaves the load ports as the limit, and eight chains do not cover the latency); 12 x 2 for
 //! 32 and 64 channels, 238-329 against 373-389 of 8 x 2 (64, 32 and 16 pixels are no multiples of 12); 6 x 4 for 64 channels, 311-351
 //! against 373 of 8 x 2.
