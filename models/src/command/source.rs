@@ -29,12 +29,8 @@ pub(super) fn read(
     let progress = |done, total| bars.read(done, total);
     if source == SYNTHETIC {
         let data = &recipe.data;
-        let drawn = synthetic::generate(
-            recipe.seed,
-            data.synthetic_per_class,
-            data.synthetic_size,
-            &progress,
-        );
+        let side = size.map_or(data.synthetic_size, |(height, _)| height);
+        let drawn = synthetic::generate(recipe.seed, data.synthetic_per_class, side, &progress);
         bars.end("");
         return Ok(Source {
             dataset: Arc::new(drawn?),

@@ -46,7 +46,8 @@ pub struct Recipe {
 pub struct Data {
     /// Share of each class kept for testing. Default 0.2.
     pub test_fraction: f64,
-    /// Side in pixels to which images are resized; 0 keeps the stored size. Default 0.
+    /// Side in pixels to which images are resized, or at which synthetic ones are drawn; 0 keeps the stored size or
+    /// `synthetic_size`. Default 0.
     pub image_size: usize,
     /// Images drawn per class of the synthetic data set. Default 300.
     pub synthetic_per_class: usize,
