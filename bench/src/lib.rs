@@ -1,8 +1,13 @@
-//! Measurements of Ghostlight. The first page: whole training and inference steps, and where their time goes.
+//! Measurements of Ghostlight: single operations beside PyTorch, whole training and inference steps, and where their time goes.
 #![deny(missing_docs)]
 
+pub mod catalogue;
+mod ops;
+mod peer;
 mod profile;
 mod step;
 
+pub use ops::Ops;
+pub use peer::Peer;
 pub use profile::{Line, Profile};
 pub use step::{Bench, Timing};

@@ -29,6 +29,22 @@ pub enum KernelError {
         /// The element type it should have.
         wanted: DType,
     },
+    /// A channel window was given to an operation that reads and writes whole tensors only.
+    #[error(
+        "{op}: {tensor} {shape:?} is a window (offset {offset}, {pitch} elements between pixels), wanted a whole tensor"
+    )]
+    Window {
+        /// The operation that was asked for.
+        op: &'static str,
+        /// The argument's name.
+        tensor: &'static str,
+        /// The window's shape.
+        shape: Vec<usize>,
+        /// Elements before its first one.
+        offset: usize,
+        /// Elements from one of its pixels to the next.
+        pitch: usize,
+    },
     /// A number is outside of its allowed range.
     #[error("{op}: {parameter} is {got}, wanted {wanted}")]
     Range {

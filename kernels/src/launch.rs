@@ -1,6 +1,6 @@
 //! How work is laid over a device: read from its properties, the same way for every kernel.
 
-use crate::DType;
+use crate::{DType, Tensor};
 use cubecl::prelude::*;
 use std::cell::Cell;
 
@@ -57,11 +57,8 @@ pub(crate) fn grid(client: &Client, items: usize) -> Grid {
     }
 }
 
-/// The widest vector of `dtype` that divides `channels` and that the device loads at once.
-///
-/// Divisibility is the shared answer to channel counts that are no multiple of the register width: 10 classes go in vectors
-/// of 2, 24 channels in vectors of 8, and no kernel needs a masked tail.
-pub(crate) fn width(client: &Client, dtype: DType, channels: usize) -> usize {
+/// The widest vector of `dtype` that the device loads at once.
+pub(crate) fn widest(client: &Client, dtype: DType) -> usize {
     let hardware = &client.properties().hardware;
     let register = hardware.load_width as usize / 8 / dtype.size();
     let limit = if is_cpu(client) {
@@ -69,8 +66,29 @@ pub(crate) fn width(client: &Client, dtype: DType, channels: usize) -> usize {
     } else {
         register.min(4)
     };
-    let mut width = limit.min(hardware.max_vector_size).max(1);
+    limit.min(hardware.max_vector_size).max(1)
+}
+
+/// The widest vector of `dtype` that divides `channels` and that the device loads at once.
+///
+/// For flat walks over whole tensors; a walk over channels takes [`crate::lanes::Lanes`].
+pub(crate) fn width(client: &Client, dtype: DType, channels: usize) -> usize {
+    let mut width = widest(client, dtype);
     while width > 1 && !channels.is_multiple_of(width) {
+        width /= 2;
+    }
+    width
+}
+
+/// [`width`] for tensors that may be windows: it also divides their offsets and pitches.
+pub(crate) fn width_of(
+    client: &Client,
+    dtype: DType,
+    channels: usize,
+    tensors: &[&Tensor],
+) -> usize {
+    let mut width = width(client, dtype, channels);
+    while width > 1 && !tensors.iter().all(|tensor| tensor.fits(width)) {
         width /= 2;
     }
     width

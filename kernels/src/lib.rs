@@ -9,11 +9,13 @@
 pub mod conv;
 mod cost;
 mod error;
+mod lanes;
 mod launch;
 pub mod loss;
 pub mod matmul;
 pub mod norm;
 pub mod optim;
+mod planted;
 pub mod pointwise;
 pub mod pool;
 mod tensor;

@@ -1,4 +1,5 @@
 use crate::KernelError;
+use crate::lanes::ViewLaunch;
 use cubecl::ir::{ElemType, FloatKind};
 use cubecl::prelude::*;
 use cubecl::server::Handle;
@@ -35,13 +36,24 @@ impl DType {
 
 /// A dense tensor on a device; images are `[n, h, w, c]`, channels innermost.
 ///
-/// Cloning shares the memory. A tensor may be a slice of a larger buffer, as the parameters of a model are.
+/// Cloning shares the memory. A tensor may be a slice of a larger buffer, as the parameters of a model are, or a **window** of the
+/// channels of a larger tensor ([`Tensor::window`]): its pixels then lie further apart than it has channels. Operations that read
+/// or write windows say so; all others refuse them.
 #[derive(Clone)]
 pub struct Tensor {
     client: Client,
     handle: Handle,
     shape: Vec<usize>,
     dtype: DType,
+    /// Elements from the handle's first to this tensor's first.
+    offset: usize,
+    /// Elements from one pixel to the next: the last extent, unless this is a window.
+    pitch: usize,
+}
+
+/// Elements from one pixel to the next where nothing lies between them.
+fn packed(shape: &[usize]) -> usize {
+    shape.last().copied().unwrap_or(1)
 }
 
 impl Tensor {
@@ -54,6 +66,8 @@ impl Tensor {
             handle: client.empty(bytes),
             shape: shape.to_vec(),
             dtype,
+            offset: 0,
+            pitch: packed(shape),
         }
     }
 
@@ -116,21 +130,25 @@ impl Tensor {
             handle: client.create_from_slice(bytes),
             shape: shape.to_vec(),
             dtype,
+            offset: 0,
+            pitch: packed(shape),
         }
     }
 
     /// `shape` elements of this tensor, starting at element `start`; shares the memory.
     ///
     /// # Errors
-    /// [`KernelError::Shape`] when the slice would reach past the end.
+    /// In this order: [`KernelError::Window`] when this tensor is a window, [`KernelError::Shape`] when the slice would reach past
+    /// the end.
     pub fn slice(&self, start: usize, shape: &[usize]) -> Result<Self, KernelError> {
+        self.check_whole("slice", "self")?;
         let len = shape.iter().product::<usize>();
-        if start + len > self.len() {
+        if start.checked_add(len).is_none_or(|end| end > self.len()) {
             return Err(KernelError::Shape {
                 op: "slice",
                 tensor: "self",
                 got: self.shape.clone(),
-                wanted: format!("at least {} elements", start + len),
+                wanted: format!("at least {len} elements from {start} on"),
             });
         }
         let size = self.dtype.size() as u64;
@@ -145,14 +163,67 @@ impl Tensor {
             handle,
             shape: shape.to_vec(),
             dtype: self.dtype,
+            offset: 0,
+            pitch: packed(shape),
+        })
+    }
+
+    /// The channels `start..start + count` of every pixel, a pixel being all extents but the last; shares the memory.
+    ///
+    /// Writing both halves of a Ghost module into windows of one tensor is what a concatenation would have copied. A window of a
+    /// window is one of the larger tensor.
+    ///
+    /// # Errors
+    /// [`KernelError::Shape`] when there is no axis of channels or the window would reach past it.
+    pub fn window(&self, start: usize, count: usize) -> Result<Self, KernelError> {
+        let channels = self.shape.last().copied().unwrap_or(0);
+        if self.shape.is_empty() || start.checked_add(count).is_none_or(|end| end > channels) {
+            return Err(KernelError::Shape {
+                op: "window",
+                tensor: "self",
+                got: self.shape.clone(),
+                wanted: format!("at least {count} channels from {start} on"),
+            });
+        }
+        let mut window = self.clone();
+        if let Some(channels) = window.shape.last_mut() {
+            *channels = count;
+        }
+        window.offset += start;
+        Ok(window)
+    }
+
+    /// Whether other elements lie before, between or behind this tensor's own in its buffer.
+    pub fn is_window(&self) -> bool {
+        self.offset != 0 || self.pitch != packed(&self.shape)
+    }
+
+    /// Passes when this tensor is no window.
+    ///
+    /// # Errors
+    /// [`KernelError::Window`] otherwise.
+    pub fn check_whole(&self, op: &'static str, tensor: &'static str) -> Result<(), KernelError> {
+        if !self.is_window() {
+            return Ok(());
+        }
+        let (offset, pitch) = (self.offset, self.pitch);
+        let shape = self.shape.clone();
+        Err(KernelError::Window {
+            op,
+            tensor,
+            shape,
+            offset,
+            pitch,
         })
     }
 
     /// The same elements under another shape.
     ///
     /// # Errors
-    /// [`KernelError::Shape`] when the number of elements differs.
+    /// In this order: [`KernelError::Window`] when this tensor is a window, [`KernelError::Shape`] when the number of elements
+    /// differs.
     pub fn reshape(&self, shape: &[usize]) -> Result<Self, KernelError> {
+        self.check_whole("reshape", "self")?;
         if shape.iter().product::<usize>() != self.len() {
             return Err(KernelError::Shape {
                 op: "reshape",
@@ -163,6 +234,7 @@ impl Tensor {
         }
         Ok(Self {
             shape: shape.to_vec(),
+            pitch: packed(shape),
             ..self.clone()
         })
     }
@@ -190,6 +262,11 @@ impl Tensor {
     /// The device's client.
     pub fn client(&self) -> &Client {
         &self.client
+    }
+
+    /// The number of pixels: the product of all extents but the last.
+    pub fn pixels(&self) -> usize {
+        self.shape.iter().rev().skip(1).product()
     }
 
     /// Copies the elements to the host, waiting for every launch that writes them.
@@ -222,20 +299,67 @@ impl Tensor {
             .client
             .read_one(self.handle.clone())
             .map_err(|error| KernelError::Device(error.to_string()))?;
-        Ok(bytes[..self.len() * self.dtype.size()].to_vec())
+        let size = self.dtype.size();
+        let pixel = packed(&self.shape) * size;
+        let (offset, pitch) = (self.offset * size, self.pitch * size);
+        let pixels = (0..self.pixels()).map(|i| &bytes[offset + i * pitch..][..pixel]);
+        Ok(pixels.collect::<Vec<_>>().concat())
     }
 
-    /// The tensor as a kernel's buffer argument of vectors of `width` elements.
+    /// The tensor, which is no window, as a kernel's buffer argument of vectors of `width` elements.
     pub(crate) fn arg(&self, width: usize) -> BufferArg {
+        debug_assert!(
+            !self.is_window(),
+            "a window reached a kernel that knows none"
+        );
         // SAFETY: the handle holds `len` elements of this type: every constructor allocates or checks that.
         unsafe { BufferArg::from_raw_parts(self.handle.clone(), self.len() / width) }
     }
 
-    /// Checks shape and element type at once.
+    /// The whole buffer behind the tensor, but for its first `skipped` bytes, as a kernel's argument of items of `item` elements,
+    /// to be read where [`Tensor::view`] says.
+    pub(crate) fn buffer(&self, item: usize, skipped: u64) -> BufferArg {
+        let reach = match self.pixels() {
+            0 => 0,
+            pixels => self.offset + (pixels - 1) * self.pitch + packed(&self.shape),
+        };
+        let handle = self.handle.clone().offset_start(skipped);
+        let items =
+            (reach.div_ceil(item)).saturating_sub((skipped as usize).div_ceil(self.dtype.size()));
+        // SAFETY: a window's last element lies within the tensor that it was cut from.
+        unsafe { BufferArg::from_raw_parts(handle, items) }
+    }
+
+    /// Where the pixels lie in [`Tensor::buffer`].
+    pub(crate) fn view(&self) -> ViewLaunch {
+        ViewLaunch::new(self.offset, self.pitch)
+    }
+
+    /// Whether every pixel starts at a multiple of `width` elements.
+    pub(crate) fn fits(&self, width: usize) -> bool {
+        self.offset.is_multiple_of(width) && self.pitch.is_multiple_of(width)
+    }
+
+    /// Checks shape, element type and that the tensor is no window.
+    ///
+    /// # Errors
+    /// In this order: [`KernelError::Shape`], [`KernelError::DType`], [`KernelError::Window`].
+    pub fn check(
+        &self,
+        op: &'static str,
+        tensor: &'static str,
+        shape: &[usize],
+        dtype: DType,
+    ) -> Result<(), KernelError> {
+        self.check_view(op, tensor, shape, dtype)?;
+        self.check_whole(op, tensor)
+    }
+
+    /// Checks shape and element type of a tensor that may be a window.
     ///
     /// # Errors
     /// In this order: [`KernelError::Shape`], [`KernelError::DType`].
-    pub fn check(
+    pub fn check_view(
         &self,
         op: &'static str,
         tensor: &'static str,
@@ -262,19 +386,34 @@ impl Tensor {
         Ok(())
     }
 
-    /// The shape as `[n, h, w, c]`.
+    /// The shape as `[n, h, w, c]` of a tensor that is no window.
     ///
     /// # Errors
-    /// [`KernelError::Shape`] when the rank is not 4.
+    /// [`KernelError::Shape`] when the rank is not 4, [`KernelError::Window`] for a window.
     pub fn nhwc(&self, op: &'static str, tensor: &'static str) -> Result<[usize; 4], KernelError> {
         self.dims(op, tensor, "[n, h, w, c]")
     }
 
-    /// The shape as an array of the rank that the caller expects.
+    /// The shape as an array of the rank that the caller expects, of a tensor that is no window.
+    ///
+    /// # Errors
+    /// In this order: [`KernelError::Shape`], saying `wanted`, when the rank differs; [`KernelError::Window`] for a window.
+    pub fn dims<const RANK: usize>(
+        &self,
+        op: &'static str,
+        tensor: &'static str,
+        wanted: &str,
+    ) -> Result<[usize; RANK], KernelError> {
+        let shape = self.dims_view(op, tensor, wanted)?;
+        self.check_whole(op, tensor)?;
+        Ok(shape)
+    }
+
+    /// The shape as an array of the rank that the caller expects, of a tensor that may be a window.
     ///
     /// # Errors
     /// [`KernelError::Shape`], saying `wanted`, when the rank differs.
-    pub fn dims<const RANK: usize>(
+    pub fn dims_view<const RANK: usize>(
         &self,
         op: &'static str,
         tensor: &'static str,

@@ -1,14 +1,19 @@
 //! What the tests of every operation share: the device, operands, tolerances, refusals and the check of determinism.
 
 mod cores;
+mod launches;
 mod refusal;
 mod tolerance;
+mod windows;
 
 pub use cores::{Fingerprint, assert_same_bits_on_one_core};
+pub use launches::{assert_launches, launches};
 pub use refusal::{assert_refuses_dtype, assert_refuses_range, assert_refuses_shape};
 pub use tolerance::{
     GRADIENT, VALUE, assert_adjoint, assert_exact, assert_near, assert_same_bits, naive,
 };
+
+pub use windows::Windowed;
 
 use cubecl::ir::{ElemType, FloatKind};
 use ghostlight_kernels::{Client, DType, Tensor, pointwise};

@@ -1,5 +1,6 @@
 //! Small sums that other operations share: rows of partial sums, and gradients that meet at one tensor.
 
+use crate::lanes::{Lanes, View, ViewLaunch, channel, store};
 use crate::{Cost, KernelError, Tensor, launch};
 use cubecl::prelude::*;
 
@@ -66,8 +67,9 @@ fn add_kernel<F: Float, N: Size>(
 /// Adds `add` to `into`, in place; both of the same shape. One launch.
 ///
 /// # Errors
-/// Shape or element type of `add` differs from `into`'s.
+/// `into` is a window, then shape or element type of `add` differs from `into`'s.
 pub fn add_into(into: &Tensor, add: &Tensor) -> Result<(), KernelError> {
+    into.check_whole("add_into", "into")?;
     add.check("add_into", "add", into.shape(), into.dtype())?;
     if into.is_empty() {
         return Ok(());
@@ -113,8 +115,9 @@ fn sum_kernel<F: Float, N: Size>(
 /// The sum of `a` and `b`, of the same shape, in a tensor of its own. One launch.
 ///
 /// # Errors
-/// Shape or element type of `b` differs from `a`'s.
+/// `a` is a window, then shape or element type of `b` differs from `a`'s.
 pub fn add(a: &Tensor, b: &Tensor) -> Result<Tensor, KernelError> {
+    a.check_whole("add", "a")?;
     b.check("add", "b", a.shape(), a.dtype())?;
     let out = Tensor::empty(a.client(), a.shape(), a.dtype());
     if a.is_empty() {
@@ -147,42 +150,68 @@ pub fn cost_of_add(into: &Tensor) -> Cost {
     Cost::traffic(2 * into.len(), into.len(), into.dtype().size())
 }
 
-/// `out[i] = value`. One unit owns a run of elements.
+/// `out[pixel, c] = value`. One unit owns a run of pixels.
 #[cube(launch_unchecked)]
-fn fill_kernel<F: Float>(
-    out: &mut [F],
+fn fill_kernel<F: Float, B: Size, N: Size>(
+    out: &mut [Vector<F, B>],
+    _anywhere: &[F],
+    view: View,
     value: InputScalar,
-    count: usize,
+    pixels: usize,
+    channels: usize,
+    vectors: usize,
     run: usize,
     #[define(F)] _dtype: cubecl::ir::ElemType,
 ) {
+    let value = Vector::<F, N>::new(value.get::<F>());
     let first = ABSOLUTE_POS * run;
-    let last = min(first + run, count);
-    for i in first..last {
-        out[i] = value.get::<F>();
+    let last = min(first + run, pixels);
+    for pixel in first..last {
+        let start = view.at(pixel);
+        for v in 0..vectors {
+            store::<F, B, N>(out, start + channel::<N>(v, channels), value);
+        }
     }
 }
 
-/// Sets every element of `out` to `value`. One launch.
+/// Sets every element of `out`, which may be a window, to `value`. One launch.
 pub fn fill(out: &Tensor, value: f64) {
     if out.is_empty() {
         return;
     }
-    let grid = launch::grid(out.client(), out.len());
-    // SAFETY: the kernel stops at `len`.
+    let (client, dtype) = (out.client(), out.dtype());
+    // A whole tensor is one long line of pixels of one vector.
+    let channels = match out.is_window() {
+        true => out.len() / out.pixels(),
+        false => launch::width(client, dtype, out.len()),
+    };
+    let pixels = out.len() / channels;
+    let view = match out.is_window() {
+        true => out.view(),
+        false => ViewLaunch::new(0, channels),
+    };
+    let lanes = Lanes::of(client, dtype, channels, &[out]);
+    let grid = launch::grid(client, pixels);
+    // SAFETY: the kernel stops at the last channel of the last pixel.
     unsafe {
         fill_kernel::launch_unchecked(
-            out.client(),
+            client,
             grid.count,
             grid.dim,
-            out.arg(1),
-            out.dtype().scalar(value),
-            out.len(),
+            lanes.item,
+            lanes.width,
+            lanes.arg(out),
+            lanes.anywhere(out),
+            view,
+            dtype.scalar(value),
+            pixels,
+            channels,
+            lanes.vectors(),
             grid.run,
-            out.dtype().elem(),
+            dtype.elem(),
         );
     }
-    launch::pace(out.client());
+    launch::pace(client);
 }
 
 /// `out = x factor[0]`. One unit owns a run of vectors.
@@ -206,8 +235,9 @@ fn scale_kernel<F: Float, N: Size>(
 /// `x` times the scalar `factor` `[1]`, which stays on the device. One launch.
 ///
 /// # Errors
-/// Shape of `factor` is not `[1]`, or its element type differs from `x`'s.
+/// `x` is a window, then shape of `factor` is not `[1]`, or its element type differs from `x`'s.
 pub fn scale(x: &Tensor, factor: &Tensor) -> Result<Tensor, KernelError> {
+    x.check_whole("scale", "x")?;
     factor.check("scale", "factor", &[1], x.dtype())?;
     let out = Tensor::empty(x.client(), x.shape(), x.dtype());
     if x.is_empty() {

@@ -1,6 +1,6 @@
 use super::stage::{Axis, AxisLaunch, stage};
 use super::{Affine, Blueprint, ConvProblem};
-use crate::{Tensor, launch};
+use crate::{Tensor, launch, planted};
 use cubecl::prelude::*;
 
 /// What is done to a tile before it is stored, a comptime choice.
@@ -167,12 +167,13 @@ pub(super) fn launch_tiled(
         unreachable!("checked")
     };
     let axis = |axis: usize, source: usize, target: usize| {
+        let padding = problem.options.padding[axis];
         AxisLaunch::new(
             source,
             target,
             problem.kernel[axis],
             problem.options.stride[axis],
-            problem.options.padding[axis],
+            planted::or("conv_padding", padding, padding + 1),
         )
     };
     let (width, [pixels, vectors]) = (blueprint.width, blueprint.tile);

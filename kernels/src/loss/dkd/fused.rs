@@ -3,7 +3,7 @@ use crate::loss::LossAndGrad;
 use crate::loss::log_space::{
     Row, divergence, is_target, read_row, series_terms, sigmoid, sigmoid_difference, softplus,
 };
-use crate::{Labels, Tensor, launch};
+use crate::{Labels, Tensor, launch, planted};
 use cubecl::prelude::*;
 
 /// One scalar, as the vector that [`divergence`] takes.
@@ -112,7 +112,7 @@ pub(super) fn launch_fused(
     let width = launch::width(client, dtype, classes);
     let grid = launch::grid(client, batch);
     let in_grad = weight * temperature / batch as f64;
-    let in_loss = in_grad * temperature;
+    let in_loss = planted::or("dkd_temperature", in_grad * temperature, in_grad);
     let scales = ScalesLaunch::new(
         dtype.scalar(1.0 / temperature),
         dtype.scalar(in_loss * alpha),

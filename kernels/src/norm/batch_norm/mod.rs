@@ -135,7 +135,7 @@ impl BatchNormProblem {
     /// The problem of normalising `x` `[.., c]`.
     ///
     /// # Errors
-    /// In this order: an `x` without channels or of more than 2^32 - 1 pixels; shapes and element types of `gamma`, `beta`, the
+    /// In this order: an `x` without channels or of more than 2^32 - 1 pixels; an `x` that is a window; shapes and element types of `gamma`, `beta`, the
     /// running statistics and the residual; `epsilon` not above 0; `momentum` outside of 0 to 1.
     pub fn new(
         x: &Tensor,
@@ -156,6 +156,7 @@ impl BatchNormProblem {
                 wanted,
             });
         }
+        x.check_whole(OP, "x")?;
         let per_channel = [
             ("gamma", &norm.gamma),
             ("beta", &norm.beta),

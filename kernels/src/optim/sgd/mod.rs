@@ -34,7 +34,7 @@ pub struct SgdOptions {
 /// Moves `params` and `velocity` in place. One launch.
 ///
 /// # Errors
-/// In this order: shapes and element types of `grads`, `velocity`, `decayed`; learning rate, momentum, weight decay out of range;
+/// In this order: `params` is a window; shapes and element types of `grads`, `velocity`, `decayed`; learning rate, momentum, weight decay out of range;
 /// Nesterov without momentum.
 pub fn step(
     params: &Tensor,
@@ -43,6 +43,7 @@ pub fn step(
     decayed: &Tensor,
     options: &SgdOptions,
 ) -> Result<(), KernelError> {
+    params.check_whole(OP, "params")?;
     for (name, tensor) in [
         ("grads", grads),
         ("velocity", velocity),

@@ -1,0 +1,29 @@
+//! The problems that tests and benches share: layers of real networks, and shapes that nobody tuned for.
+
+mod dense;
+
+pub use dense::dense;
+
+/// `(batch, classes)` of the losses: data sets of remote sensing, ImageNet, and vocabularies far beyond.
+pub fn logits() -> Vec<(usize, usize)> {
+    vec![
+        (64, 10),
+        (64, 45),
+        (64, 100),
+        (128, 1000),
+        (4096, 100),
+        (4096, 1000),
+        (1024, 16_384),
+        (256, 131_072),
+    ]
+}
+
+/// `[n, h, w, c]` of batch norms: the stems and last stages of the networks trained here.
+pub fn maps() -> Vec<[usize; 4]> {
+    vec![
+        [128, 64, 64, 16],
+        [32, 56, 56, 64],
+        [32, 14, 14, 512],
+        [16, 28, 28, 120],
+    ]
+}

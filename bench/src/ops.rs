@@ -1,0 +1,140 @@
+use crate::Peer;
+use ghostlight_autodiff::{Client, Cost};
+use ghostlight_kernels::KernelError;
+use serde_json::{Value, json};
+use std::time::Instant;
+
+/// Calls that warm caches, pool and compiler before any is timed.
+const WARM: usize = 3;
+/// Timed calls of each side between two changes of side.
+const CALLS: usize = 7;
+/// Changes of side, so that a drift of the machine meets both.
+const ROUNDS: usize = 3;
+
+/// Times single operations, one JSON object a line, beside PyTorch where it was given an interpreter that has it.
+pub struct Ops {
+    client: Client,
+    filters: Vec<String>,
+    peer: Option<Peer>,
+}
+
+impl Ops {
+    /// Reads `[--torch PYTHON] [FILTER]...` from the command line; a case runs when its line holds every filter.
+    ///
+    /// # Errors
+    /// An unknown option, an option without its value, or an interpreter that does not start.
+    pub fn from_arguments(client: &Client) -> Result<Self, String> {
+        // `cargo bench` adds `--bench` to what it passes on.
+        let mut words = std::env::args().skip(1).filter(|word| word != "--bench");
+        let (mut filters, mut peer) = (Vec::new(), None);
+        while let Some(word) = words.next() {
+            if word == "--torch" {
+                let python = words.next().ok_or("--torch wants the path of a Python")?;
+                peer = Some(Peer::start(&python)?);
+            } else if word.starts_with('-') {
+                return Err(format!(
+                    "there is no option {word}; there is --torch PYTHON"
+                ));
+            } else {
+                filters.push(word);
+            }
+        }
+        Ok(Self {
+            client: client.clone(),
+            filters,
+            peer,
+        })
+    }
+
+    /// The device's client.
+    pub fn client(&self) -> &Client {
+        &self.client
+    }
+
+    /// Whether a line that starts with `op case` could pass the filters, so that its operands are worth making.
+    pub fn wants(&self, op: &str, case: &str) -> bool {
+        let phases = [
+            "forward",
+            "grad_input",
+            "grad_weight",
+            "loss+grad",
+            "train",
+            "inference",
+        ];
+        phases
+            .iter()
+            .any(|phase| self.passes(&format!("{op} {case} {phase}")))
+    }
+
+    fn passes(&self, line: &str) -> bool {
+        self.filters
+            .iter()
+            .all(|filter| line.contains(filter.as_str()))
+    }
+
+    /// Times `run`, every call to the end of its work on the device, and prints the medians. `cost` is the call's work; `peer` says
+    /// to `torch_peer.py` what to run beside it, `Value::Null` where nothing is.
+    ///
+    /// # Errors
+    /// Those of `run`.
+    pub fn time<T>(
+        &mut self,
+        [op, case, phase]: [&str; 3],
+        cost: Cost,
+        peer: Value,
+        mut run: impl FnMut() -> Result<T, KernelError>,
+    ) -> Result<(), KernelError> {
+        if !self.passes(&format!("{op} {case} {phase}")) {
+            return Ok(());
+        }
+        let client = self.client.clone();
+        let mut call = || {
+            let start = Instant::now();
+            let result = run()?;
+            // A failure shows here too: the launches' results are waited for.
+            cubecl::future::block_on(client.sync())
+                .map_err(|error| KernelError::Device(error.to_string()))?;
+            let ms = start.elapsed().as_secs_f64() * 1e3;
+            drop(result);
+            Ok::<f64, KernelError>(ms)
+        };
+        for _ in 0..WARM {
+            call()?;
+        }
+        let (mut ours, mut theirs) = (Vec::new(), Vec::new());
+        let mut beside = self.peer.as_mut().filter(|_| !peer.is_null());
+        if let Some(torch) = &mut beside {
+            torch.prepare(op, phase, &peer);
+        }
+        for _ in 0..ROUNDS {
+            for _ in 0..CALLS {
+                ours.push(call()?);
+            }
+            if let Some(torch) = &mut beside {
+                theirs.extend(torch.run(CALLS));
+            }
+        }
+        let ms = median(&mut ours);
+        let gigabytes = (cost.bytes_read + cost.bytes_written) as f64 / ms / 1e6;
+        let mut line = json!({
+            "op": op, "case": case, "phase": phase, "ms": round(ms),
+            "gb_s": round(gigabytes), "gflop_s": round(2.0 * cost.macs as f64 / ms / 1e6),
+        });
+        if !theirs.is_empty() {
+            let torch = median(&mut theirs);
+            line["torch_ms"] = json!(round(torch));
+            line["ratio"] = json!(round(torch / ms));
+        }
+        println!("{line}");
+        Ok(())
+    }
+}
+
+fn round(value: f64) -> f64 {
+    (value * 1e4).round() / 1e4
+}
+
+fn median(values: &mut [f64]) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values[values.len() / 2]
+}

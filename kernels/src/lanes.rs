@@ -1,0 +1,152 @@
+//! How vectors meet channel counts that are no multiple of them: the decision that every kernel over channels shares.
+//!
+//! Where the device loads vectors from any address (the CPU runtime does), a pixel of 36 channels is read as the vectors of 16 that
+//! start at channels 0, 16 and 20: the last one overlaps its neighbour, both compute the same values for the shared channels, and
+//! both write them. Elsewhere the width is the widest that divides the channel count and every window's place.
+//!
+//! **Why overlap.** Narrow vectors are what a dividing width costs: a 1x1 convolution of 24 to 36 channels in vectors of 4 ran at 53
+//! GFLOP/s where PyTorch reached 185. Padding every pixel to 16 channels would cost memory (3 channels take 16) and a copy at
+//! every border to the outside. An overlap costs at most one vector a pixel.
+//!
+//! **What a kernel may not do**: add up the lanes of all vectors of a pixel, or update in place, as shared channels come twice.
+
+use crate::{Client, DType, Tensor, launch};
+use cubecl::ir::dialect::{general::ReinterpretCastOp, memory::IndexOp};
+use cubecl::ir::pliron::r#type::{TypeHandle, Typed};
+use cubecl::ir::pliron::value::Value;
+use cubecl::ir::types::PointerType;
+use cubecl::prelude::*;
+
+/// The vectors in which a launch walks over channels.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Lanes {
+    /// Elements of a vector: the kernel's `N`.
+    pub width: usize,
+    /// Elements of a buffer's item, the kernel's `B`: `width`, or 1 where vectors may start anywhere.
+    pub item: usize,
+    channels: usize,
+}
+
+impl Lanes {
+    /// The vectors for `channels` channels, at least 1, of `tensors`, which may be windows.
+    pub fn of(client: &Client, dtype: DType, channels: usize, tensors: &[&Tensor]) -> Self {
+        if !client.properties().features.unaligned_io {
+            let width = launch::width_of(client, dtype, channels, tensors);
+            return Self {
+                width,
+                item: width,
+                channels,
+            };
+        }
+        let widest = launch::widest(client, dtype);
+        // Rounded down to a power of two: 24 channels go in two vectors of 16, 10 classes in two of 8.
+        let width = widest.min(1 << channels.ilog2());
+        Self {
+            width,
+            item: 1,
+            channels,
+        }
+    }
+
+    /// Vectors of a pixel.
+    pub fn vectors(&self) -> usize {
+        self.channels.div_ceil(self.width)
+    }
+
+    /// The buffer behind `tensor`, to be read by [`load`] and written by [`store`] where [`Tensor::view`] says.
+    pub fn arg(&self, tensor: &Tensor) -> BufferArg {
+        tensor.buffer(self.item, 0)
+    }
+
+    /// An argument that the kernel never reads. The CPU runtime derives the alignment that a launch may rely on from where its
+    /// buffers start: one that starts off a vector's boundary makes every access of the launch an unaligned one.
+    pub fn anywhere(&self, input: &Tensor) -> BufferArg {
+        input.buffer(1, if self.item == 1 { 4 } else { 0 })
+    }
+}
+
+/// Where the pixels of a tensor lie in its buffer, as a kernel argument; both in elements.
+#[derive(CubeLaunch, CubeType, Clone, Copy)]
+pub(crate) struct View {
+    pub base: usize,
+    pub pitch: usize,
+}
+
+#[cube]
+impl View {
+    /// The index of the first element of `pixel`.
+    pub fn at(&self, pixel: usize) -> usize {
+        self.base + pixel * self.pitch
+    }
+}
+
+/// The first channel of vector `v`: the last one is moved back to end with the channels.
+#[cube]
+pub(crate) fn channel<N: Size>(v: usize, channels: usize) -> usize {
+    min(v * N::value(), channels - N::value())
+}
+
+/// The vector of elements `index..index + N` of a buffer of items of `B` elements: `B` is `N`, which divides `index`, or 1.
+#[cube]
+pub(crate) fn load<F: Float, B: Size, N: Size>(x: &[Vector<F, B>], index: usize) -> Vector<F, N> {
+    let (item, width) = (B::value().comptime(), N::value().comptime());
+    if comptime!(item == width) {
+        Vector::cast_from(x[index / N::value()])
+    } else {
+        load_anywhere::<F, B, N>(x, index)
+    }
+}
+
+/// Writes the elements `index..index + N`; see [`load`].
+#[cube]
+pub(crate) fn store<F: Float, B: Size, N: Size>(
+    x: &mut [Vector<F, B>],
+    index: usize,
+    value: Vector<F, N>,
+) {
+    let (item, width) = (B::value().comptime(), N::value().comptime());
+    if comptime!(item == width) {
+        x[index / N::value()] = Vector::cast_from(value);
+    } else {
+        store_anywhere::<F, B, N>(x, index, value);
+    }
+}
+
+#[cube]
+fn load_anywhere<F: Float, B: Size, N: Size>(x: &[Vector<F, B>], index: usize) -> Vector<F, N> {
+    intrinsic!(|scope| {
+        let (list, index) = (x.__extract_list(scope), index.read_value(scope));
+        let vector = Vector::<F, N>::__expand_as_type(scope);
+        let place: NativeExpand<Vector<F, N>> = place(scope, list, index, vector).into();
+        place.__expand_deref_method(scope)
+    })
+}
+
+#[cube]
+fn store_anywhere<F: Float, B: Size, N: Size>(
+    x: &mut [Vector<F, B>],
+    index: usize,
+    value: Vector<F, N>,
+) {
+    intrinsic!(|scope| {
+        let (list, index) = (x.__extract_list(scope), index.read_value(scope));
+        let vector = Vector::<F, N>::__expand_as_type(scope);
+        let mut place: NativeExpand<Vector<F, N>> = place(scope, list, index, vector).into();
+        place.__expand_assign_method(scope, value);
+    })
+}
+
+/// A pointer to a `vector` that starts at element `index` of `list`, a buffer of scalars.
+fn place(scope: &Scope, list: Value, index: Value, vector: TypeHandle) -> Value {
+    let element = IndexOp::new(scope.ctx_mut(), list, index, None);
+    let element = scope.register_with_result(&element);
+    let address_space = {
+        let ty = element.get_type(scope.ctx());
+        let ty = ty.deref(scope.ctx());
+        ty.downcast_ref::<PointerType>()
+            .expect("an index of a buffer is a pointer")
+            .address_space
+    };
+    let pointer = PointerType::get(scope.ctx(), vector, address_space).into();
+    scope.register_with_result(&ReinterpretCastOp::new(scope.ctx_mut(), pointer, element))
+}
