@@ -93,7 +93,7 @@ pub(crate) fn load<F: Float, B: Size, N: Size>(x: &[Vector<F, B>], index: usize)
     if comptime!(item == width) {
         Vector::cast_from(x[index / N::value()])
     } else {
-        load_anywhere::<F, B, N>(x, index)
+        load_anywhere::<Vector<F, B>, F, N>(x, index)
     }
 }
 
@@ -108,12 +108,35 @@ pub(crate) fn store<F: Float, B: Size, N: Size>(
     if comptime!(item == width) {
         x[index / N::value()] = Vector::cast_from(value);
     } else {
-        store_anywhere::<F, B, N>(x, index, value);
+        store_anywhere::<Vector<F, B>, F, N>(x, index, value);
+    }
+}
+
+/// Copies `len` elements of buffers of scalars; `B` and `N` are a launch's [`Lanes`], whatever channels they were chosen for.
+#[cube]
+pub(crate) fn copy<F: Float, B: Size, N: Size>(
+    from: &[F],
+    start: usize,
+    to: &mut [F],
+    target: usize,
+    len: usize,
+) {
+    let (item, width) = (B::value().comptime(), N::value().comptime());
+    let mut copied = 0usize;
+    if comptime!(item == 1 && width > 1) {
+        copied = len / width * width;
+        for i in 0..len / width {
+            let value = load_anywhere::<F, F, N>(from, start + i * width);
+            store_anywhere::<F, F, N>(to, target + i * width, value);
+        }
+    }
+    for i in copied..len {
+        to[target + i] = from[start + i];
     }
 }
 
 #[cube]
-fn load_anywhere<F: Float, B: Size, N: Size>(x: &[Vector<F, B>], index: usize) -> Vector<F, N> {
+fn load_anywhere<E: CubePrimitive, F: Float, N: Size>(x: &[E], index: usize) -> Vector<F, N> {
     intrinsic!(|scope| {
         let (list, index) = (x.__extract_list(scope), index.read_value(scope));
         let vector = Vector::<F, N>::__expand_as_type(scope);
@@ -123,8 +146,8 @@ fn load_anywhere<F: Float, B: Size, N: Size>(x: &[Vector<F, B>], index: usize) -
 }
 
 #[cube]
-fn store_anywhere<F: Float, B: Size, N: Size>(
-    x: &mut [Vector<F, B>],
+fn store_anywhere<E: CubePrimitive, F: Float, N: Size>(
+    x: &mut [E],
     index: usize,
     value: Vector<F, N>,
 ) {

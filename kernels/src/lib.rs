@@ -6,6 +6,7 @@
 //! checks a launch cannot go out of bounds.
 #![deny(missing_docs)]
 
+mod affine;
 pub mod conv;
 mod cost;
 mod error;
@@ -20,6 +21,7 @@ pub mod pointwise;
 pub mod pool;
 mod tensor;
 
+pub use affine::Affine;
 pub use cost::Cost;
 pub use cubecl::client::Client;
 pub use error::KernelError;

@@ -1,3 +1,4 @@
+use crate::matmul::gemm::GemmProblem;
 use crate::{Cost, DType, KernelError, Tensor};
 
 /// The largest kernel side: far past any published model, small enough that index arithmetic cannot overflow.
@@ -46,10 +47,10 @@ impl ConvProblem {
     ///
     /// # Errors
     /// In this order: ranks, channel counts, element types, kernel side (1..=1024), stride (at least 1), padding (smaller than
-    /// the kernel), a padded input smaller than the kernel.
+    /// the kernel), a padded input smaller than the kernel, an input that is a window unless the convolution is pointwise.
     pub fn new(input: &Tensor, weight: &Tensor, options: ConvOptions) -> Result<Self, KernelError> {
         const OP: &str = "conv";
-        let [batch, h, w, ci] = input.nhwc(OP, "input")?;
+        let [batch, h, w, ci] = input.dims_view(OP, "input", "[n, h, w, c]")?;
         let [kh, kw, wi, co] = weight.dims(OP, "weight", "[kh, kw, ci, co]")?;
         if wi != ci || ci == 0 || co == 0 {
             let (got, wanted) = (
@@ -90,16 +91,19 @@ impl ConvProblem {
                 ));
             }
         }
-        let (input, kernel, dtype) = ([h, w], [kh, kw], input.dtype());
-        Ok(Self {
+        let problem = Self {
             batch,
-            input,
-            kernel,
+            input: [h, w],
+            kernel: [kh, kw],
             in_channels: ci,
             out_channels: co,
             options,
-            dtype,
-        })
+            dtype: input.dtype(),
+        };
+        if !problem.is_pointwise() {
+            input.check_whole(OP, "input")?;
+        }
+        Ok(problem)
     }
 
     /// Output `[height, width]`.
@@ -134,6 +138,26 @@ impl ConvProblem {
     /// Whether every output pixel reads exactly the input pixel under it, so that the convolution is a matrix product.
     pub fn is_pointwise(&self) -> bool {
         self.kernel == [1, 1] && self.options == ConvOptions::square(1, 0)
+    }
+
+    /// The matrix product that a pointwise convolution is.
+    pub(super) fn as_product(&self) -> Option<GemmProblem> {
+        self.is_pointwise().then(|| GemmProblem {
+            m: self.batch * self.input[0] * self.input[1],
+            k: self.in_channels,
+            n: self.out_channels,
+            bias: false,
+            dtype: self.dtype,
+        })
+    }
+
+    /// Checks the output's gradient, which may be a window where the input may.
+    pub(super) fn check_grad(&self, op: &'static str, grad: &Tensor) -> Result<(), KernelError> {
+        grad.check_view(op, "grad", &self.output_shape(), self.dtype)?;
+        match self.is_pointwise() {
+            true => Ok(()),
+            false => grad.check_whole(op, "grad"),
+        }
     }
 
     /// The cost of each phase; see [`super::cost`].

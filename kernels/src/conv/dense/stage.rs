@@ -1,6 +1,7 @@
 //! The padded patch that the tiled kernels read: a unit copies the input rows of its next few output rows once into a scratch
 //! of its own, with the padding written out as zeros, so that the inner loops know no borders.
 
+use crate::lanes::copy;
 use cubecl::prelude::*;
 
 /// Where the taps of one axis fall, for the outputs `phase`, `phase + out_step`, `phase + 2 out_step`, ...
@@ -72,7 +73,7 @@ pub(super) fn residue_taps(kernel: usize, stride: usize, residue: usize) -> usiz
 /// Copies `rows` input rows of image `n`, from row `first + up - lead` on, into `patch`: `rows` rows of `width` pixels of
 /// `channels`, shifted by the columns' own `up - lead`. What lies outside of the image becomes zero.
 #[cube]
-pub(super) fn stage<F: Float>(
+pub(super) fn stage<F: Float, B: Size, N: Size>(
     x: &[F],
     patch: &mut [F],
     patch_start: usize,
@@ -103,9 +104,7 @@ pub(super) fn stage<F: Float>(
             for q in 0..begin {
                 patch[out + q] = zero;
             }
-            for q in 0..copied * channels {
-                patch[out + begin + q] = x[from + q];
-            }
+            copy::<F, B, N>(x, from, patch, out + begin, copied * channels);
             for q in end..line {
                 patch[out + q] = zero;
             }
