@@ -24,7 +24,8 @@ pub(crate) struct Lanes {
     pub width: usize,
     /// Elements of a buffer's item, the kernel's `B`: `width`, or 1 where vectors may start anywhere.
     pub item: usize,
-    channels: usize,
+    /// Channels of a pixel.
+    pub channels: usize,
 }
 
 impl Lanes {

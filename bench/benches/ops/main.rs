@@ -1,7 +1,7 @@
 //! Times single operations, one JSON object a line, beside PyTorch where an interpreter that has it is named:
 //!
 //! ```text
-//! cargo xtask bench --bench ops -- [--torch PYTHON] [FILTER]...
+//! cargo xtask bench --bench ops -- [--torch PYTHON] [--launches] [FILTER]...
 //! ```
 
 mod batch_norm;

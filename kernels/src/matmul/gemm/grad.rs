@@ -109,7 +109,8 @@ fn add_partials<F: Float, B: Size, N: Size>(
     out: &mut [Vector<F, B>],
     _anywhere: &[F],
     rows: usize,
-    n: usize,
+    row_pitch: usize,
+    columns: usize,
     column_vectors: usize,
     pitch: usize,
     partial_count: usize,
@@ -123,7 +124,7 @@ fn add_partials<F: Float, B: Size, N: Size>(
             for partial in 1..partial_count {
                 sum += partials[(partial * rows + row) * pitch + v];
             }
-            store::<F, B, N>(out, row * n + channel::<N>(v, n), sum);
+            store::<F, B, N>(out, row * row_pitch + channel::<N>(v, columns), sum);
         }
     }
 }
@@ -206,7 +207,7 @@ pub(crate) fn launch_grad_b(problem: &GemmProblem, a: &Tensor, grad: &Tensor, ou
     launch_add_partials(&partials, out, k, &lanes, pitch);
 }
 
-/// Launches the sum of `partials` `[count, rows, pitch]`, in vectors, into `out`, whose `rows` rows hold the channels of `lanes`.
+/// Launches the sum of `partials` `[count, rows, pitch]`, in vectors, into `out`, whose `rows` rows begin with the channels of `lanes`.
 pub(crate) fn launch_add_partials(
     partials: &Tensor,
     out: &Tensor,
@@ -229,6 +230,7 @@ pub(crate) fn launch_add_partials(
             lanes.anywhere(partials),
             rows,
             out.len() / rows,
+            lanes.channels,
             lanes.vectors(),
             pitch,
             partials.shape()[0],
