@@ -9,7 +9,7 @@ pub struct Affine<'a> {
     pub scale: &'a Tensor,
     /// Added, `[co]`: a batch norm's beta.
     pub shift: &'a Tensor,
-    /// Added, of the output's shape; may be a window.
+    /// Added, of the output's shape; may be a window. Pointwise convolutions also take `[n, co]`, one row for all pixels of an image.
     pub residual: Option<&'a Tensor>,
     /// Whether a ReLU follows.
     pub relu: bool,

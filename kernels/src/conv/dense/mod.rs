@@ -36,7 +36,7 @@ mod stage;
 pub use problem::{ConvOptions, ConvProblem};
 
 pub use crate::Affine;
-use crate::matmul::gemm::{launch_gemm, launch_grad_a, launch_grad_b};
+use crate::matmul::gemm::{After, launch_gemm, launch_grad_a, launch_grad_b};
 use crate::{KernelError, Tensor};
 
 /// Convolves `input` `[n, h, w, ci]` with `weight` `[kh, kw, ci, co]` to `[n, oh, ow, co]`. One launch.
@@ -96,7 +96,7 @@ fn launch_forward(
     }
     if let Some(product) = problem.as_product() {
         let weight = weight.reshape(&[product.k, product.n])?;
-        launch_gemm(&product, &input.rows(), &weight, None, affine, out);
+        launch_gemm(&product, &input.rows(), &weight, After::affine(affine), out);
     } else {
         forward::launch_tiled(problem, input, weight, out, false, affine);
     }
@@ -122,7 +122,7 @@ pub fn grad_input(
     }
     if let Some(product) = problem.as_product() {
         let weight = weight.reshape(&[product.k, product.n])?;
-        launch_grad_a(&product, &weight, &grad.rows(), &out);
+        launch_grad_a(&product, &weight, &grad.rows(), None, &out);
     } else {
         grad_input::launch_grad_input(&problem, weight, grad, &out);
     }

@@ -51,6 +51,7 @@ fn gemm_kernel<F: Float, B: Size, N: Size>(
     a_view: View,
     residual_view: View,
     c_view: View,
+    span: usize,
     m: usize,
     k: usize,
     n: usize,
@@ -133,8 +134,10 @@ fn gemm_kernel<F: Float, B: Size, N: Size>(
                                 );
                             }
                             if comptime!(epilogue.residual) {
-                                value +=
-                                    load::<F, B, N>(residual, residual_view.at(row) + columns[j]);
+                                value += load::<F, B, N>(
+                                    residual,
+                                    residual_view.at(row / span) + columns[j],
+                                );
                             }
                             if comptime!(epilogue.relu) {
                                 value = max(value, zero);
@@ -148,18 +151,35 @@ fn gemm_kernel<F: Float, B: Size, N: Size>(
     }
 }
 
+/// What a product is followed by, in registers.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct After<'a> {
+    pub bias: Option<&'a Tensor>,
+    pub affine: Option<&'a Affine<'a>>,
+    /// Added to each row, or to runs of neighbouring ones where it has fewer.
+    pub residual: Option<&'a Tensor>,
+}
+
+impl<'a> After<'a> {
+    pub fn affine(affine: Option<&'a Affine<'a>>) -> Self {
+        Self {
+            bias: None,
+            affine,
+            residual: affine.and_then(|affine| affine.residual),
+        }
+    }
+}
+
 /// Launches the product into `c`; `a`, `c` and the residual may be windows.
-pub(crate) fn launch_gemm(
-    problem: &GemmProblem,
-    a: &Tensor,
-    b: &Tensor,
-    bias: Option<&Tensor>,
-    affine: Option<&Affine>,
-    c: &Tensor,
-) {
+pub(crate) fn launch_gemm(problem: &GemmProblem, a: &Tensor, b: &Tensor, after: After, c: &Tensor) {
     let client = a.client();
     let &GemmProblem { m, k, n, dtype, .. } = problem;
-    let residual = affine.and_then(|affine| affine.residual).unwrap_or(c);
+    let After { bias, affine, .. } = after;
+    let residual = after.residual.unwrap_or(c);
+    let epilogue = Epilogue {
+        residual: after.residual.is_some(),
+        ..Epilogue::of(affine)
+    };
     let lanes = Lanes::of(client, dtype, n, &[c, residual]);
     let Tile { rows, vectors } = Tile::of(lanes.vectors());
     let grid = launch::grid(client, m.div_ceil(rows));
@@ -190,6 +210,7 @@ pub(crate) fn launch_gemm(
             a.view(),
             residual.view(),
             c.view(),
+            m / residual.pixels().max(1),
             m,
             k,
             n,
@@ -200,7 +221,7 @@ pub(crate) fn launch_gemm(
             vectors,
             packed,
             bias.is_some(),
-            Epilogue::of(affine),
+            epilogue,
             dtype.elem(),
         );
     }

@@ -1,5 +1,5 @@
 use super::GemmProblem;
-use super::forward::{launch_gemm, launch_transpose};
+use super::forward::{After, launch_gemm, launch_transpose};
 use crate::lanes::{Lanes, View, channel, load, store};
 use crate::{Tensor, launch};
 use cubecl::prelude::*;
@@ -109,8 +109,7 @@ fn add_partials<F: Float, B: Size, N: Size>(
     out: &mut [Vector<F, B>],
     _anywhere: &[F],
     rows: usize,
-    row_pitch: usize,
-    columns: usize,
+    n: usize,
     column_vectors: usize,
     pitch: usize,
     partial_count: usize,
@@ -124,13 +123,19 @@ fn add_partials<F: Float, B: Size, N: Size>(
             for partial in 1..partial_count {
                 sum += partials[(partial * rows + row) * pitch + v];
             }
-            store::<F, B, N>(out, row * row_pitch + channel::<N>(v, columns), sum);
+            store::<F, B, N>(out, row * n + channel::<N>(v, n), sum);
         }
     }
 }
 
-/// Launches `grad b^T` into `out`, which may be a window, as may `grad`.
-pub(crate) fn launch_grad_a(problem: &GemmProblem, b: &Tensor, grad: &Tensor, out: &Tensor) {
+/// Launches `grad b^T + plus` into `out`, which may be a window, as may `grad` and `plus`.
+pub(crate) fn launch_grad_a(
+    problem: &GemmProblem,
+    b: &Tensor,
+    grad: &Tensor,
+    plus: Option<&Tensor>,
+    out: &Tensor,
+) {
     let &GemmProblem { m, k, n, dtype, .. } = problem;
     let transposed = Tensor::empty(b.client(), &[n, k], dtype);
     launch_transpose(b, &transposed, k, n);
@@ -141,7 +146,11 @@ pub(crate) fn launch_grad_a(problem: &GemmProblem, b: &Tensor, grad: &Tensor, ou
         bias: false,
         dtype,
     };
-    launch_gemm(&product, grad, &transposed, None, None, out);
+    let after = After {
+        residual: plus,
+        ..After::default()
+    };
+    launch_gemm(&product, grad, &transposed, after, out);
 }
 
 /// How many partial sums `m` rows of a `[k, n]` result are cut into: a power of two, so that cores share them evenly.
@@ -207,7 +216,7 @@ pub(crate) fn launch_grad_b(problem: &GemmProblem, a: &Tensor, grad: &Tensor, ou
     launch_add_partials(&partials, out, k, &lanes, pitch);
 }
 
-/// Launches the sum of `partials` `[count, rows, pitch]`, in vectors, into `out`, whose `rows` rows begin with the channels of `lanes`.
+/// Launches the sum of `partials` `[count, rows, pitch]`, in vectors, into `out`, whose `rows` rows hold the channels of `lanes`.
 pub(crate) fn launch_add_partials(
     partials: &Tensor,
     out: &Tensor,
@@ -229,7 +238,6 @@ pub(crate) fn launch_add_partials(
             lanes.arg(out),
             lanes.anywhere(partials),
             rows,
-            out.len() / rows,
             lanes.channels,
             lanes.vectors(),
             pitch,

@@ -17,7 +17,7 @@ mod forward;
 mod grad;
 pub mod reference;
 
-pub(crate) use forward::launch_gemm;
+pub(crate) use forward::{After, launch_gemm};
 pub(crate) use grad::{accumulators, launch_add_partials, launch_grad_a, launch_grad_b};
 
 use crate::pointwise::{fill, sum_rows};
@@ -79,29 +79,70 @@ pub fn gemm(a: &Tensor, b: &Tensor, bias: Option<&Tensor>) -> Result<Tensor, Ker
     let problem = GemmProblem::new(a, b, bias)?;
     let c = Tensor::empty(a.client(), &[problem.m, problem.n], problem.dtype);
     if !c.is_empty() {
-        forward::launch_gemm(&problem, a, b, bias, None, &c);
+        let after = After {
+            bias,
+            ..After::default()
+        };
+        launch_gemm(&problem, a, b, after, &c);
     }
     Ok(c)
 }
 
-/// The product, with what `affine` says done to it in registers, into `out` `[m, n]`, which may be a window. One launch.
+/// The product, with what `affine` says done to it in registers, into `out` `[m, n]`, which may be a window. The residual may have
+/// fewer rows than the product: `m / rows` neighbouring rows then share one, as the pixels of an image do. One launch.
 ///
 /// # Errors
-/// Those of [`GemmProblem::new`], then those of [`Affine::check`], then shape and element type of `out`.
-pub fn gemm_into(
-    a: &Tensor,
+/// Those of [`GemmProblem::new`], then those of [`Affine::check`] but for the residual's rows, which divide `m`, then shape and
+/// element type of `out`.
+pub fn gemm_into(a: &Tensor, b: &Tensor, affine: &Affine, out: &Tensor) -> Result<(), KernelError> {
+    let problem = GemmProblem::new(a, b, None)?;
+    let &GemmProblem { m, n, dtype, .. } = &problem;
+    let rows = affine.residual.map_or(m, Tensor::pixels);
+    let shared = if rows > 0 && m.is_multiple_of(rows) {
+        rows
+    } else {
+        m
+    };
+    affine.check(OP, &[shared, n], dtype)?;
+    out.check_view(OP, "out", &[m, n], dtype)?;
+    if !out.is_empty() {
+        launch_gemm(&problem, a, b, After::affine(Some(affine)), out);
+    }
+    Ok(())
+}
+
+/// The gradient of [`gemm()`] with respect to `a` plus `plus`, whose rows neighbouring rows share as those of [`gemm_into`]'s residual,
+/// into `out` `[m, k]`, which may be a window. Two launches, the first over `b` alone.
+///
+/// # Errors
+/// In this order: ranks and extents of `grad [m, n]` and `b [k, n]`, element types, shape and element type of `plus` and of `out`.
+pub fn grad_a_plus_into(
     b: &Tensor,
-    affine: Option<&Affine>,
+    grad: &Tensor,
+    plus: &Tensor,
     out: &Tensor,
 ) -> Result<(), KernelError> {
-    let problem = GemmProblem::new(a, b, None)?;
-    let shape = [problem.m, problem.n];
-    if let Some(affine) = affine {
-        affine.check(OP, &shape, problem.dtype)?;
-    }
-    out.check_view(OP, "out", &shape, problem.dtype)?;
+    let [m, n] = grad.dims_view(OP, "grad", "[m, n]")?;
+    let [k, columns] = b.dims(OP, "b", "[k, n]")?;
+    let dtype = grad.dtype();
+    b.check(OP, "b", &[k.max(1), n.max(1)], dtype)?;
+    let rows = plus.pixels();
+    let shared = if rows > 0 && m.is_multiple_of(rows) {
+        rows
+    } else {
+        m
+    };
+    plus.check_view(OP, "plus", &[shared, k], dtype)?;
+    out.check_view(OP, "out", &[m, k], dtype)?;
     if !out.is_empty() {
-        forward::launch_gemm(&problem, a, b, None, affine, out);
+        let problem = GemmProblem {
+            m,
+            k,
+            n: columns,
+            bias: false,
+            dtype,
+        };
+        grad::launch_grad_a(&problem, b, grad, Some(plus), out);
     }
     Ok(())
 }
@@ -115,7 +156,7 @@ pub fn grad_a(a: &Tensor, b: &Tensor, grad: &Tensor) -> Result<Tensor, KernelErr
     grad.check_view(OP, "grad", &[problem.m, problem.n], problem.dtype)?;
     let out = Tensor::empty(a.client(), a.shape(), problem.dtype);
     if !out.is_empty() {
-        grad::launch_grad_a(&problem, b, grad, &out);
+        grad::launch_grad_a(&problem, b, grad, None, &out);
     }
     Ok(out)
 }

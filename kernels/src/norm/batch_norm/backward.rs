@@ -1,8 +1,6 @@
 use super::stats::tree;
 use super::{BatchNorm, BatchNormGrads, BatchNormProblem, Epilogue, PIXELS_AT_ONCE, Saved};
 use crate::lanes::{Lanes, View, channel, load, store};
-use crate::matmul::gemm::launch_add_partials;
-use crate::pointwise::fill;
 use crate::{Tensor, launch};
 use cubecl::prelude::*;
 
@@ -15,7 +13,7 @@ const PIXELS: usize = 4;
 fn before_activation<F: Float, B: Size, N: Size>(
     grad: Vector<F, N>,
     y: &[Vector<F, B>],
-    at: usize,
+    y_at: usize,
     deviation: Vector<F, N>,
     scale: Vector<F, N>,
     shift: Vector<F, N>,
@@ -25,7 +23,7 @@ fn before_activation<F: Float, B: Size, N: Size>(
     if comptime!(!epilogue.relu) {
         grad
     } else if comptime!(epilogue.residual) {
-        select_many(load::<F, B, N>(y, at).greater_than(&zero), grad, zero)
+        select_many(load::<F, B, N>(y, y_at).greater_than(&zero), grad, zero)
     } else {
         select_many(fma(deviation, scale, shift).greater_than(&zero), grad, zero)
     }
@@ -46,6 +44,7 @@ fn partial_sums<F: Float, B: Size, N: Size>(
     partials: &mut [Vector<F, N>],
     _anywhere: &[F],
     grad_view: View,
+    y_view: View,
     pixels: usize,
     channels: usize,
     kept: usize,
@@ -86,7 +85,7 @@ fn partial_sums<F: Float, B: Size, N: Size>(
                         let g = before_activation::<F, B, N>(
                             load::<F, B, N>(grad, grad_view.at(pixel) + c),
                             y,
-                            at,
+                            y_view.at(pixel) + c,
                             d,
                             slope,
                             shift,
@@ -110,6 +109,42 @@ fn partial_sums<F: Float, B: Size, N: Size>(
     }
 }
 
+/// Adds the partial sums in order: the gradients of `beta` and `gamma`, 0 for channels that were not kept. One unit owns a run of
+/// vectors of channels.
+#[cube(launch_unchecked)]
+fn add_sums<F: Float, B: Size, N: Size>(
+    partials: &[Vector<F, N>],
+    beta: &mut [Vector<F, B>],
+    gamma: &mut [Vector<F, B>],
+    beta_rest: &mut [F],
+    gamma_rest: &mut [F],
+    _anywhere: &[F],
+    channels: usize,
+    kept: usize,
+    vectors: usize,
+    partial_count: usize,
+    run: usize,
+    #[define(F)] _dtype: cubecl::ir::ElemType,
+) {
+    let first = ABSOLUTE_POS * run;
+    for v in first..min(first + run, vectors) {
+        let mut sum = partials[v];
+        let mut product = partials[vectors + v];
+        for partial in 1..partial_count {
+            sum += partials[partial * 2 * vectors + v];
+            product += partials[(partial * 2 + 1) * vectors + v];
+        }
+        store::<F, B, N>(beta, channel::<N>(v, kept), sum);
+        store::<F, B, N>(gamma, channel::<N>(v, kept), product);
+    }
+    if ABSOLUTE_POS == 0 {
+        for c in kept..channels {
+            beta_rest[c] = F::new(0.0f32);
+            gamma_rest[c] = F::new(0.0f32);
+        }
+    }
+}
+
 /// `grad_x = scale (g - (grad_beta + (x - mean) inv_std grad_gamma) / m)`, m pixels; 0 for channels that were not kept. One unit
 /// owns a run of groups of `PIXELS` pixels; pixels past the end are the last one again.
 #[cube(launch_unchecked)]
@@ -120,7 +155,8 @@ fn grad_input<F: Float, B: Size, N: Size>(
     inv_std: &[Vector<F, B>],
     scale: &[Vector<F, B>],
     beta: &[Vector<F, B>],
-    sums: &[Vector<F, B>],
+    grad_beta: &[Vector<F, B>],
+    grad_gamma: &[Vector<F, B>],
     out: &mut [Vector<F, B>],
     zeros: &mut [F],
     _anywhere: &[F],
@@ -147,9 +183,8 @@ fn grad_input<F: Float, B: Size, N: Size>(
             let centre = load::<F, B, N>(mean, c);
             let factor = load::<F, B, N>(scale, c);
             let shift = load::<F, B, N>(beta, c);
-            let offset = load::<F, B, N>(sums, c) * per_pixel;
-            let slope =
-                load::<F, B, N>(inv_std, c) * load::<F, B, N>(sums, channels + c) * per_pixel;
+            let offset = load::<F, B, N>(grad_beta, c) * per_pixel;
+            let slope = load::<F, B, N>(inv_std, c) * load::<F, B, N>(grad_gamma, c) * per_pixel;
             #[unroll]
             for u in 0..at_once {
                 let pixel = min(group * at_once + u, pixels - 1);
@@ -186,7 +221,8 @@ pub(super) fn launch_backward(
     let x = &saved.input;
     let (dtype, channels) = (problem.dtype, problem.channels);
     let kept = grad.len() / problem.pixels;
-    let lanes = Lanes::of(client, dtype, kept, &[x, grad]);
+    let y = saved.output.as_ref().unwrap_or(x);
+    let lanes = Lanes::of(client, dtype, kept, &[x, grad, y]);
     let (vectors, statistics) = (lanes.vectors(), &saved.statistics);
     let epilogue = Epilogue {
         relu: saved.relu,
@@ -211,7 +247,7 @@ pub(super) fn launch_backward(
             lanes.item,
             lanes.width,
             lanes.arg(x),
-            lanes.arg(saved.output.as_ref().unwrap_or(x)),
+            lanes.arg(y),
             lanes.arg(grad),
             lanes.arg(&statistics.mean),
             lanes.arg(&statistics.inv_std),
@@ -221,6 +257,7 @@ pub(super) fn launch_backward(
             partials.arg(lanes.width),
             lanes.anywhere(x),
             grad.view(),
+            y.view(),
             problem.pixels,
             channels,
             kept,
@@ -233,11 +270,32 @@ pub(super) fn launch_backward(
         );
     }
     launch::pace(client);
-    let sums = Tensor::empty(client, &[2, channels], dtype);
-    if kept < channels {
-        fill(&sums, 0.0);
+    let beta = Tensor::empty(client, &[channels], dtype);
+    let gamma = Tensor::empty(client, &[channels], dtype);
+    let grid = launch::grid(client, vectors);
+    // SAFETY: as above; both sums hold `channels` elements.
+    unsafe {
+        add_sums::launch_unchecked(
+            client,
+            grid.count,
+            grid.dim,
+            lanes.item,
+            lanes.width,
+            partials.arg(lanes.width),
+            lanes.arg(&beta),
+            lanes.arg(&gamma),
+            beta.arg(1),
+            gamma.arg(1),
+            lanes.anywhere(&partials),
+            channels,
+            kept,
+            vectors,
+            problem.partials(),
+            grid.run,
+            dtype.elem(),
+        );
     }
-    launch_add_partials(&partials, &sums, 2, &lanes, vectors);
+    launch::pace(client);
     let input = Tensor::empty(client, x.shape(), dtype);
     // With a residual, the first phase already wrote the gradient before the activation.
     let (before, epilogue) = match &grad_residual {
@@ -251,7 +309,7 @@ pub(super) fn launch_backward(
         None => (grad, epilogue),
     };
     let grid = launch::grid(client, problem.pixels.div_ceil(PIXELS));
-    // SAFETY: as above; `sums` holds two rows of `channels`.
+    // SAFETY: as above.
     unsafe {
         grad_input::launch_unchecked(
             client,
@@ -265,7 +323,8 @@ pub(super) fn launch_backward(
             lanes.arg(&statistics.inv_std),
             lanes.arg(&statistics.scale),
             lanes.arg(&norm.beta),
-            lanes.arg(&sums),
+            lanes.arg(&beta),
+            lanes.arg(&gamma),
             lanes.arg(&input),
             input.arg(1),
             lanes.anywhere(x),
@@ -284,6 +343,7 @@ pub(super) fn launch_backward(
     BatchNormGrads {
         input,
         residual: grad_residual,
-        sums,
+        gamma,
+        beta,
     }
 }

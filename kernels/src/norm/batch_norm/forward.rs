@@ -18,6 +18,8 @@ fn normalise<F: Float, B: Size, N: Size>(
     y: &mut [Vector<F, B>],
     _anywhere: &[F],
     y_view: View,
+    residual_view: View,
+    span: usize,
     pixels: usize,
     channels: usize,
     kept: usize,
@@ -45,7 +47,7 @@ fn normalise<F: Float, B: Size, N: Size>(
                 let at = pixel * channels + c;
                 let mut value = fma(load::<F, B, N>(x, at) - centre, slope, shift);
                 if comptime!(epilogue.residual) {
-                    value += load::<F, B, N>(residual, at);
+                    value += load::<F, B, N>(residual, residual_view.at(pixel / span) + c);
                 }
                 if comptime!(epilogue.relu) {
                     value = max(value, zero);
@@ -68,7 +70,7 @@ pub(super) fn launch_normalise(
 ) {
     let client = x.client();
     let kept = y.len() / problem.pixels;
-    let lanes = Lanes::of(client, problem.dtype, kept, &[x, y]);
+    let lanes = Lanes::of(client, problem.dtype, kept, &[x, y, residual.unwrap_or(x)]);
     let grid = launch::grid(client, problem.pixels.div_ceil(PIXELS));
     // SAFETY: `BatchNormProblem` relates the extents; without a residual the kernel never reads that argument.
     unsafe {
@@ -86,6 +88,8 @@ pub(super) fn launch_normalise(
             lanes.arg(y),
             lanes.anywhere(x),
             y.view(),
+            residual.unwrap_or(x).view(),
+            residual.map_or(1, |residual| problem.pixels / residual.pixels()),
             problem.pixels,
             problem.channels,
             kept,

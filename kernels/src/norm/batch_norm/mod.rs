@@ -82,29 +82,12 @@ pub struct Saved {
 pub struct BatchNormGrads {
     /// With respect to `x`, of its shape.
     pub input: Tensor,
-    /// With respect to the residual, when there was one.
+    /// With respect to the residual, when there was one, of `x`'s shape: for one row an image, before the sum over its pixels.
     pub residual: Option<Tensor>,
-    /// `[2, c]`: with respect to `beta`, then to `gamma`.
-    sums: Tensor,
-}
-
-impl BatchNormGrads {
     /// With respect to `gamma`, `[c]`.
-    ///
-    /// # Errors
-    /// None that a caller can cause.
-    pub fn gamma(&self) -> Result<Tensor, KernelError> {
-        let channels = self.sums.shape()[1];
-        self.sums.slice(channels, &[channels])
-    }
-
+    pub gamma: Tensor,
     /// With respect to `beta`, `[c]`.
-    ///
-    /// # Errors
-    /// None that a caller can cause.
-    pub fn beta(&self) -> Result<Tensor, KernelError> {
-        self.sums.slice(0, &[self.sums.shape()[1]])
-    }
+    pub beta: Tensor,
 }
 
 /// What follows the affine map, a comptime choice.
@@ -209,24 +192,39 @@ pub fn train(
     Ok((y, saved))
 }
 
-/// [`train`] without a residual, into `y`, which may be a window and may have fewer channels than `x`: the last ones are then
-/// normalised by nobody, but their running statistics move. This is how a Ghost module of an odd width drops its last cheap channel.
-/// 3 launches; none for an empty batch.
+/// [`train`] into `y`, which may be a window. The residual may be one as well, and may be `[n, c]` for an `x` `[n, .., c]`: one row for
+/// all pixels of an image. Without a residual `y` may have fewer channels than `x`: the last ones are then normalised by nobody, but
+/// their running statistics move, which is how a Ghost module of an odd width drops its last cheap channels. 3 launches; none for an
+/// empty batch.
 ///
 /// # Errors
-/// Those of [`BatchNormProblem::new`], then shape (`x`'s, with 1 to as many channels) and element type of `y`.
+/// Those of [`BatchNormProblem::new`] but for the residual; shape (`x`'s; without a residual, 1 to as many channels) and element type of
+/// `y`; shape and element type of the residual.
 pub fn train_into(
     x: &Tensor,
     norm: &BatchNorm,
+    residual: Option<&Tensor>,
     relu: bool,
     y: &Tensor,
 ) -> Result<Saved, KernelError> {
     let problem = BatchNormProblem::new(x, norm, None)?;
-    problem.check_kept("y", y, x)?;
-    let statistics = launch_train(&problem, x, norm, None, relu, y);
+    match residual {
+        None => problem.check_kept("y", y, x)?,
+        Some(residual) => {
+            y.check_view(OP, "y", x.shape(), problem.dtype)?;
+            let per_image = [x.shape()[0], problem.channels];
+            let shape = if residual.shape().len() == 2 {
+                &per_image[..]
+            } else {
+                x.shape()
+            };
+            residual.check_view(OP, "residual", shape, problem.dtype)?;
+        }
+    }
+    let statistics = launch_train(&problem, x, norm, residual, relu, y);
     Ok(Saved {
         input: x.clone(),
-        output: None,
+        output: residual.map(|_| y.clone()),
         statistics,
         relu,
     })
@@ -279,8 +277,8 @@ pub fn running_scale(norm: &BatchNorm) -> Result<Tensor, KernelError> {
     Ok(stats::launch_running_statistics(&problem, norm).scale)
 }
 
-/// The gradients of [`train`] or [`train_into`] from `grad`, of `y`'s shape; without a residual it may be a window. 3 launches, 4
-/// when `y` had fewer channels than `x`; none for an empty batch.
+/// The gradients of [`train`] or [`train_into`] from `grad`, of `y`'s shape, which may be a window. 3 launches; none for an
+/// empty batch.
 ///
 /// # Errors
 /// Those of [`BatchNormProblem::new`], then shape and element type of `grad`.
@@ -289,18 +287,19 @@ pub fn backward(
     saved: &Saved,
     grad: &Tensor,
 ) -> Result<BatchNormGrads, KernelError> {
-    let problem = BatchNormProblem::new(&saved.input, norm, saved.output.as_ref())?;
+    let problem = BatchNormProblem::new(&saved.input, norm, None)?;
     match saved.output {
-        Some(_) => grad.check(OP, "grad", saved.input.shape(), problem.dtype)?,
+        Some(_) => grad.check_view(OP, "grad", saved.input.shape(), problem.dtype)?,
         None => problem.check_kept("grad", grad, &saved.input)?,
     }
     if grad.is_empty() {
-        let sums = Tensor::zeros(grad.client(), &[2, problem.channels], problem.dtype);
+        let zeros = || Tensor::zeros(grad.client(), &[problem.channels], problem.dtype);
         let residual = saved.output.clone();
         return Ok(BatchNormGrads {
             input: saved.input.clone(),
             residual,
-            sums,
+            gamma: zeros(),
+            beta: zeros(),
         });
     }
     Ok(backward::launch_backward(&problem, norm, saved, grad))
