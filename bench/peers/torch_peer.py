@@ -70,7 +70,43 @@ def batch_norm_relu(phase, n, h, w, c):
     return step
 
 
-OPS = {"dense": conv, "depthwise": conv, "grouped": conv, "dkd": dkd, "batch_norm_relu": batch_norm_relu}
+class GhostModule(torch.nn.Module):
+    def __init__(self, ci, co):
+        super().__init__()
+        m = (co + 1) // 2
+        part = lambda conv: torch.nn.Sequential(conv, torch.nn.BatchNorm2d(m), torch.nn.ReLU())
+        self.primary = part(torch.nn.Conv2d(ci, m, 1, bias=False))
+        self.cheap = part(torch.nn.Conv2d(m, m, 3, padding=1, groups=m, bias=False))
+        self.co = co
+
+    def forward(self, x):
+        p = self.primary(x)
+        return torch.cat([p, self.cheap(p)], 1)[:, : self.co]
+
+
+def ghost_module(phase, n, h, w, ci, co):
+    model = GhostModule(ci, co).to(memory_format=torch.channels_last)
+    x = images(n, h, w, ci)
+    if phase == "inference":
+        model.eval()
+
+        def infer():
+            with torch.no_grad():
+                model(x)
+
+        return infer
+    x.requires_grad_()
+    grad = images(n, h, w, co)
+
+    def step():
+        x.grad = None
+        model.zero_grad()
+        model(x).backward(grad)
+
+    return step
+
+
+OPS = {"dense": conv, "depthwise": conv, "grouped": conv, "dkd": dkd, "ghost_module": ghost_module, "batch_norm_relu": batch_norm_relu}
 
 
 def main():

@@ -10,6 +10,7 @@ mod affine;
 pub mod conv;
 mod cost;
 mod error;
+pub mod ghost;
 mod lanes;
 mod launch;
 pub mod loss;
