@@ -6,6 +6,7 @@
 
 mod batch_norm;
 mod dense;
+mod depthwise;
 mod dkd;
 
 use ghostlight_bench::Ops;
@@ -24,7 +25,7 @@ fn main() -> ExitCode {
 
 fn run() -> Result<(), Box<dyn Error>> {
     let mut ops = Ops::from_arguments(&cubecl::Device::default().client())?;
-    for family in [dense::run, batch_norm::run, dkd::run] {
+    for family in [dense::run, depthwise::run, batch_norm::run, dkd::run] {
         family(&mut ops)?;
     }
     Ok(())
