@@ -6,6 +6,7 @@
 
 mod batch_norm;
 mod dense;
+mod depthwise;
 mod dkd;
 mod ghost;
 
@@ -25,7 +26,14 @@ fn main() -> ExitCode {
 
 fn run() -> Result<(), Box<dyn Error>> {
     let mut ops = Ops::from_arguments(&cubecl::Device::default().client())?;
-    for family in [dense::run, batch_norm::run, dkd::run, ghost::run] {
+    let families = [
+        batch_norm::run,
+        dense::run,
+        depthwise::run,
+        dkd::run,
+        ghost::run,
+    ];
+    for family in families {
         family(&mut ops)?;
     }
     Ok(())

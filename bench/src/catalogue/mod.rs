@@ -1,9 +1,11 @@
 //! The problems that tests and benches share: layers of real networks, and shapes that nobody tuned for.
 
 mod dense;
+mod depthwise;
 mod ghost;
 
 pub use dense::dense;
+pub use depthwise::depthwise;
 pub use ghost::ghost;
 
 /// `(batch, classes)` of the losses: data sets of remote sensing, ImageNet, and vocabularies far beyond.
