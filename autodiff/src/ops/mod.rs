@@ -6,6 +6,7 @@ mod conv_norm;
 mod cross_entropy;
 mod dkd;
 mod global_average;
+mod grouped_conv;
 mod linear;
 
 pub use batch_norm::{BatchNorm, Statistics};
@@ -14,4 +15,5 @@ pub use conv_norm::ConvNorm;
 pub use cross_entropy::CrossEntropy;
 pub use dkd::Dkd;
 pub use global_average::GlobalAverage;
+pub use grouped_conv::GroupedConv;
 pub use linear::Linear;

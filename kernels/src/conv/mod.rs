@@ -1,3 +1,4 @@
 //! Convolutions over `[n, h, w, c]`.
 
 pub mod dense;
+pub mod grouped;
