@@ -8,6 +8,7 @@ mod depthwise;
 mod dkd;
 mod ghost;
 mod global_average;
+mod grouped_conv;
 mod linear;
 
 pub use batch_norm::{BatchNorm, Statistics};
@@ -18,4 +19,5 @@ pub use depthwise::Depthwise;
 pub use dkd::Dkd;
 pub use ghost::Ghost;
 pub use global_average::GlobalAverage;
+pub use grouped_conv::GroupedConv;
 pub use linear::Linear;

@@ -9,6 +9,7 @@ mod dense;
 mod depthwise;
 mod dkd;
 mod ghost;
+mod grouped;
 
 use ghostlight_bench::Ops;
 use std::error::Error;
@@ -32,6 +33,7 @@ fn run() -> Result<(), Box<dyn Error>> {
         depthwise::run,
         dkd::run,
         ghost::run,
+        grouped::run,
     ];
     for family in families {
         family(&mut ops)?;

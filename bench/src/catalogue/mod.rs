@@ -3,10 +3,12 @@
 mod dense;
 mod depthwise;
 mod ghost;
+mod grouped;
 
 pub use dense::dense;
 pub use depthwise::depthwise;
 pub use ghost::ghost;
+pub use grouped::grouped;
 
 /// `(batch, classes)` of the losses: data sets of remote sensing, ImageNet, and vocabularies far beyond.
 pub fn logits() -> Vec<(usize, usize)> {

@@ -33,7 +33,7 @@ fn flip_weight<F: Float>(
 }
 
 #[cube]
-fn flipped_tap(tap: usize, kernel: usize, stride: usize) -> usize {
+pub(in crate::conv) fn flipped_tap(tap: usize, kernel: usize, stride: usize) -> usize {
     let residue = tap % stride;
     let mut start = 0usize;
     for r in 0..residue {

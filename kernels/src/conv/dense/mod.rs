@@ -27,11 +27,11 @@
 
 pub mod cost;
 mod forward;
-mod grad_input;
+pub(in crate::conv) mod grad_input;
 mod grad_weight;
 mod problem;
 pub mod reference;
-mod stage;
+pub(in crate::conv) mod stage;
 
 pub use problem::{ConvOptions, ConvProblem};
 

@@ -21,6 +21,53 @@ impl ConvOptions {
             padding: [padding; 2],
         }
     }
+
+    /// Checks kernel, stride, padding and input of each axis, which then fit together; for every kind of convolution.
+    ///
+    /// # Errors
+    /// [`KernelError::Range`], first of the vertical axis: kernel side (1..=1024), stride (1..=1024), padding (smaller than the
+    /// kernel), a padded input smaller than the kernel.
+    pub(in crate::conv) fn check(
+        &self,
+        op: &'static str,
+        input: [usize; 2],
+        kernel: [usize; 2],
+    ) -> Result<(), KernelError> {
+        for axis in 0..2 {
+            let (kernel, size) = (kernel[axis], input[axis]);
+            let (stride, padding) = (self.stride[axis], self.padding[axis]);
+            if kernel == 0 || kernel > LARGEST_KERNEL {
+                return Err(KernelError::range(op, "kernel", kernel, "1 to 1024"));
+            }
+            if stride == 0 || stride > LARGEST_KERNEL {
+                return Err(KernelError::range(op, "stride", stride, "1 to 1024"));
+            }
+            if padding >= kernel {
+                return Err(KernelError::range(
+                    op,
+                    "padding",
+                    padding,
+                    "less than the kernel",
+                ));
+            }
+            if size + 2 * padding < kernel {
+                return Err(KernelError::range(
+                    op,
+                    "input",
+                    size,
+                    "at least the kernel less its padding",
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    /// Output `[height, width]` of `input` under `kernel`, which [`Self::check`] has passed.
+    pub(in crate::conv) fn output(&self, input: [usize; 2], kernel: [usize; 2]) -> [usize; 2] {
+        [0, 1].map(|axis| {
+            (input[axis] + 2 * self.padding[axis] - kernel[axis]) / self.stride[axis] + 1
+        })
+    }
 }
 
 /// Validated shapes and options of one dense convolution; knows its output shape and its cost.
@@ -65,32 +112,7 @@ impl ConvProblem {
             });
         }
         weight.check(OP, "weight", weight.shape(), input.dtype())?;
-        for axis in 0..2 {
-            let (kernel, size) = ([kh, kw][axis], [h, w][axis]);
-            let (stride, padding) = (options.stride[axis], options.padding[axis]);
-            if kernel == 0 || kernel > LARGEST_KERNEL {
-                return Err(KernelError::range(OP, "kernel", kernel, "1 to 1024"));
-            }
-            if stride == 0 || stride > LARGEST_KERNEL {
-                return Err(KernelError::range(OP, "stride", stride, "1 to 1024"));
-            }
-            if padding >= kernel {
-                return Err(KernelError::range(
-                    OP,
-                    "padding",
-                    padding,
-                    "less than the kernel",
-                ));
-            }
-            if size + 2 * padding < kernel {
-                return Err(KernelError::range(
-                    OP,
-                    "input",
-                    size,
-                    "at least the kernel less its padding",
-                ));
-            }
-        }
+        options.check(OP, [h, w], [kh, kw])?;
         let problem = Self {
             batch,
             input: [h, w],
@@ -108,10 +130,7 @@ impl ConvProblem {
 
     /// Output `[height, width]`.
     pub fn output(&self) -> [usize; 2] {
-        [0, 1].map(|axis| {
-            let padded = self.input[axis] + 2 * self.options.padding[axis];
-            (padded - self.kernel[axis]) / self.options.stride[axis] + 1
-        })
+        self.options.output(self.input, self.kernel)
     }
 
     /// `[n, h, w, ci]`.

@@ -9,7 +9,7 @@ use cubecl::prelude::*;
 /// The `t`-th of them reads the inputs `t in_step + j + up - lead` for the taps `j` in `0..taps`, whose weights start at
 /// `start`. A forward pass has one phase; a gradient with respect to the input has one per residue of the stride.
 #[derive(CubeType, Clone, Copy)]
-pub(super) struct Taps {
+pub(in crate::conv) struct Taps {
     pub in_step: usize,
     pub out_step: usize,
     pub taps: usize,
@@ -20,7 +20,7 @@ pub(super) struct Taps {
 
 /// One axis of a convolution, as a kernel argument.
 #[derive(CubeLaunch, CubeType, Clone, Copy)]
-pub(super) struct Axis {
+pub(in crate::conv) struct Axis {
     /// Extent of the tensor that is read.
     pub source: usize,
     /// Extent of the tensor that is written.
@@ -66,7 +66,7 @@ impl Axis {
 
 /// How many taps of a kernel have `residue` modulo `stride`.
 #[cube]
-pub(super) fn residue_taps(kernel: usize, stride: usize, residue: usize) -> usize {
+pub(in crate::conv) fn residue_taps(kernel: usize, stride: usize, residue: usize) -> usize {
     (max(kernel, residue) - residue + stride - 1) / stride
 }
 
