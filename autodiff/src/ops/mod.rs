@@ -5,6 +5,7 @@ mod conv;
 mod conv_norm;
 mod cross_entropy;
 mod dkd;
+mod flip_align;
 mod global_average;
 mod linear;
 
@@ -13,5 +14,6 @@ pub use conv::Conv;
 pub use conv_norm::ConvNorm;
 pub use cross_entropy::CrossEntropy;
 pub use dkd::Dkd;
+pub use flip_align::FlipAlign;
 pub use global_average::GlobalAverage;
 pub use linear::Linear;
