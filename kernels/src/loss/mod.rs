@@ -5,6 +5,7 @@
 
 pub mod cross_entropy;
 pub mod dkd;
+pub mod flip_align;
 mod log_space;
 mod sum;
 

@@ -1,0 +1,243 @@
+use super::distances::squared_distances;
+use super::gradient::{mixed_residual, write_gradient, write_mixed_gradient};
+use super::maps::{
+    Blueprint, Extent, ExtentLaunch, Rule, Views, ViewsLaunch, sample_scale, write_position_scales,
+};
+use super::weights::{attend, average, nearest, slopes, soft_minimum};
+use super::{FlipAlignment, FlipProblem, Normalisation};
+use crate::lanes::Lanes;
+use crate::loss::log_space::series_terms;
+use crate::{Tensor, launch};
+use cubecl::prelude::*;
+
+/// The numbers of a launch.
+#[derive(CubeLaunch, CubeType)]
+struct Numbers {
+    tau: InputScalar,
+    inverse_tau: InputScalar,
+    /// `M`.
+    divisor: InputScalar,
+    /// `1 / N`.
+    share: InputScalar,
+    /// `2 / (N M)`.
+    factor: InputScalar,
+}
+
+/// One unit owns a run of samples. `chosen` is read where the transforms are given, and written where they are chosen.
+#[cube(launch_unchecked)]
+fn fused<F: Float, B: Size, N: Size>(
+    student: &[Vector<F, B>],
+    teacher: &[Vector<F, B>],
+    _anywhere: &[F],
+    views: Views,
+    norms: &mut [F],
+    loss: &mut [F],
+    grad: &mut [Vector<F, B>],
+    distances: &mut [F],
+    weights: &mut [F],
+    chosen: &mut [u32],
+    extent: Extent,
+    numbers: Numbers,
+    batch: usize,
+    run: usize,
+    #[comptime] blueprint: Blueprint,
+    #[define(F)] _dtype: cubecl::ir::ElemType,
+) {
+    let columns = comptime!(blueprint.columns());
+    let divisor = numbers.divisor.get::<F>();
+    let share = numbers.share.get::<F>();
+    let factor = numbers.factor.get::<F>();
+    let tau = numbers.tau.get::<F>();
+    let inverse_tau = numbers.inverse_tau.get::<F>();
+    let pixels = extent.height * extent.width;
+    let first = ABSOLUTE_POS * run;
+    let last = min(first + run, batch);
+    for n in first..last {
+        let start = n * pixels;
+        let norms_at = 2 * start;
+        if comptime!(blueprint.normalisation == Normalisation::Position) {
+            write_position_scales::<F, B, N>(
+                student,
+                &views.student,
+                start,
+                &extent,
+                norms,
+                norms_at,
+                blueprint,
+            );
+            let behind = norms_at + pixels;
+            write_position_scales::<F, B, N>(
+                teacher,
+                &views.teacher,
+                start,
+                &extent,
+                norms,
+                behind,
+                blueprint,
+            );
+        }
+        let scales = (
+            sample_scale::<F, B, N>(student, &views.student, start, &extent, blueprint),
+            sample_scale::<F, B, N>(teacher, &views.teacher, start, &extent, blueprint),
+        );
+        let mut given = 0u32.runtime();
+        if comptime!(blueprint.choices.is_none()) {
+            given = chosen[n];
+        }
+        let mut d = Array::<F>::new(columns);
+        squared_distances::<F, B, N>(
+            student, teacher, &views, start, &extent, scales, norms, norms_at, given, &mut d,
+            blueprint,
+        );
+        #[unroll]
+        for g in 0..columns {
+            d[g] = d[g] / divisor;
+            distances[n * columns + g] = d[g];
+        }
+        let column = nearest::<F>(&d, columns);
+        let mut code = given;
+        if comptime!(blueprint.choices.is_some()) {
+            #[unroll]
+            for g in 0..columns {
+                let own = column == comptime!(g as u32).runtime();
+                code = select(own, comptime!(blueprint.code(g)).runtime(), code);
+            }
+            chosen[n] = code;
+        }
+        let mut w = Array::<F>::new(columns);
+        attend::<F>(&d, &mut w, column, inverse_tau, blueprint);
+        #[unroll]
+        for g in 0..columns {
+            weights[n * columns + g] = w[g];
+        }
+        if comptime!(blueprint.rule == Rule::Mixed) {
+            let mut products = Array::<F>::new(columns);
+            let square = mixed_residual::<F, B, N>(
+                student,
+                teacher,
+                &views,
+                start,
+                &extent,
+                &w,
+                &mut products,
+                blueprint,
+            );
+            loss[n] = square / divisor * share;
+            // `N b_g`: c_g without its 1 / N.
+            let mean = average::<F>(&products, &w, columns);
+            let mut pull = Array::<F>::new(columns);
+            let slope = F::new(2.0f32) / divisor * inverse_tau;
+            #[unroll]
+            for g in 0..columns {
+                pull[g] = -w[g] * slope * (products[g] - mean);
+            }
+            write_mixed_gradient::<F, B, N>(
+                student, teacher, grad, &views, start, &extent, &w, &pull, factor, blueprint,
+            );
+        } else {
+            let value = if comptime!(blueprint.rule == Rule::SoftMin) {
+                soft_minimum::<F>(&d, tau, inverse_tau, blueprint)
+            } else {
+                // The weights of a hard selection are 0 and 1, but a NaN elsewhere must not be multiplied.
+                if comptime!(blueprint.rule == Rule::Hard) {
+                    let mut least = d[0];
+                    #[unroll]
+                    for g in 1..columns {
+                        least = select(column == comptime!(g as u32).runtime(), d[g], least);
+                    }
+                    least
+                } else {
+                    average::<F>(&d, &w, columns)
+                }
+            };
+            loss[n] = value * share;
+            let targets = comptime!(blueprint.targets());
+            let mut k = Array::<F>::new(targets);
+            slopes::<F>(&d, &w, &mut k, value, inverse_tau, blueprint);
+            let mut inner = F::new(0.0f32);
+            if comptime!(blueprint.normalisation == Normalisation::Sample) {
+                // `<a^, a^ - t^>` is half of `D + |a^|^2 - |t^|^2`, whose norms are 1, or 0 for a map of zeros.
+                let along = if comptime!(blueprint.rule == Rule::Hard) {
+                    value
+                } else {
+                    average::<F>(&d, &k, columns)
+                };
+                inner = share * (along + length::<F>(scales.0) - length::<F>(scales.1));
+            }
+            write_gradient::<F, B, N>(
+                student, teacher, grad, &views, start, &extent, scales, norms, norms_at, code, &k,
+                factor, inner, blueprint,
+            );
+        }
+    }
+}
+
+/// The norm of a map that was multiplied by `scale`, the reciprocal of its norm: 1, or 0 for a map of zeros.
+#[cube]
+fn length<F: Float>(scale: F) -> F {
+    select(scale == F::new(0.0f32), F::new(0.0f32), F::new(1.0f32))
+}
+
+/// Launches everything into `out`.
+pub(super) fn launch_fused(
+    problem: &FlipProblem,
+    student: &Tensor,
+    teacher: &Tensor,
+    out: &FlipAlignment,
+) {
+    let client = student.client();
+    let &FlipProblem {
+        batch,
+        height,
+        width,
+        channels,
+        dtype,
+        ..
+    } = problem;
+    let lanes = Lanes::of(client, dtype, channels, &[student, teacher, &out.grad]);
+    let overlaps = !channels.is_multiple_of(lanes.width);
+    let blueprint = Blueprint::new(problem, overlaps, series_terms(dtype));
+    // The kernel's own notes: the reciprocal norm of each position of both maps.
+    let norms = match blueprint.normalisation {
+        Normalisation::Position => 2 * batch * problem.positions(),
+        Normalisation::None | Normalisation::Sample => 1,
+    };
+    let norms = Tensor::empty(client, &[norms], dtype);
+    let tau = problem.options.selection.tau().unwrap_or(1.0);
+    let (divisor, share) = (problem.divisor() as f64, 1.0 / batch as f64);
+    let numbers = NumbersLaunch::new(
+        dtype.scalar(tau),
+        dtype.scalar(1.0 / tau),
+        dtype.scalar(divisor),
+        dtype.scalar(share),
+        dtype.scalar(2.0 * share / divisor),
+    );
+    let grid = launch::grid(client, batch);
+    // SAFETY: the problem relates the extents, every transform moves positions within a map, and the vectors end with the channels.
+    unsafe {
+        fused::launch_unchecked(
+            client,
+            grid.count,
+            grid.dim,
+            lanes.item,
+            lanes.width,
+            lanes.arg(student),
+            lanes.arg(teacher),
+            lanes.anywhere(student),
+            ViewsLaunch::new(student.view(), teacher.view()),
+            norms.arg(1),
+            out.loss.arg(1),
+            lanes.arg(&out.grad),
+            out.distances.arg(1),
+            out.weights.arg(1),
+            out.chosen.arg(),
+            ExtentLaunch::new(height, width, channels, lanes.vectors()),
+            numbers,
+            batch,
+            grid.run,
+            blueprint,
+            dtype.elem(),
+        );
+    }
+    launch::pace(client);
+}

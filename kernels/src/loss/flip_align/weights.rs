@@ -1,0 +1,148 @@
+//! What a selection makes of the distances of one sample: plain numbers, a handful for each sample.
+
+use super::maps::{Blueprint, Rule};
+use crate::loss::log_space::divergence;
+use cubecl::prelude::*;
+
+/// The column of the smallest distance; of equal ones, the first.
+#[cube]
+pub(super) fn nearest<F: Float>(distances: &Array<F>, #[comptime] columns: usize) -> u32 {
+    let mut least = distances[0];
+    let mut column = 0u32.runtime();
+    #[unroll]
+    for g in 1..columns {
+        let nearer = if comptime!(crate::planted::is("flip_ties")) {
+            distances[g] <= least
+        } else {
+            distances[g] < least
+        };
+        least = select(nearer, distances[g], least);
+        column = select(nearer, comptime!(g as u32).runtime(), column);
+    }
+    column
+}
+
+/// `softmax(-distances / tau)`, or 1 for the column `nearest` of a hard selection.
+#[cube]
+pub(super) fn attend<F: Float>(
+    distances: &Array<F>,
+    weights: &mut Array<F>,
+    nearest: u32,
+    inverse_tau: F,
+    #[comptime] blueprint: Blueprint,
+) {
+    let columns = comptime!(blueprint.columns());
+    if comptime!(blueprint.rule == Rule::Hard) {
+        #[unroll]
+        for g in 0..columns {
+            let own = nearest == comptime!(g as u32).runtime();
+            weights[g] = select(own, F::new(1.0f32), F::new(0.0f32));
+        }
+    } else {
+        let mut least = distances[0];
+        #[unroll]
+        for g in 1..columns {
+            least = select(distances[g] < least, distances[g], least);
+        }
+        let mut sum = F::new(0.0f32);
+        #[unroll]
+        for g in 0..columns {
+            let weight = ((least - distances[g]) * inverse_tau).exp();
+            weights[g] = weight;
+            sum += weight;
+        }
+        #[unroll]
+        for g in 0..columns {
+            weights[g] = weights[g] / sum;
+        }
+    }
+}
+
+/// `sum of weights distances`.
+#[cube]
+pub(super) fn average<F: Float>(
+    distances: &Array<F>,
+    weights: &Array<F>,
+    #[comptime] columns: usize,
+) -> F {
+    let mut sum = F::new(0.0f32);
+    #[unroll]
+    for g in 0..columns {
+        sum = fma(weights[g], distances[g], sum);
+    }
+    sum
+}
+
+/// `-tau ln(mean of exp(-distances / tau))`.
+#[cube]
+pub(super) fn soft_minimum<F: Float>(
+    distances: &Array<F>,
+    tau: F,
+    inverse_tau: F,
+    #[comptime] blueprint: Blueprint,
+) -> F {
+    let columns = comptime!(blueprint.columns());
+    let zero = F::new(0.0f32);
+    let one = F::new(1.0f32);
+    let count = F::cast_from(comptime!(columns as u32).runtime());
+    let mut least = distances[0];
+    let mut most = distances[0];
+    let mut sum = distances[0];
+    #[unroll]
+    for g in 1..columns {
+        least = select(distances[g] < least, distances[g], least);
+        most = select(distances[g] > most, distances[g], most);
+        sum += distances[g];
+    }
+    let mean = sum / count;
+    // Near the mean, exp(r) - 1 - r, whose terms are not differences: sum of r is 0.
+    let flat = (most - least) * inverse_tau < F::new(0.5f32);
+    let mut far = zero;
+    let mut near = zero;
+    #[unroll]
+    for g in 0..columns {
+        far += ((least - distances[g]) * inverse_tau).exp();
+        let r = select(flat, (mean - distances[g]) * inverse_tau, zero);
+        let share = divergence::<F, Const<1>>(
+            Vector::new(one),
+            Vector::new(r.exp()),
+            Vector::new(r),
+            blueprint.terms,
+        );
+        near += share.extract(0usize);
+    }
+    let far = if comptime!(crate::planted::is("flip_soft_minimum")) {
+        least - tau * far.ln()
+    } else {
+        least - tau * (far / count).ln()
+    };
+    // `ln(u) x / (u - 1)` is ln(1 + x) without the rounding of u = 1 + x.
+    let excess = near / count;
+    let u = one + excess;
+    let log = select(u == one, excess, u.ln() * excess / (u - one));
+    select(flat, mean - tau * log, far)
+}
+
+/// `k_g = dL / dD_g` of the selections that are made of distances, into `slopes`; `loss` is `L`.
+#[cube]
+pub(super) fn slopes<F: Float>(
+    distances: &Array<F>,
+    weights: &Array<F>,
+    slopes: &mut Array<F>,
+    loss: F,
+    inverse_tau: F,
+    #[comptime] blueprint: Blueprint,
+) {
+    #[unroll]
+    for g in 0..comptime!(blueprint.targets()) {
+        slopes[g] = if comptime!(blueprint.rule == Rule::Hard) {
+            F::new(1.0f32)
+        } else if comptime!(
+            blueprint.rule == Rule::Attention && !crate::planted::is("flip_detached")
+        ) {
+            weights[g] * (F::new(1.0f32) - (distances[g] - loss) * inverse_tau)
+        } else {
+            weights[g]
+        };
+    }
+}
