@@ -1,8 +1,10 @@
 //! The problems that tests and benches share: layers of real networks, and shapes that nobody tuned for.
 
 mod dense;
+mod distilled;
 
 pub use dense::dense;
+pub use distilled::{distilled_logits, features};
 
 /// `(batch, classes)` of the losses: data sets of remote sensing, ImageNet, and vocabularies far beyond.
 pub fn logits() -> Vec<(usize, usize)> {
