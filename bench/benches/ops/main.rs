@@ -5,9 +5,11 @@
 //! ```
 
 mod batch_norm;
+mod cosine;
 mod dense;
 mod depthwise;
 mod dkd;
+mod dual_teacher;
 mod ghost;
 mod grouped;
 
@@ -29,9 +31,11 @@ fn run() -> Result<(), Box<dyn Error>> {
     let mut ops = Ops::from_arguments(&cubecl::Device::default().client())?;
     let families = [
         batch_norm::run,
+        cosine::run,
         dense::run,
         depthwise::run,
         dkd::run,
+        dual_teacher::run,
         ghost::run,
         grouped::run,
     ];

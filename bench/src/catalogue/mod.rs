@@ -2,11 +2,13 @@
 
 mod dense;
 mod depthwise;
+mod distilled;
 mod ghost;
 mod grouped;
 
 pub use dense::dense;
 pub use depthwise::depthwise;
+pub use distilled::{distilled_logits, features};
 pub use ghost::ghost;
 pub use grouped::grouped;
 
