@@ -7,6 +7,8 @@
 mod batch_norm;
 mod dense;
 mod dkd;
+mod pool;
+mod resize;
 
 use ghostlight_bench::Ops;
 use std::error::Error;
@@ -24,7 +26,13 @@ fn main() -> ExitCode {
 
 fn run() -> Result<(), Box<dyn Error>> {
     let mut ops = Ops::from_arguments(&cubecl::Device::default().client())?;
-    for family in [dense::run, batch_norm::run, dkd::run] {
+    for family in [
+        dense::run,
+        batch_norm::run,
+        dkd::run,
+        pool::run,
+        resize::run,
+    ] {
         family(&mut ops)?;
     }
     Ok(())

@@ -1,8 +1,10 @@
 //! The problems that tests and benches share: layers of real networks, and shapes that nobody tuned for.
 
 mod dense;
+mod pool;
 
 pub use dense::dense;
+pub use pool::{adaptive_averages, average_pools, bilinears, max_pools};
 
 /// `(batch, classes)` of the losses: data sets of remote sensing, ImageNet, and vocabularies far beyond.
 pub fn logits() -> Vec<(usize, usize)> {
