@@ -153,14 +153,20 @@ def ghost_module(phase, n, h, w, ci, co):
 
 
 OPS = {
+    "adaptive_average": adaptive_average,
+    "average_pool": average_pool,
     "batch_norm_relu": batch_norm_relu,
+    "bilinear": bilinear,
     "cosine": cosine,
     "dense": conv,
     "depthwise": conv,
     "dkd": dkd,
     "dual_teacher": dual_teacher,
+    "forward": return,
     "ghost_module": ghost_module,
+    "grad_input": return,
     "grouped": conv,
+    "max_pool": max_pool,
 }
 
 

@@ -54,6 +54,16 @@ impl Lanes {
         self.channels.div_ceil(self.width)
     }
 
+    /// Of how many vectors a block is made, at most `most`, so that blocks divide a pixel evenly: those of one block are held in
+    /// registers side by side, and what is computed once a block serves all of them.
+    pub fn together(&self, most: usize) -> usize {
+        let vectors = self.vectors();
+        (1..=most)
+            .rev()
+            .find(|&block| vectors.is_multiple_of(block))
+            .unwrap_or(1)
+    }
+
     /// The buffer behind `tensor`, to be read by [`load`] and written by [`store`] where [`Tensor::view`] says.
     pub fn arg(&self, tensor: &Tensor) -> BufferArg {
         tensor.buffer(self.item, 0)

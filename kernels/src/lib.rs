@@ -20,6 +20,7 @@ pub mod optim;
 mod planted;
 pub mod pointwise;
 pub mod pool;
+pub mod resize;
 mod tensor;
 
 pub use affine::Affine;

@@ -12,6 +12,8 @@ mod dkd;
 mod dual_teacher;
 mod ghost;
 mod grouped;
+mod pool;
+mod resize;
 
 use ghostlight_bench::Ops;
 use std::error::Error;
@@ -38,6 +40,8 @@ fn run() -> Result<(), Box<dyn Error>> {
         dual_teacher::run,
         ghost::run,
         grouped::run,
+        pool::run,
+        resize::run,
     ];
     for family in families {
         family(&mut ops)?;
