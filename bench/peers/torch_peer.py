@@ -152,6 +152,15 @@ def ghost_module(phase, n, h, w, ci, co):
     return step
 
 
+def soft_sign(phase, len):
+    x = torch.rand(len) - 0.5
+    if phase == "forward":
+        return lambda: F.softsign(x)
+    x.requires_grad_()
+    y, g = F.softsign(x), torch.rand(len)
+    return lambda: torch.autograd.grad(y, x, g, retain_graph=True)
+
+
 OPS = {
     "adaptive_average": adaptive_average,
     "average_pool": average_pool,
@@ -167,6 +176,7 @@ OPS = {
     "grad_input": return,
     "grouped": conv,
     "max_pool": max_pool,
+    "soft_sign": soft_sign,
 }
 
 
