@@ -8,6 +8,11 @@ pub trait Function: 'static {
     /// The operation's name, as the observer sees it.
     fn name(&self) -> &'static str;
 
+    /// Whether [`Function::backward`] takes a gradient that is a channel window; where it does not, the tape makes it whole first.
+    fn reads_windows(&self) -> bool {
+        false
+    }
+
     /// Computes the output of `inputs`.
     ///
     /// # Errors

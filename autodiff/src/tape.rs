@@ -1,5 +1,5 @@
 use crate::{Event, Function, Gradients, Observer, Phase};
-use ghostlight_kernels::pointwise::{add, add_into, fill};
+use ghostlight_kernels::pointwise::{add, add_at, add_into, fill};
 use ghostlight_kernels::{KernelError, Tensor};
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -10,10 +10,19 @@ type Backward = Box<dyn FnOnce(&Tensor, &[bool]) -> Result<Gradients, KernelErro
 enum Node {
     /// A gradient ends here, in a tensor of the caller's, which it is added to.
     Leaf { grad: Tensor },
+    /// A gradient of some channels becomes one of all of them.
+    Window {
+        input: usize,
+        start: usize,
+        channels: usize,
+    },
+    /// A gradient of all channels becomes one of each part, in order: its place, if it needs one, and its number of channels.
+    Join { parts: Vec<(Option<usize>, usize)> },
     /// A gradient passes through; `inputs` holds the places of those that need one.
     Step {
         op: &'static str,
         inputs: Vec<Option<usize>>,
+        reads_windows: bool,
         backward: Backward,
     },
 }
@@ -98,7 +107,7 @@ impl Tape {
     pub fn apply<F: Function>(&self, function: F, inputs: &[&Var]) -> Result<Var, KernelError> {
         let tensors: Vec<&Tensor> = inputs.iter().map(|input| &input.tensor).collect();
         let step = function.forward(&tensors)?;
-        let op = function.name();
+        let (op, reads_windows) = (function.name(), function.reads_windows());
         self.tell(op, Phase::Forward, &step.output, step.cost);
         let places: Vec<Option<usize>> = inputs.iter().map(|input| input.place).collect();
         let place = places.iter().any(Option::is_some).then(|| {
@@ -108,11 +117,72 @@ impl Tape {
             self.push(Node::Step {
                 op,
                 inputs: places,
+                reads_windows,
                 backward,
             })
         });
         Ok(Var {
             tensor: step.output,
+            place,
+        })
+    }
+
+    /// The channels `start..start + count` of `x`, in the same memory: for operations that read windows. No launch; backwards one, which
+    /// adds the window's gradient to the rest of `x`'s.
+    ///
+    /// # Errors
+    /// The window reaches past `x`'s channels.
+    pub fn window(&self, x: &Var, start: usize, count: usize) -> Result<Var, KernelError> {
+        let tensor = x.tensor.window(start, count)?;
+        let channels = x.tensor.shape().last().copied().unwrap_or(0);
+        let place = x.place.map(|input| {
+            self.push(Node::Window {
+                input,
+                start,
+                channels,
+            })
+        });
+        Ok(Var { tensor, place })
+    }
+
+    /// `whole`, whose windows `parts` are, side by side and in order: what a concatenation would have copied. No launch; backwards
+    /// each part gets its window of the gradient.
+    ///
+    /// # Errors
+    /// A part is no window of `whole`, or leaves channels before or behind it to nobody.
+    pub fn join(&self, whole: &Tensor, parts: &[&Var]) -> Result<Var, KernelError> {
+        let mut start = 0;
+        for part in parts {
+            if !part.tensor.lies_at(whole, start) {
+                return Err(KernelError::Shape {
+                    op: "join",
+                    tensor: "part",
+                    got: part.tensor.shape().to_vec(),
+                    wanted: format!(
+                        "the window of the whole {:?} from {start} on",
+                        whole.shape()
+                    ),
+                });
+            }
+            start += channels(part);
+        }
+        if whole.shape().last() != Some(&start) {
+            return Err(KernelError::Shape {
+                op: "join",
+                tensor: "whole",
+                got: whole.shape().to_vec(),
+                wanted: format!("the {start} channels of its parts"),
+            });
+        }
+        let places = parts.iter().map(|part| (part.place, channels(part)));
+        let needed = parts.iter().any(|part| part.place.is_some());
+        let place = needed.then(|| {
+            self.push(Node::Join {
+                parts: places.collect(),
+            })
+        });
+        Ok(Var {
+            tensor: whole.clone(),
             place,
         })
     }
@@ -158,12 +228,32 @@ impl Tape {
                 continue;
             };
             match node {
-                Node::Leaf { grad: target } => add_into(&target, &grad)?,
+                Node::Leaf { grad: target } => add_into(&target, &whole(grad)?)?,
+                Node::Window {
+                    input,
+                    start,
+                    channels,
+                } => {
+                    let present = grads[input].take();
+                    let both = add_at(present.as_ref(), &grad, start, channels)?;
+                    grads[input] = Some(both);
+                }
+                Node::Join { parts } => {
+                    let mut start = 0;
+                    for (input, count) in parts {
+                        if let Some(input) = input {
+                            accumulate(&mut grads[input], grad.window(start, count)?)?;
+                        }
+                        start += count;
+                    }
+                }
                 Node::Step {
                     op,
                     inputs,
+                    reads_windows,
                     backward,
                 } => {
+                    let grad = if reads_windows { grad } else { whole(grad)? };
                     let needs: Vec<bool> = inputs.iter().map(Option::is_some).collect();
                     let found = backward(&grad, &needs)?;
                     self.tell(op, Phase::Backward, &grad, found.cost);
@@ -203,10 +293,28 @@ impl Tape {
     }
 }
 
+/// The number of channels of `var`.
+fn channels(var: &Var) -> usize {
+    var.tensor.shape().last().copied().unwrap_or(1)
+}
+
+/// `grad`, copied when it is a window.
+fn whole(grad: Tensor) -> Result<Tensor, KernelError> {
+    if !grad.is_window() {
+        return Ok(grad);
+    }
+    let channels = grad.shape().last().copied().unwrap_or(1);
+    add_at(None, &grad, 0, channels)
+}
+
 /// Adds `grad` to what already arrived at a place, in a tensor of its own: a function may have handed one gradient to two places.
 fn accumulate(place: &mut Option<Tensor>, grad: Tensor) -> Result<(), KernelError> {
     *place = Some(match place.take() {
         None => grad,
+        Some(present) if present.is_window() || grad.is_window() => {
+            let channels = grad.shape().last().copied().unwrap_or(1);
+            add_at(Some(&present), &grad, 0, channels)?
+        }
         Some(present) => add(&present, &grad)?,
     });
     Ok(())

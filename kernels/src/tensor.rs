@@ -200,6 +200,19 @@ impl Tensor {
         self.offset != 0 || self.pitch != packed(&self.shape)
     }
 
+    /// Whether this tensor is the window of `whole` that starts at channel `start`, in the same memory.
+    pub fn lies_at(&self, whole: &Self, start: usize) -> bool {
+        let same = std::ptr::eq(
+            self.handle.memory.descriptor(),
+            whole.handle.memory.descriptor(),
+        );
+        let pixels = |tensor: &Self| tensor.shape.split_last().map(|(_, rest)| rest.to_vec());
+        same && self.handle.offset_start == whole.handle.offset_start
+            && self.offset == whole.offset + start
+            && self.pitch == whole.pitch
+            && pixels(self) == pixels(whole)
+    }
+
     /// Passes when this tensor is no window.
     ///
     /// # Errors

@@ -377,6 +377,7 @@ fn the_operation_passes_central_differences() {
         momentum: 0.1,
         relu: false,
         statistics: ops::Statistics::Batch,
+        into: None,
     };
     let ghost = ops::Ghost {
         options: case.options(),

@@ -27,6 +27,8 @@ pub struct BatchNorm {
     pub relu: bool,
     /// Training or inference.
     pub statistics: Statistics,
+    /// Where the result goes in training, of `x`'s shape and usually a channel window; a tensor of its own if `None`.
+    pub into: Option<Tensor>,
 }
 
 impl BatchNorm {
@@ -49,13 +51,23 @@ impl Function for BatchNorm {
         "batch_norm"
     }
 
+    fn reads_windows(&self) -> bool {
+        true
+    }
+
     fn forward(&self, inputs: &[&Tensor]) -> Result<Step<Self::Saved>, KernelError> {
         let (x, residual) = (inputs[0], inputs.get(3).copied());
         let layer = self.layer(inputs[1], inputs[2]);
         let problem = BatchNormProblem::new(x, &layer, residual)?;
         Ok(match self.statistics {
             Statistics::Batch => {
-                let (output, saved) = batch_norm::train(x, &layer, residual, self.relu)?;
+                let (output, saved) = match &self.into {
+                    None => batch_norm::train(x, &layer, residual, self.relu)?,
+                    Some(out) => {
+                        let saved = batch_norm::train_into(x, &layer, residual, self.relu, out)?;
+                        (out.clone(), saved)
+                    }
+                };
                 let cost = cost::forward(&problem, residual.is_some());
                 Step {
                     output,

@@ -52,6 +52,10 @@ impl Function for Ghost {
         "ghost"
     }
 
+    fn reads_windows(&self) -> bool {
+        true
+    }
+
     fn forward(&self, inputs: &[&Tensor]) -> Result<Step<Self::Saved>, KernelError> {
         let (x, weights) = (inputs[0], [inputs[1], inputs[4]]);
         let norms = [

@@ -1,5 +1,9 @@
 //! Small sums that other operations share: rows of partial sums, and gradients that meet at one tensor.
 
+mod add_at;
+
+pub use add_at::add_at;
+
 use crate::lanes::{Lanes, View, ViewLaunch, channel, store};
 use crate::{Cost, KernelError, Tensor, launch};
 use cubecl::prelude::*;

@@ -72,6 +72,7 @@ impl BatchNorm {
                 Mode::Train => Statistics::Batch,
                 Mode::Infer => Statistics::Running,
             },
+            into: None,
         })
     }
 }

@@ -82,6 +82,7 @@ proptest! {
             momentum: 0.1,
             relu,
             statistics: Statistics::Batch,
+            into: None,
         };
         let mut inputs = vec![input(1, &shape), input(2, &[c]), input(3, &[c])];
         if with_residual {
@@ -137,6 +138,7 @@ fn a_batch_norm_with_running_statistics_refuses_a_backward_pass() {
         momentum: 0.1,
         relu: true,
         statistics: Statistics::Running,
+        into: None,
     };
     let tape = Tape::new();
     let x = constant(1, &[2, 2, 2, 2]);

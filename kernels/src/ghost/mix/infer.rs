@@ -1,0 +1,68 @@
+use super::problem::{Mix, MixProblem, OP};
+use super::train::pool;
+use crate::matmul::gemm::gemm_into;
+use crate::norm::batch_norm::{BatchNorm, running_scale};
+use crate::{Affine, KernelError, Tensor};
+
+/// The norms' [`running_scale`]s, which stay the same until a norm is trained again.
+#[derive(Clone, Debug)]
+pub struct Scales {
+    cheap: Tensor,
+    first: Tensor,
+    second: Tensor,
+}
+
+impl Scales {
+    /// Computes all three. Three launches over channels.
+    ///
+    /// # Errors
+    /// Those of [`running_scale`].
+    pub fn of(mix: &Mix) -> Result<Self, KernelError> {
+        Ok(Self {
+            cheap: running_scale(mix.cheap_norm)?,
+            first: running_scale(mix.first_norm)?,
+            second: running_scale(mix.second_norm)?,
+        })
+    }
+}
+
+/// The inference forward pass into `out` `[n, h, w, c]`, which may be a window. `k + 4` launches: one a pooled map, one a product.
+///
+/// # Errors
+/// Those of [`MixProblem::new`], then shape and element type of `out`, then those of [`Affine::check`] for `scales` of another mix.
+pub fn infer(
+    x0: &Tensor,
+    features: &[&Tensor],
+    mix: &Mix,
+    scales: &Scales,
+    out: &Tensor,
+) -> Result<(), KernelError> {
+    let problem = MixProblem::new(x0, features, mix)?;
+    out.check_view(OP, "out", &problem.output_shape(), problem.dtype)?;
+    let c = problem.ghosts();
+    let room = || Tensor::empty(x0.client(), &[problem.maps[0], c], problem.dtype);
+    let (hidden, row) = (room(), room());
+    let pooled = pool(&problem, x0, features)?;
+    let first = follow(mix.first_norm, &scales.first, None, true);
+    gemm_into(&pooled, mix.first, &first, &hidden)?;
+    let second = follow(mix.second_norm, &scales.second, None, false);
+    gemm_into(&hidden, mix.second, &second, &row)?;
+    let cheap = follow(mix.cheap_norm, &scales.cheap, Some(&row), true);
+    let read = x0.window(problem.raw, c)?;
+    gemm_into(&read.rows(), mix.cheap, &cheap, &out.rows())
+}
+
+fn follow<'a>(
+    norm: &'a BatchNorm,
+    scale: &'a Tensor,
+    residual: Option<&'a Tensor>,
+    relu: bool,
+) -> Affine<'a> {
+    Affine {
+        centre: &norm.running_mean,
+        scale,
+        shift: &norm.beta,
+        residual,
+        relu,
+    }
+}

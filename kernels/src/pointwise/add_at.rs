@@ -1,0 +1,116 @@
+use crate::lanes::{Lanes, View, channel, load, store};
+use crate::{KernelError, Tensor, launch};
+use cubecl::prelude::*;
+
+/// `out = full`, or zeros, with `part` added to its channels from `start` on. One unit owns a run of pixels. Shared channels of
+/// overlapping vectors are computed twice from the operands, never from what was written.
+#[cube(launch_unchecked)]
+fn add_at_kernel<F: Float, B: Size, N: Size>(
+    full: &[Vector<F, B>],
+    part: &[Vector<F, B>],
+    out: &mut [Vector<F, B>],
+    _anywhere: &[F],
+    full_view: View,
+    part_view: View,
+    pixels: usize,
+    channels: usize,
+    start: usize,
+    count: usize,
+    vectors: usize,
+    part_vectors: usize,
+    run: usize,
+    #[comptime] has_full: bool,
+    #[define(F)] _dtype: cubecl::ir::ElemType,
+) {
+    let first = ABSOLUTE_POS * run;
+    for pixel in first..min(first + run, pixels) {
+        let (from, to) = (full_view.at(pixel), pixel * channels);
+        for v in 0..vectors {
+            let c = channel::<N>(v, channels);
+            let mut value = Vector::<F, N>::new(F::new(0.0f32));
+            if has_full {
+                value = load::<F, B, N>(full, from + c);
+            }
+            store::<F, B, N>(out, to + c, value);
+        }
+        for v in 0..part_vectors {
+            let c = channel::<N>(v, count);
+            let mut value = load::<F, B, N>(part, part_view.at(pixel) + c);
+            if has_full {
+                value += load::<F, B, N>(full, from + start + c);
+            }
+            store::<F, B, N>(out, to + start + c, value);
+        }
+    }
+}
+
+/// A tensor of `full`'s shape, or of `part`'s pixels and `channels` channels where there is none: `full`, or zeros, with `part` added to the
+/// channels from `start` on. Both may be windows; with `start` 0 and all channels it is a sum, or a window made whole. One launch.
+///
+/// # Errors
+/// In this order: `part` has no channel; it reaches past `channels`; shape and element type of `full`.
+pub fn add_at(
+    full: Option<&Tensor>,
+    part: &Tensor,
+    start: usize,
+    channels: usize,
+) -> Result<Tensor, KernelError> {
+    const OP: &str = "add_at";
+    let mut shape = part.shape().to_vec();
+    let count = shape.last().copied().unwrap_or(0);
+    let reach = start.checked_add(count).filter(|_| count > 0);
+    if reach.is_none_or(|end| end > channels) {
+        let (got, wanted) = (
+            shape,
+            format!("[.., c] with 1 to {channels} - {start} channels"),
+        );
+        return Err(KernelError::Shape {
+            op: OP,
+            tensor: "part",
+            got,
+            wanted,
+        });
+    }
+    if let Some(last) = shape.last_mut() {
+        *last = channels;
+    }
+    if let Some(full) = full {
+        full.check_view(OP, "full", &shape, part.dtype())?;
+    }
+    let (client, dtype) = (part.client(), part.dtype());
+    let out = Tensor::empty(client, &shape, dtype);
+    if out.is_empty() {
+        return Ok(out);
+    }
+    let source = full.unwrap_or(part);
+    let target = out.window(start, count)?;
+    let lanes = Lanes::of(client, dtype, count, &[part, source, &target]);
+    let grid = launch::grid(client, out.pixels());
+    // SAFETY: all three have the same pixels; without `full` that argument is never read.
+    unsafe {
+        add_at_kernel::launch_unchecked(
+            client,
+            grid.count,
+            grid.dim,
+            lanes.item,
+            lanes.width,
+            lanes.arg(source),
+            lanes.arg(part),
+            lanes.arg(&out),
+            lanes.anywhere(part),
+            source.view(),
+            part.view(),
+            out.pixels(),
+            channels,
+            start,
+            count,
+            channels.div_ceil(lanes.width),
+            lanes.vectors(),
+            grid.run,
+            full.is_some(),
+            dtype.elem(),
+        );
+    }
+    launch::pace(client);
+    Ok(out)
+}
