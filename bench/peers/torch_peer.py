@@ -59,6 +59,33 @@ def dkd(phase, n, c):
     return step
 
 
+def kd_loss(s, t, temperature=4.0):
+    student, teacher = F.log_softmax(s / temperature, 1), F.softmax(t / temperature, 1)
+    return F.kl_div(student, teacher, reduction="batchmean") * temperature**2
+
+
+def kd(phase, n, c):
+    s, t = torch.randn(n, c, requires_grad=True), torch.randn(n, c)
+
+    def step():
+        s.grad = None
+        kd_loss(s, t).backward()
+
+    return step
+
+
+def distill(phase, n, c):
+    s, t = torch.randn(n, c, requires_grad=True), torch.randn(n, c)
+    y = torch.randint(0, c, (n,))
+
+    def step():
+        s.grad = None
+        entropy = F.cross_entropy(s, y, label_smoothing=0.1)
+        (entropy + 0.9 * kd_loss(s, t) + dkd_loss(s, t, y)).backward()
+
+    return step
+
+
 def batch_norm_relu(phase, n, h, w, c):
     model = torch.nn.Sequential(torch.nn.BatchNorm2d(c), torch.nn.ReLU())
     x, g = images(n, h, w, c).requires_grad_(), images(n, h, w, c)
@@ -70,7 +97,7 @@ def batch_norm_relu(phase, n, h, w, c):
     return step
 
 
-OPS = {"dense": conv, "depthwise": conv, "grouped": conv, "dkd": dkd, "batch_norm_relu": batch_norm_relu}
+OPS = {"dense": conv, "depthwise": conv, "grouped": conv, "dkd": dkd, "kd": kd, "distill": distill, "batch_norm_relu": batch_norm_relu}
 
 
 def main():

@@ -6,6 +6,7 @@
 
 mod batch_norm;
 mod dense;
+mod distill;
 mod dkd;
 
 use ghostlight_bench::Ops;
@@ -24,7 +25,13 @@ fn main() -> ExitCode {
 
 fn run() -> Result<(), Box<dyn Error>> {
     let mut ops = Ops::from_arguments(&cubecl::Device::default().client())?;
-    for family in [dense::run, batch_norm::run, dkd::run] {
+    for family in [
+        dense::run,
+        batch_norm::run,
+        dkd::run,
+        distill::kd,
+        distill::sum,
+    ] {
         family(&mut ops)?;
     }
     Ok(())
