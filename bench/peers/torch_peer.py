@@ -101,6 +101,29 @@ def cosine(phase, n, c, between, temperature):
     def step():
         s.grad = None
         (1 - F.cosine_similarity(compared(s), compared(t), dim=1)).mean().backward()
+def kd_loss(s, t, temperature=4.0):
+    student, teacher = F.log_softmax(s / temperature, 1), F.softmax(t / temperature, 1)
+    return F.kl_div(student, teacher, reduction="batchmean") * temperature**2
+
+
+def kd(phase, n, c):
+    s, t = torch.randn(n, c, requires_grad=True), torch.randn(n, c)
+
+    def step():
+        s.grad = None
+        kd_loss(s, t).backward()
+
+    return step
+
+
+def distill(phase, n, c):
+    s, t = torch.randn(n, c, requires_grad=True), torch.randn(n, c)
+    y = torch.randint(0, c, (n,))
+
+    def step():
+        s.grad = None
+        entropy = F.cross_entropy(s, y, label_smoothing=0.1)
+        (entropy + 0.9 * kd_loss(s, t) + dkd_loss(s, t, y)).backward()
 
     return step
 
@@ -169,12 +192,14 @@ OPS = {
     "cosine": cosine,
     "dense": conv,
     "depthwise": conv,
+    "distill": distill,
     "dkd": dkd,
     "dual_teacher": dual_teacher,
     "forward": return,
     "ghost_module": ghost_module,
     "grad_input": return,
     "grouped": conv,
+    "kd": kd,
     "max_pool": max_pool,
     "soft_sign": soft_sign,
 }

@@ -8,6 +8,7 @@ mod batch_norm;
 mod cosine;
 mod dense;
 mod depthwise;
+mod distill;
 mod dkd;
 mod dual_teacher;
 mod ghost;
@@ -37,6 +38,7 @@ fn run() -> Result<(), Box<dyn Error>> {
         cosine::run,
         dense::run,
         depthwise::run,
+        distill::run,
         dkd::run,
         dual_teacher::run,
         ghost::run,

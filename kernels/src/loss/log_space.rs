@@ -6,90 +6,6 @@
 use crate::DType;
 use cubecl::prelude::*;
 
-/// The log-sum-exp of a row's non-target logits over the temperature, `max / t + ln(sum)`, and the target's log-odds against it.
-#[derive(CubeType, Clone, Copy)]
-pub(super) struct Row<F: Float> {
-    /// The largest non-target logit.
-    pub max: F,
-    /// The non-target sum of `exp((z - max) / t)`; NaN for a non-target NaN and for any infinite logit.
-    pub sum: F,
-    /// `ln(sum)`.
-    pub log_sum: F,
-    /// `ln(p_target / (1 - p_target))`.
-    pub log_odds: F,
-}
-
-/// Whether each lane of vector `index` of a row is its target class.
-#[cube]
-pub(super) fn is_target<N: Size>(index: usize, target: usize) -> Vector<bool, N> {
-    let mut lanes = Vector::<u32, N>::new(0u32);
-    #[unroll]
-    for lane in 0..N::value() {
-        lanes.insert(lane, u32::cast_from(lane));
-    }
-    // Before the target's vector the difference wraps to a number past every lane.
-    lanes.equal(&Vector::new(
-        u32::cast_from(target) - u32::cast_from(index * N::value()),
-    ))
-}
-
-/// Reads the row of `vectors` vectors from `start` on, once.
-#[cube]
-pub(super) fn read_row<F: Float, N: Size>(
-    logits: &[Vector<F, N>],
-    start: usize,
-    vectors: usize,
-    target: usize,
-    inverse_t: F,
-) -> Row<F> {
-    let zero = Vector::<F, N>::new(F::new(0.0f32));
-    let one = Vector::<F, N>::new(F::new(1.0f32));
-    let scale = Vector::<F, N>::new(inverse_t);
-    // Any non-target logit is a maximum to start from; with it no lane needs a stand-in for minus infinity.
-    let other = select(target == 0, 1usize, 0usize);
-    let mut max = Vector::<F, N>::new(logit(logits, start, other));
-    let mut sum = zero;
-    let mut farthest = zero;
-    for i in 0..vectors {
-        let z = logits[start + i];
-        let higher = z.greater_than(&max);
-        // One exponential serves both cases: it scales the old sum when the maximum grows, else it is the new term.
-        let distance = (z - max).abs() * scale;
-        let e = (-distance).exp();
-        farthest = select_many(distance.greater_than(&farthest), distance, farthest);
-        let target_lane = is_target::<N>(i, target);
-        sum = select_many(
-            target_lane,
-            sum,
-            select_many(higher, fma(sum, e, one), sum + e),
-        );
-        max = select_many(target_lane, max, select_many(higher, z, max));
-    }
-    let mut top = max.extract(0usize);
-    #[unroll]
-    for lane in 1..N::value() {
-        let value = max.extract(lane);
-        top = select(value > top, value, top);
-    }
-    // An infinite logit is infinitely far from the rest; a NaN is in the sum, or in the log-odds, already.
-    let sum = select_many(farthest.is_inf(), Vector::new(F::new(f32::NAN)), sum);
-    let total = (sum * ((max - Vector::new(top)) * scale).exp()).vector_sum();
-    let log_sum = total.ln();
-    let log_odds = (logit(logits, start, target) - top) * inverse_t - log_sum;
-    Row::<F> {
-        max: top,
-        sum: total,
-        log_sum,
-        log_odds,
-    }
-}
-
-/// One logit of the row that starts at vector `start`.
-#[cube]
-fn logit<F: Float, N: Size>(logits: &[Vector<F, N>], start: usize, class: usize) -> F {
-    logits[start + class / N::value()].extract_dynamic(class % N::value())
-}
-
 /// `ln(1 + exp(x))`, without overflow, and with its full relative precision where it is small.
 #[cube]
 pub(super) fn softplus<F: Float>(x: F) -> F {
@@ -107,15 +23,35 @@ pub(super) fn sigmoid<F: Float>(x: F) -> F {
     F::new(1.0f32) / (F::new(1.0f32) + (-x).exp())
 }
 
-/// `2 (exp(r) - 1 - r) / r^2`, the sum of `2 r^i / (i + 2)!`, for `|r| < 1/2`; `terms` is [`series_terms`].
+/// The polynomial of degree 5 nearest to `2 (exp(r) - 1 - r) / r^2` over `|r| <= 1/2`, relatively; off by 2.4e-8.
+const PAST_LINEAR: [f32; 6] = [
+    1.0,
+    0.333_333_31,
+    0.083_331_592,
+    0.016_666_904,
+    0.002_796_399_5,
+    0.000_397_512_6,
+];
+
+/// `2 (exp(r) - 1 - r) / r^2` for `|r| < 1/2`; `terms` is [`series_terms`].
 #[cube]
 fn past_linear<F: Float, N: Size>(r: Vector<F, N>, #[comptime] terms: usize) -> Vector<F, N> {
     let one = Vector::<F, N>::new(F::new(1.0f32));
     let mut series = Vector::<F, N>::new(F::new(0.0f32));
-    #[unroll]
-    for i in 0..terms {
-        let half_factorial = comptime!((3..terms as u64 - i as u64 + 2).product::<u64>());
-        series = fma(series, r, one / Vector::new(F::cast_from(half_factorial)));
+    if comptime!(terms == PAST_LINEAR.len()) {
+        series = Vector::new(F::new(comptime!(PAST_LINEAR[terms - 1])));
+        #[unroll]
+        for i in 1..terms {
+            let coefficient = Vector::new(F::new(comptime!(PAST_LINEAR[terms - 1 - i])));
+            series = fma(series, r, coefficient);
+        }
+    } else {
+        // The sum of `2 r^i / (i + 2)!`.
+        #[unroll]
+        for i in 0..terms {
+            let half_factorial = comptime!((3..terms as u64 - i as u64 + 2).product::<u64>());
+            series = fma(series, r, one / Vector::new(F::cast_from(half_factorial)));
+        }
     }
     series
 }
@@ -156,14 +92,14 @@ pub(super) fn sigmoid_difference<F: Float>(a: F, b: F, #[comptime] terms: usize)
     select(ahead, size, -size)
 }
 
-/// How many terms [`past_linear`] takes: enough that for `|r| < 1/2` the first one left out is below the rounding of `dtype`.
+/// How many terms [`past_linear`] takes: those of its polynomial in f32; in f64 as many of its series as leave out less than a
+/// rounding for `|r| < 1/2`.
 pub(super) fn series_terms(dtype: DType) -> usize {
-    let rounding = match dtype {
-        DType::F32 => f64::from(f32::EPSILON),
-        DType::F64 => f64::EPSILON,
-    };
+    if dtype == DType::F32 {
+        return PAST_LINEAR.len();
+    }
     let (mut term, mut terms) = (1.0, 0);
-    while term > rounding {
+    while term > f64::EPSILON {
         terms += 1;
         term *= 0.5 / (terms + 2) as f64;
     }

@@ -5,9 +5,11 @@
 
 pub mod cosine;
 pub mod cross_entropy;
+pub mod distill;
 pub mod dkd;
 pub mod dual_teacher;
 pub mod flip_align;
+pub mod kd;
 mod log_space;
 mod row;
 mod sum;
@@ -66,15 +68,32 @@ fn check_labels(
             wanted,
         ));
     }
+    check_classes(op, classes)
+}
+
+/// Passes when there is a choice of class at all.
+fn check_classes(op: &'static str, classes: usize) -> Result<(), KernelError> {
     if classes < 2 {
-        return Err(KernelError::range(
-            op,
-            "number of classes",
-            classes,
-            "at least 2",
-        ));
+        let wanted = "at least 2";
+        return Err(KernelError::range(op, "number of classes", classes, wanted));
     }
     Ok(())
+}
+
+/// Passes for a share of the target that leaves some of it to the label.
+fn check_smoothing(op: &'static str, smoothing: f64) -> Result<(), KernelError> {
+    let wanted = "at least 0, less than 1";
+    KernelError::check_float(op, "smoothing", smoothing, wanted, |e| {
+        (0.0..1.0).contains(&e)
+    })
+}
+
+/// Passes for a temperature that a kernel can divide by, and whose square it can multiply by.
+fn check_temperature(op: &'static str, dtype: DType, temperature: f64) -> Result<(), KernelError> {
+    let wanted = "above 0, with a square and a reciprocal that the element type holds";
+    KernelError::check_float(op, "temperature", temperature, wanted, |t| {
+        t > 0.0 && holds(dtype, t * t) && holds(dtype, 1.0 / t)
+    })
 }
 
 /// Whether a kernel can hold `value` in `dtype` without overflow.

@@ -16,10 +16,10 @@
 //! **Not finite**: a row with a NaN or infinite logit has a NaN loss and a NaN gradient; other rows are untouched.
 
 pub mod cost;
-mod fused;
 pub mod reference;
 
-use super::{LossAndGrad, check_labels};
+use super::distill::{self, CrossEntropyOptions, DistillOptions, DistillProblem};
+use super::{LossAndGrad, check_labels, check_smoothing};
 use crate::{Cost, DType, KernelError, Labels, Tensor};
 
 const OP: &str = "cross_entropy";
@@ -46,10 +46,7 @@ impl CrossEntropyProblem {
     pub fn new(logits: &Tensor, labels: &Labels, smoothing: f64) -> Result<Self, KernelError> {
         let [batch, classes] = logits.dims(OP, "logits", "[n, c]")?;
         check_labels(OP, labels, batch, classes)?;
-        let wanted = "at least 0, less than 1";
-        KernelError::check_float(OP, "smoothing", smoothing, wanted, |e| {
-            (0.0..1.0).contains(&e)
-        })?;
+        check_smoothing(OP, smoothing)?;
         Ok(Self {
             batch,
             classes,
@@ -73,10 +70,21 @@ pub fn cross_entropy(
     labels: &Labels,
     smoothing: f64,
 ) -> Result<LossAndGrad, KernelError> {
-    let problem = CrossEntropyProblem::new(logits, labels, smoothing)?;
-    let out = LossAndGrad::empty_like(logits);
-    if problem.batch > 0 {
-        fused::launch_fused(&problem, logits, labels, &out);
-    }
-    Ok(out)
+    let CrossEntropyProblem {
+        batch,
+        classes,
+        smoothing,
+        dtype,
+    } = CrossEntropyProblem::new(logits, labels, smoothing)?;
+    let weight = 1.0;
+    let problem = DistillProblem {
+        batch,
+        classes,
+        options: DistillOptions {
+            cross_entropy: Some(CrossEntropyOptions { smoothing, weight }),
+            ..DistillOptions::default()
+        },
+        dtype,
+    };
+    Ok(distill::one_term(&problem, logits, None, Some(labels)))
 }

@@ -24,10 +24,10 @@
 //! **Its limit** is the four exponentials of a class, not memory: 256 x 131072 in f32 takes 38 ms on 2 cores with AVX-512.
 
 pub mod cost;
-mod fused;
 pub mod reference;
 
-use super::{LossAndGrad, check_labels, holds};
+use super::distill::{self, DistillOptions, DistillProblem};
+use super::{LossAndGrad, check_labels, check_temperature, holds};
 use crate::{Cost, DType, KernelError, Labels, Tensor};
 
 const OP: &str = "dkd";
@@ -54,6 +54,28 @@ impl Default for DkdOptions {
             temperature: 4.0,
             weight: 1.0,
         }
+    }
+}
+
+impl DkdOptions {
+    /// Passes when a kernel can compute with these numbers in `dtype`.
+    pub(super) fn check(&self, op: &'static str, dtype: DType) -> Result<(), KernelError> {
+        let &Self {
+            alpha,
+            beta,
+            temperature,
+            weight,
+        } = self;
+        check_temperature(op, dtype, temperature)?;
+        for (parameter, value) in [("alpha", alpha), ("beta", beta), ("weight", weight)] {
+            KernelError::check_float(op, parameter, value, "at least 0", |v| v >= 0.0)?;
+        }
+        for (parameter, value) in [("weight alpha T^2", alpha), ("weight beta T^2", beta)] {
+            let product = weight * value * temperature * temperature;
+            let wanted = "a number that the element type holds";
+            KernelError::check_float(op, parameter, product, wanted, |v| holds(dtype, v))?;
+        }
+        Ok(())
     }
 }
 
@@ -88,24 +110,7 @@ impl DkdProblem {
         let dtype = student.dtype();
         teacher.check(OP, "teacher", student.shape(), dtype)?;
         check_labels(OP, labels, batch, classes)?;
-        let &DkdOptions {
-            alpha,
-            beta,
-            temperature,
-            weight,
-        } = options;
-        let wanted = "above 0, with a square and a reciprocal that the element type holds";
-        KernelError::check_float(OP, "temperature", temperature, wanted, |t| {
-            t > 0.0 && holds(dtype, t * t) && holds(dtype, 1.0 / t)
-        })?;
-        for (parameter, value) in [("alpha", alpha), ("beta", beta), ("weight", weight)] {
-            KernelError::check_float(OP, parameter, value, "at least 0", |v| v >= 0.0)?;
-        }
-        for (parameter, value) in [("weight alpha T^2", alpha), ("weight beta T^2", beta)] {
-            let product = weight * value * temperature * temperature;
-            let wanted = "a number that the element type holds";
-            KernelError::check_float(OP, parameter, product, wanted, |v| holds(dtype, v))?;
-        }
+        options.check(OP, dtype)?;
         Ok(Self {
             batch,
             classes,
@@ -130,10 +135,21 @@ pub fn dkd(
     labels: &Labels,
     options: &DkdOptions,
 ) -> Result<LossAndGrad, KernelError> {
-    let problem = DkdProblem::new(student, teacher, labels, options)?;
-    let out = LossAndGrad::empty_like(student);
-    if problem.batch > 0 {
-        fused::launch_fused(&problem, student, teacher, labels, &out);
-    }
-    Ok(out)
+    let DkdProblem {
+        batch,
+        classes,
+        options,
+        dtype,
+    } = DkdProblem::new(student, teacher, labels, options)?;
+    let problem = DistillProblem {
+        batch,
+        classes,
+        options: DistillOptions {
+            dkd: Some(options),
+            ..DistillOptions::default()
+        },
+        dtype,
+    };
+    let (teacher, labels) = (Some(teacher), Some(labels));
+    Ok(distill::one_term(&problem, student, teacher, labels))
 }

@@ -1,0 +1,348 @@
+//! Classical distillation and sums of losses: golden vectors, the reference on random problems, special cases, hostile values.
+
+mod case;
+mod hostile;
+mod refusals;
+
+use case::{Case, all, assert_close};
+use ghostlight_autodiff::check::{GradcheckOptions, gradcheck};
+use ghostlight_autodiff::ops::{Distill, Kd};
+use ghostlight_autodiff::{Tape, Var};
+use ghostlight_kernels::loss::distill::{CrossEntropyOptions, DistillOptions, Distilled, distill};
+use ghostlight_kernels::loss::dkd::{DkdOptions, dkd};
+use ghostlight_kernels::loss::kd::{KdOptions, kd};
+use ghostlight_kernels::loss::{cross_entropy::cross_entropy, sum};
+use ghostlight_kernels::{DType, Tensor};
+use ghostlight_tests::{
+    Fingerprint, assert_launches, assert_same_bits, assert_same_bits_on_one_core, client, download,
+    dtypes, poison,
+};
+use proptest::prelude::*;
+use std::rc::Rc;
+
+const NONE: DistillOptions = DistillOptions {
+    cross_entropy: None,
+    kd: None,
+    dkd: None,
+};
+
+fn only_kd(temperature: f64) -> DistillOptions {
+    let weight = 1.0;
+    DistillOptions {
+        kd: Some(KdOptions {
+            temperature,
+            weight,
+        }),
+        ..NONE
+    }
+}
+
+#[test]
+fn the_golden_vectors_of_classical_distillation_hold() {
+    #[rustfmt::skip]
+    let rows = [
+        (1.0, 0.5257777202, [-0.3220482234, 0.2705676506, 0.0171765876, 0.0343039851, 0.0681121222, -0.0072499185, -0.0497593844, -0.0111028194]),
+        (4.0, 0.6322401280, [-0.3170973053, 0.2232424090, 0.0509816721, 0.0428732242, 0.1418604537, -0.0417606345, -0.0593258195, -0.0407739997]),
+    ];
+    for (temperature, loss, grad) in rows {
+        let case = Case::golden(only_kd(temperature));
+        for dtype in dtypes() {
+            let tolerance = if dtype == DType::F32 { 1e-6 } else { 1e-9 };
+            let (got_loss, got_grad) = case.run(dtype);
+            assert_close(&[got_loss.iter().sum()], &[loss], tolerance);
+            assert_close(&got_grad, &grad, tolerance);
+        }
+        let (got_loss, got_grad) = case.reference();
+        assert_close(&[got_loss.iter().sum()], &[loss], 1e-9);
+        assert_close(&got_grad, &grad, 1e-9);
+    }
+}
+
+#[test]
+fn each_term_of_a_sum_has_its_golden_value_by_name() {
+    let case = Case::golden(DistillOptions {
+        cross_entropy: Some(CrossEntropyOptions::default()),
+        kd: Some(KdOptions::default()),
+        dkd: Some(DkdOptions::default()),
+    });
+    let out = case.launch(DType::F32);
+    for (term, wanted) in [
+        (out.cross_entropy(), 1.7231005320),
+        (out.kd(), 0.6322401280),
+        (out.dkd(), 2.2518366334),
+    ] {
+        let total = sum(&term.expect("it was asked for")).expect("a vector");
+        assert_close(&download(&total), &[wanted], 2e-6);
+    }
+    let out = Case::golden(only_kd(4.0)).launch(DType::F32);
+    assert!(out.cross_entropy().is_none() && out.dkd().is_none());
+    assert_close(
+        &[download(&out.kd().expect("it was asked for")).iter().sum()],
+        &[0.632240128],
+        1e-6,
+    );
+}
+
+#[test]
+fn a_sum_of_one_term_is_that_term_bit_by_bit() {
+    let case = Case::spread(5, 45, 6.0, all(3.0, 4.0));
+    let (student, teacher, labels) = case.tensors(DType::F32);
+    let term = |options: DistillOptions| {
+        let out = distill(&student, Some(&teacher), Some(&labels), &options).expect("valid");
+        let losses = out.losses.reshape(&[5]).expect("one term");
+        (losses, out.grad)
+    };
+    let options = case.options;
+    let found = kd(&student, &teacher, &options.kd.expect("there")).expect("valid");
+    let summed = term(DistillOptions {
+        kd: options.kd,
+        ..NONE
+    });
+    assert_same_bits("kd", &found.loss, &summed.0);
+    assert_same_bits("kd's gradient", &found.grad, &summed.1);
+    let found = dkd(&student, &teacher, &labels, &options.dkd.expect("there")).expect("valid");
+    let summed = term(DistillOptions {
+        dkd: options.dkd,
+        ..NONE
+    });
+    assert_same_bits("dkd", &found.loss, &summed.0);
+    assert_same_bits("dkd's gradient", &found.grad, &summed.1);
+    let found = cross_entropy(&student, &labels, 0.1).expect("valid");
+    let weight = 1.0;
+    let smoothing = 0.1;
+    let entropy = Some(CrossEntropyOptions { smoothing, weight });
+    let summed = term(DistillOptions {
+        cross_entropy: entropy,
+        ..NONE
+    });
+    assert_same_bits("cross-entropy", &found.loss, &summed.0);
+    assert_same_bits("cross-entropy's gradient", &found.grad, &summed.1);
+}
+
+#[test]
+fn terms_of_one_temperature_and_of_several_agree_with_the_reference() {
+    // One, two and three temperatures; rows that are shorter than a vector, fill it, overlap, and split into blocks.
+    for (kd_temperature, dkd_temperature) in [(1.0, 1.0), (4.0, 4.0), (1.0, 4.0), (2.5, 4.0)] {
+        for classes in [2, 3, 10, 16, 17, 45, 100, 1000, 2047, 2048, 2100] {
+            let case = Case::spread(3, classes, 5.0, all(kd_temperature, dkd_temperature));
+            poison(DType::F32, &[3 * classes, 9]);
+            case.assert_agrees(DType::F32, 2e-6);
+        }
+        for dtype in dtypes() {
+            let case = Case::spread(3, 70, 5.0, all(kd_temperature, dkd_temperature));
+            case.assert_agrees(dtype, if dtype == DType::F32 { 2e-6 } else { 1e-12 });
+        }
+    }
+}
+
+#[test]
+fn a_target_at_every_place_of_a_row_agrees_with_the_reference() {
+    // In vectors of 16: 45 classes are two whole vectors and an overlapping one.
+    for classes in [10, 45] {
+        let mut case = Case::spread(classes, classes, 5.0, all(3.0, 4.0));
+        case.labels = (0..classes as u32).collect();
+        case.assert_agrees(DType::F32, 2e-6);
+    }
+}
+
+#[test]
+fn a_maximum_in_any_block_of_a_long_row_agrees_with_the_reference() {
+    let classes = 5000;
+    let mut case = Case::spread(6, classes, 1.0, all(4.0, 4.0));
+    for (n, place) in [0, 1023, 1024, 2500, 4999, 4000].into_iter().enumerate() {
+        case.student[n * classes + place] = 40.0;
+        case.teacher[n * classes + (place + 1500) % classes] = 35.0;
+    }
+    case.assert_agrees(DType::F32, 4e-6);
+}
+
+#[test]
+fn equal_networks_have_neither_loss_nor_gradient() {
+    for classes in [2, 10, 45, 1000, 5000] {
+        let options = DistillOptions {
+            cross_entropy: None,
+            ..all(3.0, 4.0)
+        };
+        let mut case = Case::spread(3, classes, 9.0, options);
+        case.teacher.clone_from(&case.student);
+        for dtype in dtypes() {
+            let (losses, grad) = case.run(dtype);
+            assert!(
+                losses.iter().chain(&grad).all(|&v| v == 0.0),
+                "{classes} classes in {dtype:?}"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_high_temperature_costs_no_digits_in_f32() {
+    // Both softmaxes are flat here: summed as q (ln q - ln p), rounding alone would change the loss by percents.
+    for classes in [10, 100, 5000] {
+        let case = Case::spread(8, classes, 1.0, only_kd(100.0));
+        for (got, wanted) in case.run(DType::F32).0.iter().zip(case.reference().0) {
+            assert!(
+                (got / wanted - 1.0).abs() < 2e-5,
+                "{classes}: {got}, wanted {wanted}"
+            );
+        }
+    }
+}
+
+#[test]
+fn every_sum_is_one_launch_and_an_empty_one_is_none() {
+    for options in [all(1.0, 1.0), all(2.0, 3.0), only_kd(4.0)] {
+        let case = Case::spread(4, 100, 3.0, options);
+        let (student, teacher, labels) = case.tensors(DType::F32);
+        let run = || distill(&student, Some(&teacher), Some(&labels), &options).expect("valid");
+        assert_launches("distill", 1, run);
+        let empty = Case::spread(0, 100, 3.0, options);
+        let (student, teacher, labels) = empty.tensors(DType::F32);
+        let run = || distill(&student, Some(&teacher), Some(&labels), &options).expect("valid");
+        let out = assert_launches("distill of nothing", 0, run);
+        assert_eq!(out.losses.shape(), [options.terms(), 0]);
+        assert_eq!(download(&out.grad), Vec::<f64>::new());
+    }
+}
+
+#[test]
+fn any_number_of_cores_gives_the_same_bits() {
+    let mut fingerprint = Fingerprint::default();
+    for (batch, classes) in [(33, 10), (7, 1000), (3, 5000)] {
+        let out = Case::spread(batch, classes, 5.0, all(3.0, 4.0)).launch(DType::F32);
+        fingerprint.add(&out.losses);
+        fingerprint.add(&out.grad);
+    }
+    assert_same_bits_on_one_core("any_number_of_cores_gives_the_same_bits", &fingerprint);
+}
+
+#[test]
+fn the_gradient_through_the_tape_is_that_of_the_sum_of_all_terms() {
+    let case = Case::spread(3, 10, 4.0, all(3.0, 4.0));
+    let dtype = DType::F32;
+    let (student, teacher, labels) = case.tensors(dtype);
+    let found = case.launch(dtype);
+    let function = Distill {
+        teacher: Some(teacher),
+        labels: Some(labels),
+        options: case.options,
+        terms: Rc::default(),
+    };
+    let terms = function.terms.clone();
+    let (tape, grad) = (Tape::new(), Tensor::zeros(&client(), &[3, 10], dtype));
+    let logits = tape.leaf(&student, &grad).expect("of one shape");
+    let loss = tape.apply(function, &[&logits]).expect("valid");
+    let all: f64 = download(&found.losses).iter().sum();
+    assert_close(&download(loss.tensor()), &[all], 1e-6 * all.abs());
+    tape.backward(&[(&loss, 1.0)]).expect("a scalar");
+    assert_same_bits("gradient", &grad, &found.grad);
+    let terms = terms.get().expect("the forward pass ran");
+    let of = |found: &Distilled| found.dkd().expect("it was asked for");
+    assert_same_bits("terms by name", &of(terms), &of(&found));
+}
+
+#[test]
+fn the_gradients_are_the_derivatives_of_the_losses() {
+    for (kd_temperature, dkd_temperature) in [(1.0, 1.0), (3.0, 3.0), (2.0, 4.0)] {
+        let case = Case::spread(3, 7, 3.0, all(kd_temperature, dkd_temperature));
+        let (_, teacher, labels) = case.tensors(DType::F64);
+        let inputs = [(case.student.clone(), vec![3, 7])];
+        let distill = Distill {
+            teacher: Some(teacher.clone()),
+            labels: Some(labels),
+            options: case.options,
+            terms: Rc::default(),
+        };
+        let kd = Kd {
+            teacher,
+            options: case.options.kd.expect("there"),
+        };
+        let options = GradcheckOptions::default();
+        let apply = |tape: &Tape, v: &[Var]| tape.apply(distill.clone(), &[&v[0]]);
+        gradcheck(&client(), &inputs, apply, options).expect("its derivative");
+        let apply = |tape: &Tape, v: &[Var]| tape.apply(kd.clone(), &[&v[0]]);
+        gradcheck(&client(), &inputs, apply, options).expect("its derivative");
+    }
+}
+
+fn cases() -> impl Strategy<Value = Case> {
+    let classes = prop_oneof![2usize..60, Just(64), Just(100), Just(256), 2040usize..2080];
+    let entropy = (0.0..0.99, 0.0..2.0)
+        .prop_map(|(smoothing, weight)| CrossEntropyOptions { smoothing, weight });
+    let temperature = || prop_oneof![Just(1.0), Just(4.0), 0.3..20.0];
+    let classical = (temperature(), 0.0..2.0).prop_map(|(temperature, weight)| KdOptions {
+        temperature,
+        weight,
+    });
+    let decoupled = (0.0..3.0, 0.0..10.0, temperature(), 0.0..1.0).prop_map(
+        |(alpha, beta, temperature, weight)| DkdOptions {
+            alpha,
+            beta,
+            temperature,
+            weight,
+        },
+    );
+    let some = prop::option::of;
+    let options = (some(entropy), some(classical), some(decoupled))
+        .prop_filter("a term", |(a, b, c)| {
+            a.is_some() || b.is_some() || c.is_some()
+        })
+        .prop_map(|(cross_entropy, kd, dkd)| DistillOptions {
+            cross_entropy,
+            kd,
+            dkd,
+        });
+    (1usize..5, classes, -2.0..2.0, options).prop_flat_map(|(batch, classes, log10, options)| {
+        let scale = 10f64.powf(log10) as f32;
+        let logits = || prop::collection::vec(-scale..scale, batch * classes);
+        let labels = prop::collection::vec(0..classes as u32, batch);
+        (logits(), logits(), labels).prop_map(move |(student, teacher, labels)| Case {
+            classes,
+            student: student.into_iter().map(f64::from).collect(),
+            teacher: teacher.into_iter().map(f64::from).collect(),
+            labels,
+            options,
+        })
+    })
+}
+
+proptest! {
+    #![proptest_config(ghostlight_tests::cases(64))]
+
+    #[test]
+    fn random_sums_agree_with_the_reference(case in cases()) {
+        case.assert_agrees(DType::F32, 3e-6);
+    }
+
+    #[test]
+    fn adding_a_constant_to_a_row_of_logits_changes_nothing(case in cases(), shift in -64i32..64) {
+        // Logits on a grid that the shift does not leave, so that no rounding enters.
+        let snap = |v: &f64| (v * 64.0).round() / 64.0;
+        let mut case = case;
+        case.student = case.student.iter().map(snap).collect();
+        case.teacher = case.teacher.iter().map(snap).collect();
+        let mut moved = case.clone();
+        for z in &mut moved.student {
+            *z += f64::from(shift);
+        }
+        prop_assert_eq!(case.run(DType::F32), moved.run(DType::F32));
+    }
+}
+
+#[test]
+fn integer_logits_of_two_even_classes_are_exact() {
+    // p and q are 1/2 on both classes: no divergence, ln 2 of entropy, and a gradient of -1/2 and 1/2 over the batch.
+    let case = Case {
+        classes: 2,
+        student: vec![3.0; 4],
+        teacher: vec![-1.0; 4],
+        labels: vec![0, 1],
+        options: DistillOptions {
+            cross_entropy: Some(CrossEntropyOptions::default()),
+            ..only_kd(2.0)
+        },
+    };
+    let (losses, grad) = case.run(DType::F32);
+    assert_close(&losses, &[0.5 * 2f64.ln(), 0.5 * 2f64.ln(), 0.0, 0.0], 6e-8);
+    assert_eq!(grad, [-0.25, 0.25, 0.25, -0.25]);
+}
