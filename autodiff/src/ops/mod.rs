@@ -1,6 +1,8 @@
 //! The operations of `ghostlight-kernels` as differentiable functions, one file each.
 
+mod activation;
 mod adaptive_average;
+mod add_relu;
 mod average_pool;
 mod batch_norm;
 mod bilinear;
@@ -12,13 +14,18 @@ mod depthwise;
 mod dkd;
 mod dual_teacher;
 mod flip_align;
+mod gate;
 mod ghost;
 mod global_average;
 mod grouped_conv;
+mod layer_norm;
 mod linear;
 mod max_pool;
+mod softmax;
 
+pub use activation::Activation;
 pub use adaptive_average::AdaptiveAverage;
+pub use add_relu::AddRelu;
 pub use average_pool::AveragePool;
 pub use batch_norm::{BatchNorm, Statistics};
 pub use bilinear::Bilinear;
@@ -30,8 +37,11 @@ pub use depthwise::Depthwise;
 pub use dkd::Dkd;
 pub use dual_teacher::DualTeacher;
 pub use flip_align::FlipAlign;
+pub use gate::Gate;
 pub use ghost::Ghost;
 pub use global_average::GlobalAverage;
 pub use grouped_conv::GroupedConv;
+pub use layer_norm::LayerNorm;
 pub use linear::Linear;
 pub use max_pool::MaxPool;
+pub use softmax::Softmax;
