@@ -4,17 +4,22 @@
 //! cargo xtask bench --bench ops -- [--torch PYTHON] [--launches] [FILTER]...
 //! ```
 
+mod activation;
+mod adamw;
 mod batch_norm;
 mod cosine;
 mod dense;
 mod depthwise;
 mod dkd;
 mod dual_teacher;
+mod gate;
 mod ghost;
 mod grouped;
+mod layer_norm;
 mod pool;
 mod resize;
 mod soft_sign;
+mod softmax;
 
 use ghostlight_bench::Ops;
 use std::error::Error;
@@ -33,17 +38,22 @@ fn main() -> ExitCode {
 fn run() -> Result<(), Box<dyn Error>> {
     let mut ops = Ops::from_arguments(&cubecl::Device::default().client())?;
     let families = [
+        activation::run,
+        adamw::run,
         batch_norm::run,
         cosine::run,
         dense::run,
         depthwise::run,
         dkd::run,
         dual_teacher::run,
+        gate::run,
         ghost::run,
         grouped::run,
+        layer_norm::run,
         pool::run,
         resize::run,
         soft_sign::run,
+        softmax::run,
     ];
     for family in families {
         family(&mut ops)?;
