@@ -17,5 +17,5 @@ mod tape;
 pub use function::{Function, Gradients, Step};
 pub use ghostlight_kernels::{Client, Cost, DType, KernelError, Labels, Tensor};
 pub use observer::{Event, Observer, Phase};
-pub use optim::Sgd;
+pub use optim::{AdamW, Sgd};
 pub use tape::{Tape, Var};

@@ -184,8 +184,59 @@ def soft_sign(phase, len):
     return lambda: torch.autograd.grad(y, x, g, retain_graph=True)
 
 
+def pulled(phase, y, inputs):
+    """The backward pass of `y` alone, or its forward pass again."""
+    if phase == "forward":
+        return torch.no_grad()(y)
+    out = y()
+    grad = torch.rand_like(out)
+    return lambda: torch.autograd.grad(out, inputs, grad, retain_graph=True)
+
+
+def activation(phase, kind, n, h, w, c):
+    x = (12 * images(n, h, w, c) - 6).requires_grad_()
+    return pulled(phase, lambda: getattr(F, kind)(x), [x])
+
+
+def gate(phase, n, h, w, c):
+    x, s = images(n, h, w, c).requires_grad_(), (2 * torch.rand(n, c, 1, 1) - 1).requires_grad_()
+    return pulled(phase, lambda: x * F.hardsigmoid(s), [x, s])
+
+
+def add_relu(phase, n, h, w, c):
+    x, m = (2 * images(n, h, w, c) - 1).requires_grad_(), (2 * torch.rand(n, c, 1, 1) - 1).requires_grad_()
+    return pulled(phase, lambda: F.relu(x + m), [x, m])
+
+
+def softmax(phase, rows, length):
+    x = torch.rand(rows, length, requires_grad=True)
+    return pulled(phase, lambda: F.softmax(x, -1), [x])
+
+
+def layer_norm(phase, n, pixels, c):
+    x = torch.rand(n, pixels, c, requires_grad=True)
+    gamma, beta = torch.rand(c, requires_grad=True), torch.rand(c, requires_grad=True)
+    return pulled(phase, lambda: F.layer_norm(x, (c,), gamma, beta), [x, gamma, beta])
+
+
+def group_norm(phase, n, pixels, c):
+    # Channels before pixels: PyTorch's native order for it, and its faster one.
+    x = torch.rand(n, c, pixels, requires_grad=True)
+    gamma, beta = torch.rand(c, requires_grad=True), torch.rand(c, requires_grad=True)
+    return pulled(phase, lambda: F.group_norm(x, 1, gamma, beta), [x, gamma, beta])
+
+
+def adamw(phase, len):
+    params = torch.nn.Parameter(torch.rand(len))
+    params.grad = torch.rand(len)
+    return torch.optim.AdamW([params], fused=True).step
+
+
 OPS = {
+    "activation": activation,
+    "adamw": adamw,
     "adaptive_average": adaptive_average,
+    "add_relu": add_relu,
     "average_pool": average_pool,
     "batch_norm_relu": batch_norm_relu,
     "bilinear": bilinear,
@@ -195,13 +246,15 @@ OPS = {
     "distill": distill,
     "dkd": dkd,
     "dual_teacher": dual_teacher,
-    "forward": return,
+    "gate": gate,
     "ghost_module": ghost_module,
-    "grad_input": return,
+    "group_norm": group_norm,
     "grouped": conv,
     "kd": kd,
+    "layer_norm": layer_norm,
     "max_pool": max_pool,
     "soft_sign": soft_sign,
+    "softmax": softmax,
 }
 
 

@@ -1,6 +1,8 @@
 //! The operations of `ghostlight-kernels` as differentiable functions, one file each.
 
+mod activation;
 mod adaptive_average;
+mod add_relu;
 mod average_pool;
 mod batch_norm;
 mod bilinear;
@@ -13,15 +15,20 @@ mod distill;
 mod dkd;
 mod dual_teacher;
 mod flip_align;
+mod gate;
 mod ghost;
 mod ghost_mix;
 mod global_average;
 mod grouped_conv;
 mod kd;
+mod layer_norm;
 mod linear;
 mod max_pool;
+mod softmax;
 
+pub use activation::Activation;
 pub use adaptive_average::AdaptiveAverage;
+pub use add_relu::AddRelu;
 pub use average_pool::AveragePool;
 pub use batch_norm::{BatchNorm, Statistics};
 pub use bilinear::Bilinear;
@@ -34,10 +41,13 @@ pub use distill::Distill;
 pub use dkd::Dkd;
 pub use dual_teacher::DualTeacher;
 pub use flip_align::FlipAlign;
+pub use gate::Gate;
 pub use ghost::Ghost;
 pub use ghost_mix::GhostMix;
 pub use global_average::GlobalAverage;
 pub use grouped_conv::GroupedConv;
 pub use kd::Kd;
+pub use layer_norm::LayerNorm;
 pub use linear::Linear;
 pub use max_pool::MaxPool;
+pub use softmax::Softmax;

@@ -4,6 +4,8 @@
 //! cargo xtask bench --bench ops -- [--torch PYTHON] [--launches] [FILTER]...
 //! ```
 
+mod activation;
+mod adamw;
 mod batch_norm;
 mod cosine;
 mod dense;
@@ -11,11 +13,14 @@ mod depthwise;
 mod distill;
 mod dkd;
 mod dual_teacher;
+mod gate;
 mod ghost;
 mod grouped;
+mod layer_norm;
 mod pool;
 mod resize;
 mod soft_sign;
+mod softmax;
 
 use ghostlight_bench::Ops;
 use std::error::Error;
@@ -34,6 +39,8 @@ fn main() -> ExitCode {
 fn run() -> Result<(), Box<dyn Error>> {
     let mut ops = Ops::from_arguments(&cubecl::Device::default().client())?;
     let families = [
+        activation::run,
+        adamw::run,
         batch_norm::run,
         cosine::run,
         dense::run,
@@ -41,11 +48,14 @@ fn run() -> Result<(), Box<dyn Error>> {
         distill::run,
         dkd::run,
         dual_teacher::run,
+        gate::run,
         ghost::run,
         grouped::run,
+        layer_norm::run,
         pool::run,
         resize::run,
         soft_sign::run,
+        softmax::run,
     ];
     for family in families {
         family(&mut ops)?;

@@ -1,5 +1,6 @@
 //! The problems that tests and benches share: layers of real networks, and shapes that nobody tuned for.
 
+mod around;
 mod dense;
 mod depthwise;
 mod distilled;
@@ -7,6 +8,7 @@ mod ghost;
 mod grouped;
 mod pool;
 
+pub use around::{activated, activations, normed, parameters, rows};
 pub use dense::dense;
 pub use depthwise::depthwise;
 pub use distilled::{distilled_logits, features};

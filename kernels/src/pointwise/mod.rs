@@ -1,12 +1,20 @@
-//! Small sums that other operations share: rows of partial sums, and gradients that meet at one tensor.
+//! Maps over elements: activations, what joins a map with a vector per image, and the small sums that other operations share.
 
+pub mod activation;
 mod add_at;
+pub mod add_relu;
+mod flat;
+pub mod gate;
+mod map;
+mod per_image;
 
 pub use add_at::add_at;
 
-use crate::lanes::{Lanes, View, ViewLaunch, channel, store};
+use crate::lanes::{View, channel, store};
 use crate::{Cost, KernelError, Tensor, launch};
 use cubecl::prelude::*;
+use flat::{Flat, Span};
+use map::{Map, Walk};
 
 /// `out[i] = sum over r of rows[r, i]`, in the order of `r`. One unit owns a run of vectors of columns.
 #[cube(launch_unchecked)]
@@ -14,16 +22,13 @@ fn sum_rows_kernel<F: Float, N: Size>(
     rows: &[Vector<F, N>],
     out: &mut [Vector<F, N>],
     count: usize,
-    columns: usize,
-    run: usize,
+    span: Span,
     #[define(F)] _dtype: cubecl::ir::ElemType,
 ) {
-    let first = ABSOLUTE_POS * run;
-    let last = min(first + run, columns);
-    for i in first..last {
+    for i in span.first()..span.end() {
         let mut sum = rows[i];
         for r in 1..count {
-            sum += rows[r * columns + i];
+            sum += rows[r * span.all() + i];
         }
         out[i] = sum;
     }
@@ -31,25 +36,22 @@ fn sum_rows_kernel<F: Float, N: Size>(
 
 /// Sums `rows` `[r, ..]` over its first axis into `out`; `r` is at least 1.
 pub(crate) fn sum_rows(rows: &Tensor, out: &Tensor) {
-    let client = rows.client();
-    let width = launch::width(client, rows.dtype(), out.len());
-    let grid = launch::grid(client, out.len() / width);
+    let flat = Flat::over(out);
     // SAFETY: callers pass `rows` with as many columns as `out` has elements.
     unsafe {
         sum_rows_kernel::launch_unchecked(
-            client,
-            grid.count,
-            grid.dim,
-            width,
-            rows.arg(width),
-            out.arg(width),
+            flat.client,
+            flat.cubes(),
+            flat.units(),
+            flat.width,
+            flat.arg(rows),
+            flat.arg(out),
             rows.len() / out.len(),
-            out.len() / width,
-            grid.run,
-            rows.dtype().elem(),
+            flat.span(),
+            flat.elem,
         );
     }
-    launch::pace(client);
+    launch::pace(flat.client);
 }
 
 /// `into += add`. One unit owns a run of vectors.
@@ -57,13 +59,10 @@ pub(crate) fn sum_rows(rows: &Tensor, out: &Tensor) {
 fn add_kernel<F: Float, N: Size>(
     into: &mut [Vector<F, N>],
     add: &[Vector<F, N>],
-    count: usize,
-    run: usize,
+    span: Span,
     #[define(F)] _dtype: cubecl::ir::ElemType,
 ) {
-    let first = ABSOLUTE_POS * run;
-    let last = min(first + run, count);
-    for i in first..last {
+    for i in span.first()..span.end() {
         into[i] += add[i];
     }
 }
@@ -78,24 +77,21 @@ pub fn add_into(into: &Tensor, add: &Tensor) -> Result<(), KernelError> {
     if into.is_empty() {
         return Ok(());
     }
-    let client = into.client();
-    let width = launch::width(client, into.dtype(), into.len());
-    let grid = launch::grid(client, into.len() / width);
+    let flat = Flat::over(into);
     // SAFETY: both hold the same number of vectors.
     unsafe {
         add_kernel::launch_unchecked(
-            client,
-            grid.count,
-            grid.dim,
-            width,
-            into.arg(width),
-            add.arg(width),
-            into.len() / width,
-            grid.run,
-            into.dtype().elem(),
+            flat.client,
+            flat.cubes(),
+            flat.units(),
+            flat.width,
+            flat.arg(into),
+            flat.arg(add),
+            flat.span(),
+            flat.elem,
         );
     }
-    launch::pace(client);
+    launch::pace(flat.client);
     Ok(())
 }
 
@@ -105,13 +101,10 @@ fn sum_kernel<F: Float, N: Size>(
     a: &[Vector<F, N>],
     b: &[Vector<F, N>],
     out: &mut [Vector<F, N>],
-    count: usize,
-    run: usize,
+    span: Span,
     #[define(F)] _dtype: cubecl::ir::ElemType,
 ) {
-    let first = ABSOLUTE_POS * run;
-    let last = min(first + run, count);
-    for i in first..last {
+    for i in span.first()..span.end() {
         out[i] = a[i] + b[i];
     }
 }
@@ -127,25 +120,22 @@ pub fn add(a: &Tensor, b: &Tensor) -> Result<Tensor, KernelError> {
     if a.is_empty() {
         return Ok(out);
     }
-    let client = a.client();
-    let width = launch::width(client, a.dtype(), a.len());
-    let grid = launch::grid(client, a.len() / width);
+    let flat = Flat::over(a);
     // SAFETY: all three hold the same number of vectors.
     unsafe {
         sum_kernel::launch_unchecked(
-            client,
-            grid.count,
-            grid.dim,
-            width,
-            a.arg(width),
-            b.arg(width),
-            out.arg(width),
-            a.len() / width,
-            grid.run,
-            a.dtype().elem(),
+            flat.client,
+            flat.cubes(),
+            flat.units(),
+            flat.width,
+            flat.arg(a),
+            flat.arg(b),
+            flat.arg(&out),
+            flat.span(),
+            flat.elem,
         );
     }
-    launch::pace(client);
+    launch::pace(flat.client);
     Ok(out)
 }
 
@@ -154,26 +144,21 @@ pub fn cost_of_add(into: &Tensor) -> Cost {
     Cost::traffic(2 * into.len(), into.len(), into.dtype().size())
 }
 
-/// `out[pixel, c] = value`. One unit owns a run of pixels.
+/// `out[row, i] = value`. One unit owns a run of rows.
 #[cube(launch_unchecked)]
 fn fill_kernel<F: Float, B: Size, N: Size>(
     out: &mut [Vector<F, B>],
     _anywhere: &[F],
     view: View,
     value: InputScalar,
-    pixels: usize,
-    channels: usize,
-    vectors: usize,
-    run: usize,
+    walk: Walk,
     #[define(F)] _dtype: cubecl::ir::ElemType,
 ) {
     let value = Vector::<F, N>::new(value.get::<F>());
-    let first = ABSOLUTE_POS * run;
-    let last = min(first + run, pixels);
-    for pixel in first..last {
-        let start = view.at(pixel);
-        for v in 0..vectors {
-            store::<F, B, N>(out, start + channel::<N>(v, channels), value);
+    for row in walk.first()..walk.end() {
+        let start = walk.start(row, view.at(row));
+        for v in 0..walk.vectors {
+            store::<F, B, N>(out, start + channel::<N>(v, walk.length), value);
         }
     }
 }
@@ -183,39 +168,24 @@ pub fn fill(out: &Tensor, value: f64) {
     if out.is_empty() {
         return;
     }
-    let (client, dtype) = (out.client(), out.dtype());
-    // A whole tensor is one long line of pixels of one vector.
-    let channels = match out.is_window() {
-        true => out.len() / out.pixels(),
-        false => launch::width(client, dtype, out.len()),
-    };
-    let pixels = out.len() / channels;
-    let view = match out.is_window() {
-        true => out.view(),
-        false => ViewLaunch::new(0, channels),
-    };
-    let lanes = Lanes::of(client, dtype, channels, &[out]);
-    let grid = launch::grid(client, pixels);
-    // SAFETY: the kernel stops at the last channel of the last pixel.
+    let map = Map::over(&[out]);
+    // SAFETY: the kernel stops at the last element of the last row.
     unsafe {
         fill_kernel::launch_unchecked(
-            client,
-            grid.count,
-            grid.dim,
-            lanes.item,
-            lanes.width,
-            lanes.arg(out),
-            lanes.anywhere(out),
-            view,
-            dtype.scalar(value),
-            pixels,
-            channels,
-            lanes.vectors(),
-            grid.run,
-            dtype.elem(),
+            map.client,
+            map.cubes(),
+            map.units(),
+            map.lanes.item,
+            map.lanes.width,
+            map.lanes.arg(out),
+            map.lanes.anywhere(out),
+            map.view(out),
+            out.dtype().scalar(value),
+            map.walk(),
+            out.dtype().elem(),
         );
     }
-    launch::pace(client);
+    launch::pace(map.client);
 }
 
 /// `out = x factor[0]`. One unit owns a run of vectors.
@@ -224,14 +194,11 @@ fn scale_kernel<F: Float, N: Size>(
     x: &[Vector<F, N>],
     factor: &[F],
     out: &mut [Vector<F, N>],
-    count: usize,
-    run: usize,
+    span: Span,
     #[define(F)] _dtype: cubecl::ir::ElemType,
 ) {
     let by = Vector::<F, N>::new(factor[0]);
-    let first = ABSOLUTE_POS * run;
-    let last = min(first + run, count);
-    for i in first..last {
+    for i in span.first()..span.end() {
         out[i] = x[i] * by;
     }
 }
@@ -247,24 +214,21 @@ pub fn scale(x: &Tensor, factor: &Tensor) -> Result<Tensor, KernelError> {
     if x.is_empty() {
         return Ok(out);
     }
-    let client = x.client();
-    let width = launch::width(client, x.dtype(), x.len());
-    let grid = launch::grid(client, x.len() / width);
+    let flat = Flat::over(x);
     // SAFETY: both hold the same number of vectors.
     unsafe {
         scale_kernel::launch_unchecked(
-            client,
-            grid.count,
-            grid.dim,
-            width,
-            x.arg(width),
+            flat.client,
+            flat.cubes(),
+            flat.units(),
+            flat.width,
+            flat.arg(x),
             factor.arg(1),
-            out.arg(width),
-            x.len() / width,
-            grid.run,
-            x.dtype().elem(),
+            flat.arg(&out),
+            flat.span(),
+            flat.elem,
         );
     }
-    launch::pace(client);
+    launch::pace(flat.client);
     Ok(out)
 }

@@ -1,0 +1,7 @@
+//! Optimisers over one flat buffer of parameters.
+
+mod adamw;
+mod sgd;
+
+pub use adamw::AdamW;
+pub use sgd::Sgd;

@@ -1,0 +1,117 @@
+use super::Saved;
+use crate::lanes::{Lanes, channel, load, store};
+use crate::norm::row::{fresh, keep};
+use crate::{Tensor, launch};
+use cubecl::prelude::*;
+
+/// The sum over `pixels` pixels from element `start` on, of `x - centre` or of its square. One partial sum a pixel keeps an image of a
+/// million elements from losing digits.
+#[cube]
+fn sum<F: Float, B: Size, N: Size>(
+    x: &[Vector<F, B>],
+    start: usize,
+    pixels: usize,
+    channels: usize,
+    vectors: usize,
+    fresh: Vector<bool, N>,
+    centre: Vector<F, N>,
+    #[comptime] squared: bool,
+) -> F {
+    let mut all = Vector::<F, N>::new(F::new(0.0f32));
+    for pixel in 0..pixels {
+        let at = start + pixel * channels;
+        let end = load::<F, B, N>(x, at + channels - N::value()) - centre;
+        let mut part = keep::<F, N>(fresh, if comptime!(squared) { end * end } else { end });
+        for v in 0..vectors - 1 {
+            let d = load::<F, B, N>(x, at + v * N::value()) - centre;
+            if comptime!(squared) {
+                part = fma(d, d, part);
+            } else {
+                part += d;
+            }
+        }
+        all += part;
+    }
+    all.vector_sum()
+}
+
+/// `y = (x - mean) inv_std gamma + beta`, and the moments. One unit owns a run of samples.
+#[cube(launch_unchecked)]
+fn layer_norm_kernel<F: Float, B: Size, N: Size>(
+    x: &[Vector<F, B>],
+    gamma: &[Vector<F, B>],
+    beta: &[Vector<F, B>],
+    y: &mut [Vector<F, B>],
+    mean_out: &mut [F],
+    inv_std_out: &mut [F],
+    _anywhere: &[F],
+    epsilon: InputScalar,
+    samples: usize,
+    pixels: usize,
+    channels: usize,
+    vectors: usize,
+    run: usize,
+    #[define(F)] _dtype: cubecl::ir::ElemType,
+) {
+    let zero = Vector::<F, N>::new(F::new(0.0f32));
+    let fresh = fresh::<N>(channels, vectors);
+    let count = F::cast_from(u32::cast_from(pixels * channels));
+    let first = ABSOLUTE_POS * run;
+    let last = min(first + run, samples);
+    for sample in first..last {
+        let start = sample * pixels * channels;
+        let mean = sum::<F, B, N>(x, start, pixels, channels, vectors, fresh, zero, false) / count;
+        let centre = Vector::<F, N>::new(mean);
+        let squares = sum::<F, B, N>(x, start, pixels, channels, vectors, fresh, centre, true);
+        let mut variance = squares / count;
+        if comptime!(crate::planted::is("layer_norm_with_unbiased_variance")) {
+            variance = squares / max(count - F::new(1.0f32), F::new(1.0f32));
+        }
+        let inv_std = F::new(1.0f32) / (variance + epsilon.get::<F>()).sqrt();
+        mean_out[sample] = mean;
+        inv_std_out[sample] = inv_std;
+        let scale = Vector::<F, N>::new(inv_std);
+        for pixel in 0..pixels {
+            let at = start + pixel * channels;
+            for v in 0..vectors {
+                let c = channel::<N>(v, channels);
+                let normal = (load::<F, B, N>(x, at + c) - centre) * scale;
+                let (g, b) = (load::<F, B, N>(gamma, c), load::<F, B, N>(beta, c));
+                store::<F, B, N>(y, at + c, fma(normal, g, b));
+            }
+        }
+    }
+}
+
+/// Launches the norm of `saved.input` into `y` and its moments into `saved`.
+pub(super) fn launch_layer_norm(saved: &Saved, beta: &Tensor, epsilon: f64, y: &Tensor) {
+    let (client, problem, x) = (y.client(), &saved.problem, &saved.input);
+    let (dtype, channels) = (problem.dtype, problem.channels);
+    let lanes = Lanes::of(client, dtype, channels, &[x, &saved.gamma, beta, y]);
+    let grid = launch::grid(client, problem.samples);
+    // SAFETY: `LayerNormProblem` relates the extents.
+    unsafe {
+        layer_norm_kernel::launch_unchecked(
+            client,
+            grid.count,
+            grid.dim,
+            lanes.item,
+            lanes.width,
+            lanes.arg(x),
+            lanes.arg(&saved.gamma),
+            lanes.arg(beta),
+            lanes.arg(y),
+            saved.mean.arg(1),
+            saved.inv_std.arg(1),
+            lanes.anywhere(x),
+            dtype.scalar(epsilon),
+            problem.samples,
+            problem.pixels,
+            channels,
+            lanes.vectors(),
+            grid.run,
+            dtype.elem(),
+        );
+    }
+    launch::pace(client);
+}

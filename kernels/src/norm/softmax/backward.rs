@@ -1,0 +1,66 @@
+use crate::lanes::{Lanes, channel, load, store};
+use crate::norm::row::{fresh, keep};
+use crate::{Tensor, launch};
+use cubecl::prelude::*;
+
+/// `out = y (grad - sum of grad y)`, row by row. One unit owns a run of rows.
+#[cube(launch_unchecked)]
+fn softmax_grad<F: Float, B: Size, N: Size>(
+    y: &[Vector<F, B>],
+    grad: &[Vector<F, B>],
+    out: &mut [Vector<F, B>],
+    _anywhere: &[F],
+    rows: usize,
+    length: usize,
+    vectors: usize,
+    run: usize,
+    #[define(F)] _dtype: cubecl::ir::ElemType,
+) {
+    let fresh = fresh::<N>(length, vectors);
+    let first = ABSOLUTE_POS * run;
+    let last = min(first + run, rows);
+    for row in first..last {
+        let start = row * length;
+        let tail = start + length - N::value();
+        let end = load::<F, B, N>(grad, tail) * load::<F, B, N>(y, tail);
+        let mut product = keep::<F, N>(fresh, end);
+        for v in 0..vectors - 1 {
+            let i = start + v * N::value();
+            product = fma(load::<F, B, N>(grad, i), load::<F, B, N>(y, i), product);
+        }
+        let mean = Vector::<F, N>::new(product.vector_sum());
+        for v in 0..vectors {
+            let i = start + channel::<N>(v, length);
+            let value = load::<F, B, N>(y, i) * (load::<F, B, N>(grad, i) - mean);
+            store::<F, B, N>(out, i, value);
+        }
+    }
+}
+
+/// Launches the gradient of the rows of `length` elements into `out`.
+pub(super) fn launch_backward(y: &Tensor, grad: &Tensor, out: &Tensor, length: usize) {
+    let (client, dtype) = (y.client(), y.dtype());
+    let lanes = Lanes::of(client, dtype, length, &[y, grad, out]);
+    let rows = y.len() / length;
+    let grid = launch::grid(client, rows);
+    // SAFETY: all three hold `rows` rows of `length` elements.
+    unsafe {
+        softmax_grad::launch_unchecked(
+            client,
+            grid.count,
+            grid.dim,
+            lanes.item,
+            lanes.width,
+            lanes.arg(y),
+            lanes.arg(grad),
+            lanes.arg(out),
+            lanes.anywhere(y),
+            rows,
+            length,
+            lanes.vectors(),
+            grid.run,
+            dtype.elem(),
+        );
+    }
+    launch::pace(client);
+}

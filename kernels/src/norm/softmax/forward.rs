@@ -1,0 +1,90 @@
+use crate::lanes::{Lanes, load, store};
+use crate::norm::row::{fresh, keep};
+use crate::{Tensor, launch};
+use cubecl::prelude::*;
+
+/// The softmax of each row. One unit owns a run of rows.
+#[cube(launch_unchecked)]
+fn softmax_kernel<F: Float, B: Size, N: Size>(
+    x: &[Vector<F, B>],
+    y: &mut [Vector<F, B>],
+    _anywhere: &[F],
+    rows: usize,
+    length: usize,
+    vectors: usize,
+    run: usize,
+    #[define(F)] _dtype: cubecl::ir::ElemType,
+) {
+    let fresh = fresh::<N>(length, vectors);
+    let first = ABSOLUTE_POS * run;
+    let last = min(first + run, rows);
+    for row in first..last {
+        let start = row * length;
+        let tail = start + length - N::value();
+        let end = load::<F, B, N>(x, tail);
+        let mut top = end;
+        for v in 0..vectors - 1 {
+            let z = load::<F, B, N>(x, start + v * N::value());
+            top = select_many(z.greater_than(&top), z, top);
+        }
+        let max = Vector::<F, N>::new(largest::<F, N>(top));
+        let end = (end - max).exp();
+        let mut sum = keep::<F, N>(fresh, end);
+        for v in 0..vectors - 1 {
+            let i = start + v * N::value();
+            let e = (load::<F, B, N>(x, i) - max).exp();
+            store::<F, B, N>(y, i, e);
+            sum += e;
+        }
+        let share = Vector::<F, N>::new(F::new(1.0f32) / sum.vector_sum());
+        for v in 0..vectors - 1 {
+            let i = start + v * N::value();
+            let e = load::<F, B, N>(&*y, i);
+            store::<F, B, N>(y, i, e * share);
+        }
+        store::<F, B, N>(y, tail, end * share);
+    }
+}
+
+/// The largest lane; NaN may be passed over.
+#[cube]
+fn largest<F: Float, N: Size>(lanes: Vector<F, N>) -> F {
+    let mut top = lanes.extract(0usize);
+    #[unroll]
+    for lane in 1..N::value() {
+        let value = lanes.extract(lane);
+        top = select(value > top, value, top);
+    }
+    if comptime!(crate::planted::is("softmax_without_its_maximum")) {
+        F::new(0.0f32)
+    } else {
+        top
+    }
+}
+
+/// Launches the softmax of the rows of `length` elements of `x` into `y`.
+pub(super) fn launch_softmax(x: &Tensor, y: &Tensor, length: usize) {
+    let (client, dtype) = (x.client(), x.dtype());
+    let lanes = Lanes::of(client, dtype, length, &[x, y]);
+    let rows = x.len() / length;
+    let grid = launch::grid(client, rows);
+    // SAFETY: both hold `rows` rows of `length` elements.
+    unsafe {
+        softmax_kernel::launch_unchecked(
+            client,
+            grid.count,
+            grid.dim,
+            lanes.item,
+            lanes.width,
+            lanes.arg(x),
+            lanes.arg(y),
+            lanes.anywhere(x),
+            rows,
+            length,
+            lanes.vectors(),
+            grid.run,
+            dtype.elem(),
+        );
+    }
+    launch::pace(client);
+}

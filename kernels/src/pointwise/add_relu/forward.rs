@@ -1,0 +1,55 @@
+use crate::lanes::{View, channel, load, store};
+use crate::pointwise::activation::{Activation, activate};
+use crate::pointwise::per_image::{BlockRun, Blocks};
+use crate::{Tensor, launch};
+use cubecl::prelude::*;
+
+/// `y = max(x + m, 0)`. One unit owns a run of blocks of pixels.
+#[cube(launch_unchecked)]
+fn add_relu_kernel<F: Float, B: Size, N: Size>(
+    x: &[Vector<F, B>],
+    m: &[Vector<F, B>],
+    y: &mut [Vector<F, B>],
+    _anywhere: &[F],
+    x_view: View,
+    y_view: View,
+    run: BlockRun,
+    #[define(F)] _dtype: cubecl::ir::ElemType,
+) {
+    for block in run.first()..run.end() {
+        let row = run.image(block) * run.channels;
+        for v in 0..run.vectors {
+            let c = channel::<N>(v, run.channels);
+            let mix = load::<F, B, N>(m, row + c);
+            for pixel in run.from(block)..run.to(block) {
+                let sum = load::<F, B, N>(x, x_view.at(pixel) + c) + mix;
+                let value = activate::<F, N>(sum, comptime!(Activation::Relu));
+                store::<F, B, N>(y, y_view.at(pixel) + c, value);
+            }
+        }
+    }
+}
+
+/// Launches `y = max(x + m, 0)` over the images `shape`.
+pub(super) fn launch_add_relu(shape: [usize; 4], x: &Tensor, m: &Tensor, y: &Tensor) {
+    let blocks = Blocks::of(shape, &[x, m, y]);
+    // SAFETY: `x` and `y` hold the pixels of `blocks`, `m` a row an image.
+    unsafe {
+        add_relu_kernel::launch_unchecked(
+            blocks.client,
+            blocks.cubes(),
+            blocks.units(),
+            blocks.lanes.item,
+            blocks.lanes.width,
+            blocks.lanes.arg(x),
+            blocks.lanes.arg(m),
+            blocks.lanes.arg(y),
+            blocks.lanes.anywhere(x),
+            x.view(),
+            y.view(),
+            blocks.run(),
+            x.dtype().elem(),
+        );
+    }
+    launch::pace(blocks.client);
+}

@@ -1,0 +1,62 @@
+use crate::lanes::{View, channel, load, store};
+use crate::pointwise::activation::{Activation, activate};
+use crate::pointwise::per_image::{BlockRun, Blocks};
+use crate::{Tensor, launch};
+use cubecl::prelude::*;
+
+/// `y = x a(s)`. One unit owns a run of blocks of pixels.
+#[cube(launch_unchecked)]
+fn gate_kernel<F: Float, B: Size, N: Size>(
+    x: &[Vector<F, B>],
+    s: &[Vector<F, B>],
+    y: &mut [Vector<F, B>],
+    _anywhere: &[F],
+    x_view: View,
+    y_view: View,
+    run: BlockRun,
+    #[comptime] activation: Activation,
+    #[define(F)] _dtype: cubecl::ir::ElemType,
+) {
+    for block in run.first()..run.end() {
+        let row = run.image(block) * run.channels;
+        for v in 0..run.vectors {
+            let c = channel::<N>(v, run.channels);
+            let open = activate::<F, N>(load::<F, B, N>(s, row + c), activation);
+            for pixel in run.from(block)..run.to(block) {
+                let value = load::<F, B, N>(x, x_view.at(pixel) + c);
+                store::<F, B, N>(y, y_view.at(pixel) + c, value * open);
+            }
+        }
+    }
+}
+
+/// Launches `y = x a(s)` over the images `shape`.
+pub(super) fn launch_gate(
+    shape: [usize; 4],
+    x: &Tensor,
+    s: &Tensor,
+    y: &Tensor,
+    activation: Activation,
+) {
+    let blocks = Blocks::of(shape, &[x, s, y]);
+    // SAFETY: `x` and `y` hold the pixels of `blocks`, `s` a row an image.
+    unsafe {
+        gate_kernel::launch_unchecked(
+            blocks.client,
+            blocks.cubes(),
+            blocks.units(),
+            blocks.lanes.item,
+            blocks.lanes.width,
+            blocks.lanes.arg(x),
+            blocks.lanes.arg(s),
+            blocks.lanes.arg(y),
+            blocks.lanes.anywhere(x),
+            x.view(),
+            y.view(),
+            blocks.run(),
+            activation,
+            x.dtype().elem(),
+        );
+    }
+    launch::pace(blocks.client);
+}

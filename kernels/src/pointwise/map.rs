@@ -1,0 +1,102 @@
+//! The walk of every map over tensors of one shape that may be channel windows.
+
+use crate::lanes::{Lanes, ViewLaunch};
+use crate::launch::Grid;
+use crate::{Client, Tensor, launch};
+use cubecl::prelude::*;
+
+/// Vectors of a row of a tensor without gaps: long enough that starting a row costs nothing, short enough to share out evenly.
+const VECTORS_OF_ROW: usize = 32;
+
+/// Rows of elements without a gap: the pixels where one of the tensors is a window, else pieces of the whole length, of which the
+/// last is moved back to end with the tensor. Elements that come twice are computed and written twice, with the same result.
+pub(crate) struct Map<'a> {
+    pub client: &'a Client,
+    pub lanes: Lanes,
+    grid: Grid,
+    rows: usize,
+    length: usize,
+    back: usize,
+    whole: bool,
+}
+
+/// The rows that a unit owns, as a kernel argument.
+#[derive(CubeLaunch, CubeType, Clone, Copy)]
+pub(crate) struct Walk {
+    rows: usize,
+    /// Elements that the last row is moved back by.
+    back: usize,
+    run: usize,
+    /// Elements of a row.
+    pub length: usize,
+    /// Vectors of a row.
+    pub vectors: usize,
+}
+
+impl<'a> Map<'a> {
+    /// The rows of `tensors`, at least one, all of one shape and none empty.
+    pub fn over(tensors: &[&'a Tensor]) -> Self {
+        let (one, len) = (tensors[0], tensors[0].len());
+        let (client, dtype) = (one.client(), one.dtype());
+        let whole = !tensors.iter().any(|tensor| tensor.is_window());
+        let length = if !whole {
+            len / one.pixels()
+        } else if launch::is_cpu(client) {
+            len.min(VECTORS_OF_ROW * launch::widest(client, dtype))
+        } else {
+            launch::width(client, dtype, len)
+        };
+        let rows = len.div_ceil(length);
+        Self {
+            client,
+            lanes: Lanes::of(client, dtype, length, tensors),
+            grid: launch::grid(client, rows),
+            rows,
+            length,
+            back: rows * length - len,
+            whole,
+        }
+    }
+
+    /// The launch's cubes.
+    pub fn cubes(&self) -> CubeCount {
+        self.grid.count.clone()
+    }
+
+    /// The units of a cube.
+    pub fn units(&self) -> CubeDim {
+        self.grid.dim
+    }
+
+    /// Where the rows of `tensor` start.
+    pub fn view(&self, tensor: &Tensor) -> ViewLaunch {
+        match self.whole {
+            true => ViewLaunch::new(0, self.length),
+            false => tensor.view(),
+        }
+    }
+
+    /// The kernel's [`Walk`].
+    pub fn walk(&self) -> WalkLaunch {
+        let vectors = self.lanes.vectors();
+        WalkLaunch::new(self.rows, self.back, self.grid.run, self.length, vectors)
+    }
+}
+
+#[cube]
+impl Walk {
+    /// The unit's first row.
+    pub fn first(&self) -> usize {
+        ABSOLUTE_POS * self.run
+    }
+
+    /// One past the unit's last row; before the first one for a unit without any.
+    pub fn end(&self) -> usize {
+        min(ABSOLUTE_POS * self.run + self.run, self.rows)
+    }
+
+    /// Where `row` starts in a tensor whose view has it start at `index`.
+    pub fn start(&self, row: usize, index: usize) -> usize {
+        index - select(row + 1 == self.rows, self.back, 0usize)
+    }
+}

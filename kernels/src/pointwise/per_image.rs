@@ -1,0 +1,196 @@
+//! What operations share that join every pixel of an image with one vector of channels: `x` `[n, h, w, c]` with `s` `[n, c]`.
+
+use super::activation::{Activation, pull_back};
+use crate::lanes::{Lanes, channel, load, store};
+use crate::launch::Grid;
+use crate::{Client, KernelError, Tensor, launch};
+use cubecl::prelude::*;
+
+/// Pixels that one vector of channels walks over before the next does: enough that reading `s` costs nothing, few enough that the
+/// block stays in the first cache. The partial sums over pixels are those of a block, so their number is the problem's.
+const PIXELS_OF_BLOCK: usize = 32;
+
+/// Pieces of images, none of which holds pixels of two.
+pub(super) struct Blocks<'a> {
+    pub client: &'a Client,
+    pub lanes: Lanes,
+    grid: Grid,
+    images: usize,
+    pixels: usize,
+    channels: usize,
+}
+
+/// The blocks that a unit owns, as a kernel argument.
+#[derive(CubeLaunch, CubeType, Clone, Copy)]
+pub(super) struct BlockRun {
+    /// Blocks in all.
+    blocks: usize,
+    /// Blocks of an image.
+    per_image: usize,
+    /// Pixels of an image.
+    pixels: usize,
+    run: usize,
+    /// Channels of a pixel.
+    pub channels: usize,
+    /// Vectors of a pixel.
+    pub vectors: usize,
+}
+
+/// Checks `x` `[n, h, w, c]`, which may be a window, against `s` `[n, c]`, called `name`.
+///
+/// # Errors
+/// In this order: the rank of `x`, shape and element type of `s`, an `s` that is a window.
+pub(super) fn checked(
+    op: &'static str,
+    x: &Tensor,
+    name: &'static str,
+    s: &Tensor,
+) -> Result<[usize; 4], KernelError> {
+    let shape = x.dims_view(op, "x", "[n, h, w, c]")?;
+    s.check(op, name, &[shape[0], shape[3]], x.dtype())?;
+    Ok(shape)
+}
+
+impl<'a> Blocks<'a> {
+    /// The blocks of an operation on the images `shape`, of at least one element, in `tensors`.
+    pub fn of(shape: [usize; 4], tensors: &[&'a Tensor]) -> Self {
+        let (client, dtype) = (tensors[0].client(), tensors[0].dtype());
+        let [images, h, w, channels] = shape;
+        let blocks = images * (h * w).div_ceil(PIXELS_OF_BLOCK);
+        Self {
+            client,
+            lanes: Lanes::of(client, dtype, channels, tensors),
+            grid: launch::grid(client, blocks),
+            images,
+            pixels: h * w,
+            channels,
+        }
+    }
+
+    /// Blocks of an image.
+    pub fn per_image(&self) -> usize {
+        self.pixels.div_ceil(PIXELS_OF_BLOCK)
+    }
+
+    /// The launch's cubes.
+    pub fn cubes(&self) -> CubeCount {
+        self.grid.count.clone()
+    }
+
+    /// The units of a cube.
+    pub fn units(&self) -> CubeDim {
+        self.grid.dim
+    }
+
+    /// The kernel's [`BlockRun`].
+    pub fn run(&self) -> BlockRunLaunch {
+        BlockRunLaunch::new(
+            self.images * self.per_image(),
+            self.per_image(),
+            self.pixels,
+            self.grid.run,
+            self.channels,
+            self.lanes.vectors(),
+        )
+    }
+}
+
+#[cube]
+impl BlockRun {
+    /// The unit's first block.
+    pub fn first(&self) -> usize {
+        ABSOLUTE_POS * self.run
+    }
+
+    /// One past the unit's last block; before the first one for a unit without any.
+    pub fn end(&self) -> usize {
+        min(ABSOLUTE_POS * self.run + self.run, self.blocks)
+    }
+
+    /// The image that `block` is of.
+    pub fn image(&self, block: usize) -> usize {
+        if comptime!(crate::planted::is("images_share_a_gate")) {
+            block / self.per_image * 0usize
+        } else {
+            block / self.per_image
+        }
+    }
+
+    /// The first pixel of `block`, counted over all images.
+    pub fn from(&self, block: usize) -> usize {
+        let length = comptime!(PIXELS_OF_BLOCK);
+        block / self.per_image * self.pixels + block % self.per_image * length
+    }
+
+    /// One past the last pixel of `block`.
+    pub fn to(&self, block: usize) -> usize {
+        let length = comptime!(PIXELS_OF_BLOCK);
+        let image_end = (block / self.per_image + 1) * self.pixels;
+        min(
+            block / self.per_image * self.pixels + (block % self.per_image + 1) * length,
+            image_end,
+        )
+    }
+}
+
+/// `out[n, c] = a'(s[n, c]) sum over blocks of partials[n, block, c]`, in the order of the blocks. One unit owns a run of (image,
+/// vector of channels) pairs.
+#[cube(launch_unchecked)]
+fn sum_blocks_kernel<F: Float, B: Size, N: Size>(
+    partials: &[Vector<F, B>],
+    s: &[Vector<F, B>],
+    out: &mut [Vector<F, B>],
+    _anywhere: &[F],
+    per_image: usize,
+    channels: usize,
+    vectors: usize,
+    items: usize,
+    run: usize,
+    #[comptime] activation: Activation,
+    #[define(F)] _dtype: cubecl::ir::ElemType,
+) {
+    let first = ABSOLUTE_POS * run;
+    let last = min(first + run, items);
+    for item in first..last {
+        let (image, c) = (item / vectors, channel::<N>(item % vectors, channels));
+        let start = image * per_image * channels + c;
+        let mut sum = load::<F, B, N>(partials, start);
+        for block in 1..per_image {
+            sum += load::<F, B, N>(partials, start + block * channels);
+        }
+        let at = image * channels + c;
+        let value = load::<F, B, N>(s, at);
+        store::<F, B, N>(out, at, pull_back::<F, N>(value, sum, activation));
+    }
+}
+
+/// Launches the sum of `partials` `[n, blocks, c]` over the blocks, at least one of them, times the slope of `activation` at `s` `[n, c]`, into `out` `[n, c]`.
+pub(super) fn sum_blocks(partials: &Tensor, s: &Tensor, activation: Activation, out: &Tensor) {
+    let (client, dtype) = (partials.client(), partials.dtype());
+    let (per_image, channels) = (partials.shape()[1], partials.shape()[2]);
+    let lanes = Lanes::of(client, dtype, channels, &[partials, s, out]);
+    let items = partials.shape()[0] * lanes.vectors();
+    let grid = launch::grid(client, items);
+    // SAFETY: the shapes above are those of the arguments.
+    unsafe {
+        sum_blocks_kernel::launch_unchecked(
+            client,
+            grid.count,
+            grid.dim,
+            lanes.item,
+            lanes.width,
+            lanes.arg(partials),
+            lanes.arg(s),
+            lanes.arg(out),
+            lanes.anywhere(partials),
+            per_image,
+            channels,
+            lanes.vectors(),
+            items,
+            grid.run,
+            activation,
+            dtype.elem(),
+        );
+    }
+    launch::pace(client);
+}
