@@ -8,6 +8,7 @@ An operation is a function `op(phase, **arguments)` in OPS that returns what to 
 faster layout here, with the operands made outside of the timed call.
 """
 import json
+import math
 import os
 import sys
 import time
@@ -59,6 +60,39 @@ def dkd(phase, n, c):
     return step
 
 
+def symmetries(x):
+    """The eight images of NCHW maps, in the order of their codes."""
+    flips = lambda m: [m, m.flip(-1), m.flip(-2), m.flip(-2, -1)]
+    return flips(x) + flips(x.transpose(-2, -1))
+
+
+def align(a, t, selection, tau=0.1):
+    if selection == "mixed":
+        images = torch.stack(symmetries(a), 1)
+        weights = F.softmax(-(images - t[:, None]).square().mean((2, 3, 4)) / tau, 1)
+        return F.mse_loss((weights[:, :, None, None, None] * images).sum(1), t)
+    if selection == "hard by position":
+        a, t, divisor = F.normalize(a, dim=1), F.normalize(t, dim=1), a.shape[2] * a.shape[3]
+    else:
+        unit = lambda m: m / torch.linalg.vector_norm(m, dim=(1, 2, 3), keepdim=True)
+        a, t, divisor = unit(a), unit(t), 1
+    distances = torch.stack([(image - t).square().sum((1, 2, 3)) for image in symmetries(a)], 1) / divisor
+    if selection == "soft-min":
+        return -tau * (torch.logsumexp(-distances / tau, 1) - math.log(8)).mean()
+    return distances.amin(1).mean()
+
+
+def flip_align(phase, n, h, w, c, selection):
+    # channels_last is the faster layout here too: 2.0 against 5.0 ms at 2 x 2 x 512, 66 against 85 at 14 x 14 x 512.
+    a, t = images(n, h, w, c).requires_grad_(), images(n, h, w, c)
+
+    def step():
+        a.grad = None
+        align(a, t, selection).backward()
+
+    return step
+
+
 def batch_norm_relu(phase, n, h, w, c):
     model = torch.nn.Sequential(torch.nn.BatchNorm2d(c), torch.nn.ReLU())
     x, g = images(n, h, w, c).requires_grad_(), images(n, h, w, c)
@@ -70,7 +104,7 @@ def batch_norm_relu(phase, n, h, w, c):
     return step
 
 
-OPS = {"dense": conv, "depthwise": conv, "grouped": conv, "dkd": dkd, "batch_norm_relu": batch_norm_relu}
+OPS = {"dense": conv, "depthwise": conv, "grouped": conv, "dkd": dkd, "flip_align": flip_align, "batch_norm_relu": batch_norm_relu}
 
 
 def main():

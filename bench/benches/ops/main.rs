@@ -7,6 +7,7 @@
 mod batch_norm;
 mod dense;
 mod dkd;
+mod flip_align;
 
 use ghostlight_bench::Ops;
 use std::error::Error;
@@ -24,7 +25,7 @@ fn main() -> ExitCode {
 
 fn run() -> Result<(), Box<dyn Error>> {
     let mut ops = Ops::from_arguments(&cubecl::Device::default().client())?;
-    for family in [dense::run, batch_norm::run, dkd::run] {
+    for family in [dense::run, batch_norm::run, dkd::run, flip_align::run] {
         family(&mut ops)?;
     }
     Ok(())
