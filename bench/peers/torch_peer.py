@@ -93,6 +93,52 @@ def flip_align(phase, n, h, w, c, selection):
     return step
 
 
+def dual_teacher_loss(z, v1, v2, y, t=5.0):
+    q1, q2 = F.softmax(v1 / t, 1), F.softmax(v2 / t, 1)
+    c1, c2 = q1.max(1)[0].mean().item(), q2.max(1)[0].mean().item()
+    if c1 < 0.4 and c2 < 0.4:
+        alpha = beta = 0.0
+    elif c1 < 0.6 and c2 < 0.6:
+        alpha, beta = max(0.5 - (0.6 - c1), 0.1), max(0.5 - (0.6 - c2), 0.1)
+    elif c1 < 0.6:
+        alpha, beta = 0.3, 0.7
+    elif c2 < 0.6:
+        alpha, beta = 0.7, 0.3
+    else:
+        alpha = beta = 0.5
+    w = (alpha + beta) / 2
+    log_p = F.log_softmax(z / t, 1)
+    soft = alpha * F.kl_div(log_p, q1, reduction="batchmean") + beta * F.kl_div(log_p, q2, reduction="batchmean")
+    return (1 - w) * F.cross_entropy(z, y) + w * t * t * soft
+
+
+def dual_teacher(phase, n, c):
+    z, v1, v2 = (32 * (2 * torch.rand(n, c) - 1) for _ in range(3))
+    z.requires_grad_()
+    y = torch.randint(0, c, (n,))
+
+    def step():
+        z.grad = None
+        dual_teacher_loss(z, v1, v2, y).backward()
+
+    return step
+
+
+def cosine(phase, n, c, between, temperature):
+    s, t = torch.randn(n, c, requires_grad=True), torch.randn(n, c)
+    compared = {
+        "softmaxes": lambda x: F.softmax(x / temperature, 1),
+        "centred": lambda x: x - x.mean(1, keepdim=True),
+        "features": lambda x: x,
+    }[between]
+
+    def step():
+        s.grad = None
+        (1 - F.cosine_similarity(compared(s), compared(t), dim=1)).mean().backward()
+
+    return step
+
+
 def batch_norm_relu(phase, n, h, w, c):
     model = torch.nn.Sequential(torch.nn.BatchNorm2d(c), torch.nn.ReLU())
     x, g = images(n, h, w, c).requires_grad_(), images(n, h, w, c)
@@ -104,7 +150,58 @@ def batch_norm_relu(phase, n, h, w, c):
     return step
 
 
-OPS = {"dense": conv, "depthwise": conv, "grouped": conv, "dkd": dkd, "flip_align": flip_align, "batch_norm_relu": batch_norm_relu}
+
+class GhostModule(torch.nn.Module):
+    def __init__(self, ci, co):
+        super().__init__()
+        m = (co + 1) // 2
+        part = lambda conv: torch.nn.Sequential(conv, torch.nn.BatchNorm2d(m), torch.nn.ReLU())
+        self.primary = part(torch.nn.Conv2d(ci, m, 1, bias=False))
+        self.cheap = part(torch.nn.Conv2d(m, m, 3, padding=1, groups=m, bias=False))
+        self.co = co
+
+    def forward(self, x):
+        p = self.primary(x)
+        return torch.cat([p, self.cheap(p)], 1)[:, : self.co]
+
+
+def ghost_module(phase, n, h, w, ci, co):
+    model = GhostModule(ci, co).to(memory_format=torch.channels_last)
+    x = images(n, h, w, ci)
+    if phase == "inference":
+        model.eval()
+
+        def infer():
+            with torch.no_grad():
+                model(x)
+
+        return infer
+    x.requires_grad_()
+    grad = images(n, h, w, co)
+
+    def step():
+        x.grad = None
+        model.zero_grad()
+        model(x).backward(grad)
+
+    return step
+
+
+OPS = {
+    "adaptive_average": adaptive_average,
+    "average_pool": average_pool,
+    "batch_norm_relu": batch_norm_relu,
+    "bilinear": bilinear,
+    "cosine": cosine,
+    "dense": conv,
+    "depthwise": conv,
+    "dkd": dkd,
+    "dual_teacher": dual_teacher,
+    "flip_align": flip_align,
+    "ghost_module": ghost_module,
+    "grouped": conv,
+    "max_pool": max_pool,
+}
 
 
 def main():

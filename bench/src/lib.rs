@@ -2,11 +2,13 @@
 #![deny(missing_docs)]
 
 pub mod catalogue;
+mod launches;
 mod ops;
 mod peer;
 mod profile;
 mod step;
 
+pub use launches::launches;
 pub use ops::Ops;
 pub use peer::Peer;
 pub use profile::{Line, Profile};

@@ -1,4 +1,4 @@
-use crate::Peer;
+use crate::{Peer, launches};
 use ghostlight_autodiff::{Client, Cost};
 use ghostlight_kernels::KernelError;
 use serde_json::{Value, json};
@@ -16,24 +16,27 @@ pub struct Ops {
     client: Client,
     filters: Vec<String>,
     peer: Option<Peer>,
+    show_launches: bool,
 }
 
 impl Ops {
-    /// Reads `[--torch PYTHON] [FILTER]...` from the command line; a case runs when its line holds every filter.
+    /// Reads `[--torch PYTHON] [--launches] [FILTER]...` from the command line; a case runs when its line holds every filter.
     ///
     /// # Errors
     /// An unknown option, an option without its value, or an interpreter that does not start.
     pub fn from_arguments(client: &Client) -> Result<Self, String> {
         // `cargo bench` adds `--bench` to what it passes on.
         let mut words = std::env::args().skip(1).filter(|word| word != "--bench");
-        let (mut filters, mut peer) = (Vec::new(), None);
+        let (mut filters, mut peer, mut show_launches) = (Vec::new(), None, false);
         while let Some(word) = words.next() {
             if word == "--torch" {
                 let python = words.next().ok_or("--torch wants the path of a Python")?;
                 peer = Some(Peer::start(&python)?);
+            } else if word == "--launches" {
+                show_launches = true;
             } else if word.starts_with('-') {
                 return Err(format!(
-                    "there is no option {word}; there is --torch PYTHON"
+                    "there is no option {word}; there are --torch PYTHON and --launches"
                 ));
             } else {
                 filters.push(word);
@@ -43,6 +46,7 @@ impl Ops {
             client: client.clone(),
             filters,
             peer,
+            show_launches,
         })
     }
 
@@ -126,6 +130,12 @@ impl Ops {
             line["ratio"] = json!(round(torch / ms));
         }
         println!("{line}");
+        if self.show_launches {
+            for (kernel, ms) in launches(&mut call) {
+                let kernel = kernel.split('<').next().unwrap_or(kernel);
+                println!("{}", json!({"launch": kernel, "ms": round(ms)}));
+            }
+        }
         Ok(())
     }
 }

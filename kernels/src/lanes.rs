@@ -24,7 +24,8 @@ pub(crate) struct Lanes {
     pub width: usize,
     /// Elements of a buffer's item, the kernel's `B`: `width`, or 1 where vectors may start anywhere.
     pub item: usize,
-    channels: usize,
+    /// Channels of a pixel.
+    pub channels: usize,
 }
 
 impl Lanes {
@@ -51,6 +52,16 @@ impl Lanes {
     /// Vectors of a pixel.
     pub fn vectors(&self) -> usize {
         self.channels.div_ceil(self.width)
+    }
+
+    /// Of how many vectors a block is made, at most `most`, so that blocks divide a pixel evenly: those of one block are held in
+    /// registers side by side, and what is computed once a block serves all of them.
+    pub fn together(&self, most: usize) -> usize {
+        let vectors = self.vectors();
+        (1..=most)
+            .rev()
+            .find(|&block| vectors.is_multiple_of(block))
+            .unwrap_or(1)
     }
 
     /// The buffer behind `tensor`, to be read by [`load`] and written by [`store`] where [`Tensor::view`] says.
@@ -93,7 +104,7 @@ pub(crate) fn load<F: Float, B: Size, N: Size>(x: &[Vector<F, B>], index: usize)
     if comptime!(item == width) {
         Vector::cast_from(x[index / N::value()])
     } else {
-        load_anywhere::<F, B, N>(x, index)
+        load_anywhere::<Vector<F, B>, F, N>(x, index)
     }
 }
 
@@ -108,12 +119,35 @@ pub(crate) fn store<F: Float, B: Size, N: Size>(
     if comptime!(item == width) {
         x[index / N::value()] = Vector::cast_from(value);
     } else {
-        store_anywhere::<F, B, N>(x, index, value);
+        store_anywhere::<Vector<F, B>, F, N>(x, index, value);
+    }
+}
+
+/// Copies `len` elements of buffers of scalars; `B` and `N` are a launch's [`Lanes`], whatever channels they were chosen for.
+#[cube]
+pub(crate) fn copy<F: Float, B: Size, N: Size>(
+    from: &[F],
+    start: usize,
+    to: &mut [F],
+    target: usize,
+    len: usize,
+) {
+    let (item, width) = (B::value().comptime(), N::value().comptime());
+    let mut copied = 0usize;
+    if comptime!(item == 1 && width > 1) {
+        copied = len / width * width;
+        for i in 0..len / width {
+            let value = load_anywhere::<F, F, N>(from, start + i * width);
+            store_anywhere::<F, F, N>(to, target + i * width, value);
+        }
+    }
+    for i in copied..len {
+        to[target + i] = from[start + i];
     }
 }
 
 #[cube]
-fn load_anywhere<F: Float, B: Size, N: Size>(x: &[Vector<F, B>], index: usize) -> Vector<F, N> {
+fn load_anywhere<E: CubePrimitive, F: Float, N: Size>(x: &[E], index: usize) -> Vector<F, N> {
     intrinsic!(|scope| {
         let (list, index) = (x.__extract_list(scope), index.read_value(scope));
         let vector = Vector::<F, N>::__expand_as_type(scope);
@@ -123,8 +157,8 @@ fn load_anywhere<F: Float, B: Size, N: Size>(x: &[Vector<F, B>], index: usize) -
 }
 
 #[cube]
-fn store_anywhere<F: Float, B: Size, N: Size>(
-    x: &mut [Vector<F, B>],
+fn store_anywhere<E: CubePrimitive, F: Float, N: Size>(
+    x: &mut [E],
     index: usize,
     value: Vector<F, N>,
 ) {

@@ -6,9 +6,11 @@
 //! checks a launch cannot go out of bounds.
 #![deny(missing_docs)]
 
+mod affine;
 pub mod conv;
 mod cost;
 mod error;
+pub mod ghost;
 mod lanes;
 mod launch;
 pub mod loss;
@@ -18,8 +20,10 @@ pub mod optim;
 mod planted;
 pub mod pointwise;
 pub mod pool;
+pub mod resize;
 mod tensor;
 
+pub use affine::Affine;
 pub use cost::Cost;
 pub use cubecl::client::Client;
 pub use error::KernelError;

@@ -239,6 +239,14 @@ impl Tensor {
         })
     }
 
+    /// The same pixels as `[pixels, c]`; a window stays one.
+    pub fn rows(&self) -> Self {
+        Self {
+            shape: vec![self.pixels(), packed(&self.shape)],
+            ..self.clone()
+        }
+    }
+
     /// The extent of each axis.
     pub fn shape(&self) -> &[usize] {
         &self.shape

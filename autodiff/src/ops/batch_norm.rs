@@ -94,8 +94,8 @@ impl Function for BatchNorm {
         let cost = cost::backward(&problem, found.residual.is_some());
         let mut inputs = vec![
             Some(found.input.clone()),
-            Some(found.gamma()?),
-            Some(found.beta()?),
+            Some(found.gamma),
+            Some(found.beta),
         ];
         if needs.len() == 4 {
             inputs.push(found.residual);

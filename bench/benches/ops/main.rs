@@ -1,13 +1,20 @@
 //! Times single operations, one JSON object a line, beside PyTorch where an interpreter that has it is named:
 //!
 //! ```text
-//! cargo xtask bench --bench ops -- [--torch PYTHON] [FILTER]...
+//! cargo xtask bench --bench ops -- [--torch PYTHON] [--launches] [FILTER]...
 //! ```
 
 mod batch_norm;
+mod cosine;
 mod dense;
+mod depthwise;
 mod dkd;
+mod dual_teacher;
 mod flip_align;
+mod ghost;
+mod grouped;
+mod pool;
+mod resize;
 
 use ghostlight_bench::Ops;
 use std::error::Error;
@@ -25,7 +32,20 @@ fn main() -> ExitCode {
 
 fn run() -> Result<(), Box<dyn Error>> {
     let mut ops = Ops::from_arguments(&cubecl::Device::default().client())?;
-    for family in [dense::run, batch_norm::run, dkd::run, flip_align::run] {
+    let families = [
+        batch_norm::run,
+        cosine::run,
+        dense::run,
+        depthwise::run,
+        dkd::run,
+        dual_teacher::run,
+        flip_align::run,
+        ghost::run,
+        grouped::run,
+        pool::run,
+        resize::run,
+    ];
+    for family in families {
         family(&mut ops)?;
     }
     Ok(())

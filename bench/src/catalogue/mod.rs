@@ -1,8 +1,18 @@
 //! The problems that tests and benches share: layers of real networks, and shapes that nobody tuned for.
 
 mod dense;
+mod depthwise;
+mod distilled;
+mod ghost;
+mod grouped;
+mod pool;
 
 pub use dense::dense;
+pub use depthwise::depthwise;
+pub use distilled::{distilled_logits, features};
+pub use ghost::ghost;
+pub use grouped::grouped;
+pub use pool::{adaptive_averages, average_pools, bilinears, max_pools};
 
 /// `(batch, classes)` of the losses: data sets of remote sensing, ImageNet, and vocabularies far beyond.
 pub fn logits() -> Vec<(usize, usize)> {

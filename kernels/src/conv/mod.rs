@@ -1,3 +1,5 @@
 //! Convolutions over `[n, h, w, c]`.
 
 pub mod dense;
+pub mod depthwise;
+pub mod grouped;

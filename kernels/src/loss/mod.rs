@@ -3,10 +3,13 @@
 //! A loss kernel leaves one value per sample, already divided by the batch size; [`sum()`] adds them when the number is wanted.
 //! All of them work in log space on the row's non-target classes (`log_space.rs`): no probability is summed and then logged.
 
+pub mod cosine;
 pub mod cross_entropy;
 pub mod dkd;
+pub mod dual_teacher;
 pub mod flip_align;
 mod log_space;
+mod row;
 mod sum;
 
 pub use sum::sum;

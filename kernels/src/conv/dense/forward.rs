@@ -1,32 +1,45 @@
+use super::ConvProblem;
 use super::stage::{Axis, AxisLaunch, stage};
-use super::{Affine, Blueprint, ConvProblem};
+use crate::affine::{Affine, Epilogue};
+use crate::lanes::{Lanes, View, channel, load, store};
 use crate::{Tensor, launch, planted};
 use cubecl::prelude::*;
 
-/// What is done to a tile before it is stored, a comptime choice.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-struct Epilogue {
-    affine: bool,
-    residual: bool,
-    relu: bool,
+/// Output rows that a unit stages at a time.
+const BLOCK: usize = 8;
+
+/// The tile `[pixels, vectors]` that covers `columns` pixels of `vectors` vectors in the least time: a step costs half a cycle a
+/// product or a load, and no less than the four cycles that an accumulator takes to be ready again.
+fn tile(columns: usize, vectors: usize) -> [usize; 2] {
+    [[8, 2], [16, 1], [12, 2], [8, 3], [6, 4], [4, 4]]
+        .into_iter()
+        .min_by_key(|&[p, v]| {
+            let step = (p * v).max(p + v).max(8) + 2;
+            columns.div_ceil(p) * vectors.div_ceil(v) * step
+        })
+        .unwrap_or([8, 2])
 }
 
 /// The tiled convolution, forward or transposed. One unit owns a run of blocks of `block` output rows; a tile is `pixels`
 /// neighbouring outputs of one row by `vectors` vectors of output channels, all held in registers.
 #[cube(launch_unchecked)]
-fn tiled<F: Float, N: Size>(
+fn tiled<F: Float, B: Size, N: Size>(
     x: &[F],
-    weight: &[Vector<F, N>],
-    y: &mut [Vector<F, N>],
+    weight: &[Vector<F, B>],
+    y: &mut [Vector<F, B>],
     patches: &mut [F],
-    centre: &[Vector<F, N>],
-    scale: &[Vector<F, N>],
-    shift: &[Vector<F, N>],
-    residual: &[Vector<F, N>],
+    centre: &[Vector<F, B>],
+    scale: &[Vector<F, B>],
+    shift: &[Vector<F, B>],
+    residual: &[Vector<F, B>],
+    _anywhere: &[F],
+    y_view: View,
+    residual_view: View,
     batch: usize,
     vertical: Axis,
     horizontal: Axis,
     in_channels: usize,
+    out_channels: usize,
     out_vectors: usize,
     block: usize,
     patch_width: usize,
@@ -66,7 +79,7 @@ fn tiled<F: Float, N: Size>(
             let columns = (horizontal.target - ph + phases_h - 1) / phases_h;
             let tiles = (columns + comptime!(pixels - 1)) / pixels;
             let patch_rows = (t1 - t0 - 1) * v.in_step + max(v.taps, 1);
-            stage::<F>(
+            stage::<F, B, N>(
                 x,
                 patches,
                 patch_start,
@@ -81,7 +94,12 @@ fn tiled<F: Float, N: Size>(
                 &h,
             );
             let pixel_step = h.in_step * in_channels;
-            for channel in 0..out_vectors / vectors {
+            for group in 0..(out_vectors + comptime!(vectors - 1)) / vectors {
+                let mut channels = Array::<usize>::new(vectors);
+                #[unroll]
+                for o in 0..vectors {
+                    channels[o] = channel::<N>(group * vectors + o, out_channels);
+                }
                 for t in t0..t1 {
                     let oh = t * v.out_step + pv;
                     if oh < vertical.target {
@@ -97,13 +115,15 @@ fn tiled<F: Float, N: Size>(
                                     + tile * pixels * pixel_step;
                                 let wb = ((v.start + j) * horizontal.kernel + h.start)
                                     * in_channels
-                                    * out_vectors
-                                    + channel * vectors;
+                                    * out_channels;
                                 for q in 0..h.taps * in_channels {
                                     let mut wv = Array::<Vector<F, N>>::new(vectors);
                                     #[unroll]
                                     for o in 0..vectors {
-                                        wv[o] = weight[wb + q * out_vectors + o];
+                                        wv[o] = load::<F, B, N>(
+                                            weight,
+                                            wb + q * out_channels + channels[o],
+                                        );
                                     }
                                     #[unroll]
                                     for i in 0..pixels {
@@ -125,19 +145,25 @@ fn tiled<F: Float, N: Size>(
                                 if ow < horizontal.target {
                                     #[unroll]
                                     for o in 0..vectors {
-                                        let c = channel * vectors + o;
-                                        let at = (line + ow) * out_vectors + c;
+                                        let c = channels[o];
                                         let mut value = acc[i * vectors + o];
                                         if comptime!(epilogue.affine) {
-                                            value = fma(value - centre[c], scale[c], shift[c]);
+                                            value = fma(
+                                                value - load::<F, B, N>(centre, c),
+                                                load::<F, B, N>(scale, c),
+                                                load::<F, B, N>(shift, c),
+                                            );
                                         }
                                         if comptime!(epilogue.residual) {
-                                            value += residual[at];
+                                            value += load::<F, B, N>(
+                                                residual,
+                                                residual_view.at(line + ow) + c,
+                                            );
                                         }
                                         if comptime!(epilogue.relu) {
                                             value = max(value, zero);
                                         }
-                                        y[at] = value;
+                                        store::<F, B, N>(y, y_view.at(line + ow) + c, value);
                                     }
                                 }
                             }
@@ -152,7 +178,6 @@ fn tiled<F: Float, N: Size>(
 /// Launches the tiled kernel: `source` convolved into `target` with `weight` in the order the phases read it.
 pub(super) fn launch_tiled(
     problem: &ConvProblem,
-    blueprint: &Blueprint,
     source: &Tensor,
     weight: &Tensor,
     target: &Tensor,
@@ -176,7 +201,8 @@ pub(super) fn launch_tiled(
             planted::or("conv_padding", padding, padding + 1),
         )
     };
-    let (width, [pixels, vectors]) = (blueprint.width, blueprint.tile);
+    let residual = affine.and_then(|affine| affine.residual).unwrap_or(target);
+    let lanes = Lanes::of(client, problem.dtype, out_channels, &[target, residual]);
     let phases = if transposed {
         problem.options.stride
     } else {
@@ -188,20 +214,15 @@ pub(super) fn launch_tiled(
         problem.options.stride
     };
     let rows = target_h.div_ceil(phases[0]);
+    let [pixels, vectors] = tile(target_w.div_ceil(phases[1]), lanes.vectors());
     let columns = target_w.div_ceil(phases[1]).next_multiple_of(pixels);
     let patch_width = (columns - 1) * steps[1] + problem.kernel[1];
-    let block = blueprint.block.min(rows);
+    let block = BLOCK.min(rows);
     let patch_rows = (block - 1) * steps[0] + problem.kernel[0];
     let patch_len = (patch_rows * patch_width * in_channels).next_multiple_of(16);
     let grid = launch::grid(client, problem.batch * rows.div_ceil(block));
-    let residual = affine.and_then(|affine| affine.residual);
-    let epilogue = Epilogue {
-        affine: affine.is_some(),
-        residual: residual.is_some(),
-        relu: affine.is_some_and(|affine| affine.relu),
-    };
     // What the epilogue does not use is never read: any buffer stands in for it.
-    let part = |of: fn(&Affine) -> Tensor| affine.map_or(weight.clone(), of).arg(width);
+    let part = |of: fn(&Affine) -> Tensor| lanes.arg(&affine.map_or(weight.clone(), of));
     let patches = Tensor::empty(client, &[grid.units * patch_len], problem.dtype);
     // SAFETY: `ConvProblem` relates all extents; a patch holds every row and column that the phases of a block read.
     unsafe {
@@ -209,20 +230,25 @@ pub(super) fn launch_tiled(
             client,
             grid.count,
             grid.dim,
-            width,
+            lanes.item,
+            lanes.width,
             source.arg(1),
-            weight.arg(width),
-            target.arg(width),
+            lanes.arg(weight),
+            lanes.arg(target),
             patches.arg(1),
             part(|affine| affine.centre.clone()),
             part(|affine| affine.scale.clone()),
             part(|affine| affine.shift.clone()),
-            residual.unwrap_or(weight).arg(width),
+            lanes.arg(residual),
+            lanes.anywhere(source),
+            target.view(),
+            residual.view(),
             problem.batch,
             axis(0, source_h, target_h),
             axis(1, source_w, target_w),
             in_channels,
-            out_channels / width,
+            out_channels,
+            lanes.vectors(),
             block,
             patch_width,
             patch_len,
@@ -230,7 +256,7 @@ pub(super) fn launch_tiled(
             pixels,
             vectors,
             transposed,
-            epilogue,
+            Epilogue::of(affine),
             problem.dtype.elem(),
         );
     }

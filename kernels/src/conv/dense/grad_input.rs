@@ -1,11 +1,12 @@
+use super::ConvProblem;
 use super::forward::launch_tiled;
 use super::stage::residue_taps;
-use super::{Blueprint, ConvProblem};
 use crate::{Tensor, launch};
 use cubecl::prelude::*;
 
 /// Writes `weight[kh, kw, ci, co]` as `flipped[kh', kw', co, ci]`: taps grouped by their residue modulo the stride and reversed
-/// within a group, so that each phase of the gradient reads its taps one after another. One unit owns a run of elements.
+/// within a group, so that each phase of the gradient reads its taps one after another. One unit owns a run of lines
+/// `flipped[kh', kw', co]` of `in_channels` each.
 #[cube(launch_unchecked)]
 fn flip_weight<F: Float>(
     weight: &[F],
@@ -20,23 +21,19 @@ fn flip_weight<F: Float>(
     #[define(F)] _dtype: cubecl::ir::ElemType,
 ) {
     let first = ABSOLUTE_POS * run;
-    let last = min(
-        first + run,
-        kernel_h * kernel_w * in_channels * out_channels,
-    );
-    for i in first..last {
-        let o = i % out_channels;
-        let c = i / out_channels % in_channels;
-        let kw = i / out_channels / in_channels % kernel_w;
-        let kh = i / out_channels / in_channels / kernel_w;
-        let row = flipped_tap(kh, kernel_h, stride_h);
-        let column = flipped_tap(kw, kernel_w, stride_w);
-        flipped[((row * kernel_w + column) * out_channels + o) * in_channels + c] = weight[i];
+    for line in first..min(first + run, kernel_h * kernel_w * out_channels) {
+        let (tap, o) = (line / out_channels, line % out_channels);
+        let row = flipped_tap(tap / kernel_w, kernel_h, stride_h);
+        let column = flipped_tap(tap % kernel_w, kernel_w, stride_w);
+        let to = ((row * kernel_w + column) * out_channels + o) * in_channels;
+        for c in 0..in_channels {
+            flipped[to + c] = weight[(tap * in_channels + c) * out_channels + o];
+        }
     }
 }
 
 #[cube]
-fn flipped_tap(tap: usize, kernel: usize, stride: usize) -> usize {
+pub(in crate::conv) fn flipped_tap(tap: usize, kernel: usize, stride: usize) -> usize {
     let residue = tap % stride;
     let mut start = 0usize;
     for r in 0..residue {
@@ -48,7 +45,6 @@ fn flipped_tap(tap: usize, kernel: usize, stride: usize) -> usize {
 /// Launches the flip and the transposed tiled kernel.
 pub(super) fn launch_grad_input(
     problem: &ConvProblem,
-    blueprint: &Blueprint,
     weight: &Tensor,
     grad: &Tensor,
     out: &Tensor,
@@ -56,7 +52,7 @@ pub(super) fn launch_grad_input(
     let client = grad.client();
     let [kh, kw, ci, co] = problem.weight_shape();
     let flipped = Tensor::empty(client, &[kh, kw, co, ci], problem.dtype);
-    let grid = launch::grid(client, flipped.len());
+    let grid = launch::grid(client, kh * kw * co);
     // SAFETY: the permutation of the taps is a bijection of 0..kernel, so every element is written once, in bounds.
     unsafe {
         flip_weight::launch_unchecked(
@@ -76,5 +72,5 @@ pub(super) fn launch_grad_input(
         );
     }
     launch::pace(client);
-    launch_tiled(problem, blueprint, grad, &flipped, out, true, None);
+    launch_tiled(problem, grad, &flipped, out, true, None);
 }

@@ -1,6 +1,7 @@
 use super::ConvProblem;
 use super::stage::{Axis, AxisLaunch, stage};
-use crate::pointwise::sum_rows;
+use crate::lanes::{Lanes, channel, load};
+use crate::matmul::gemm::{accumulators, launch_add_partials};
 use crate::{Tensor, launch};
 use cubecl::prelude::*;
 
@@ -12,17 +13,20 @@ const BLOCK: usize = 8;
 const MOST_PARTIALS: usize = 32;
 
 /// One unit owns a run of partial sums, a partial sum a run of row blocks. A tile of the weight's gradient is `taps` neighbouring
-/// (column, input channel) pairs of one kernel row by `vectors` vectors of output channels, held in registers over a block.
+/// (column, input channel) pairs of one kernel row by `vectors` vectors of output channels, held in registers over a block. Vectors
+/// that overlap in the weight lie side by side in a partial sum, as it is updated in place.
 #[cube(launch_unchecked)]
-fn partial_sums<F: Float, N: Size>(
+fn partial_sums<F: Float, B: Size, N: Size>(
     x: &[F],
-    grad: &[Vector<F, N>],
+    grad: &[Vector<F, B>],
     partials: &mut [Vector<F, N>],
     patches: &mut [F],
+    _anywhere: &[F],
     batch: usize,
     vertical: Axis,
     horizontal: Axis,
     in_channels: usize,
+    out_channels: usize,
     out_vectors: usize,
     block: usize,
     patch_width: usize,
@@ -40,7 +44,9 @@ fn partial_sums<F: Float, N: Size>(
     let v = vertical.taps(0usize.runtime(), false);
     let h = horizontal.taps(0usize.runtime(), false);
     let line = horizontal.kernel * in_channels;
-    let size = vertical.kernel * line * out_vectors;
+    let groups = (out_vectors + comptime!(vectors - 1)) / vectors;
+    let pitch = groups * vectors;
+    let size = vertical.kernel * line * pitch;
     let pixel_step = horizontal.stride * in_channels;
     let first = ABSOLUTE_POS * run;
     let last = min(first + run, partial_count);
@@ -55,7 +61,7 @@ fn partial_sums<F: Float, N: Size>(
             let n = item / blocks;
             let t0 = item % blocks * block;
             let t1 = min(t0 + block, vertical.target);
-            stage::<F>(
+            stage::<F, B, N>(
                 x,
                 patches,
                 patch_start,
@@ -71,8 +77,13 @@ fn partial_sums<F: Float, N: Size>(
             );
             for kh in 0..vertical.kernel {
                 for tile in 0..(line + comptime!(taps - 1)) / taps {
-                    for channel in 0..out_vectors / vectors {
-                        let at = out + (kh * line + tile * taps) * out_vectors + channel * vectors;
+                    for group in 0..groups {
+                        let mut channels = Array::<usize>::new(vectors);
+                        #[unroll]
+                        for o in 0..vectors {
+                            channels[o] = channel::<N>(group * vectors + o, out_channels);
+                        }
+                        let at = out + (kh * line + tile * taps) * pitch + group * vectors;
                         let mut acc = Array::<Vector<F, N>>::new(taps * vectors);
                         #[unroll]
                         for q in 0..taps {
@@ -80,7 +91,7 @@ fn partial_sums<F: Float, N: Size>(
                             for o in 0..vectors {
                                 acc[q * vectors + o] = zero;
                                 if tile * taps + q < line {
-                                    acc[q * vectors + o] = partials[at + q * out_vectors + o];
+                                    acc[q * vectors + o] = partials[at + q * pitch + o];
                                 }
                             }
                         }
@@ -88,13 +99,13 @@ fn partial_sums<F: Float, N: Size>(
                             let xb = patch_start
                                 + ((t - t0) * vertical.stride + kh) * patch_width * in_channels
                                 + tile * taps;
-                            let gb = (n * vertical.target + t) * horizontal.target * out_vectors
-                                + channel * vectors;
+                            let gb = (n * vertical.target + t) * horizontal.target * out_channels;
                             for ow in 0..horizontal.target {
                                 let mut gv = Array::<Vector<F, N>>::new(vectors);
                                 #[unroll]
                                 for o in 0..vectors {
-                                    gv[o] = grad[gb + ow * out_vectors + o];
+                                    gv[o] =
+                                        load::<F, B, N>(grad, gb + ow * out_channels + channels[o]);
                                 }
                                 #[unroll]
                                 for q in 0..taps {
@@ -113,7 +124,7 @@ fn partial_sums<F: Float, N: Size>(
                             if tile * taps + q < line {
                                 #[unroll]
                                 for o in 0..vectors {
-                                    partials[at + q * out_vectors + o] = acc[q * vectors + o];
+                                    partials[at + q * pitch + o] = acc[q * vectors + o];
                                 }
                             }
                         }
@@ -124,35 +135,28 @@ fn partial_sums<F: Float, N: Size>(
     }
 }
 
-/// The register tile `[taps, vectors]`: 24 accumulators (12 x 2, 24 x 1) leave room for the operands in 32 registers; a kernel row
-/// shorter than that takes the smallest tile that covers it.
-fn tile(line: usize, out_vectors: usize) -> [usize; 2] {
-    let vectors = if out_vectors.is_multiple_of(2) { 2 } else { 1 };
-    let largest = 24 / vectors;
-    let taps = [1, 2, 3, 4, 6, 8, 9, 12, 16, 24]
-        .into_iter()
-        .filter(|&taps| taps <= largest)
-        .min_by_key(|&taps| (line.div_ceil(taps) * (taps * vectors + 4), taps))
-        .unwrap_or(1);
-    [taps, vectors]
-}
-
 /// Launches the partial sums and their sum in a fixed order.
 pub(super) fn launch_grad_weight(problem: &ConvProblem, x: &Tensor, grad: &Tensor, out: &Tensor) {
     let client = x.client();
     let [oh, ow] = problem.output();
     let (ci, co) = (problem.in_channels, problem.out_channels);
-    let width = launch::width(client, problem.dtype, co);
-    let [taps, vectors] = tile(problem.kernel[1] * ci, co / width);
+    let lanes = Lanes::of(client, problem.dtype, co, &[grad]);
+    let [taps, vectors] = accumulators(problem.kernel[1] * ci, lanes.vectors());
     let block = BLOCK.min(oh);
     let partial_count = (problem.batch * oh.div_ceil(block)).clamp(1, MOST_PARTIALS);
     let patch_width = (ow - 1) * problem.options.stride[1] + problem.kernel[1];
     let patch_rows = (block - 1) * problem.options.stride[0] + problem.kernel[0];
     // The last tile of a kernel row may read up to a tile's width past the patch.
     let patch_len = (patch_rows * patch_width * ci + taps).next_multiple_of(16);
+    let rows = out.len() / co;
+    let pitch = lanes.vectors().next_multiple_of(vectors);
     let grid = launch::grid(client, partial_count);
     let patches = Tensor::empty(client, &[grid.units * patch_len], problem.dtype);
-    let partials = Tensor::empty(client, &[partial_count, out.len()], problem.dtype);
+    let partials = Tensor::empty(
+        client,
+        &[partial_count, rows, pitch * lanes.width],
+        problem.dtype,
+    );
     let axis = |axis: usize, target: usize| {
         AxisLaunch::new(
             problem.input[axis],
@@ -168,16 +172,19 @@ pub(super) fn launch_grad_weight(problem: &ConvProblem, x: &Tensor, grad: &Tenso
             client,
             grid.count,
             grid.dim,
-            width,
+            lanes.item,
+            lanes.width,
             x.arg(1),
-            grad.arg(width),
-            partials.arg(width),
+            lanes.arg(grad),
+            partials.arg(lanes.width),
             patches.arg(1),
+            lanes.anywhere(x),
             problem.batch,
             axis(0, oh),
             axis(1, ow),
             ci,
-            co / width,
+            co,
+            lanes.vectors(),
             block,
             patch_width,
             patch_len,
@@ -189,5 +196,5 @@ pub(super) fn launch_grad_weight(problem: &ConvProblem, x: &Tensor, grad: &Tenso
         );
     }
     launch::pace(client);
-    sum_rows(&partials, out);
+    launch_add_partials(&partials, out, rows, &lanes, pitch);
 }

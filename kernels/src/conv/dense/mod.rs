@@ -27,39 +27,17 @@
 
 pub mod cost;
 mod forward;
-mod grad_input;
+pub(in crate::conv) mod grad_input;
 mod grad_weight;
 mod problem;
 pub mod reference;
-mod stage;
+pub(in crate::conv) mod stage;
 
 pub use problem::{ConvOptions, ConvProblem};
 
-use crate::matmul::gemm;
-use crate::{Client, DType, KernelError, Tensor, launch};
-
-/// The comptime variant of the tiled kernel: vector width, tile `[pixels, vectors]`, and the rows a unit stages at a time.
-struct Blueprint {
-    width: usize,
-    tile: [usize; 2],
-    block: usize,
-}
-
-impl Blueprint {
-    fn new(client: &Client, dtype: DType, channels: usize) -> Self {
-        let width = launch::width(client, dtype, channels);
-        let tile = if (channels / width).is_multiple_of(2) {
-            [8, 2]
-        } else {
-            [16, 1]
-        };
-        Self {
-            width,
-            tile,
-            block: 8,
-        }
-    }
-}
+pub use crate::Affine;
+use crate::matmul::gemm::{After, launch_gemm, launch_grad_a, launch_grad_b};
+use crate::{KernelError, Tensor};
 
 /// Convolves `input` `[n, h, w, ci]` with `weight` `[kh, kw, ci, co]` to `[n, oh, ow, co]`. One launch.
 ///
@@ -68,72 +46,61 @@ impl Blueprint {
 pub fn conv(input: &Tensor, weight: &Tensor, options: ConvOptions) -> Result<Tensor, KernelError> {
     let problem = ConvProblem::new(input, weight, options)?;
     let output = Tensor::empty(input.client(), &problem.output_shape(), problem.dtype);
-    if output.is_empty() {
-        return Ok(output);
-    }
-    if problem.is_pointwise() {
-        let [ci, co] = [problem.in_channels, problem.out_channels];
-        let rows = input.reshape(&[input.len() / ci, ci])?;
-        let product = gemm::gemm(&rows, &weight.reshape(&[ci, co])?, None)?;
-        return product.reshape(&problem.output_shape());
-    }
-    let blueprint = Blueprint::new(input.client(), problem.dtype, problem.out_channels);
-    forward::launch_tiled(&problem, &blueprint, input, weight, &output, false, None);
+    launch_forward(&problem, input, weight, None, &output)?;
     Ok(output)
-}
-
-/// What follows a convolution in inference, applied to the values in registers: `act((y - centre) scale + shift + residual)`.
-#[derive(Debug, Clone, Copy)]
-pub struct Affine<'a> {
-    /// Subtracted, `[co]`: a batch norm's running mean.
-    pub centre: &'a Tensor,
-    /// Multiplied by, `[co]`: see [`crate::norm::batch_norm::running_scale`].
-    pub scale: &'a Tensor,
-    /// Added, `[co]`: a batch norm's beta.
-    pub shift: &'a Tensor,
-    /// Added, of the output's shape.
-    pub residual: Option<&'a Tensor>,
-    /// Whether a ReLU follows.
-    pub relu: bool,
 }
 
 /// [`conv`] with what follows it, which then costs no pass over memory of its own (but for reading the residual). One launch.
 ///
 /// # Errors
-/// Those of [`ConvProblem::new`], then shapes and element types of `centre`, `scale`, `shift` and the residual.
+/// Those of [`ConvProblem::new`], then those of [`Affine::check`].
 pub fn conv_affine(
     input: &Tensor,
     weight: &Tensor,
     options: ConvOptions,
     affine: &Affine,
 ) -> Result<Tensor, KernelError> {
-    const OP: &str = "conv_affine";
     let problem = ConvProblem::new(input, weight, options)?;
-    let channels = [problem.out_channels];
-    for (name, tensor) in [
-        ("centre", affine.centre),
-        ("scale", affine.scale),
-        ("shift", affine.shift),
-    ] {
-        tensor.check(OP, name, &channels, problem.dtype)?;
-    }
-    if let Some(residual) = affine.residual {
-        residual.check(OP, "residual", &problem.output_shape(), problem.dtype)?;
-    }
+    affine.check("conv_affine", &problem.output_shape(), problem.dtype)?;
     let output = Tensor::empty(input.client(), &problem.output_shape(), problem.dtype);
-    if !output.is_empty() {
-        let blueprint = Blueprint::new(input.client(), problem.dtype, problem.out_channels);
-        forward::launch_tiled(
-            &problem,
-            &blueprint,
-            input,
-            weight,
-            &output,
-            false,
-            Some(affine),
-        );
-    }
+    launch_forward(&problem, input, weight, Some(affine), &output)?;
     Ok(output)
+}
+
+/// [`conv_affine`] into `out` `[n, oh, ow, co]`, which may be a window. One launch.
+///
+/// # Errors
+/// Those of [`conv_affine`], then shape and element type of `out`.
+pub fn conv_affine_into(
+    input: &Tensor,
+    weight: &Tensor,
+    options: ConvOptions,
+    affine: &Affine,
+    out: &Tensor,
+) -> Result<(), KernelError> {
+    let problem = ConvProblem::new(input, weight, options)?;
+    affine.check("conv_affine", &problem.output_shape(), problem.dtype)?;
+    out.check_view("conv_affine", "out", &problem.output_shape(), problem.dtype)?;
+    launch_forward(&problem, input, weight, Some(affine), out)
+}
+
+fn launch_forward(
+    problem: &ConvProblem,
+    input: &Tensor,
+    weight: &Tensor,
+    affine: Option<&Affine>,
+    out: &Tensor,
+) -> Result<(), KernelError> {
+    if out.is_empty() {
+        return Ok(());
+    }
+    if let Some(product) = problem.as_product() {
+        let weight = weight.reshape(&[product.k, product.n])?;
+        launch_gemm(&product, &input.rows(), &weight, After::affine(affine), out);
+    } else {
+        forward::launch_tiled(problem, input, weight, out, false, affine);
+    }
+    Ok(())
 }
 
 /// The gradient `[n, h, w, ci]` of [`conv`] with respect to its input, from `grad` `[n, oh, ow, co]`. Two launches, the first over
@@ -148,18 +115,17 @@ pub fn grad_input(
     options: ConvOptions,
 ) -> Result<Tensor, KernelError> {
     let problem = ConvProblem::new(input, weight, options)?;
-    grad.check(
-        "conv grad_input",
-        "grad",
-        &problem.output_shape(),
-        problem.dtype,
-    )?;
+    problem.check_grad("conv grad_input", grad)?;
     let out = Tensor::empty(input.client(), &problem.input_shape(), problem.dtype);
     if out.is_empty() {
         return Ok(out);
     }
-    let blueprint = Blueprint::new(input.client(), problem.dtype, problem.in_channels);
-    grad_input::launch_grad_input(&problem, &blueprint, weight, grad, &out);
+    if let Some(product) = problem.as_product() {
+        let weight = weight.reshape(&[product.k, product.n])?;
+        launch_grad_a(&product, &weight, &grad.rows(), None, &out);
+    } else {
+        grad_input::launch_grad_input(&problem, weight, grad, &out);
+    }
     Ok(out)
 }
 
@@ -174,12 +140,7 @@ pub fn grad_weight(
     options: ConvOptions,
 ) -> Result<Tensor, KernelError> {
     let problem = ConvProblem::new(input, weight, options)?;
-    grad.check(
-        "conv grad_weight",
-        "grad",
-        &problem.output_shape(),
-        problem.dtype,
-    )?;
+    problem.check_grad("conv grad_weight", grad)?;
     if grad.is_empty() {
         return Ok(Tensor::zeros(
             input.client(),
@@ -188,6 +149,10 @@ pub fn grad_weight(
         ));
     }
     let out = Tensor::empty(input.client(), &problem.weight_shape(), problem.dtype);
-    grad_weight::launch_grad_weight(&problem, input, grad, &out);
+    if let Some(product) = problem.as_product() {
+        launch_grad_b(&product, &input.rows(), &grad.rows(), &out);
+    } else {
+        grad_weight::launch_grad_weight(&problem, input, grad, &out);
+    }
     Ok(out)
 }

@@ -1,3 +1,4 @@
+use crate::matmul::gemm::GemmProblem;
 use crate::{Cost, DType, KernelError, Tensor};
 
 /// The largest kernel side: far past any published model, small enough that index arithmetic cannot overflow.
@@ -19,6 +20,53 @@ impl ConvOptions {
             stride: [stride; 2],
             padding: [padding; 2],
         }
+    }
+
+    /// Checks kernel, stride, padding and input of each axis, which then fit together; for every kind of convolution.
+    ///
+    /// # Errors
+    /// [`KernelError::Range`], first of the vertical axis: kernel side (1..=1024), stride (1..=1024), padding (smaller than the
+    /// kernel), a padded input smaller than the kernel.
+    pub(in crate::conv) fn check(
+        &self,
+        op: &'static str,
+        input: [usize; 2],
+        kernel: [usize; 2],
+    ) -> Result<(), KernelError> {
+        for axis in 0..2 {
+            let (kernel, size) = (kernel[axis], input[axis]);
+            let (stride, padding) = (self.stride[axis], self.padding[axis]);
+            if kernel == 0 || kernel > LARGEST_KERNEL {
+                return Err(KernelError::range(op, "kernel", kernel, "1 to 1024"));
+            }
+            if stride == 0 || stride > LARGEST_KERNEL {
+                return Err(KernelError::range(op, "stride", stride, "1 to 1024"));
+            }
+            if padding >= kernel {
+                return Err(KernelError::range(
+                    op,
+                    "padding",
+                    padding,
+                    "less than the kernel",
+                ));
+            }
+            if size + 2 * padding < kernel {
+                return Err(KernelError::range(
+                    op,
+                    "input",
+                    size,
+                    "at least the kernel less its padding",
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    /// Output `[height, width]` of `input` under `kernel`, which [`Self::check`] has passed.
+    pub(in crate::conv) fn output(&self, input: [usize; 2], kernel: [usize; 2]) -> [usize; 2] {
+        [0, 1].map(|axis| {
+            (input[axis] + 2 * self.padding[axis] - kernel[axis]) / self.stride[axis] + 1
+        })
     }
 }
 
@@ -46,10 +94,10 @@ impl ConvProblem {
     ///
     /// # Errors
     /// In this order: ranks, channel counts, element types, kernel side (1..=1024), stride (at least 1), padding (smaller than
-    /// the kernel), a padded input smaller than the kernel.
+    /// the kernel), a padded input smaller than the kernel, an input that is a window unless the convolution is pointwise.
     pub fn new(input: &Tensor, weight: &Tensor, options: ConvOptions) -> Result<Self, KernelError> {
         const OP: &str = "conv";
-        let [batch, h, w, ci] = input.nhwc(OP, "input")?;
+        let [batch, h, w, ci] = input.dims_view(OP, "input", "[n, h, w, c]")?;
         let [kh, kw, wi, co] = weight.dims(OP, "weight", "[kh, kw, ci, co]")?;
         if wi != ci || ci == 0 || co == 0 {
             let (got, wanted) = (
@@ -64,50 +112,25 @@ impl ConvProblem {
             });
         }
         weight.check(OP, "weight", weight.shape(), input.dtype())?;
-        for axis in 0..2 {
-            let (kernel, size) = ([kh, kw][axis], [h, w][axis]);
-            let (stride, padding) = (options.stride[axis], options.padding[axis]);
-            if kernel == 0 || kernel > LARGEST_KERNEL {
-                return Err(KernelError::range(OP, "kernel", kernel, "1 to 1024"));
-            }
-            if stride == 0 || stride > LARGEST_KERNEL {
-                return Err(KernelError::range(OP, "stride", stride, "1 to 1024"));
-            }
-            if padding >= kernel {
-                return Err(KernelError::range(
-                    OP,
-                    "padding",
-                    padding,
-                    "less than the kernel",
-                ));
-            }
-            if size + 2 * padding < kernel {
-                return Err(KernelError::range(
-                    OP,
-                    "input",
-                    size,
-                    "at least the kernel less its padding",
-                ));
-            }
-        }
-        let (input, kernel, dtype) = ([h, w], [kh, kw], input.dtype());
-        Ok(Self {
+        options.check(OP, [h, w], [kh, kw])?;
+        let problem = Self {
             batch,
-            input,
-            kernel,
+            input: [h, w],
+            kernel: [kh, kw],
             in_channels: ci,
             out_channels: co,
             options,
-            dtype,
-        })
+            dtype: input.dtype(),
+        };
+        if !problem.is_pointwise() {
+            input.check_whole(OP, "input")?;
+        }
+        Ok(problem)
     }
 
     /// Output `[height, width]`.
     pub fn output(&self) -> [usize; 2] {
-        [0, 1].map(|axis| {
-            let padded = self.input[axis] + 2 * self.options.padding[axis];
-            (padded - self.kernel[axis]) / self.options.stride[axis] + 1
-        })
+        self.options.output(self.input, self.kernel)
     }
 
     /// `[n, h, w, ci]`.
@@ -134,6 +157,26 @@ impl ConvProblem {
     /// Whether every output pixel reads exactly the input pixel under it, so that the convolution is a matrix product.
     pub fn is_pointwise(&self) -> bool {
         self.kernel == [1, 1] && self.options == ConvOptions::square(1, 0)
+    }
+
+    /// The matrix product that a pointwise convolution is.
+    pub(super) fn as_product(&self) -> Option<GemmProblem> {
+        self.is_pointwise().then(|| GemmProblem {
+            m: self.batch * self.input[0] * self.input[1],
+            k: self.in_channels,
+            n: self.out_channels,
+            bias: false,
+            dtype: self.dtype,
+        })
+    }
+
+    /// Checks the output's gradient, which may be a window where the input may.
+    pub(super) fn check_grad(&self, op: &'static str, grad: &Tensor) -> Result<(), KernelError> {
+        grad.check_view(op, "grad", &self.output_shape(), self.dtype)?;
+        match self.is_pointwise() {
+            true => Ok(()),
+            false => grad.check_whole(op, "grad"),
+        }
     }
 
     /// The cost of each phase; see [`super::cost`].

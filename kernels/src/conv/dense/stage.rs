@@ -1,6 +1,7 @@
 //! The padded patch that the tiled kernels read: a unit copies the input rows of its next few output rows once into a scratch
 //! of its own, with the padding written out as zeros, so that the inner loops know no borders.
 
+use crate::lanes::copy;
 use cubecl::prelude::*;
 
 /// Where the taps of one axis fall, for the outputs `phase`, `phase + out_step`, `phase + 2 out_step`, ...
@@ -8,7 +9,7 @@ use cubecl::prelude::*;
 /// The `t`-th of them reads the inputs `t in_step + j + up - lead` for the taps `j` in `0..taps`, whose weights start at
 /// `start`. A forward pass has one phase; a gradient with respect to the input has one per residue of the stride.
 #[derive(CubeType, Clone, Copy)]
-pub(super) struct Taps {
+pub(in crate::conv) struct Taps {
     pub in_step: usize,
     pub out_step: usize,
     pub taps: usize,
@@ -19,7 +20,7 @@ pub(super) struct Taps {
 
 /// One axis of a convolution, as a kernel argument.
 #[derive(CubeLaunch, CubeType, Clone, Copy)]
-pub(super) struct Axis {
+pub(in crate::conv) struct Axis {
     /// Extent of the tensor that is read.
     pub source: usize,
     /// Extent of the tensor that is written.
@@ -65,14 +66,14 @@ impl Axis {
 
 /// How many taps of a kernel have `residue` modulo `stride`.
 #[cube]
-pub(super) fn residue_taps(kernel: usize, stride: usize, residue: usize) -> usize {
+pub(in crate::conv) fn residue_taps(kernel: usize, stride: usize, residue: usize) -> usize {
     (max(kernel, residue) - residue + stride - 1) / stride
 }
 
 /// Copies `rows` input rows of image `n`, from row `first + up - lead` on, into `patch`: `rows` rows of `width` pixels of
 /// `channels`, shifted by the columns' own `up - lead`. What lies outside of the image becomes zero.
 #[cube]
-pub(super) fn stage<F: Float>(
+pub(super) fn stage<F: Float, B: Size, N: Size>(
     x: &[F],
     patch: &mut [F],
     patch_start: usize,
@@ -103,9 +104,7 @@ pub(super) fn stage<F: Float>(
             for q in 0..begin {
                 patch[out + q] = zero;
             }
-            for q in 0..copied * channels {
-                patch[out + begin + q] = x[from + q];
-            }
+            copy::<F, B, N>(x, from, patch, out + begin, copied * channels);
             for q in end..line {
                 patch[out + q] = zero;
             }

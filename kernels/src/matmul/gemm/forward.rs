@@ -1,64 +1,149 @@
 use super::GemmProblem;
+use crate::affine::{Affine, Epilogue};
+use crate::lanes::{Lanes, View, channel, load, store};
 use crate::{Tensor, launch};
 use cubecl::prelude::*;
 
-/// One unit owns a run of row tiles; a tile is `rows` rows by `vectors` vectors of columns, held in registers. Rows past the end
-/// compute the last row again and store nothing.
+/// Rows from which on a panel of `b` is copied side by side before it is read: each unit then reads it dozens of times.
+const ROWS_TO_PACK: usize = 128;
+/// Bytes of `a` that stay in the second-level cache while every panel of `b` passes over them.
+const BLOCK_BYTES: usize = 1 << 19;
+
+/// A tile: `rows` rows by `vectors` vectors of columns, held in registers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Tile {
+    pub rows: usize,
+    pub vectors: usize,
+}
+
+impl Tile {
+    /// The tile for `vectors` vectors of columns: as many as waste the fewest on the last group, and rows to fill 24 of 32 registers.
+    ///
+    /// Few vectors mean few loads of `b` a product, as each is used by many rows; many mean few loads of `a`.
+    pub fn of(vectors: usize) -> Self {
+        let vectors = [2, 3, 4, 1]
+            .into_iter()
+            .min_by_key(|&wide| {
+                // A vector of one column alone waits for its loads: count it half as fast.
+                let speed = if wide == 1 { 4 } else { 2 };
+                vectors.div_ceil(wide) * wide * speed
+            })
+            .unwrap_or(1);
+        let rows = [16, 12, 8, 6][vectors - 1];
+        Self { rows, vectors }
+    }
+}
+
+/// One unit owns a run of row tiles, taken in blocks; within a block, a panel of `vectors` vectors of columns at a time. Rows past
+/// the end compute the last row again and store nothing.
 #[cube(launch_unchecked)]
-fn gemm_kernel<F: Float, N: Size>(
+fn gemm_kernel<F: Float, B: Size, N: Size>(
     a: &[F],
-    b: &[Vector<F, N>],
-    bias: &[Vector<F, N>],
-    c: &mut [Vector<F, N>],
+    b: &[Vector<F, B>],
+    bias: &[Vector<F, B>],
+    centre: &[Vector<F, B>],
+    scale: &[Vector<F, B>],
+    shift: &[Vector<F, B>],
+    residual: &[Vector<F, B>],
+    c: &mut [Vector<F, B>],
+    panels: &mut [Vector<F, N>],
+    _anywhere: &[F],
+    a_view: View,
+    residual_view: View,
+    c_view: View,
+    span: usize,
     m: usize,
     k: usize,
+    n: usize,
     column_vectors: usize,
+    block: usize,
     run: usize,
     #[comptime] rows: usize,
     #[comptime] vectors: usize,
+    #[comptime] packed: bool,
     #[comptime] has_bias: bool,
+    #[comptime] epilogue: Epilogue,
     #[define(F)] _dtype: cubecl::ir::ElemType,
 ) {
-    let first = ABSOLUTE_POS * run;
+    let zero = Vector::<F, N>::new(F::new(0.0f32));
+    let first = min(ABSOLUTE_POS * run, (m + comptime!(rows - 1)) / rows);
     let last = min(first + run, (m + comptime!(rows - 1)) / rows);
-    for column in 0..column_vectors / vectors {
-        for tile in first..last {
-            let mut acc = Array::<Vector<F, N>>::new(rows * vectors);
-            let mut starts = Array::<usize>::new(rows);
+    let panel = ABSOLUTE_POS * k * vectors;
+    for i in 0..(last - first + block - 1) / block {
+        let begin = first + i * block;
+        for group in 0..(column_vectors + comptime!(vectors - 1)) / vectors {
+            let mut columns = Array::<usize>::new(vectors);
             #[unroll]
-            for i in 0..rows {
-                starts[i] = min(tile * rows + i, m - 1) * k;
-                #[unroll]
-                for j in 0..vectors {
-                    if has_bias {
-                        acc[i * vectors + j] = bias[column * vectors + j];
-                    } else {
-                        acc[i * vectors + j] = Vector::new(F::new(0.0f32));
+            for j in 0..vectors {
+                columns[j] = channel::<N>(group * vectors + j, n);
+            }
+            if packed {
+                for l in 0..k {
+                    #[unroll]
+                    for j in 0..vectors {
+                        panels[panel + l * vectors + j] = load::<F, B, N>(b, l * n + columns[j]);
                     }
                 }
             }
-            for l in 0..k {
-                let mut bv = Array::<Vector<F, N>>::new(vectors);
+            for tile in begin..min(begin + block, last) {
+                let mut acc = Array::<Vector<F, N>>::new(rows * vectors);
+                let mut starts = Array::<usize>::new(rows);
                 #[unroll]
-                for j in 0..vectors {
-                    bv[j] = b[l * column_vectors + column * vectors + j];
+                for i in 0..rows {
+                    starts[i] = a_view.at(min(tile * rows + i, m - 1));
+                    #[unroll]
+                    for j in 0..vectors {
+                        if has_bias {
+                            acc[i * vectors + j] = load::<F, B, N>(bias, columns[j]);
+                        } else {
+                            acc[i * vectors + j] = zero;
+                        }
+                    }
+                }
+                for l in 0..k {
+                    let mut bv = Array::<Vector<F, N>>::new(vectors);
+                    #[unroll]
+                    for j in 0..vectors {
+                        if packed {
+                            bv[j] = panels[panel + l * vectors + j];
+                        } else {
+                            bv[j] = load::<F, B, N>(b, l * n + columns[j]);
+                        }
+                    }
+                    #[unroll]
+                    for i in 0..rows {
+                        let av = Vector::<F, N>::cast_from(a[starts[i] + l]);
+                        #[unroll]
+                        for j in 0..vectors {
+                            acc[i * vectors + j] = fma(av, bv[j], acc[i * vectors + j]);
+                        }
+                    }
                 }
                 #[unroll]
                 for i in 0..rows {
-                    let av = Vector::<F, N>::cast_from(a[starts[i] + l]);
-                    #[unroll]
-                    for j in 0..vectors {
-                        acc[i * vectors + j] = fma(av, bv[j], acc[i * vectors + j]);
-                    }
-                }
-            }
-            #[unroll]
-            for i in 0..rows {
-                if tile * rows + i < m {
-                    #[unroll]
-                    for j in 0..vectors {
-                        c[(tile * rows + i) * column_vectors + column * vectors + j] =
-                            acc[i * vectors + j];
+                    let row = tile * rows + i;
+                    if row < m {
+                        #[unroll]
+                        for j in 0..vectors {
+                            let mut value = acc[i * vectors + j];
+                            if comptime!(epilogue.affine) {
+                                value = fma(
+                                    value - load::<F, B, N>(centre, columns[j]),
+                                    load::<F, B, N>(scale, columns[j]),
+                                    load::<F, B, N>(shift, columns[j]),
+                                );
+                            }
+                            if comptime!(epilogue.residual) {
+                                value += load::<F, B, N>(
+                                    residual,
+                                    residual_view.at(row / span) + columns[j],
+                                );
+                            }
+                            if comptime!(epilogue.relu) {
+                                value = max(value, zero);
+                            }
+                            store::<F, B, N>(c, c_view.at(row) + columns[j], value);
+                        }
                     }
                 }
             }
@@ -66,43 +151,135 @@ fn gemm_kernel<F: Float, N: Size>(
     }
 }
 
-/// Launches the product into `c`.
-pub(super) fn launch_gemm(
-    problem: &GemmProblem,
-    a: &Tensor,
-    b: &Tensor,
-    bias: Option<&Tensor>,
-    c: &Tensor,
-) {
+/// What a product is followed by, in registers.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct After<'a> {
+    pub bias: Option<&'a Tensor>,
+    pub affine: Option<&'a Affine<'a>>,
+    /// Added to each row, or to runs of neighbouring ones where it has fewer.
+    pub residual: Option<&'a Tensor>,
+}
+
+impl<'a> After<'a> {
+    pub fn affine(affine: Option<&'a Affine<'a>>) -> Self {
+        Self {
+            bias: None,
+            affine,
+            residual: affine.and_then(|affine| affine.residual),
+        }
+    }
+}
+
+/// Launches the product into `c`; `a`, `c` and the residual may be windows.
+pub(crate) fn launch_gemm(problem: &GemmProblem, a: &Tensor, b: &Tensor, after: After, c: &Tensor) {
     let client = a.client();
-    let width = launch::width(client, problem.dtype, problem.n);
-    let columns = problem.n / width;
-    let [rows, vectors] = if columns.is_multiple_of(2) {
-        [8, 2]
-    } else {
-        [8, 1]
+    let &GemmProblem { m, k, n, dtype, .. } = problem;
+    let After { bias, affine, .. } = after;
+    let residual = after.residual.unwrap_or(c);
+    let epilogue = Epilogue {
+        residual: after.residual.is_some(),
+        ..Epilogue::of(affine)
     };
-    let grid = launch::grid(client, problem.m.div_ceil(rows));
-    // SAFETY: `GemmProblem` relates the extents; without a bias the kernel never reads that argument.
+    let lanes = Lanes::of(client, dtype, n, &[c, residual]);
+    let Tile { rows, vectors } = Tile::of(lanes.vectors());
+    let grid = launch::grid(client, m.div_ceil(rows));
+    let packed = m >= ROWS_TO_PACK && launch::is_cpu(client);
+    let panel = if packed { k * vectors * lanes.width } else { 1 };
+    let panels = Tensor::empty(client, &[grid.units, panel], dtype);
+    let block = (BLOCK_BYTES / (k * rows * dtype.size())).max(1);
+    // What the epilogue does not use is never read: any buffer stands in for it.
+    let part = |of: fn(&Affine) -> Tensor| lanes.arg(&affine.map_or(b.clone(), of));
+    // SAFETY: `GemmProblem` relates the extents; a panel holds `k` rows of a group's vectors.
     unsafe {
         gemm_kernel::launch_unchecked(
             client,
             grid.count,
             grid.dim,
-            width,
-            a.arg(1),
-            b.arg(width),
-            bias.unwrap_or(b).arg(width),
-            c.arg(width),
-            problem.m,
-            problem.k,
-            columns,
+            lanes.item,
+            lanes.width,
+            a.buffer(1, 0),
+            lanes.arg(b),
+            lanes.arg(bias.unwrap_or(b)),
+            part(|affine| affine.centre.clone()),
+            part(|affine| affine.scale.clone()),
+            part(|affine| affine.shift.clone()),
+            lanes.arg(residual),
+            lanes.arg(c),
+            panels.buffer(lanes.width, 0),
+            lanes.anywhere(a),
+            a.view(),
+            residual.view(),
+            c.view(),
+            m / residual.pixels().max(1),
+            m,
+            k,
+            n,
+            lanes.vectors(),
+            block.min(grid.run),
             grid.run,
             rows,
             vectors,
+            packed,
             bias.is_some(),
-            problem.dtype.elem(),
+            epilogue,
+            dtype.elem(),
         );
     }
     launch::pace(client);
+}
+
+/// Writes `matrix [rows, columns]` as `transposed [columns, rows]`. One launch.
+pub(crate) fn launch_transpose(matrix: &Tensor, transposed: &Tensor, rows: usize, columns: usize) {
+    let client = matrix.client();
+    let grid = launch::grid(client, columns);
+    // SAFETY: both hold `rows columns` elements.
+    unsafe {
+        transpose::launch_unchecked(
+            client,
+            grid.count,
+            grid.dim,
+            matrix.arg(1),
+            transposed.arg(1),
+            rows,
+            columns,
+            grid.run,
+            matrix.dtype().elem(),
+        );
+    }
+    launch::pace(client);
+}
+
+/// One unit owns a run of the columns that become rows. No index is divided: that took four times as long as the product of a small
+/// batch.
+#[cube(launch_unchecked)]
+fn transpose<F: Float>(
+    matrix: &[F],
+    transposed: &mut [F],
+    rows: usize,
+    columns: usize,
+    run: usize,
+    #[define(F)] _dtype: cubecl::ir::ElemType,
+) {
+    let first = ABSOLUTE_POS * run;
+    for column in first..min(first + run, columns) {
+        for row in 0..rows {
+            transposed[column * rows + row] = matrix[row * columns + column];
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tile_wastes_few_vectors_and_fits_the_registers() {
+        for vectors in 1..200 {
+            let tile = Tile::of(vectors);
+            assert!(tile.rows * tile.vectors <= 24, "{tile:?}");
+            let wasted = vectors.div_ceil(tile.vectors) * tile.vectors - vectors;
+            assert!(wasted <= 1, "{vectors} vectors in tiles of {tile:?}");
+        }
+        assert_eq!(Tile::of(1).vectors, 1);
+    }
 }

@@ -1,72 +1,100 @@
 use super::GemmProblem;
-use super::forward::launch_gemm;
-use crate::pointwise::sum_rows;
+use super::forward::{After, launch_gemm, launch_transpose};
+use crate::lanes::{Lanes, View, channel, load, store};
 use crate::{Tensor, launch};
 use cubecl::prelude::*;
 
-/// Rows of one partial sum of the gradient of `b`, and the most partial sums: functions of the problem alone.
+/// Rows of one partial sum of the gradient of `b`, at least, and the most partial sums: functions of the problem alone.
 const ROWS_OF_PARTIAL: usize = 256;
 const MOST_PARTIALS: usize = 32;
-/// Rows of the gradient of `b` held in registers at once.
-const TILE: usize = 8;
+/// Elements that all partial sums together hold at most, unless two hold more: past that their traffic shows.
+const MOST_ELEMENTS: usize = 1 << 20;
+/// Rows of `a` and of the gradient that stay in the second-level cache while all tiles pass over them.
+const BLOCK: usize = 128;
 
-/// `transposed[j, i] = matrix[i, j]`. One unit owns a run of elements.
+/// One unit owns a run of partial sums of `a^T grad`, each over a run of rows; a tile is `taps` columns of `a` by `vectors`
+/// vectors of columns of `grad`, held in registers over a block of rows. The vectors of a row lie side by side in a partial sum,
+/// so that those which overlap in the result do not here, where they are updated in place.
 #[cube(launch_unchecked)]
-fn transpose<F: Float>(
-    matrix: &[F],
-    transposed: &mut [F],
-    rows: usize,
-    columns: usize,
-    run: usize,
-    #[define(F)] _dtype: cubecl::ir::ElemType,
-) {
-    let first = ABSOLUTE_POS * run;
-    let last = min(first + run, rows * columns);
-    for i in first..last {
-        transposed[i % columns * rows + i / columns] = matrix[i];
-    }
-}
-
-/// One unit owns a run of partial sums of `a^T grad`, each over a run of rows; a tile is `TILE` rows of the result by one vector.
-#[cube(launch_unchecked)]
-fn partial_sums<F: Float, N: Size>(
+fn partial_sums<F: Float, B: Size, N: Size>(
     a: &[F],
-    grad: &[Vector<F, N>],
+    grad: &[Vector<F, B>],
     partials: &mut [Vector<F, N>],
+    _anywhere: &[F],
+    a_view: View,
+    grad_view: View,
     m: usize,
     k: usize,
+    n: usize,
     column_vectors: usize,
     partial_count: usize,
     run: usize,
+    #[comptime] taps: usize,
+    #[comptime] vectors: usize,
     #[define(F)] _dtype: cubecl::ir::ElemType,
 ) {
-    let tile = comptime!(TILE);
+    let block = comptime!(BLOCK);
+    let zero = Vector::<F, N>::new(F::new(0.0f32));
     let per_partial = (m + partial_count - 1) / partial_count;
+    let groups = (column_vectors + comptime!(vectors - 1)) / vectors;
     let first = ABSOLUTE_POS * run;
     let last = min(first + run, partial_count);
     for partial in first..last {
         let from = min(partial * per_partial, m);
         let to = min(from + per_partial, m);
-        for block in 0..(k + comptime!(TILE - 1)) / tile {
-            for column in 0..column_vectors {
-                let mut acc = Array::<Vector<F, N>>::new(tile);
-                #[unroll]
-                for l in 0..tile {
-                    acc[l] = Vector::new(F::new(0.0f32));
-                }
-                for i in from..to {
-                    let gv = grad[i * column_vectors + column];
+        // A partial sum without rows is still written.
+        for i in 0..max((to - from + comptime!(BLOCK - 1)) / block, 1) {
+            let begin = from + i * block;
+            for tile in 0..(k + comptime!(taps - 1)) / taps {
+                for group in 0..groups {
+                    let mut columns = Array::<usize>::new(vectors);
+                    let mut acc = Array::<Vector<F, N>>::new(taps * vectors);
                     #[unroll]
-                    for l in 0..tile {
-                        let av = a[i * k + min(block * tile + l, k - 1)];
-                        acc[l] = fma(Vector::<F, N>::cast_from(av), gv, acc[l]);
+                    for j in 0..vectors {
+                        columns[j] = channel::<N>(group * vectors + j, n);
                     }
-                }
-                #[unroll]
-                for l in 0..tile {
-                    if block * tile + l < k {
-                        let at = (partial * k + block * tile + l) * column_vectors + column;
-                        partials[at] = acc[l];
+                    let out = ((partial * k + tile * taps) * groups + group) * vectors;
+                    #[unroll]
+                    for l in 0..taps {
+                        #[unroll]
+                        for j in 0..vectors {
+                            acc[l * vectors + j] = zero;
+                            if i > 0 && tile * taps + l < k {
+                                acc[l * vectors + j] = partials[out + l * groups * vectors + j];
+                            }
+                        }
+                    }
+                    // A tap past the end reads the last one again and stores nothing.
+                    let mut shifts = Array::<usize>::new(taps);
+                    #[unroll]
+                    for l in 0..taps {
+                        shifts[l] = min(tile * taps + l, k - 1);
+                    }
+                    for row in begin..min(begin + block, to) {
+                        let start = a_view.at(row);
+                        let grad_start = grad_view.at(row);
+                        let mut gv = Array::<Vector<F, N>>::new(vectors);
+                        #[unroll]
+                        for j in 0..vectors {
+                            gv[j] = load::<F, B, N>(grad, grad_start + columns[j]);
+                        }
+                        #[unroll]
+                        for l in 0..taps {
+                            let av = Vector::<F, N>::cast_from(a[start + shifts[l]]);
+                            #[unroll]
+                            for j in 0..vectors {
+                                acc[l * vectors + j] = fma(av, gv[j], acc[l * vectors + j]);
+                            }
+                        }
+                    }
+                    #[unroll]
+                    for l in 0..taps {
+                        if tile * taps + l < k {
+                            #[unroll]
+                            for j in 0..vectors {
+                                partials[out + l * groups * vectors + j] = acc[l * vectors + j];
+                            }
+                        }
                     }
                 }
             }
@@ -74,27 +102,43 @@ fn partial_sums<F: Float, N: Size>(
     }
 }
 
-/// Launches `grad b^T` into `out`.
-pub(super) fn launch_grad_a(problem: &GemmProblem, b: &Tensor, grad: &Tensor, out: &Tensor) {
-    let client = b.client();
-    let &GemmProblem { m, k, n, dtype, .. } = problem;
-    let transposed = Tensor::empty(client, &[n, k], dtype);
-    let grid = launch::grid(client, b.len());
-    // SAFETY: both hold `k n` elements.
-    unsafe {
-        transpose::launch_unchecked(
-            client,
-            grid.count,
-            grid.dim,
-            b.arg(1),
-            transposed.arg(1),
-            k,
-            n,
-            grid.run,
-            dtype.elem(),
-        );
+/// Adds the partial sums in order and moves each vector to its columns. One unit owns a run of rows of the result.
+#[cube(launch_unchecked)]
+fn add_partials<F: Float, B: Size, N: Size>(
+    partials: &[Vector<F, N>],
+    out: &mut [Vector<F, B>],
+    _anywhere: &[F],
+    rows: usize,
+    n: usize,
+    column_vectors: usize,
+    pitch: usize,
+    partial_count: usize,
+    run: usize,
+    #[define(F)] _dtype: cubecl::ir::ElemType,
+) {
+    let first = ABSOLUTE_POS * run;
+    for row in first..min(first + run, rows) {
+        for v in 0..column_vectors {
+            let mut sum = partials[row * pitch + v];
+            for partial in 1..partial_count {
+                sum += partials[(partial * rows + row) * pitch + v];
+            }
+            store::<F, B, N>(out, row * n + channel::<N>(v, n), sum);
+        }
     }
-    launch::pace(client);
+}
+
+/// Launches `grad b^T + plus` into `out`, which may be a window, as may `grad` and `plus`.
+pub(crate) fn launch_grad_a(
+    problem: &GemmProblem,
+    b: &Tensor,
+    grad: &Tensor,
+    plus: Option<&Tensor>,
+    out: &Tensor,
+) {
+    let &GemmProblem { m, k, n, dtype, .. } = problem;
+    let transposed = Tensor::empty(b.client(), &[n, k], dtype);
+    launch_transpose(b, &transposed, k, n);
     let product = GemmProblem {
         m,
         k: n,
@@ -102,35 +146,105 @@ pub(super) fn launch_grad_a(problem: &GemmProblem, b: &Tensor, grad: &Tensor, ou
         bias: false,
         dtype,
     };
-    launch_gemm(&product, grad, &transposed, None, out);
+    let after = After {
+        residual: plus,
+        ..After::default()
+    };
+    launch_gemm(&product, grad, &transposed, after, out);
 }
 
-/// Launches the partial sums of `a^T grad` and their sum in a fixed order.
-pub(super) fn launch_grad_b(problem: &GemmProblem, a: &Tensor, grad: &Tensor, out: &Tensor) {
+/// How many partial sums `m` rows of a `[k, n]` result are cut into: a power of two, so that cores share them evenly.
+fn partial_count(m: usize, elements: usize) -> usize {
+    let by_rows = m.div_ceil(ROWS_OF_PARTIAL).next_power_of_two();
+    let by_size = (MOST_ELEMENTS / elements.max(1)).max(2);
+    by_rows.min(MOST_PARTIALS).min(1 << by_size.ilog2())
+}
+
+/// The accumulators `[taps, vectors]` of a gradient with respect to a weight of `k` rows: 24 leave room for the operands in 32
+/// registers, and few rows take the fewest that cover them.
+pub(crate) fn accumulators(k: usize, column_vectors: usize) -> [usize; 2] {
+    let vectors = match column_vectors {
+        1 => 1,
+        3 => 3,
+        _ => 2,
+    };
+    let largest = 24 / vectors;
+    let taps = [1, 2, 3, 4, 6, 8, 9, 12, 16, 24]
+        .into_iter()
+        .filter(|&taps| taps <= largest)
+        .min_by_key(|&taps| (k.div_ceil(taps) * (taps * vectors + 4), taps))
+        .unwrap_or(1);
+    [taps, vectors]
+}
+
+/// Launches the partial sums of `a^T grad` and their sum in a fixed order; `a` and `grad` may be windows.
+pub(crate) fn launch_grad_b(problem: &GemmProblem, a: &Tensor, grad: &Tensor, out: &Tensor) {
     let client = a.client();
     let &GemmProblem { m, k, n, dtype, .. } = problem;
-    let width = launch::width(client, dtype, n);
-    let partial_count = m.div_ceil(ROWS_OF_PARTIAL).clamp(1, MOST_PARTIALS);
-    let partials = Tensor::empty(client, &[partial_count, k, n], dtype);
+    let lanes = Lanes::of(client, dtype, n, &[grad]);
+    let [taps, vectors] = accumulators(k, lanes.vectors());
+    let pitch = lanes.vectors().next_multiple_of(vectors);
+    let partial_count = partial_count(m, k * n);
+    let partials = Tensor::empty(client, &[partial_count, k, pitch * lanes.width], dtype);
     let grid = launch::grid(client, partial_count);
-    // SAFETY: `GemmProblem` relates the extents; the partial sums cover `partial_count` results.
+    // SAFETY: `GemmProblem` relates the extents; a partial sum holds `pitch` vectors for each of `k` rows.
     unsafe {
         partial_sums::launch_unchecked(
             client,
             grid.count,
             grid.dim,
-            width,
-            a.arg(1),
-            grad.arg(width),
-            partials.arg(width),
+            lanes.item,
+            lanes.width,
+            a.buffer(1, 0),
+            lanes.arg(grad),
+            partials.arg(lanes.width),
+            lanes.anywhere(a),
+            a.view(),
+            grad.view(),
             m,
             k,
-            n / width,
+            n,
+            lanes.vectors(),
             partial_count,
             grid.run,
+            taps,
+            vectors,
             dtype.elem(),
         );
     }
     launch::pace(client);
-    sum_rows(&partials, out);
+    launch_add_partials(&partials, out, k, &lanes, pitch);
+}
+
+/// Launches the sum of `partials` `[count, rows, pitch]`, in vectors, into `out`, whose `rows` rows hold the channels of `lanes`.
+pub(crate) fn launch_add_partials(
+    partials: &Tensor,
+    out: &Tensor,
+    rows: usize,
+    lanes: &Lanes,
+    pitch: usize,
+) {
+    let client = out.client();
+    let grid = launch::grid(client, rows);
+    // SAFETY: callers pass `rows` rows of `pitch` vectors a partial sum, and `rows` rows of channels.
+    unsafe {
+        add_partials::launch_unchecked(
+            client,
+            grid.count,
+            grid.dim,
+            lanes.item,
+            lanes.width,
+            partials.arg(lanes.width),
+            lanes.arg(out),
+            lanes.anywhere(partials),
+            rows,
+            lanes.channels,
+            lanes.vectors(),
+            pitch,
+            partials.shape()[0],
+            grid.run,
+            out.dtype().elem(),
+        );
+    }
+    launch::pace(client);
 }

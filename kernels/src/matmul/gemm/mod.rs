@@ -4,8 +4,8 @@
 //!
 //! **Layout** row-major, `a [m, k]`, `b [k, n]`, `c [m, n]`; the vectors lie along `n`.
 //!
-//! **One unit owns** a run of tiles of 8 rows by 1 or 2 vectors of columns, accumulated in registers; in the gradient of `b`, a
-//! run of partial sums over 256 rows or more.
+//! **One unit owns** a run of tiles of 16 to 6 rows by 1 to 4 vectors of columns, accumulated in registers; in the gradient of `b`,
+//! a run of partial sums over 256 rows or more. `a`, the result and its gradient may be channel windows.
 //!
 //! **Saved for the backward pass**: `a` and `b`.
 //!
@@ -17,8 +17,11 @@ mod forward;
 mod grad;
 pub mod reference;
 
+pub(crate) use forward::{After, launch_gemm};
+pub(crate) use grad::{accumulators, launch_add_partials, launch_grad_a, launch_grad_b};
+
 use crate::pointwise::{fill, sum_rows};
-use crate::{DType, KernelError, Tensor};
+use crate::{Affine, DType, KernelError, Tensor};
 
 const OP: &str = "gemm";
 
@@ -43,7 +46,7 @@ impl GemmProblem {
     /// # Errors
     /// In this order: ranks, inner extents that differ or are zero, element types, the bias' shape and type.
     pub fn new(a: &Tensor, b: &Tensor, bias: Option<&Tensor>) -> Result<Self, KernelError> {
-        let [m, k] = a.dims(OP, "a", "[m, k]")?;
+        let [m, k] = a.dims_view(OP, "a", "[m, k]")?;
         let [inner, n] = b.dims(OP, "b", "[k, n]")?;
         if inner != k || k == 0 || n == 0 {
             let (got, wanted) = (b.shape().to_vec(), format!("[{k}, n], no zero"));
@@ -76,9 +79,72 @@ pub fn gemm(a: &Tensor, b: &Tensor, bias: Option<&Tensor>) -> Result<Tensor, Ker
     let problem = GemmProblem::new(a, b, bias)?;
     let c = Tensor::empty(a.client(), &[problem.m, problem.n], problem.dtype);
     if !c.is_empty() {
-        forward::launch_gemm(&problem, a, b, bias, &c);
+        let after = After {
+            bias,
+            ..After::default()
+        };
+        launch_gemm(&problem, a, b, after, &c);
     }
     Ok(c)
+}
+
+/// The product, with what `affine` says done to it in registers, into `out` `[m, n]`, which may be a window. The residual may have
+/// fewer rows than the product: `m / rows` neighbouring rows then share one, as the pixels of an image do. One launch.
+///
+/// # Errors
+/// Those of [`GemmProblem::new`], then those of [`Affine::check`] but for the residual's rows, which divide `m`, then shape and
+/// element type of `out`.
+pub fn gemm_into(a: &Tensor, b: &Tensor, affine: &Affine, out: &Tensor) -> Result<(), KernelError> {
+    let problem = GemmProblem::new(a, b, None)?;
+    let &GemmProblem { m, n, dtype, .. } = &problem;
+    let rows = affine.residual.map_or(m, Tensor::pixels);
+    let shared = if rows > 0 && m.is_multiple_of(rows) {
+        rows
+    } else {
+        m
+    };
+    affine.check(OP, &[shared, n], dtype)?;
+    out.check_view(OP, "out", &[m, n], dtype)?;
+    if !out.is_empty() {
+        launch_gemm(&problem, a, b, After::affine(Some(affine)), out);
+    }
+    Ok(())
+}
+
+/// The gradient of [`gemm()`] with respect to `a` plus `plus`, whose rows neighbouring rows share as those of [`gemm_into`]'s residual,
+/// into `out` `[m, k]`, which may be a window. Two launches, the first over `b` alone.
+///
+/// # Errors
+/// In this order: ranks and extents of `grad [m, n]` and `b [k, n]`, element types, shape and element type of `plus` and of `out`.
+pub fn grad_a_plus_into(
+    b: &Tensor,
+    grad: &Tensor,
+    plus: &Tensor,
+    out: &Tensor,
+) -> Result<(), KernelError> {
+    let [m, n] = grad.dims_view(OP, "grad", "[m, n]")?;
+    let [k, columns] = b.dims(OP, "b", "[k, n]")?;
+    let dtype = grad.dtype();
+    b.check(OP, "b", &[k.max(1), n.max(1)], dtype)?;
+    let rows = plus.pixels();
+    let shared = if rows > 0 && m.is_multiple_of(rows) {
+        rows
+    } else {
+        m
+    };
+    plus.check_view(OP, "plus", &[shared, k], dtype)?;
+    out.check_view(OP, "out", &[m, k], dtype)?;
+    if !out.is_empty() {
+        let problem = GemmProblem {
+            m,
+            k,
+            n: columns,
+            bias: false,
+            dtype,
+        };
+        grad::launch_grad_a(&problem, b, grad, Some(plus), out);
+    }
+    Ok(())
 }
 
 /// The gradient `[m, k]` with respect to `a`, from `grad [m, n]`. Two launches, the first over `b` alone.
@@ -87,10 +153,10 @@ pub fn gemm(a: &Tensor, b: &Tensor, bias: Option<&Tensor>) -> Result<Tensor, Ker
 /// Those of [`GemmProblem::new`], then shape and element type of `grad`.
 pub fn grad_a(a: &Tensor, b: &Tensor, grad: &Tensor) -> Result<Tensor, KernelError> {
     let problem = GemmProblem::new(a, b, None)?;
-    grad.check(OP, "grad", &[problem.m, problem.n], problem.dtype)?;
+    grad.check_view(OP, "grad", &[problem.m, problem.n], problem.dtype)?;
     let out = Tensor::empty(a.client(), a.shape(), problem.dtype);
     if !out.is_empty() {
-        grad::launch_grad_a(&problem, b, grad, &out);
+        grad::launch_grad_a(&problem, b, grad, None, &out);
     }
     Ok(out)
 }
@@ -101,7 +167,7 @@ pub fn grad_a(a: &Tensor, b: &Tensor, grad: &Tensor) -> Result<Tensor, KernelErr
 /// Those of [`GemmProblem::new`], then shape and element type of `grad`.
 pub fn grad_b(a: &Tensor, b: &Tensor, grad: &Tensor) -> Result<Tensor, KernelError> {
     let problem = GemmProblem::new(a, b, None)?;
-    grad.check(OP, "grad", &[problem.m, problem.n], problem.dtype)?;
+    grad.check_view(OP, "grad", &[problem.m, problem.n], problem.dtype)?;
     let out = Tensor::empty(a.client(), b.shape(), problem.dtype);
     if grad.is_empty() {
         fill(&out, 0.0);

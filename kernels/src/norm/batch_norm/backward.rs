@@ -1,15 +1,19 @@
-use super::{BatchNorm, BatchNormGrads, BatchNormProblem, Epilogue, Saved, Strip};
-use crate::pointwise::sum_rows;
+use super::stats::tree;
+use super::{BatchNorm, BatchNormGrads, BatchNormProblem, Epilogue, PIXELS_AT_ONCE, Saved};
+use crate::lanes::{Lanes, View, channel, load, store};
 use crate::{Tensor, launch};
 use cubecl::prelude::*;
+
+/// Pixels that share one load of a channel's statistics.
+const PIXELS: usize = 4;
 
 /// The gradient before the activation: `grad` where the output is positive, else 0. Without a residual the sign is computed
 /// again from `x`, in the forward pass' own operations, which is cheaper than reading the output.
 #[cube]
-fn before_activation<F: Float, N: Size>(
+fn before_activation<F: Float, B: Size, N: Size>(
     grad: Vector<F, N>,
-    y: &[Vector<F, N>],
-    i: usize,
+    y: &[Vector<F, B>],
+    y_at: usize,
     deviation: Vector<F, N>,
     scale: Vector<F, N>,
     shift: Vector<F, N>,
@@ -19,161 +23,194 @@ fn before_activation<F: Float, N: Size>(
     if comptime!(!epilogue.relu) {
         grad
     } else if comptime!(epilogue.residual) {
-        select_many(y[i].greater_than(&zero), grad, zero)
+        select_many(load::<F, B, N>(y, y_at).greater_than(&zero), grad, zero)
     } else {
         select_many(fma(deviation, scale, shift).greater_than(&zero), grad, zero)
     }
 }
 
-/// Sums of `g` and of `g (x - mean)` for each channel over a run of pixels, `g` being the gradient before the activation, which
-/// is also the residual's gradient and written as such. One unit owns a run of partial results.
+/// Sums of `g` and of `g (x - mean)` for each kept channel over a run of pixels, `g` being the gradient before the activation, which
+/// is also the residual's gradient and written as such. One unit owns a run of partial results, vector beside vector.
 #[cube(launch_unchecked)]
-fn partial_sums<F: Float, N: Size>(
-    x: &[Vector<F, N>],
-    y: &[Vector<F, N>],
-    grad: &[Vector<F, N>],
-    mean: &[Vector<F, N>],
-    inv_std: &[Vector<F, N>],
-    gamma: &[Vector<F, N>],
-    beta: &[Vector<F, N>],
-    grad_residual: &mut [Vector<F, N>],
+fn partial_sums<F: Float, B: Size, N: Size>(
+    x: &[Vector<F, B>],
+    y: &[Vector<F, B>],
+    grad: &[Vector<F, B>],
+    mean: &[Vector<F, B>],
+    inv_std: &[Vector<F, B>],
+    scale: &[Vector<F, B>],
+    beta: &[Vector<F, B>],
+    grad_residual: &mut [Vector<F, B>],
     partials: &mut [Vector<F, N>],
+    _anywhere: &[F],
+    grad_view: View,
+    y_view: View,
     pixels: usize,
-    channel_vectors: usize,
+    channels: usize,
+    kept: usize,
+    vectors: usize,
     per_partial: usize,
     partial_count: usize,
     run: usize,
-    #[comptime] strip: Strip,
     #[comptime] epilogue: Epilogue,
     #[define(F)] _dtype: cubecl::ir::ElemType,
 ) {
     let zero = Vector::<F, N>::new(F::new(0.0f32));
-    let vectors = comptime!(strip.vectors);
-    let ahead = comptime!(strip.ahead);
+    let ahead = comptime!(PIXELS_AT_ONCE);
     let first = ABSOLUTE_POS * run;
-    let last = min(first + run, partial_count);
-    for partial in first..last {
+    for partial in first..min(first + run, partial_count) {
         let from = partial * per_partial;
         let to = min(from + per_partial, pixels);
-        let even = from + (to - from) / ahead * ahead;
-        for column in 0..channel_vectors / vectors {
-            let at = column * vectors;
-            let mut centre = Array::<Vector<F, N>>::new(vectors);
-            let mut scale = Array::<Vector<F, N>>::new(vectors);
-            let mut shift = Array::<Vector<F, N>>::new(vectors);
-            let mut sum = Array::<Vector<F, N>>::new(vectors * ahead);
-            let mut product = Array::<Vector<F, N>>::new(vectors * ahead);
-            #[unroll]
+        let sums = partial * 2 * vectors;
+        let products = sums + vectors;
+        for v in 0..2 * vectors {
+            partials[sums + v] = zero;
+        }
+        for group in 0..(to - from + comptime!(PIXELS_AT_ONCE - 1)) / ahead {
             for v in 0..vectors {
-                centre[v] = mean[at + v];
-                scale[v] = inv_std[at + v] * gamma[at + v];
-                shift[v] = beta[at + v];
-            }
-            #[unroll]
-            for i in 0..vectors * ahead {
-                sum[i] = zero;
-                product[i] = zero;
-            }
-            for group in 0..(even - from) / ahead {
-                let pixel = from + group * ahead;
+                let c = channel::<N>(v, kept);
+                let centre = load::<F, B, N>(mean, c);
+                let slope = load::<F, B, N>(scale, c);
+                let shift = load::<F, B, N>(beta, c);
+                let mut sum = Array::<Vector<F, N>>::new(ahead);
+                let mut product = Array::<Vector<F, N>>::new(ahead);
                 #[unroll]
                 for u in 0..ahead {
-                    #[unroll]
-                    for v in 0..vectors {
-                        let i = (pixel + u) * channel_vectors + at + v;
-                        let d = x[i] - centre[v];
-                        let g = before_activation::<F, N>(
-                            grad[i], y, i, d, scale[v], shift[v], epilogue,
+                    let pixel = from + group * ahead + u;
+                    sum[u] = zero;
+                    product[u] = zero;
+                    if pixel < to {
+                        let at = pixel * channels + c;
+                        let d = load::<F, B, N>(x, at) - centre;
+                        let g = before_activation::<F, B, N>(
+                            load::<F, B, N>(grad, grad_view.at(pixel) + c),
+                            y,
+                            y_view.at(pixel) + c,
+                            d,
+                            slope,
+                            shift,
+                            epilogue,
                         );
                         if comptime!(epilogue.residual) {
-                            grad_residual[i] = g;
+                            store::<F, B, N>(grad_residual, at, g);
                         }
-                        sum[u * vectors + v] += g;
-                        product[u * vectors + v] = fma(g, d, product[u * vectors + v]);
+                        sum[u] = g;
+                        product[u] = g * d;
                     }
                 }
+                partials[sums + v] += tree::<F, N>(&sum);
+                partials[products + v] += tree::<F, N>(&product);
             }
-            for pixel in even..to {
-                #[unroll]
-                for v in 0..vectors {
-                    let i = pixel * channel_vectors + at + v;
-                    let d = x[i] - centre[v];
-                    let g =
-                        before_activation::<F, N>(grad[i], y, i, d, scale[v], shift[v], epilogue);
-                    if comptime!(epilogue.residual) {
-                        grad_residual[i] = g;
-                    }
-                    sum[v] += g;
-                    product[v] = fma(g, d, product[v]);
-                }
-            }
-            #[unroll]
-            for v in 0..vectors {
-                #[unroll]
-                for u in 1..ahead {
-                    sum[v] = sum[v] + sum[u * vectors + v];
-                    product[v] = product[v] + product[u * vectors + v];
-                }
-                let out = partial * 2 * channel_vectors + at + v;
-                partials[out] = sum[v];
-                // The derivative by gamma is the sum of g (x - mean) inv_std.
-                partials[out + channel_vectors] = product[v] * inv_std[at + v];
-            }
+        }
+        for v in 0..vectors {
+            // The derivative by gamma is the sum of g (x - mean) inv_std.
+            partials[products + v] *= load::<F, B, N>(inv_std, channel::<N>(v, kept));
         }
     }
 }
 
-/// `grad_x = inv_std gamma (g - grad_beta / m - (x - mean) inv_std grad_gamma / m)`, m pixels. One unit owns a run of pixels.
+/// Adds the partial sums in order: the gradients of `beta` and `gamma`, 0 for channels that were not kept. One unit owns a run of
+/// vectors of channels.
 #[cube(launch_unchecked)]
-fn grad_input<F: Float, N: Size>(
-    x: &[Vector<F, N>],
-    grad: &[Vector<F, N>],
-    mean: &[Vector<F, N>],
-    inv_std: &[Vector<F, N>],
-    gamma: &[Vector<F, N>],
-    beta: &[Vector<F, N>],
-    sums: &[Vector<F, N>],
-    out: &mut [Vector<F, N>],
-    pixels: usize,
-    channel_vectors: usize,
+fn add_sums<F: Float, B: Size, N: Size>(
+    partials: &[Vector<F, N>],
+    beta: &mut [Vector<F, B>],
+    gamma: &mut [Vector<F, B>],
+    beta_rest: &mut [F],
+    gamma_rest: &mut [F],
+    _anywhere: &[F],
+    channels: usize,
+    kept: usize,
+    vectors: usize,
+    partial_count: usize,
     run: usize,
-    #[comptime] strip: Strip,
+    #[define(F)] _dtype: cubecl::ir::ElemType,
+) {
+    let first = ABSOLUTE_POS * run;
+    for v in first..min(first + run, vectors) {
+        let mut sum = partials[v];
+        let mut product = partials[vectors + v];
+        for partial in 1..partial_count {
+            sum += partials[partial * 2 * vectors + v];
+            product += partials[(partial * 2 + 1) * vectors + v];
+        }
+        store::<F, B, N>(beta, channel::<N>(v, kept), sum);
+        store::<F, B, N>(gamma, channel::<N>(v, kept), product);
+    }
+    if ABSOLUTE_POS == 0 {
+        for c in kept..channels {
+            beta_rest[c] = F::new(0.0f32);
+            gamma_rest[c] = F::new(0.0f32);
+        }
+    }
+}
+
+/// `grad_x = scale (g - (grad_beta + (x - mean) inv_std grad_gamma) / m)`, m pixels; 0 for channels that were not kept. One unit
+/// owns a run of groups of `PIXELS` pixels; pixels past the end are the last one again.
+#[cube(launch_unchecked)]
+fn grad_input<F: Float, B: Size, N: Size>(
+    x: &[Vector<F, B>],
+    grad: &[Vector<F, B>],
+    mean: &[Vector<F, B>],
+    inv_std: &[Vector<F, B>],
+    scale: &[Vector<F, B>],
+    beta: &[Vector<F, B>],
+    grad_beta: &[Vector<F, B>],
+    grad_gamma: &[Vector<F, B>],
+    out: &mut [Vector<F, B>],
+    zeros: &mut [F],
+    _anywhere: &[F],
+    grad_view: View,
+    pixels: usize,
+    channels: usize,
+    kept: usize,
+    vectors: usize,
+    inverse_count: InputScalar,
+    run: usize,
     #[comptime] epilogue: Epilogue,
     #[define(F)] _dtype: cubecl::ir::ElemType,
 ) {
-    let vectors = comptime!(strip.vectors);
+    let at_once = comptime!(PIXELS);
+    let groups = (pixels + comptime!(PIXELS - 1)) / at_once;
+    let per_pixel = Vector::<F, N>::new(inverse_count.get::<F>());
     let first = ABSOLUTE_POS * run;
-    let last = min(first + run, pixels);
-    let count = Vector::<F, N>::cast_from(F::cast_from(pixels as u32));
-    for column in 0..channel_vectors / vectors {
-        let at = column * vectors;
-        let mut centre = Array::<Vector<F, N>>::new(vectors);
-        let mut scale = Array::<Vector<F, N>>::new(vectors);
-        let mut shift = Array::<Vector<F, N>>::new(vectors);
-        let mut offset = Array::<Vector<F, N>>::new(vectors);
-        let mut slope = Array::<Vector<F, N>>::new(vectors);
-        #[unroll]
+    let last = min(first + run, groups);
+    for i in first..last {
+        // Backwards: what the pass before read last is still in the cache.
+        let group = first + last - 1 - i;
         for v in 0..vectors {
-            centre[v] = mean[at + v];
-            scale[v] = inv_std[at + v] * gamma[at + v];
-            shift[v] = beta[at + v];
-            offset[v] = sums[at + v] / count;
-            slope[v] = inv_std[at + v] * sums[channel_vectors + at + v] / count;
-        }
-        for pixel in first..last {
+            let c = channel::<N>(v, kept);
+            let centre = load::<F, B, N>(mean, c);
+            let factor = load::<F, B, N>(scale, c);
+            let shift = load::<F, B, N>(beta, c);
+            let offset = load::<F, B, N>(grad_beta, c) * per_pixel;
+            let slope = load::<F, B, N>(inv_std, c) * load::<F, B, N>(grad_gamma, c) * per_pixel;
             #[unroll]
-            for v in 0..vectors {
-                let i = pixel * channel_vectors + at + v;
-                let d = x[i] - centre[v];
-                let g =
-                    before_activation::<F, N>(grad[i], grad, i, d, scale[v], shift[v], epilogue);
-                out[i] = scale[v] * (g - offset[v] - d * slope[v]);
+            for u in 0..at_once {
+                let pixel = min(group * at_once + u, pixels - 1);
+                let at = pixel * channels + c;
+                let d = load::<F, B, N>(x, at) - centre;
+                let g = before_activation::<F, B, N>(
+                    load::<F, B, N>(grad, grad_view.at(pixel) + c),
+                    x,
+                    at,
+                    d,
+                    factor,
+                    shift,
+                    epilogue,
+                );
+                store::<F, B, N>(out, at, factor * (g - offset - d * slope));
+            }
+        }
+        for pixel in group * at_once..min(group * at_once + at_once, pixels) {
+            for c in kept..channels {
+                zeros[pixel * channels + c] = F::new(0.0f32);
             }
         }
     }
 }
 
-/// Launches the three phases.
+/// Launches the three phases; `grad` may be a window, of at most as many channels as `x`.
 pub(super) fn launch_backward(
     problem: &BatchNormProblem,
     norm: &BatchNorm,
@@ -181,9 +218,12 @@ pub(super) fn launch_backward(
     grad: &Tensor,
 ) -> BatchNormGrads {
     let client = grad.client();
+    let x = &saved.input;
     let (dtype, channels) = (problem.dtype, problem.channels);
-    let width = launch::width(client, dtype, channels);
-    let strip = Strip::new(channels / width);
+    let kept = grad.len() / problem.pixels;
+    let y = saved.output.as_ref().unwrap_or(x);
+    let lanes = Lanes::of(client, dtype, kept, &[x, grad, y]);
+    let (vectors, statistics) = (lanes.vectors(), &saved.statistics);
     let epilogue = Epilogue {
         relu: saved.relu,
         residual: saved.output.is_some(),
@@ -192,7 +232,11 @@ pub(super) fn launch_backward(
         .output
         .as_ref()
         .map(|output| Tensor::empty(client, output.shape(), dtype));
-    let partials = Tensor::empty(client, &[problem.partials(), 2, channels], dtype);
+    let partials = Tensor::empty(
+        client,
+        &[problem.partials(), 2, vectors * lanes.width],
+        dtype,
+    );
     let grid = launch::grid(client, problem.partials());
     // SAFETY: `BatchNormProblem` relates the extents; without a residual the kernel touches neither `y` nor its gradient.
     unsafe {
@@ -200,30 +244,59 @@ pub(super) fn launch_backward(
             client,
             grid.count,
             grid.dim,
-            width,
-            saved.input.arg(width),
-            saved.output.as_ref().unwrap_or(grad).arg(width),
-            grad.arg(width),
-            saved.statistics.mean.arg(width),
-            saved.statistics.inv_std.arg(width),
-            norm.gamma.arg(width),
-            norm.beta.arg(width),
-            grad_residual.as_ref().unwrap_or(&partials).arg(width),
-            partials.arg(width),
+            lanes.item,
+            lanes.width,
+            lanes.arg(x),
+            lanes.arg(y),
+            lanes.arg(grad),
+            lanes.arg(&statistics.mean),
+            lanes.arg(&statistics.inv_std),
+            lanes.arg(&statistics.scale),
+            lanes.arg(&norm.beta),
+            lanes.arg(grad_residual.as_ref().unwrap_or(&partials)),
+            partials.arg(lanes.width),
+            lanes.anywhere(x),
+            grad.view(),
+            y.view(),
             problem.pixels,
-            channels / width,
+            channels,
+            kept,
+            vectors,
             problem.per_partial(),
             problem.partials(),
             grid.run,
-            strip,
             epilogue,
             dtype.elem(),
         );
     }
     launch::pace(client);
-    let sums = Tensor::empty(client, &[2, channels], dtype);
-    sum_rows(&partials, &sums);
-    let input = Tensor::empty(client, grad.shape(), dtype);
+    let beta = Tensor::empty(client, &[channels], dtype);
+    let gamma = Tensor::empty(client, &[channels], dtype);
+    let grid = launch::grid(client, vectors);
+    // SAFETY: as above; both sums hold `channels` elements.
+    unsafe {
+        add_sums::launch_unchecked(
+            client,
+            grid.count,
+            grid.dim,
+            lanes.item,
+            lanes.width,
+            partials.arg(lanes.width),
+            lanes.arg(&beta),
+            lanes.arg(&gamma),
+            beta.arg(1),
+            gamma.arg(1),
+            lanes.anywhere(&partials),
+            channels,
+            kept,
+            vectors,
+            problem.partials(),
+            grid.run,
+            dtype.elem(),
+        );
+    }
+    launch::pace(client);
+    let input = Tensor::empty(client, x.shape(), dtype);
     // With a residual, the first phase already wrote the gradient before the activation.
     let (before, epilogue) = match &grad_residual {
         Some(before) => (
@@ -235,26 +308,33 @@ pub(super) fn launch_backward(
         ),
         None => (grad, epilogue),
     };
-    let grid = launch::grid(client, problem.pixels);
-    // SAFETY: as above; `sums` holds two rows of `channels`.
+    let grid = launch::grid(client, problem.pixels.div_ceil(PIXELS));
+    // SAFETY: as above.
     unsafe {
         grad_input::launch_unchecked(
             client,
             grid.count,
             grid.dim,
-            width,
-            saved.input.arg(width),
-            before.arg(width),
-            saved.statistics.mean.arg(width),
-            saved.statistics.inv_std.arg(width),
-            norm.gamma.arg(width),
-            norm.beta.arg(width),
-            sums.arg(width),
-            input.arg(width),
+            lanes.item,
+            lanes.width,
+            lanes.arg(x),
+            lanes.arg(before),
+            lanes.arg(&statistics.mean),
+            lanes.arg(&statistics.inv_std),
+            lanes.arg(&statistics.scale),
+            lanes.arg(&norm.beta),
+            lanes.arg(&beta),
+            lanes.arg(&gamma),
+            lanes.arg(&input),
+            input.arg(1),
+            lanes.anywhere(x),
+            before.view(),
             problem.pixels,
-            channels / width,
+            channels,
+            kept,
+            vectors,
+            dtype.scalar(1.0 / problem.pixels as f64),
             grid.run,
-            strip,
             epilogue,
             dtype.elem(),
         );
@@ -263,6 +343,7 @@ pub(super) fn launch_backward(
     BatchNormGrads {
         input,
         residual: grad_residual,
-        sums,
+        gamma,
+        beta,
     }
 }

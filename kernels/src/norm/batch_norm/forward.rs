@@ -1,57 +1,64 @@
-use super::{BatchNorm, BatchNormProblem, Epilogue, Statistics, Strip};
+use super::{BatchNorm, BatchNormProblem, Epilogue, Statistics};
+use crate::lanes::{Lanes, View, channel, load, store};
 use crate::{Tensor, launch};
 use cubecl::prelude::*;
 
-/// `y = act((x - mean) inv_std gamma + beta + residual)`. One unit owns a run of pixels.
+/// Pixels that share one load of a channel's statistics.
+const PIXELS: usize = 4;
+
+/// `y = act((x - mean) scale + beta + residual)` for the first channels of `x`, as many as `y` has. One unit owns a run of groups of
+/// `PIXELS` pixels; pixels past the end are the last one again, written twice with the same value.
 #[cube(launch_unchecked)]
-fn normalise<F: Float, N: Size>(
-    x: &[Vector<F, N>],
-    residual: &[Vector<F, N>],
-    mean: &[Vector<F, N>],
-    inv_std: &[Vector<F, N>],
-    gamma: &[Vector<F, N>],
-    beta: &[Vector<F, N>],
-    y: &mut [Vector<F, N>],
+fn normalise<F: Float, B: Size, N: Size>(
+    x: &[Vector<F, B>],
+    residual: &[Vector<F, B>],
+    mean: &[Vector<F, B>],
+    scale: &[Vector<F, B>],
+    beta: &[Vector<F, B>],
+    y: &mut [Vector<F, B>],
+    _anywhere: &[F],
+    y_view: View,
+    residual_view: View,
+    span: usize,
     pixels: usize,
-    channel_vectors: usize,
+    channels: usize,
+    kept: usize,
+    vectors: usize,
     run: usize,
-    #[comptime] strip: Strip,
     #[comptime] epilogue: Epilogue,
     #[define(F)] _dtype: cubecl::ir::ElemType,
 ) {
     let zero = Vector::<F, N>::new(F::new(0.0f32));
-    let vectors = comptime!(strip.vectors);
+    let at_once = comptime!(PIXELS);
+    let groups = (pixels + comptime!(PIXELS - 1)) / at_once;
     let first = ABSOLUTE_POS * run;
-    let last = min(first + run, pixels);
-    for column in 0..channel_vectors / vectors {
-        let at = column * vectors;
-        let mut centre = Array::<Vector<F, N>>::new(vectors);
-        let mut scale = Array::<Vector<F, N>>::new(vectors);
-        let mut shift = Array::<Vector<F, N>>::new(vectors);
-        #[unroll]
+    let last = min(first + run, groups);
+    for i in first..last {
+        // Backwards: what the pass before read last is still in the cache.
+        let group = first + last - 1 - i;
         for v in 0..vectors {
-            centre[v] = mean[at + v];
-            scale[v] = inv_std[at + v] * gamma[at + v];
-            shift[v] = beta[at + v];
-        }
-        for pixel in first..last {
+            let c = channel::<N>(v, kept);
+            let centre = load::<F, B, N>(mean, c);
+            let slope = load::<F, B, N>(scale, c);
+            let shift = load::<F, B, N>(beta, c);
             #[unroll]
-            for v in 0..vectors {
-                let i = pixel * channel_vectors + at + v;
-                let mut value = fma(x[i] - centre[v], scale[v], shift[v]);
+            for u in 0..at_once {
+                let pixel = min(group * at_once + u, pixels - 1);
+                let at = pixel * channels + c;
+                let mut value = fma(load::<F, B, N>(x, at) - centre, slope, shift);
                 if comptime!(epilogue.residual) {
-                    value += residual[i];
+                    value += load::<F, B, N>(residual, residual_view.at(pixel / span) + c);
                 }
                 if comptime!(epilogue.relu) {
                     value = max(value, zero);
                 }
-                y[i] = value;
+                store::<F, B, N>(y, y_view.at(pixel) + c, value);
             }
         }
     }
 }
 
-/// Launches the normalisation into `y`.
+/// Launches the normalisation into `y`, which may be a window, of at most as many channels as `x`.
 pub(super) fn launch_normalise(
     problem: &BatchNormProblem,
     x: &Tensor,
@@ -62,26 +69,32 @@ pub(super) fn launch_normalise(
     y: &Tensor,
 ) {
     let client = x.client();
-    let width = launch::width(client, problem.dtype, problem.channels);
-    let grid = launch::grid(client, problem.pixels);
+    let kept = y.len() / problem.pixels;
+    let lanes = Lanes::of(client, problem.dtype, kept, &[x, y, residual.unwrap_or(x)]);
+    let grid = launch::grid(client, problem.pixels.div_ceil(PIXELS));
     // SAFETY: `BatchNormProblem` relates the extents; without a residual the kernel never reads that argument.
     unsafe {
         normalise::launch_unchecked(
             client,
             grid.count,
             grid.dim,
-            width,
-            x.arg(width),
-            residual.unwrap_or(x).arg(width),
-            statistics.mean.arg(width),
-            statistics.inv_std.arg(width),
-            norm.gamma.arg(width),
-            norm.beta.arg(width),
-            y.arg(width),
+            lanes.item,
+            lanes.width,
+            lanes.arg(x),
+            lanes.arg(residual.unwrap_or(x)),
+            lanes.arg(&statistics.mean),
+            lanes.arg(&statistics.scale),
+            lanes.arg(&norm.beta),
+            lanes.arg(y),
+            lanes.anywhere(x),
+            y.view(),
+            residual.unwrap_or(x).view(),
+            residual.map_or(1, |residual| problem.pixels / residual.pixels()),
             problem.pixels,
-            problem.channels / width,
+            problem.channels,
+            kept,
+            lanes.vectors(),
             grid.run,
-            Strip::new(problem.channels / width),
             Epilogue {
                 relu,
                 residual: residual.is_some(),

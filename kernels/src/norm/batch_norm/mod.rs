@@ -6,16 +6,17 @@
 //!
 //! **Layout** `x`, `residual`, `y` `[.., c]`, channels innermost; everything else `[c]`.
 //!
-//! **One unit owns** a run of pixels; for the sums, a run of partial results, each over at least 2,048 pixels, at most 64 of them:
+//! **One unit owns** a run of pixels; for the sums, a run of partial results, each over at least 32,768 elements, at most 64 of them:
 //! a function of the problem, added in a fixed order.
 //!
 //! **Saved for the backward pass**: `x`, mean, inverse deviation, and `y` only when a residual was added; without one the
 //! ReLU's sign is recomputed from `x` in the same operations, which saves reading `y` twice.
 //!
-//! **Why this shape.** Memory-bound: 3 passes forward and 5 backward is what the statistics' dependence allows. The moments are
-//! shifted by a run's first pixel and merged pairwise, so a mean 10,000 times the deviation costs
-//! the variance 2e-5 of itself in f32, not all of it. With a residual the
-//! first backward phase writes the gradient before the activation, which is the residual's gradient and the second's input.
+//! **Why this shape.** Memory-bound: 3 passes forward and 5 backward is what the statistics' dependence allows. Pixels are walked
+//! outside and channels inside, in the order of memory: 8 pixels of a vector of channels are summed in registers and added to a partial sum
+//! that stays in the first-level cache. The moments are shifted by a run's first pixel, so a mean 10,000 times the deviation costs
+//! the variance 2e-5 of itself in f32, not all of it. With a residual the first backward phase writes the gradient before the
+//! activation, which is the residual's gradient and the second's input.
 
 mod backward;
 pub mod cost;
@@ -26,9 +27,11 @@ mod stats;
 use crate::{DType, KernelError, Tensor};
 
 const OP: &str = "batch_norm";
-/// Pixels below which a partial result is not worth its merge, and the most partial results.
-const PIXELS_OF_PARTIAL: usize = 2048;
+/// Elements below which a partial result is not worth its merge, and the most partial results.
+const ELEMENTS_OF_PARTIAL: usize = 1 << 15;
 const MOST_PARTIALS: usize = 64;
+/// Pixels whose values of one vector of channels are summed in registers before they meet the partial sum in memory.
+const PIXELS_AT_ONCE: usize = 8;
 
 /// The parameters and running statistics of one layer, each `[c]`.
 #[derive(Clone, Debug)]
@@ -58,11 +61,12 @@ pub struct BatchNormProblem {
     pub dtype: DType,
 }
 
-/// Mean and inverse deviation of each channel, `[c]`.
+/// Mean, inverse deviation, and the latter times gamma, of each channel, `[c]`.
 #[derive(Clone, Debug)]
 struct Statistics {
     mean: Tensor,
     inv_std: Tensor,
+    scale: Tensor,
 }
 
 /// What [`train`] keeps for [`backward`].
@@ -78,29 +82,12 @@ pub struct Saved {
 pub struct BatchNormGrads {
     /// With respect to `x`, of its shape.
     pub input: Tensor,
-    /// With respect to the residual, when there was one.
+    /// With respect to the residual, when there was one, of `x`'s shape: for one row an image, before the sum over its pixels.
     pub residual: Option<Tensor>,
-    /// `[2, c]`: with respect to `beta`, then to `gamma`.
-    sums: Tensor,
-}
-
-impl BatchNormGrads {
     /// With respect to `gamma`, `[c]`.
-    ///
-    /// # Errors
-    /// None that a caller can cause.
-    pub fn gamma(&self) -> Result<Tensor, KernelError> {
-        let channels = self.sums.shape()[1];
-        self.sums.slice(channels, &[channels])
-    }
-
+    pub gamma: Tensor,
     /// With respect to `beta`, `[c]`.
-    ///
-    /// # Errors
-    /// None that a caller can cause.
-    pub fn beta(&self) -> Result<Tensor, KernelError> {
-        self.sums.slice(0, &[self.sums.shape()[1]])
-    }
+    pub beta: Tensor,
 }
 
 /// What follows the affine map, a comptime choice.
@@ -108,27 +95,6 @@ impl BatchNormGrads {
 struct Epilogue {
     relu: bool,
     residual: bool,
-}
-
-/// The registers of one pass over a strip of channels: `vectors` of them side by side, `ahead` pixels at a time, 4 sums in all,
-/// enough to cover the latency of an add.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-struct Strip {
-    vectors: usize,
-    ahead: usize,
-}
-
-impl Strip {
-    fn new(channel_vectors: usize) -> Self {
-        let vectors = [4, 2, 1]
-            .into_iter()
-            .find(|&v| channel_vectors.is_multiple_of(v))
-            .unwrap_or(1);
-        Self {
-            vectors,
-            ahead: 4 / vectors,
-        }
-    }
 }
 
 impl BatchNormProblem {
@@ -180,8 +146,22 @@ impl BatchNormProblem {
         })
     }
 
+    /// Checks a tensor of `x`'s pixels and of some of its channels.
+    fn check_kept(&self, name: &'static str, kept: &Tensor, x: &Tensor) -> Result<(), KernelError> {
+        let mut shape = x.shape().to_vec();
+        if let Some(channels) = shape.last_mut() {
+            *channels = kept
+                .shape()
+                .last()
+                .map_or(self.channels, |&kept| kept.clamp(1, self.channels));
+        }
+        kept.check_view(OP, name, &shape, self.dtype)
+    }
+
     fn per_partial(&self) -> usize {
-        self.pixels.div_ceil(MOST_PARTIALS).max(PIXELS_OF_PARTIAL)
+        let least = ELEMENTS_OF_PARTIAL.div_ceil(self.channels);
+        let pixels = self.pixels.div_ceil(MOST_PARTIALS).max(least);
+        pixels.next_multiple_of(PIXELS_AT_ONCE)
     }
 
     fn partials(&self) -> usize {
@@ -202,23 +182,68 @@ pub fn train(
 ) -> Result<(Tensor, Saved), KernelError> {
     let problem = BatchNormProblem::new(x, norm, residual)?;
     let y = Tensor::empty(x.client(), x.shape(), problem.dtype);
-    let statistics = if x.is_empty() {
-        stats::launch_running_statistics(&problem, norm)
-    } else {
-        let statistics = stats::launch_batch_statistics(&problem, x, norm);
-        forward::launch_normalise(&problem, x, residual, norm, &statistics, relu, &y);
-        statistics
+    let statistics = launch_train(&problem, x, norm, residual, relu, &y);
+    let saved = Saved {
+        input: x.clone(),
+        output: residual.map(|_| y.clone()),
+        statistics,
+        relu,
     };
-    let output = residual.map(|_| y.clone());
-    Ok((
-        y,
-        Saved {
-            input: x.clone(),
-            output,
-            statistics,
-            relu,
-        },
-    ))
+    Ok((y, saved))
+}
+
+/// [`train`] into `y`, which may be a window. The residual may be one as well, and may be `[n, c]` for an `x` `[n, .., c]`: one row for
+/// all pixels of an image. Without a residual `y` may have fewer channels than `x`: the last ones are then normalised by nobody, but
+/// their running statistics move, which is how a Ghost module of an odd width drops its last cheap channels. 3 launches; none for an
+/// empty batch.
+///
+/// # Errors
+/// Those of [`BatchNormProblem::new`] but for the residual; shape (`x`'s; without a residual, 1 to as many channels) and element type of
+/// `y`; shape and element type of the residual.
+pub fn train_into(
+    x: &Tensor,
+    norm: &BatchNorm,
+    residual: Option<&Tensor>,
+    relu: bool,
+    y: &Tensor,
+) -> Result<Saved, KernelError> {
+    let problem = BatchNormProblem::new(x, norm, None)?;
+    match residual {
+        None => problem.check_kept("y", y, x)?,
+        Some(residual) => {
+            y.check_view(OP, "y", x.shape(), problem.dtype)?;
+            let per_image = [x.shape()[0], problem.channels];
+            let shape = if residual.shape().len() == 2 {
+                &per_image[..]
+            } else {
+                x.shape()
+            };
+            residual.check_view(OP, "residual", shape, problem.dtype)?;
+        }
+    }
+    let statistics = launch_train(&problem, x, norm, residual, relu, y);
+    Ok(Saved {
+        input: x.clone(),
+        output: residual.map(|_| y.clone()),
+        statistics,
+        relu,
+    })
+}
+
+fn launch_train(
+    problem: &BatchNormProblem,
+    x: &Tensor,
+    norm: &BatchNorm,
+    residual: Option<&Tensor>,
+    relu: bool,
+    y: &Tensor,
+) -> Statistics {
+    if x.is_empty() {
+        return stats::launch_running_statistics(problem, norm);
+    }
+    let statistics = stats::launch_batch_statistics(problem, x, norm);
+    forward::launch_normalise(problem, x, residual, norm, &statistics, relu, y);
+    statistics
 }
 
 /// The inference forward pass: `y` of `x`'s shape, normalised by the running statistics. 2 launches, the first over `[c]`.
@@ -249,10 +274,11 @@ pub fn running_scale(norm: &BatchNorm) -> Result<Tensor, KernelError> {
     let gamma = &norm.gamma;
     let empty = Tensor::empty(gamma.client(), &[0, gamma.len()], gamma.dtype());
     let problem = BatchNormProblem::new(&empty, norm, None)?;
-    Ok(stats::launch_running(&problem, norm, true))
+    Ok(stats::launch_running_statistics(&problem, norm).scale)
 }
 
-/// The gradients of [`train`] from `grad`, of `y`'s shape. 3 launches; none for an empty batch.
+/// The gradients of [`train`] or [`train_into`] from `grad`, of `y`'s shape, which may be a window. 3 launches; none for an
+/// empty batch.
 ///
 /// # Errors
 /// Those of [`BatchNormProblem::new`], then shape and element type of `grad`.
@@ -261,15 +287,19 @@ pub fn backward(
     saved: &Saved,
     grad: &Tensor,
 ) -> Result<BatchNormGrads, KernelError> {
-    let problem = BatchNormProblem::new(&saved.input, norm, saved.output.as_ref())?;
-    grad.check(OP, "grad", saved.input.shape(), problem.dtype)?;
+    let problem = BatchNormProblem::new(&saved.input, norm, None)?;
+    match saved.output {
+        Some(_) => grad.check_view(OP, "grad", saved.input.shape(), problem.dtype)?,
+        None => problem.check_kept("grad", grad, &saved.input)?,
+    }
     if grad.is_empty() {
-        let sums = Tensor::zeros(grad.client(), &[2, problem.channels], problem.dtype);
+        let zeros = || Tensor::zeros(grad.client(), &[problem.channels], problem.dtype);
         let residual = saved.output.clone();
         return Ok(BatchNormGrads {
             input: saved.input.clone(),
             residual,
-            sums,
+            gamma: zeros(),
+            beta: zeros(),
         });
     }
     Ok(backward::launch_backward(&problem, norm, saved, grad))

@@ -1,93 +1,96 @@
-use super::{BatchNorm, BatchNormProblem, Statistics, Strip};
+use super::{BatchNorm, BatchNormProblem, PIXELS_AT_ONCE, Statistics};
+use crate::lanes::{Lanes, channel, load, store};
 use crate::{Tensor, launch};
 use cubecl::prelude::*;
 
-/// Mean and sum of squared deviations of each channel over a run of pixels. One unit owns a run of partial results.
+/// The sum of eight vectors as a tree, which is shorter to wait for than a chain and rounds less.
+#[cube]
+pub(super) fn tree<F: Float, N: Size>(t: &Array<Vector<F, N>>) -> Vector<F, N> {
+    ((t[0] + t[1]) + (t[2] + t[3])) + ((t[4] + t[5]) + (t[6] + t[7]))
+}
+
+/// Mean and sum of squared deviations of each channel over a run of pixels. One unit owns a run of partial results, which lie
+/// vector beside vector, so that those which overlap in the channels do not here, where they are updated in place.
 ///
 /// The values are shifted by the run's first pixel before they are squared, so that a large common offset cancels before it
 /// can swallow the deviations.
 #[cube(launch_unchecked)]
-fn partial_moments<F: Float, N: Size>(
-    x: &[Vector<F, N>],
+fn partial_moments<F: Float, B: Size, N: Size>(
+    x: &[Vector<F, B>],
     partials: &mut [Vector<F, N>],
+    _anywhere: &[F],
     pixels: usize,
-    channel_vectors: usize,
+    channels: usize,
+    vectors: usize,
     per_partial: usize,
     partial_count: usize,
     run: usize,
-    #[comptime] strip: Strip,
     #[define(F)] _dtype: cubecl::ir::ElemType,
 ) {
     let zero = Vector::<F, N>::new(F::new(0.0f32));
-    let vectors = comptime!(strip.vectors);
-    let ahead = comptime!(strip.ahead);
+    let ahead = comptime!(PIXELS_AT_ONCE);
     let first = ABSOLUTE_POS * run;
-    let last = min(first + run, partial_count);
-    for partial in first..last {
+    for partial in first..min(first + run, partial_count) {
         let from = partial * per_partial;
         let to = min(from + per_partial, pixels);
-        let even = from + (to - from) / ahead * ahead;
-        for column in 0..channel_vectors / vectors {
-            let at = column * vectors;
-            let mut shift = Array::<Vector<F, N>>::new(vectors);
-            let mut sum = Array::<Vector<F, N>>::new(vectors * ahead);
-            let mut square = Array::<Vector<F, N>>::new(vectors * ahead);
-            #[unroll]
+        let sums = partial * 2 * vectors;
+        let squares = sums + vectors;
+        for v in 0..2 * vectors {
+            partials[sums + v] = zero;
+        }
+        for group in 0..(to - from) / ahead {
             for v in 0..vectors {
-                shift[v] = x[from * channel_vectors + at + v];
-            }
-            #[unroll]
-            for i in 0..vectors * ahead {
-                sum[i] = zero;
-                square[i] = zero;
-            }
-            for group in 0..(even - from) / ahead {
-                let pixel = from + group * ahead;
+                let c = channel::<N>(v, channels);
+                let shift = load::<F, B, N>(x, from * channels + c);
+                let at = (from + group * ahead) * channels + c;
+                let mut deviations = Array::<Vector<F, N>>::new(ahead);
+                let mut squared = Array::<Vector<F, N>>::new(ahead);
                 #[unroll]
                 for u in 0..ahead {
-                    #[unroll]
-                    for v in 0..vectors {
-                        let d = x[(pixel + u) * channel_vectors + at + v] - shift[v];
-                        sum[u * vectors + v] += d;
-                        square[u * vectors + v] = fma(d, d, square[u * vectors + v]);
-                    }
+                    let d = load::<F, B, N>(x, at + u * channels) - shift;
+                    deviations[u] = d;
+                    squared[u] = d * d;
                 }
+                partials[sums + v] += tree::<F, N>(&deviations);
+                partials[squares + v] += tree::<F, N>(&squared);
             }
-            for pixel in even..to {
-                #[unroll]
-                for v in 0..vectors {
-                    let d = x[pixel * channel_vectors + at + v] - shift[v];
-                    sum[v] += d;
-                    square[v] = fma(d, d, square[v]);
-                }
-            }
-            let count = Vector::<F, N>::cast_from(F::cast_from((to - from) as u32));
-            #[unroll]
+        }
+        for pixel in from + (to - from) / ahead * ahead..to {
             for v in 0..vectors {
-                #[unroll]
-                for u in 1..ahead {
-                    sum[v] = sum[v] + sum[u * vectors + v];
-                    square[v] = square[v] + square[u * vectors + v];
-                }
-                let out = partial * 2 * channel_vectors + at + v;
-                partials[out] = shift[v] + sum[v] / count;
-                partials[out + channel_vectors] = square[v] - sum[v] * sum[v] / count;
+                let c = channel::<N>(v, channels);
+                let d = load::<F, B, N>(x, pixel * channels + c)
+                    - load::<F, B, N>(x, from * channels + c);
+                partials[sums + v] += d;
+                partials[squares + v] = fma(d, d, partials[squares + v]);
             }
+        }
+        let count = Vector::<F, N>::cast_from(F::cast_from((to - from) as u32));
+        for v in 0..vectors {
+            let sum = partials[sums + v];
+            let shift = load::<F, B, N>(x, from * channels + channel::<N>(v, channels));
+            partials[sums + v] = shift + sum / count;
+            partials[squares + v] -= sum * sum / count;
         }
     }
 }
 
-/// Merges the partial moments in order (Chan, Golub and LeVeque 1979) and moves the running statistics. One unit owns a run of
-/// channels.
+/// Merges the partial moments in order and moves the running statistics. One unit owns a run of vectors of channels.
+///
+/// The mean is the first partial one plus the weighted mean of the others' distances to it; the squared deviations are the partial
+/// ones' plus those of the partial means.
 #[cube(launch_unchecked)]
-fn merge_moments<F: Float>(
-    partials: &[F],
-    mean_out: &mut [F],
-    inv_std: &mut [F],
+fn merge_moments<F: Float, B: Size, N: Size>(
+    partials: &[Vector<F, N>],
+    gamma: &[Vector<F, B>],
+    mean_out: &mut [Vector<F, B>],
+    inv_std: &mut [Vector<F, B>],
+    scale: &mut [Vector<F, B>],
     running_mean: &mut [F],
     running_var: &mut [F],
+    _anywhere: &[F],
     pixels: usize,
     channels: usize,
+    vectors: usize,
     per_partial: usize,
     partial_count: usize,
     epsilon: InputScalar,
@@ -95,54 +98,79 @@ fn merge_moments<F: Float>(
     run: usize,
     #[define(F)] _dtype: cubecl::ir::ElemType,
 ) {
-    let one = F::new(1.0f32);
     let first = ABSOLUTE_POS * run;
-    let last = min(first + run, channels);
-    for c in first..last {
-        let mut count = F::cast_from(min(per_partial, pixels) as u32);
-        let mut mean = partials[c];
-        let mut squares = partials[channels + c];
+    for v in first..min(first + run, vectors) {
+        let all = F::cast_from(pixels as u32);
+        let origin = partials[v];
+        let mut distance = Vector::<F, N>::new(F::new(0.0f32));
         for partial in 1..partial_count {
             let from = partial * per_partial;
-            let added = F::cast_from((min(from + per_partial, pixels) - from) as u32);
-            let at = partial * 2 * channels + c;
-            let delta = partials[at] - mean;
-            let both = count + added;
-            mean += delta * added / both;
-            squares += partials[at + channels] + delta * delta * count * added / both;
-            count = both;
+            let count = F::cast_from((min(from + per_partial, pixels) - from) as u32);
+            distance = fma(
+                partials[partial * 2 * vectors + v] - origin,
+                Vector::new(count),
+                distance,
+            );
         }
-        let variance = squares / count;
-        mean_out[c] = mean;
-        inv_std[c] = one / (variance + epsilon.get::<F>()).sqrt();
+        let mean = origin + distance / Vector::new(all);
+        let mut squares = Vector::<F, N>::new(F::new(0.0f32));
+        for partial in 0..partial_count {
+            let from = partial * per_partial;
+            let count = F::cast_from((min(from + per_partial, pixels) - from) as u32);
+            let at = partial * 2 * vectors + v;
+            let d = partials[at] - mean;
+            squares += fma(d * d, Vector::new(count), partials[at + vectors]);
+        }
+        let c = channel::<N>(v, channels);
+        let deviation = (squares / Vector::new(all) + Vector::new(epsilon.get::<F>())).sqrt();
+        let inverse = Vector::<F, N>::new(F::new(1.0f32)) / deviation;
+        store::<F, B, N>(mean_out, c, mean);
+        store::<F, B, N>(inv_std, c, inverse);
+        store::<F, B, N>(scale, c, inverse * load::<F, B, N>(gamma, c));
         // One pixel has no unbiased variance; its deviation is 0 either way.
-        let unbiased = squares / max(count - one, one);
+        let unbiased = squares / Vector::new(max(all - F::new(1.0f32), F::new(1.0f32)));
         let m = momentum.get::<F>();
-        running_mean[c] = running_mean[c] + m * (mean - running_mean[c]);
-        running_var[c] = running_var[c] + m * (unbiased - running_var[c]);
+        #[unroll]
+        for lane in 0..N::value() {
+            // Channels that the vector before holds as well have moved already.
+            let own = c + lane >= v * N::value();
+            if own {
+                let (old_mean, old_var) = (running_mean[c + lane], running_var[c + lane]);
+                running_mean[c + lane] = old_mean + m * (mean.extract(lane) - old_mean);
+                running_var[c + lane] = old_var + m * (unbiased.extract(lane) - old_var);
+            }
+        }
     }
 }
 
-/// `1 / sqrt(var + epsilon)`, times `gamma` if `scaled`. One unit owns a run of channels.
+/// `1 / sqrt(var + epsilon)` and the same times `gamma`. One unit owns a run of channels.
 #[cube(launch_unchecked)]
 fn inverse_deviation<F: Float>(
     variance: &[F],
     gamma: &[F],
-    out: &mut [F],
+    inv_std: &mut [F],
+    scale: &mut [F],
     epsilon: InputScalar,
     channels: usize,
     run: usize,
-    #[comptime] scaled: bool,
     #[define(F)] _dtype: cubecl::ir::ElemType,
 ) {
     let first = ABSOLUTE_POS * run;
-    let last = min(first + run, channels);
-    for c in first..last {
-        let mut factor = F::new(1.0f32);
-        if scaled {
-            factor = gamma[c];
+    for c in first..min(first + run, channels) {
+        let inverse = F::new(1.0f32) / (variance[c] + epsilon.get::<F>()).sqrt();
+        inv_std[c] = inverse;
+        scale[c] = inverse * gamma[c];
+    }
+}
+
+impl Statistics {
+    fn empty(problem: &BatchNormProblem, norm: &BatchNorm, mean: Option<&Tensor>) -> Self {
+        let room = || Tensor::empty(norm.gamma.client(), &[problem.channels], problem.dtype);
+        Self {
+            mean: mean.cloned().unwrap_or_else(room),
+            inv_std: room(),
+            scale: room(),
         }
-        out[c] = factor / (variance[c] + epsilon.get::<F>()).sqrt();
     }
 }
 
@@ -153,45 +181,61 @@ pub(super) fn launch_batch_statistics(
     norm: &BatchNorm,
 ) -> Statistics {
     let client = x.client();
-    let dtype = problem.dtype;
-    let width = launch::width(client, dtype, problem.channels);
-    let partials = Tensor::empty(client, &[problem.partials(), 2, problem.channels], dtype);
-    let mean = Tensor::empty(client, &[problem.channels], dtype);
-    let inv_std = Tensor::empty(client, &[problem.channels], dtype);
+    let &BatchNormProblem {
+        pixels,
+        channels,
+        dtype,
+    } = problem;
+    let lanes = Lanes::of(client, dtype, channels, &[]);
+    let vectors = lanes.vectors();
+    let partials = Tensor::empty(
+        client,
+        &[problem.partials(), 2, vectors * lanes.width],
+        dtype,
+    );
     let grid = launch::grid(client, problem.partials());
-    // SAFETY: `BatchNormProblem` relates the extents; `partials` has room for two rows a partial.
+    // SAFETY: `BatchNormProblem` relates the extents; `partials` has room for two rows of vectors a partial.
     unsafe {
         partial_moments::launch_unchecked(
             client,
             grid.count,
             grid.dim,
-            width,
-            x.arg(width),
-            partials.arg(width),
-            problem.pixels,
-            problem.channels / width,
+            lanes.item,
+            lanes.width,
+            lanes.arg(x),
+            partials.arg(lanes.width),
+            lanes.anywhere(x),
+            pixels,
+            channels,
+            vectors,
             problem.per_partial(),
             problem.partials(),
             grid.run,
-            Strip::new(problem.channels / width),
             dtype.elem(),
         );
     }
     launch::pace(client);
-    let grid = launch::grid(client, problem.channels);
+    let statistics = Statistics::empty(problem, norm, None);
+    let grid = launch::grid(client, vectors);
     // SAFETY: every per-channel tensor was checked to hold `channels` elements.
     unsafe {
         merge_moments::launch_unchecked(
             client,
             grid.count,
             grid.dim,
-            partials.arg(1),
-            mean.arg(1),
-            inv_std.arg(1),
+            lanes.item,
+            lanes.width,
+            partials.arg(lanes.width),
+            lanes.arg(&norm.gamma),
+            lanes.arg(&statistics.mean),
+            lanes.arg(&statistics.inv_std),
+            lanes.arg(&statistics.scale),
             norm.running_mean.arg(1),
             norm.running_var.arg(1),
-            problem.pixels,
-            problem.channels,
+            lanes.anywhere(&partials),
+            pixels,
+            channels,
+            vectors,
             problem.per_partial(),
             problem.partials(),
             dtype.scalar(norm.epsilon),
@@ -201,27 +245,18 @@ pub(super) fn launch_batch_statistics(
         );
     }
     launch::pace(client);
-    Statistics { mean, inv_std }
+    statistics
 }
 
-/// The running statistics in the form the forward kernel reads.
+/// Launches the running statistics in the form that the other kernels read.
 pub(super) fn launch_running_statistics(
     problem: &BatchNormProblem,
     norm: &BatchNorm,
 ) -> Statistics {
-    let inv_std = launch_running(problem, norm, false);
-    Statistics {
-        mean: norm.running_mean.clone(),
-        inv_std,
-    }
-}
-
-/// Launches the inverse running deviation, times `gamma` if `scaled`.
-pub(super) fn launch_running(problem: &BatchNormProblem, norm: &BatchNorm, scaled: bool) -> Tensor {
     let client = norm.gamma.client();
-    let out = Tensor::empty(client, &[problem.channels], problem.dtype);
+    let statistics = Statistics::empty(problem, norm, Some(&norm.running_mean));
     let grid = launch::grid(client, problem.channels);
-    // SAFETY: all three hold `channels` elements.
+    // SAFETY: all four hold `channels` elements.
     unsafe {
         inverse_deviation::launch_unchecked(
             client,
@@ -229,14 +264,14 @@ pub(super) fn launch_running(problem: &BatchNormProblem, norm: &BatchNorm, scale
             grid.dim,
             norm.running_var.arg(1),
             norm.gamma.arg(1),
-            out.arg(1),
+            statistics.inv_std.arg(1),
+            statistics.scale.arg(1),
             problem.dtype.scalar(norm.epsilon),
             problem.channels,
             grid.run,
-            scaled,
             problem.dtype.elem(),
         );
     }
     launch::pace(client);
-    out
+    statistics
 }

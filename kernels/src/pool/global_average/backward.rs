@@ -1,46 +1,60 @@
+use crate::lanes::{Lanes, View, channel, load, store};
 use crate::{Tensor, launch};
 use cubecl::prelude::*;
 
-/// `out[n, p, c] = grad[n, c] / pixels`. One unit owns a run of pixels.
+/// `out[n, p, c] = grad[n, c] / divisor`. One unit owns a run of pixels.
 #[cube(launch_unchecked)]
-fn spread<F: Float, N: Size>(
-    grad: &[Vector<F, N>],
-    out: &mut [Vector<F, N>],
+fn spread<F: Float, B: Size, N: Size>(
+    grad: &[Vector<F, B>],
+    out: &mut [Vector<F, B>],
+    _anywhere: &[F],
+    grad_view: View,
+    out_view: View,
     pixels: usize,
-    channel_vectors: usize,
     pixels_in_all: usize,
+    channels: usize,
+    vectors: usize,
+    divisor: InputScalar,
     run: usize,
     #[define(F)] _dtype: cubecl::ir::ElemType,
 ) {
-    let count = Vector::<F, N>::cast_from(F::cast_from(pixels as u32));
+    let count = Vector::<F, N>::new(divisor.get::<F>());
     let first = ABSOLUTE_POS * run;
-    let last = min(first + run, pixels_in_all);
-    for pixel in first..last {
-        for c in 0..channel_vectors {
-            out[pixel * channel_vectors + c] = grad[pixel / pixels * channel_vectors + c] / count;
+    for pixel in first..min(first + run, pixels_in_all) {
+        let (from, to) = (grad_view.at(pixel / pixels), out_view.at(pixel));
+        for v in 0..vectors {
+            let c = channel::<N>(v, channels);
+            store::<F, B, N>(out, to + c, load::<F, B, N>(grad, from + c) / count);
         }
     }
 }
 
-/// Launches the spread of `grad` `[n, c]` over `out` `[n, h, w, c]`.
-pub(super) fn launch_spread(grad: &Tensor, out: &Tensor, pixels: usize, channels: usize) {
-    let client = grad.client();
-    let width = launch::width(client, grad.dtype(), channels);
-    let grid = launch::grid(client, out.len() / channels);
+/// Launches the spread of `grad` `[n, c]`, over `divisor`, to the pixels of `out` `[n, .., c]`; both may be windows.
+pub(super) fn launch_spread(grad: &Tensor, out: &Tensor, pixels: usize, divisor: f64) {
+    let (client, dtype) = (grad.client(), grad.dtype());
+    let channels = out.len() / out.pixels();
+    let lanes = Lanes::of(client, dtype, channels, &[grad, out]);
+    let grid = launch::grid(client, out.pixels());
     // SAFETY: `out` holds `pixels` values for each one of `grad`.
     unsafe {
         spread::launch_unchecked(
             client,
             grid.count,
             grid.dim,
-            width,
-            grad.arg(width),
-            out.arg(width),
+            lanes.item,
+            lanes.width,
+            lanes.arg(grad),
+            lanes.arg(out),
+            lanes.anywhere(grad),
+            grad.view(),
+            out.view(),
             pixels,
-            channels / width,
-            out.len() / channels,
+            out.pixels(),
+            channels,
+            lanes.vectors(),
+            dtype.scalar(divisor),
             grid.run,
-            grad.dtype().elem(),
+            dtype.elem(),
         );
     }
     launch::pace(client);

@@ -1,3 +1,4 @@
+use crate::lanes::{Lanes, View, channel, load, store};
 use crate::{Tensor, launch};
 use cubecl::prelude::*;
 
@@ -5,40 +6,46 @@ use cubecl::prelude::*;
 /// mean (one by one in f32 it is off by 1 %), and no map of a classifier's size changes its order.
 const RUN_OF_SUM: usize = 1024;
 
-/// `y[n, c] = sum over pixels of x[n, p, c] / pixels`. One unit owns a run of (image, vector of channels) pairs.
+/// `y[n, c] = sum over pixels of x[n, p, c] / divisor`. One unit owns a run of (image, vector of channels) pairs.
 #[cube(launch_unchecked)]
-fn average<F: Float, N: Size>(
-    x: &[Vector<F, N>],
-    y: &mut [Vector<F, N>],
+fn average<F: Float, B: Size, N: Size>(
+    x: &[Vector<F, B>],
+    y: &mut [Vector<F, B>],
+    _anywhere: &[F],
+    x_view: View,
+    y_view: View,
     pixels: usize,
-    channel_vectors: usize,
+    channels: usize,
+    vectors: usize,
     items: usize,
+    divisor: InputScalar,
     run: usize,
     #[define(F)] _dtype: cubecl::ir::ElemType,
 ) {
     let block_len = comptime!(RUN_OF_SUM);
-    let count = Vector::<F, N>::cast_from(F::cast_from(pixels as u32));
+    let count = Vector::<F, N>::new(divisor.get::<F>());
     let first = ABSOLUTE_POS * run;
     let last = min(first + run, items);
     for item in first..last {
-        let start = item / channel_vectors * pixels * channel_vectors + item % channel_vectors;
+        let (image, c) = (item / vectors, channel::<N>(item % vectors, channels));
         let mut sum = Vector::<F, N>::new(F::new(0.0f32));
         for block in 0..(pixels + comptime!(RUN_OF_SUM - 1)) / block_len {
             let mut part = Vector::<F, N>::new(F::new(0.0f32));
             for pixel in block * block_len..min((block + 1) * block_len, pixels) {
-                part += x[start + pixel * channel_vectors];
+                part += load::<F, B, N>(x, x_view.at(image * pixels + pixel) + c);
             }
             sum += part;
         }
-        y[item] = sum / count;
+        store::<F, B, N>(y, y_view.at(image) + c, sum / count);
     }
 }
 
-/// Launches the average of `x` `[n, h, w, c]` into `y` `[n, c]`.
-pub(super) fn launch_average(x: &Tensor, y: &Tensor, pixels: usize, channels: usize) {
-    let client = x.client();
-    let width = launch::width(client, x.dtype(), channels);
-    let items = y.len() / width;
+/// Launches the sum over the pixels of `x` `[n, .., c]`, over `divisor`, into `y` `[n, c]`; both may be windows.
+pub(super) fn launch_average(x: &Tensor, y: &Tensor, pixels: usize, divisor: f64) {
+    let (client, dtype) = (x.client(), x.dtype());
+    let channels = y.len() / y.pixels();
+    let lanes = Lanes::of(client, dtype, channels, &[x, y]);
+    let items = y.pixels() * lanes.vectors();
     let grid = launch::grid(client, items);
     // SAFETY: `x` holds `pixels` values for each one of `y`.
     unsafe {
@@ -46,14 +53,20 @@ pub(super) fn launch_average(x: &Tensor, y: &Tensor, pixels: usize, channels: us
             client,
             grid.count,
             grid.dim,
-            width,
-            x.arg(width),
-            y.arg(width),
+            lanes.item,
+            lanes.width,
+            lanes.arg(x),
+            lanes.arg(y),
+            lanes.anywhere(x),
+            x.view(),
+            y.view(),
             pixels,
-            channels / width,
+            channels,
+            lanes.vectors(),
             items,
+            dtype.scalar(divisor),
             grid.run,
-            x.dtype().elem(),
+            dtype.elem(),
         );
     }
     launch::pace(client);

@@ -21,7 +21,7 @@ use crate::{KernelError, Tensor};
 const OP: &str = "global_average";
 
 fn checked(x: &Tensor) -> Result<[usize; 4], KernelError> {
-    let shape = x.nhwc(OP, "x")?;
+    let shape = x.dims_view(OP, "x", "[n, h, w, c]")?;
     let pixels = shape[1] * shape[2];
     if pixels == 0 || shape[3] == 0 || u32::try_from(pixels).is_err() {
         let wanted = "[n, h, w, c] with 1 to 2^32 - 1 pixels and c > 0".to_string();
@@ -35,15 +35,40 @@ fn checked(x: &Tensor) -> Result<[usize; 4], KernelError> {
     Ok(shape)
 }
 
-/// The mean over all pixels of `x` `[n, h, w, c]`, as `[n, c]`. One launch.
+/// The mean over all pixels of `x` `[n, h, w, c]`, which may be a window, as `[n, c]`. One launch.
 ///
 /// # Errors
 /// `x` has no pixel, no channel, or is no `[n, h, w, c]`.
 pub fn global_average(x: &Tensor) -> Result<Tensor, KernelError> {
+    let [n, _, _, c] = checked(x)?;
+    let y = Tensor::empty(x.client(), &[n, c], x.dtype());
+    global_average_into(x, &y)?;
+    Ok(y)
+}
+
+/// [`global_average`] into `y` `[n, c]`, which may be a window: several maps are then pooled into one row. One launch.
+///
+/// # Errors
+/// Those of [`global_average`], then shape and element type of `y`.
+pub fn global_average_into(x: &Tensor, y: &Tensor) -> Result<(), KernelError> {
+    let [n, h, w, c] = checked(x)?;
+    y.check_view(OP, "y", &[n, c], x.dtype())?;
+    if !y.is_empty() {
+        forward::launch_average(x, y, h * w, (h * w) as f64);
+    }
+    Ok(())
+}
+
+/// The sum over all pixels of `x` `[n, h, w, c]`, which may be a window, as `[n, c]`: the gradient of a row that was added to every
+/// pixel. One launch.
+///
+/// # Errors
+/// Those of [`global_average`].
+pub fn global_sum(x: &Tensor) -> Result<Tensor, KernelError> {
     let [n, h, w, c] = checked(x)?;
     let y = Tensor::empty(x.client(), &[n, c], x.dtype());
     if !y.is_empty() {
-        forward::launch_average(x, &y, h * w, c);
+        forward::launch_average(x, &y, h * w, 1.0);
     }
     Ok(y)
 }
@@ -53,11 +78,21 @@ pub fn global_average(x: &Tensor) -> Result<Tensor, KernelError> {
 /// # Errors
 /// Those of [`global_average`], then shape and element type of `grad`.
 pub fn backward(x: &Tensor, grad: &Tensor) -> Result<Tensor, KernelError> {
-    let [n, h, w, c] = checked(x)?;
-    grad.check(OP, "grad", &[n, c], x.dtype())?;
+    checked(x)?;
     let out = Tensor::empty(x.client(), x.shape(), x.dtype());
-    if !out.is_empty() {
-        backward::launch_spread(grad, &out, h * w, c);
-    }
+    backward_into(grad, &out)?;
     Ok(out)
+}
+
+/// [`backward()`] into `out` `[n, h, w, c]`; `grad` `[n, c]` and `out` may be windows. One launch.
+///
+/// # Errors
+/// Those of [`global_average`] for an `x` of `out`'s shape, then shape and element type of `grad`.
+pub fn backward_into(grad: &Tensor, out: &Tensor) -> Result<(), KernelError> {
+    let [n, h, w, c] = checked(out)?;
+    grad.check_view(OP, "grad", &[n, c], out.dtype())?;
+    if !out.is_empty() {
+        backward::launch_spread(grad, out, h * w, (h * w) as f64);
+    }
+    Ok(())
 }

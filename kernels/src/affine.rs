@@ -1,0 +1,60 @@
+use crate::{DType, KernelError, Tensor};
+
+/// What follows a convolution in inference, applied to the values in registers: `act((y - centre) scale + shift + residual)`.
+#[derive(Debug, Clone, Copy)]
+pub struct Affine<'a> {
+    /// Subtracted, `[co]`: a batch norm's running mean.
+    pub centre: &'a Tensor,
+    /// Multiplied by, `[co]`: see [`crate::norm::batch_norm::running_scale`].
+    pub scale: &'a Tensor,
+    /// Added, `[co]`: a batch norm's beta.
+    pub shift: &'a Tensor,
+    /// Added, of the output's shape; may be a window. Pointwise convolutions also take `[n, co]`, one row for all pixels of an image.
+    pub residual: Option<&'a Tensor>,
+    /// Whether a ReLU follows.
+    pub relu: bool,
+}
+
+impl Affine<'_> {
+    /// Passes when the maps have `output`'s channels and the residual its shape.
+    ///
+    /// # Errors
+    /// Shapes and element types of `centre`, `scale`, `shift` and the residual, in this order.
+    pub fn check(
+        &self,
+        op: &'static str,
+        output: &[usize],
+        dtype: DType,
+    ) -> Result<(), KernelError> {
+        let channels = [output.last().copied().unwrap_or(0)];
+        for (name, tensor) in [
+            ("centre", self.centre),
+            ("scale", self.scale),
+            ("shift", self.shift),
+        ] {
+            tensor.check(op, name, &channels, dtype)?;
+        }
+        match self.residual {
+            Some(residual) => residual.check_view(op, "residual", output, dtype),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Which parts of an [`Affine`] a kernel applies, a comptime choice.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub(crate) struct Epilogue {
+    pub affine: bool,
+    pub residual: bool,
+    pub relu: bool,
+}
+
+impl Epilogue {
+    pub fn of(affine: Option<&Affine>) -> Self {
+        Self {
+            affine: affine.is_some(),
+            residual: affine.is_some_and(|affine| affine.residual.is_some()),
+            relu: affine.is_some_and(|affine| affine.relu),
+        }
+    }
+}

@@ -1,0 +1,209 @@
+//! Depthwise convolution: one filter for each output channel.
+//!
+//! **Computes** `y[n, oy, ox, j] = b[j] + sum over ky, kx of x[n, oy s + ky d - top, ox s + kx d - left, j / m] w[ky, kx, j]` with a
+//! stride and a dilation for each axis, zero padding for each side and `m` output channels for each input channel (the cheap
+//! operation of a Ghost module of ratio `s` has `m = s - 1`, methods 1.1). What follows a convolution in inference is applied to
+//! the values in registers, as by [`crate::conv::dense::conv_affine`].
+
+mod axis;
+mod convolve;
+pub mod cost;
+mod grad_weight;
+mod plan;
+mod problem;
+pub mod reference;
+mod spread;
+
+pub use problem::{DepthwiseOptions, DepthwiseProblem};
+
+use crate::conv::dense::Affine;
+use crate::{KernelError, Tensor};
+use convolve::{After, launch_convolve};
+
+/// Convolves `x` `[n, h, w, c]` with `weight` `[kh, kw, c m]` and adds `bias` `[c m]`, to `[n, oh, ow, c m]`. `x` may be a window.
+/// One launch.
+///
+/// # Errors
+/// Those of [`DepthwiseProblem::new`], then shape and element type of `bias`, then a `bias` that is a window.
+pub fn depthwise(
+    x: &Tensor,
+    weight: &Tensor,
+    bias: Option<&Tensor>,
+    options: DepthwiseOptions,
+) -> Result<Tensor, KernelError> {
+    let problem = DepthwiseProblem::new(x, weight, options)?;
+    let out = Tensor::empty(x.client(), &problem.output_shape(), problem.dtype);
+    depthwise_into(x, weight, bias, options, &out)?;
+    Ok(out)
+}
+
+/// [`depthwise`] into `out` `[n, oh, ow, c m]`, which may be a window, also one of the tensor that `x` is another window of. One
+/// launch.
+///
+/// # Errors
+/// Those of [`depthwise`], then shape and element type of `out`.
+pub fn depthwise_into(
+    x: &Tensor,
+    weight: &Tensor,
+    bias: Option<&Tensor>,
+    options: DepthwiseOptions,
+    out: &Tensor,
+) -> Result<(), KernelError> {
+    const OP: &str = "depthwise";
+    let problem = DepthwiseProblem::new(x, weight, options)?;
+    if let Some(bias) = bias {
+        bias.check(OP, "bias", &[problem.out_channels()], problem.dtype)?;
+    }
+    out.check_view(OP, "out", &problem.output_shape(), problem.dtype)?;
+    if !out.is_empty() {
+        let after = After {
+            bias,
+            ..After::default()
+        };
+        launch_convolve(&problem, x, weight, out, after, false);
+    }
+    Ok(())
+}
+
+/// [`depthwise_into`] without a bias and with what follows it in inference, `act((y - centre) scale + shift + residual)`, which then
+/// costs no pass over memory of its own. `x`, `out` and the residual may be windows. One launch.
+///
+/// # Errors
+/// Those of [`DepthwiseProblem::new`], then shapes and element types of `centre`, `scale` and `shift`, each followed by its being
+/// a window, then shapes and element types of the residual and of `out`.
+pub fn depthwise_affine_into(
+    x: &Tensor,
+    weight: &Tensor,
+    options: DepthwiseOptions,
+    affine: &Affine,
+    out: &Tensor,
+) -> Result<(), KernelError> {
+    const OP: &str = "depthwise_affine";
+    let problem = DepthwiseProblem::new(x, weight, options)?;
+    for (name, tensor) in [
+        ("centre", affine.centre),
+        ("scale", affine.scale),
+        ("shift", affine.shift),
+    ] {
+        tensor.check(OP, name, &[problem.out_channels()], problem.dtype)?;
+    }
+    let shape = problem.output_shape();
+    if let Some(residual) = affine.residual {
+        residual.check_view(OP, "residual", &shape, problem.dtype)?;
+    }
+    out.check_view(OP, "out", &shape, problem.dtype)?;
+    if !out.is_empty() {
+        let after = After {
+            bias: None,
+            affine: Some([affine.centre, affine.scale, affine.shift]),
+            plus: affine.residual,
+            relu: affine.relu,
+        };
+        launch_convolve(&problem, x, weight, out, after, false);
+    }
+    Ok(())
+}
+
+/// The gradient `[n, h, w, c]` of [`depthwise`] with respect to its input, from `grad` `[n, oh, ow, c m]`. `x`, of which the shape
+/// alone counts, and `grad` may be windows. One launch.
+///
+/// # Errors
+/// Those of [`DepthwiseProblem::new`], then shape and element type of `grad`.
+pub fn grad_input(
+    x: &Tensor,
+    weight: &Tensor,
+    grad: &Tensor,
+    options: DepthwiseOptions,
+) -> Result<Tensor, KernelError> {
+    input_gradient(x, weight, grad, options, None)
+}
+
+/// [`grad_input`] plus another gradient of the input's shape, added in registers: the primary half of a Ghost module's output
+/// receives the gradient of the concatenation as well as that of the cheap half. `x`, `grad` and `plus` may be windows. One launch.
+///
+/// # Errors
+/// Those of [`grad_input`], then shape and element type of `plus`.
+pub fn grad_input_plus(
+    x: &Tensor,
+    weight: &Tensor,
+    grad: &Tensor,
+    options: DepthwiseOptions,
+    plus: &Tensor,
+) -> Result<Tensor, KernelError> {
+    input_gradient(x, weight, grad, options, Some(plus))
+}
+
+fn input_gradient(
+    x: &Tensor,
+    weight: &Tensor,
+    grad: &Tensor,
+    options: DepthwiseOptions,
+    plus: Option<&Tensor>,
+) -> Result<Tensor, KernelError> {
+    const OP: &str = "depthwise grad_input";
+    let problem = DepthwiseProblem::new(x, weight, options)?;
+    grad.check_view(OP, "grad", &problem.output_shape(), problem.dtype)?;
+    if let Some(plus) = plus {
+        plus.check_view(OP, "plus", &problem.input_shape(), problem.dtype)?;
+    }
+    let out = Tensor::empty(x.client(), &problem.input_shape(), problem.dtype);
+    if !out.is_empty() {
+        let after = After {
+            plus,
+            ..After::default()
+        };
+        launch_convolve(&problem, grad, weight, &out, after, true);
+    }
+    Ok(out)
+}
+
+/// The gradient `[kh, kw, c m]` of [`depthwise`] with respect to its weight, from `grad` `[n, oh, ow, c m]`. `x` and `grad` may be
+/// windows. Two launches.
+///
+/// # Errors
+/// Those of [`DepthwiseProblem::new`], then shape and element type of `grad`.
+pub fn grad_weight(
+    x: &Tensor,
+    weight: &Tensor,
+    grad: &Tensor,
+    options: DepthwiseOptions,
+) -> Result<Tensor, KernelError> {
+    let (problem, sums) = weight_gradient(x, weight, grad, options, false)?;
+    sums.reshape(&problem.weight_shape())
+}
+
+/// [`grad_weight`] and the gradient `[c m]` with respect to the bias, from the same two launches.
+///
+/// # Errors
+/// Those of [`grad_weight`].
+pub fn grad_weight_and_bias(
+    x: &Tensor,
+    weight: &Tensor,
+    grad: &Tensor,
+    options: DepthwiseOptions,
+) -> Result<[Tensor; 2], KernelError> {
+    let (problem, sums) = weight_gradient(x, weight, grad, options, true)?;
+    let bias = sums.slice(weight.len(), &[problem.out_channels()])?;
+    Ok([sums.slice(0, &problem.weight_shape())?, bias])
+}
+
+/// The gradients `[kh kw, c m]` of all taps, followed by the bias's where `bias` asks for it.
+fn weight_gradient(
+    x: &Tensor,
+    weight: &Tensor,
+    grad: &Tensor,
+    options: DepthwiseOptions,
+    bias: bool,
+) -> Result<(DepthwiseProblem, Tensor), KernelError> {
+    const OP: &str = "depthwise grad_weight";
+    let problem = DepthwiseProblem::new(x, weight, options)?;
+    grad.check_view(OP, "grad", &problem.output_shape(), problem.dtype)?;
+    let [kh, kw, channels] = problem.weight_shape();
+    let shape = [kh * kw + usize::from(bias), channels];
+    if grad.is_empty() {
+        return Ok((problem, Tensor::zeros(x.client(), &shape, problem.dtype)));
+    }
+    let sums = Tensor::empty(x.client(), &shape, problem.dtype);
+    grad_weight::launch_grad_weight(&problem, x, grad, &sums, bias);
+    Ok((problem, sums))
+}

@@ -1,0 +1,96 @@
+use super::DepthwiseProblem;
+
+/// Taps of a kernel row that are unrolled, each with its weight in a register.
+const MOST_UNROLLED: usize = 7;
+/// Source columns that one tile spans at most.
+const WIDEST: usize = 32;
+
+/// The comptime variant of a kernel's horizontal axis.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Blueprint {
+    /// Whether the taps of a row are unrolled over a tile of neighbouring targets, rather than walked one by one.
+    pub unrolled: bool,
+    /// Whether this is the gradient with respect to the input.
+    pub transposed: bool,
+    pub kernel: usize,
+    pub stride: usize,
+    pub dilation: usize,
+    /// Neighbouring targets held in registers.
+    pub tile: usize,
+}
+
+impl Blueprint {
+    pub fn new(problem: &DepthwiseProblem, transposed: bool, tile: usize) -> Self {
+        let (kernel, stride, dilation) = (
+            problem.kernel[1],
+            problem.options.stride[1],
+            problem.options.dilation[1],
+        );
+        let unrolled = Self {
+            unrolled: true,
+            transposed,
+            kernel,
+            stride,
+            dilation,
+            // A tile of the gradient begins at a multiple of the stride, so that its taps are known before it runs.
+            tile: tile.next_multiple_of(if transposed { stride } else { 1 }),
+        };
+        if kernel <= MOST_UNROLLED && stride <= 2 && unrolled.sources() <= WIDEST {
+            return unrolled;
+        }
+        // One variant serves all the others.
+        Self {
+            unrolled: false,
+            transposed,
+            kernel: 1,
+            stride: 1,
+            dilation: 1,
+            tile: 1,
+        }
+    }
+
+    /// Tiles of a target row.
+    pub fn tiles(&self, problem: &DepthwiseProblem) -> usize {
+        let padding = problem.options.padding[2];
+        match (self.unrolled, self.transposed) {
+            (true, true) => (padding % self.stride + problem.input[1]).div_ceil(self.tile),
+            (false, true) => problem.input[1],
+            (_, false) => problem.output()[1].div_ceil(self.tile),
+        }
+    }
+
+    /// Source columns before the one under the first target of a tile.
+    pub fn lead(&self) -> usize {
+        match self.transposed {
+            true => (self.kernel - 1) * self.dilation / self.stride,
+            false => 0,
+        }
+    }
+
+    /// Source columns that a tile spans.
+    pub fn sources(&self) -> usize {
+        match self.transposed {
+            true => self.lead() + self.tile / self.stride,
+            false => (self.tile - 1) * self.stride + (self.kernel - 1) * self.dilation + 1,
+        }
+    }
+
+    /// The tap that leads from source column `source` of a tile to its target `target`.
+    pub fn tap(&self, target: usize, source: usize) -> Option<usize> {
+        let span = match self.transposed {
+            true => (target + self.lead() * self.stride).checked_sub(source * self.stride)?,
+            false => source.checked_sub(target * self.stride)?,
+        };
+        let tap = span / self.dilation;
+        let tap = match crate::planted::is("depthwise_flip") && self.transposed {
+            true => (self.kernel - 1).checked_sub(tap)?,
+            false => tap,
+        };
+        (span.is_multiple_of(self.dilation) && tap < self.kernel).then_some(tap)
+    }
+
+    /// Whether any target of a tile reads source column `source`.
+    pub fn reads(&self, source: usize) -> bool {
+        (0..self.tile).any(|target| self.tap(target, source).is_some())
+    }
+}

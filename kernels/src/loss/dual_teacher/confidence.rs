@@ -1,0 +1,187 @@
+use super::{DualTeacherOptions, DualTeacherProblem};
+use crate::lanes::Lanes;
+use crate::loss::row::{exponential_sum, row_max};
+use crate::{Tensor, launch, planted};
+use cubecl::prelude::*;
+
+/// The largest logit and the sum of exponentials of each row of both teachers. One unit owns a run of rows.
+#[cube(launch_unchecked)]
+fn rows_kernel<F: Float, B: Size, N: Size>(
+    first_teacher: &[Vector<F, B>],
+    second_teacher: &[Vector<F, B>],
+    _anywhere: &[F],
+    rows: &mut [F],
+    inverse_t: InputScalar,
+    batch: usize,
+    classes: usize,
+    vectors: usize,
+    run: usize,
+    #[define(F)] _dtype: cubecl::ir::ElemType,
+) {
+    let t = inverse_t.get::<F>();
+    let first = ABSOLUTE_POS * run;
+    let last = min(first + run, batch);
+    for n in first..last {
+        let start = n * classes;
+        let max = row_max::<F, B, N>(first_teacher, start, classes, vectors, t);
+        rows[4 * n] = max;
+        rows[4 * n + 1] =
+            exponential_sum::<F, B, N>(first_teacher, start, classes, vectors, max, t);
+        let max = row_max::<F, B, N>(second_teacher, start, classes, vectors, t);
+        rows[4 * n + 2] = max;
+        rows[4 * n + 3] =
+            exponential_sum::<F, B, N>(second_teacher, start, classes, vectors, max, t);
+    }
+}
+
+/// Launches the statistics of each row into `rows` `[n, 4]`.
+pub(super) fn launch_rows(problem: &DualTeacherProblem, logits: &[Tensor; 2], rows: &Tensor) {
+    let &DualTeacherProblem {
+        batch,
+        classes,
+        options,
+        dtype,
+    } = problem;
+    let [first, second] = logits;
+    let client = first.client();
+    let temperature = planted::or("dual_teacher_hard_confidence", options.temperature, 1.0);
+    let lanes = Lanes::of(client, dtype, classes, &[first, second]);
+    let grid = launch::grid(client, batch);
+    // SAFETY: both hold `batch` rows of `classes` logits.
+    unsafe {
+        rows_kernel::launch_unchecked(
+            client,
+            grid.count,
+            grid.dim,
+            lanes.item,
+            lanes.width,
+            lanes.arg(first),
+            lanes.arg(second),
+            lanes.anywhere(first),
+            rows.arg(1),
+            dtype.scalar(1.0 / temperature),
+            batch,
+            classes,
+            lanes.vectors(),
+            grid.run,
+            dtype.elem(),
+        );
+    }
+    launch::pace(client);
+}
+
+/// The literals of the rule, as [`DualTeacherOptions`] names them.
+#[derive(CubeLaunch, CubeType)]
+struct Rule {
+    low: InputScalar,
+    high: InputScalar,
+    minimum: InputScalar,
+    even: InputScalar,
+    lesser: InputScalar,
+    greater: InputScalar,
+}
+
+/// The first unit adds the confidences of `block` neighbouring rows at a time, then the blocks, and applies the rule.
+#[cube(launch_unchecked)]
+fn rule_kernel<F: Float>(
+    rows: &[F],
+    weights: &mut [F],
+    rule: Rule,
+    mean: InputScalar,
+    batch: usize,
+    block: usize,
+    blocks: usize,
+    #[define(F)] _dtype: cubecl::ir::ElemType,
+) {
+    if ABSOLUTE_POS == 0 {
+        let zero = F::new(0.0f32);
+        let one = F::new(1.0f32);
+        let mean = mean.get::<F>();
+        let mut first = zero;
+        let mut second = zero;
+        for b in 0..blocks {
+            let mut first_part = zero;
+            let mut second_part = zero;
+            for n in b * block..min(b * block + block, batch) {
+                // The largest softmax is that of the largest logit, whose exponential is 1.
+                first_part += one / rows[4 * n + 1];
+                second_part += one / rows[4 * n + 3];
+            }
+            first += first_part;
+            second += second_part;
+        }
+        let (c1, c2) = (first * mean, second * mean);
+        let (low, high) = (rule.low.get::<F>(), rule.high.get::<F>());
+        let (minimum, even) = (rule.minimum.get::<F>(), rule.even.get::<F>());
+        let (lesser, greater) = (rule.lesser.get::<F>(), rule.greater.get::<F>());
+        let short_of = even - high;
+        let alpha = select(c2 < high, greater, even);
+        let beta = select(c2 < high, lesser, even);
+        let alpha = select(c1 < high, lesser, alpha);
+        let beta = select(c1 < high, greater, beta);
+        let neither = c1 < high && c2 < high;
+        let alpha = select(neither, max(short_of + c1, minimum), alpha);
+        let beta = select(neither, max(short_of + c2, minimum), beta);
+        let lost = c1 < low && c2 < low;
+        // A NaN is below no threshold: it would pass for full confidence.
+        let nan = is_nan::<F>(c1 + c2);
+        weights[0] = c1;
+        weights[1] = c2;
+        weights[2] = select(nan, c1 + c2, select(lost, zero, alpha));
+        weights[3] = select(nan, c1 + c2, select(lost, zero, beta));
+    }
+}
+
+#[cube]
+fn is_nan<F: Float>(x: F) -> bool {
+    Vector::<F, Const<1>>::new(x).is_nan().extract(0usize)
+}
+
+/// Launches confidences and weights into `weights` `[4]`; `batch` is at least 1.
+pub(super) fn launch_rule(problem: &DualTeacherProblem, rows: &Tensor, weights: &Tensor) {
+    let &DualTeacherProblem {
+        batch,
+        options,
+        dtype,
+        ..
+    } = problem;
+    let DualTeacherOptions {
+        low,
+        high,
+        minimum,
+        even,
+        lesser,
+        greater,
+        ..
+    } = options;
+    let (lesser, greater) =
+        planted::or("dual_teacher_swapped", (lesser, greater), (greater, lesser));
+    let rule = RuleLaunch::new(
+        dtype.scalar(low),
+        dtype.scalar(high),
+        dtype.scalar(minimum),
+        dtype.scalar(even),
+        dtype.scalar(lesser),
+        dtype.scalar(greater),
+    );
+    let client = rows.client();
+    let grid = launch::grid(client, 1);
+    let block = batch.isqrt();
+    // SAFETY: the kernel stops at the last row.
+    unsafe {
+        rule_kernel::launch_unchecked(
+            client,
+            grid.count,
+            grid.dim,
+            rows.arg(1),
+            weights.arg(1),
+            rule,
+            dtype.scalar(1.0 / batch as f64),
+            batch,
+            block,
+            batch.div_ceil(block),
+            dtype.elem(),
+        );
+    }
+    launch::pace(client);
+}

@@ -1,0 +1,107 @@
+use super::{Axis, Bins};
+use crate::lanes::{Lanes, View, channel, load, store};
+use crate::{Tensor, launch};
+use cubecl::prelude::*;
+
+/// Vectors of channels that are summed side by side: their chains of additions do not wait for each other.
+const TOGETHER: usize = 4;
+
+/// `y = mean over the bin of x`, row sums first. One unit owns a run of output pixels.
+#[cube(launch_unchecked)]
+fn mean<F: Float, B: Size, N: Size>(
+    x: &[Vector<F, B>],
+    y: &mut [Vector<F, B>],
+    _anywhere: &[F],
+    x_view: View,
+    vertical: Axis,
+    horizontal: Axis,
+    pixels: usize,
+    channels: usize,
+    blocks: usize,
+    run: usize,
+    #[comptime] block: usize,
+    #[define(F)] _dtype: cubecl::ir::ElemType,
+) {
+    let zero = Vector::<F, N>::new(F::new(0.0f32));
+    let width = horizontal.output;
+    let first = ABSOLUTE_POS * run;
+    let last = min(first + run, pixels);
+    for row in first / width..(last + width - 1) / width {
+        let n = row / vertical.output;
+        let oy = row % vertical.output;
+        let y_from = vertical.from(oy);
+        let y_to = vertical.to(oy);
+        let y_count = vertical.count(oy);
+        for pixel in max(first, row * width)..min(last, (row + 1) * width) {
+            let ox = pixel - row * width;
+            let x_from = horizontal.from(ox);
+            let x_to = horizontal.to(ox);
+            let count = F::cast_from((y_count * horizontal.count(ox)) as u32);
+            let count = Vector::<F, N>::new(count);
+            for b in 0..blocks {
+                let mut sum = Array::<Vector<F, N>>::new(block);
+                #[unroll]
+                for j in 0..block {
+                    sum[j] = zero;
+                }
+                for iy in y_from..y_to {
+                    let line = (n * vertical.input + iy) * horizontal.input;
+                    let mut part = Array::<Vector<F, N>>::new(block);
+                    #[unroll]
+                    for j in 0..block {
+                        part[j] = zero;
+                    }
+                    for ix in x_from..x_to {
+                        let start = x_view.at(line + ix);
+                        #[unroll]
+                        for j in 0..block {
+                            let c = channel::<N>(b * block + j, channels);
+                            part[j] += load::<F, B, N>(x, start + c);
+                        }
+                    }
+                    #[unroll]
+                    for j in 0..block {
+                        sum[j] += part[j];
+                    }
+                }
+                #[unroll]
+                for j in 0..block {
+                    let c = channel::<N>(b * block + j, channels);
+                    store::<F, B, N>(y, pixel * channels + c, sum[j] / count);
+                }
+            }
+        }
+    }
+}
+
+/// Launches the means of `x` `[n, h, w, c]` over `bins` into `y`.
+pub(in crate::pool) fn launch_mean(bins: [Bins; 2], x: &Tensor, y: &Tensor) {
+    let (client, dtype) = (x.client(), x.dtype());
+    let channels = x.len() / x.pixels();
+    let lanes = Lanes::of(client, dtype, channels, &[x, y]);
+    let block = lanes.together(TOGETHER);
+    let grid = launch::grid(client, y.pixels());
+    // SAFETY: bins are cut off at the image's edges.
+    unsafe {
+        mean::launch_unchecked(
+            client,
+            grid.count,
+            grid.dim,
+            lanes.item,
+            lanes.width,
+            lanes.arg(x),
+            lanes.arg(y),
+            lanes.anywhere(x),
+            x.view(),
+            bins[0].axis(),
+            bins[1].axis(),
+            y.pixels(),
+            channels,
+            lanes.vectors() / block,
+            grid.run,
+            block,
+            dtype.elem(),
+        );
+    }
+    launch::pace(client);
+}

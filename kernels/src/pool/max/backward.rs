@@ -1,0 +1,102 @@
+use super::MaxPoolProblem;
+use super::axis::{Axis, AxisLaunch};
+use crate::lanes::{Lanes, View, channel, load, store};
+use crate::{Tensor, launch};
+use cubecl::prelude::*;
+
+/// Vectors of channels that are summed side by side.
+const TOGETHER: usize = 4;
+
+/// `out = sum of grad over the windows whose maximum came from here`. One unit owns a run of input pixels.
+#[cube(launch_unchecked)]
+fn route<F: Float, B: Size, N: Size>(
+    places: &[Vector<F, B>],
+    grad: &[Vector<F, B>],
+    out: &mut [Vector<F, B>],
+    _anywhere: &[F],
+    grad_view: View,
+    vertical: Axis,
+    horizontal: Axis,
+    pixels: usize,
+    channels: usize,
+    blocks: usize,
+    run: usize,
+    #[comptime] block: usize,
+    #[define(F)] _dtype: cubecl::ir::ElemType,
+) {
+    let zero = Vector::<F, N>::new(F::new(0.0f32));
+    let width = horizontal.input;
+    let first = ABSOLUTE_POS * run;
+    let last = min(first + run, pixels);
+    for row in first / width..(last + width - 1) / width {
+        let n = row / vertical.input;
+        let py = row % vertical.input + vertical.padding;
+        let first_y = vertical.first_over(py);
+        let end_y = vertical.end_over(py);
+        for pixel in max(first, row * width)..min(last, (row + 1) * width) {
+            let px = pixel - row * width + horizontal.padding;
+            let first_x = horizontal.first_over(px);
+            let end_x = horizontal.end_over(px);
+            for b in 0..blocks {
+                let mut sum = Array::<Vector<F, N>>::new(block);
+                #[unroll]
+                for j in 0..block {
+                    sum[j] = zero;
+                }
+                for oy in first_y..end_y {
+                    let line = (n * vertical.output + oy) * horizontal.output;
+                    let dy = (py - oy * vertical.stride) * horizontal.reach;
+                    for ox in first_x..end_x {
+                        let here = dy + px - ox * horizontal.stride;
+                        let here = Vector::<F, N>::new(F::cast_from(here as u32));
+                        #[unroll]
+                        for j in 0..block {
+                            let c = channel::<N>(b * block + j, channels);
+                            let place = load::<F, B, N>(places, (line + ox) * channels + c);
+                            let g = load::<F, B, N>(grad, grad_view.at(line + ox) + c);
+                            sum[j] += select_many(place.equal(&here), g, zero);
+                        }
+                    }
+                }
+                #[unroll]
+                for j in 0..block {
+                    let c = channel::<N>(b * block + j, channels);
+                    store::<F, B, N>(out, pixel * channels + c, sum[j]);
+                }
+            }
+        }
+    }
+}
+
+/// Launches the routing of `grad` to the `places` of the maxima in `out`.
+pub(super) fn launch_route(problem: &MaxPoolProblem, places: &Tensor, grad: &Tensor, out: &Tensor) {
+    let (client, dtype) = (grad.client(), grad.dtype());
+    let [.., channels] = problem.input_shape();
+    let lanes = Lanes::of(client, dtype, channels, &[grad, out]);
+    let block = lanes.together(TOGETHER);
+    let grid = launch::grid(client, out.pixels());
+    // SAFETY: the windows over a pixel are windows of the problem, for which `places` and `grad` hold one pixel each.
+    unsafe {
+        route::launch_unchecked(
+            client,
+            grid.count,
+            grid.dim,
+            lanes.item,
+            lanes.width,
+            lanes.arg(places),
+            lanes.arg(grad),
+            lanes.arg(out),
+            lanes.anywhere(grad),
+            grad.view(),
+            AxisLaunch::of(problem, 0),
+            AxisLaunch::of(problem, 1),
+            out.pixels(),
+            channels,
+            lanes.vectors() / block,
+            grid.run,
+            block,
+            dtype.elem(),
+        );
+    }
+    launch::pace(client);
+}

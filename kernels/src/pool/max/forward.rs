@@ -1,0 +1,131 @@
+use super::MaxPoolProblem;
+use super::axis::{Axis, AxisLaunch};
+use crate::lanes::{Lanes, View, channel, load, store};
+use crate::{Tensor, launch};
+use cubecl::prelude::*;
+
+/// Vectors of channels that are compared side by side: their chains of comparisons do not wait for each other.
+const TOGETHER: usize = 4;
+
+/// `y = max over the window of x`, and where in the window it was. One unit owns a run of output pixels.
+#[cube(launch_unchecked)]
+fn largest<F: Float, B: Size, N: Size>(
+    x: &[Vector<F, B>],
+    y: &mut [Vector<F, B>],
+    places: &mut [Vector<F, B>],
+    _anywhere: &[F],
+    x_view: View,
+    vertical: Axis,
+    horizontal: Axis,
+    pixels: usize,
+    channels: usize,
+    blocks: usize,
+    run: usize,
+    #[comptime] block: usize,
+    #[comptime] with_places: bool,
+    #[define(F)] _dtype: cubecl::ir::ElemType,
+) {
+    let last_of_equals = comptime!(crate::planted::is("max_pool_last_of_equals"));
+    let nan_is_small = comptime!(crate::planted::is("max_pool_nan_is_small"));
+    let width = horizontal.output;
+    let first = ABSOLUTE_POS * run;
+    let last = min(first + run, pixels);
+    let step = F::cast_from(horizontal.dilation as u32);
+    for row in first / width..(last + width - 1) / width {
+        let n = row / vertical.output;
+        let oy = row % vertical.output;
+        let top = oy * vertical.stride;
+        let y_from = vertical.from(oy);
+        let y_to = vertical.to(oy);
+        for pixel in max(first, row * width)..min(last, (row + 1) * width) {
+            let ox = pixel - row * width;
+            let left = ox * horizontal.stride;
+            let x_from = horizontal.from(ox);
+            let x_to = horizontal.to(ox);
+            for b in 0..blocks {
+                let place = (y_from - top) * horizontal.reach + x_from - left;
+                let place = Vector::<F, N>::new(F::cast_from(place as u32));
+                let mut high = Array::<Vector<F, N>>::new(block);
+                let mut at = Array::<Vector<F, N>>::new(block);
+                #[unroll]
+                for j in 0..block {
+                    high[j] = Vector::new(F::new(f32::NEG_INFINITY));
+                    at[j] = place;
+                }
+                for py in range_stepped(y_from, y_to, vertical.dilation) {
+                    let line = (n * vertical.input + py - vertical.padding) * horizontal.input;
+                    let place = (py - top) * horizontal.reach + x_from - left;
+                    let mut place = F::cast_from(place as u32);
+                    for px in range_stepped(x_from, x_to, horizontal.dilation) {
+                        let start = x_view.at(line + px - horizontal.padding);
+                        #[unroll]
+                        for j in 0..block {
+                            let c = channel::<N>(b * block + j, channels);
+                            let value = load::<F, B, N>(x, start + c);
+                            let mut higher = value.greater_than(&high[j]);
+                            if last_of_equals {
+                                higher = value.greater_equal(&high[j]);
+                            }
+                            if !nan_is_small {
+                                higher = higher.or(value.is_nan());
+                            }
+                            high[j] = select_many(higher, value, high[j]);
+                            if with_places {
+                                at[j] = select_many(higher, Vector::new(place), at[j]);
+                            }
+                        }
+                        place += step;
+                    }
+                }
+                #[unroll]
+                for j in 0..block {
+                    let c = channel::<N>(b * block + j, channels);
+                    store::<F, B, N>(y, pixel * channels + c, high[j]);
+                    if with_places {
+                        store::<F, B, N>(places, pixel * channels + c, at[j]);
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Launches the pooling of `x` into `y`, and of the maxima's places into `places` where they are wanted.
+pub(super) fn launch_largest(
+    problem: &MaxPoolProblem,
+    x: &Tensor,
+    y: &Tensor,
+    places: Option<&Tensor>,
+) {
+    let (client, dtype) = (x.client(), x.dtype());
+    let [.., channels] = problem.output_shape();
+    let lanes = Lanes::of(client, dtype, channels, &[x, y]);
+    let block = lanes.together(TOGETHER);
+    let grid = launch::grid(client, y.pixels());
+    let unread = Tensor::empty(client, &[lanes.item], dtype);
+    // SAFETY: windows are cut off at the image's edges, and `places` holds as many elements as `y` where it is written.
+    unsafe {
+        largest::launch_unchecked(
+            client,
+            grid.count,
+            grid.dim,
+            lanes.item,
+            lanes.width,
+            lanes.arg(x),
+            lanes.arg(y),
+            lanes.arg(places.unwrap_or(&unread)),
+            lanes.anywhere(x),
+            x.view(),
+            AxisLaunch::of(problem, 0),
+            AxisLaunch::of(problem, 1),
+            y.pixels(),
+            channels,
+            lanes.vectors() / block,
+            grid.run,
+            block,
+            places.is_some(),
+            dtype.elem(),
+        );
+    }
+    launch::pace(client);
+}

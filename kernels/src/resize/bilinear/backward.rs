@@ -1,0 +1,104 @@
+use super::BilinearProblem;
+use super::axis::Axis;
+use crate::lanes::{Lanes, View, channel, load, store};
+use crate::{Tensor, launch};
+use cubecl::prelude::*;
+
+/// Vectors of channels that are summed side by side.
+const TOGETHER: usize = 4;
+
+/// `out = sum of weight grad over the outputs that read a pixel`. One unit owns a run of input pixels.
+#[cube(launch_unchecked)]
+fn unmix<F: Float, B: Size, N: Size>(
+    grad: &[Vector<F, B>],
+    out: &mut [Vector<F, B>],
+    _anywhere: &[F],
+    grad_view: View,
+    vertical: Axis,
+    horizontal: Axis,
+    pixels: usize,
+    channels: usize,
+    blocks: usize,
+    run: usize,
+    #[comptime] block: usize,
+    #[define(F)] _dtype: cubecl::ir::ElemType,
+) {
+    let no_last_row = comptime!(crate::planted::is(
+        "bilinear_gradient_misses_its_last_output"
+    ));
+    let zero = Vector::<F, N>::new(F::new(0.0f32));
+    let width = horizontal.input;
+    let first = ABSOLUTE_POS * run;
+    let last = min(first + run, pixels);
+    for row in first / width..(last + width - 1) / width {
+        let n = row / vertical.input;
+        let iy = row % vertical.input;
+        let first_y = vertical.first_over(iy);
+        let mut end_y = vertical.end_over(iy);
+        if no_last_row {
+            end_y = max(end_y, first_y + 1) - 1;
+        }
+        for pixel in max(first, row * width)..min(last, (row + 1) * width) {
+            let ix = pixel - row * width;
+            let first_x = horizontal.first_over(ix);
+            let end_x = horizontal.end_over(ix);
+            for b in 0..blocks {
+                let mut sum = Array::<Vector<F, N>>::new(block);
+                #[unroll]
+                for j in 0..block {
+                    sum[j] = zero;
+                }
+                for oy in first_y..end_y {
+                    let down = vertical.weight::<F>(oy, iy);
+                    let line = (n * vertical.output + oy) * horizontal.output;
+                    for ox in first_x..end_x {
+                        let weight = Vector::<F, N>::new(down * horizontal.weight::<F>(ox, ix));
+                        let from = grad_view.at(line + ox);
+                        #[unroll]
+                        for j in 0..block {
+                            let c = channel::<N>(b * block + j, channels);
+                            sum[j] += load::<F, B, N>(grad, from + c) * weight;
+                        }
+                    }
+                }
+                #[unroll]
+                for j in 0..block {
+                    let c = channel::<N>(b * block + j, channels);
+                    store::<F, B, N>(out, pixel * channels + c, sum[j]);
+                }
+            }
+        }
+    }
+}
+
+/// Launches the gradient with respect to the input, from `grad` into `out`.
+pub(super) fn launch_unmix(problem: &BilinearProblem, grad: &Tensor, out: &Tensor) {
+    let (client, dtype) = (grad.client(), grad.dtype());
+    let [.., channels] = problem.input_shape();
+    let lanes = Lanes::of(client, dtype, channels, &[grad, out]);
+    let block = lanes.together(TOGETHER);
+    let grid = launch::grid(client, out.pixels());
+    // SAFETY: the outputs over a pixel are outputs of the problem, for which `grad` holds one pixel each.
+    unsafe {
+        unmix::launch_unchecked(
+            client,
+            grid.count,
+            grid.dim,
+            lanes.item,
+            lanes.width,
+            lanes.arg(grad),
+            lanes.arg(out),
+            lanes.anywhere(grad),
+            grad.view(),
+            problem.axis(0),
+            problem.axis(1),
+            out.pixels(),
+            channels,
+            lanes.vectors() / block,
+            grid.run,
+            block,
+            dtype.elem(),
+        );
+    }
+    launch::pace(client);
+}

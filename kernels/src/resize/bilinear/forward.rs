@@ -1,0 +1,97 @@
+use super::BilinearProblem;
+use super::axis::Axis;
+use crate::lanes::{Lanes, View, channel, load, store};
+use crate::{Tensor, launch};
+use cubecl::prelude::*;
+
+/// Vectors of channels that are mixed side by side.
+const TOGETHER: usize = 4;
+
+/// `y = mixture of the four pixels of x around it`. One unit owns a run of output pixels.
+#[cube(launch_unchecked)]
+fn mix<F: Float, B: Size, N: Size>(
+    x: &[Vector<F, B>],
+    y: &mut [Vector<F, B>],
+    _anywhere: &[F],
+    x_view: View,
+    vertical: Axis,
+    horizontal: Axis,
+    pixels: usize,
+    channels: usize,
+    blocks: usize,
+    run: usize,
+    #[comptime] block: usize,
+    #[define(F)] _dtype: cubecl::ir::ElemType,
+) {
+    let one = F::new(1.0f32);
+    let width = horizontal.output;
+    let first = ABSOLUTE_POS * run;
+    let last = min(first + run, pixels);
+    for row in first / width..(last + width - 1) / width {
+        let n = row / vertical.output;
+        let y_place = vertical.place(row % vertical.output);
+        let up = vertical.below(y_place);
+        let down_share = vertical.share::<F>(y_place, up);
+        let down = min(up + 1, vertical.input - 1);
+        let up_line = (n * vertical.input + up) * horizontal.input;
+        let down_line = (n * vertical.input + down) * horizontal.input;
+        for pixel in max(first, row * width)..min(last, (row + 1) * width) {
+            let x_place = horizontal.place(pixel - row * width);
+            let left = horizontal.below(x_place);
+            let right_share = horizontal.share::<F>(x_place, left);
+            let right = min(left + 1, horizontal.input - 1);
+            let to_right = Vector::<F, N>::new(right_share);
+            let to_left = Vector::<F, N>::new(one - right_share);
+            let to_down = Vector::<F, N>::new(down_share);
+            let to_up = Vector::<F, N>::new(one - down_share);
+            let up_left = x_view.at(up_line + left);
+            let up_right = x_view.at(up_line + right);
+            let down_left = x_view.at(down_line + left);
+            let down_right = x_view.at(down_line + right);
+            for b in 0..blocks {
+                #[unroll]
+                for j in 0..block {
+                    let c = channel::<N>(b * block + j, channels);
+                    let above = load::<F, B, N>(x, up_left + c) * to_left
+                        + load::<F, B, N>(x, up_right + c) * to_right;
+                    let beneath = load::<F, B, N>(x, down_left + c) * to_left
+                        + load::<F, B, N>(x, down_right + c) * to_right;
+                    let mixed = above * to_up + beneath * to_down;
+                    store::<F, B, N>(y, pixel * channels + c, mixed);
+                }
+            }
+        }
+    }
+}
+
+/// Launches the resizing of `x` into `y`.
+pub(super) fn launch_mix(problem: &BilinearProblem, x: &Tensor, y: &Tensor) {
+    let (client, dtype) = (x.client(), x.dtype());
+    let [.., channels] = problem.output_shape();
+    let lanes = Lanes::of(client, dtype, channels, &[x, y]);
+    let block = lanes.together(TOGETHER);
+    let grid = launch::grid(client, y.pixels());
+    // SAFETY: the pixels around a place are held within the image.
+    unsafe {
+        mix::launch_unchecked(
+            client,
+            grid.count,
+            grid.dim,
+            lanes.item,
+            lanes.width,
+            lanes.arg(x),
+            lanes.arg(y),
+            lanes.anywhere(x),
+            x.view(),
+            problem.axis(0),
+            problem.axis(1),
+            y.pixels(),
+            channels,
+            lanes.vectors() / block,
+            grid.run,
+            block,
+            dtype.elem(),
+        );
+    }
+    launch::pace(client);
+}

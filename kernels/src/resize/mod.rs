@@ -1,0 +1,3 @@
+//! Changing the size of images.
+
+pub mod bilinear;

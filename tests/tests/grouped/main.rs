@@ -1,0 +1,9 @@
+//! The grouped convolution and its gradients: the reference on random shapes and at the corners, adjointness and derivatives,
+//! windows, hostile values, determinism, launches and refusals.
+
+mod affine;
+mod case;
+mod properties;
+mod refusals;
+mod values;
+mod windows;

@@ -1,0 +1,81 @@
+//! Values that are not finite, and values that must not depend on chance.
+
+use super::case::several;
+use ghostlight_tests::{
+    Fingerprint, assert_same_bits, assert_same_bits_on_one_core, download, dtypes, reals,
+};
+
+#[test]
+fn a_value_that_is_not_finite_spoils_its_own_channel_around_it_and_nothing_else() {
+    for case in several() {
+        let ([_, h, w, c], [input, output]) = (case.input, case.lens());
+        let (clean, g) = (reals(3, input), reals(4, output));
+        let mut spoiled = clean.clone();
+        spoiled[(h * w + h / 2 * w + w / 2) * c + c - 1] = f64::NAN;
+        let [wanted, _] = case.reference(&spoiled, &g);
+        for dtype in dtypes() {
+            let [got, _] = case.run(&spoiled, &g, dtype).map(|t| download(&t));
+            let [before, _] = case.run(&clean, &g, dtype).map(|t| download(&t));
+            assert!(got.iter().any(|v| v.is_nan()));
+            for (i, wanted) in wanted.iter().enumerate() {
+                match wanted.is_nan() {
+                    true => assert!(got[i].is_nan(), "element {i}: {}", got[i]),
+                    false => assert_eq!(got[i].to_bits(), before[i].to_bits(), "element {i}"),
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn a_gradient_that_is_not_finite_spoils_its_own_channel_around_it_and_nothing_else() {
+    for case in several() {
+        let [input, output] = case.lens();
+        let (x, clean) = (reals(3, input), reals(4, output));
+        let mut spoiled = clean.clone();
+        spoiled[output / 2] = f64::INFINITY;
+        let [_, wanted] = case.reference(&x, &spoiled);
+        for dtype in dtypes() {
+            let [_, got] = case.run(&x, &spoiled, dtype).map(|t| download(&t));
+            let [_, before] = case.run(&x, &clean, dtype).map(|t| download(&t));
+            assert!(got.iter().any(|v| !v.is_finite()));
+            for (i, wanted) in wanted.iter().enumerate() {
+                match wanted.is_finite() {
+                    true => assert_eq!(got[i].to_bits(), before[i].to_bits(), "element {i}"),
+                    false => assert!(!got[i].is_finite(), "element {i}: {}", got[i]),
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn repeated_launches_give_the_same_bits() {
+    for case in several() {
+        let [input, output] = case.lens();
+        let (x, g) = (reals(5, input), reals(6, output));
+        for dtype in dtypes() {
+            let first = case.run(&x, &g, dtype);
+            for _ in 0..4 {
+                let again = case.run(&x, &g, dtype);
+                assert_same_bits("value", &first[0], &again[0]);
+                assert_same_bits("gradient", &first[1], &again[1]);
+            }
+        }
+    }
+}
+
+#[test]
+fn one_core_gives_the_same_bits_as_all() {
+    let mut fingerprint = Fingerprint::default();
+    for case in several() {
+        let [input, output] = case.lens();
+        let (x, g) = (reals(7, input), reals(8, output));
+        for dtype in dtypes() {
+            case.run(&x, &g, dtype)
+                .iter()
+                .for_each(|result| fingerprint.add(result));
+        }
+    }
+    assert_same_bits_on_one_core("hostile::one_core_gives_the_same_bits_as_all", &fingerprint);
+}
