@@ -150,7 +150,6 @@ def batch_norm_relu(phase, n, h, w, c):
     return step
 
 
-
 class GhostModule(torch.nn.Module):
     def __init__(self, ci, co):
         super().__init__()
