@@ -186,6 +186,15 @@ def ghost_module(phase, n, h, w, ci, co):
     return step
 
 
+def soft_sign(phase, len):
+    x = torch.rand(len) - 0.5
+    if phase == "forward":
+        return lambda: F.softsign(x)
+    x.requires_grad_()
+    y, g = F.softsign(x), torch.rand(len)
+    return lambda: torch.autograd.grad(y, x, g, retain_graph=True)
+
+
 OPS = {
     "adaptive_average": adaptive_average,
     "average_pool": average_pool,
@@ -200,6 +209,7 @@ OPS = {
     "ghost_module": ghost_module,
     "grouped": conv,
     "max_pool": max_pool,
+    "soft_sign": soft_sign,
 }
 
 

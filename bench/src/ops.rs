@@ -55,19 +55,10 @@ impl Ops {
         &self.client
     }
 
-    /// Whether a line that starts with `op case` could pass the filters, so that its operands are worth making.
+    /// Whether a phase of `op case` could pass the filters, so that its operands are worth making.
     pub fn wants(&self, op: &str, case: &str) -> bool {
-        let phases = [
-            "forward",
-            "grad_input",
-            "grad_weight",
-            "loss+grad",
-            "train",
-            "inference",
-        ];
-        phases
-            .iter()
-            .any(|phase| self.passes(&format!("{op} {case} {phase}")))
+        const PHASES: &str = "forward backward grad_input grad_weight loss+grad train inference";
+        self.passes(&format!("{op} {case} {PHASES}"))
     }
 
     fn passes(&self, line: &str) -> bool {

@@ -1,4 +1,4 @@
-//! How work is laid over a device: read from its properties, the same way for every kernel.
+//! How work is laid over a device: read from its properties, the same way for every kernel, those of other crates included.
 
 use crate::{DType, Tensor};
 use cubecl::prelude::*;
@@ -14,9 +14,11 @@ thread_local! {
     static LAUNCHES: Cell<u32> = const { Cell::new(0) };
 }
 
-/// The grid of one launch: `items` work items in contiguous runs, one run per unit.
-pub(crate) struct Grid {
+/// The grid of one launch: work items in contiguous runs, one run per unit.
+pub struct Grid {
+    /// Cubes along each axis.
     pub count: CubeCount,
+    /// Units of a cube.
     pub dim: CubeDim,
     /// Work items of one unit.
     pub run: usize,
@@ -25,12 +27,12 @@ pub(crate) struct Grid {
 }
 
 /// Whether units are few threads with wide vectors (a CPU), rather than thousands of narrow lanes (a GPU).
-pub(crate) fn is_cpu(client: &Client) -> bool {
+pub fn is_cpu(client: &Client) -> bool {
     client.properties().hardware.num_cpu_cores.is_some()
 }
 
 /// Lays `items` over the device: one contiguous run per core on a CPU, one item per unit on a GPU.
-pub(crate) fn grid(client: &Client, items: usize) -> Grid {
+pub fn grid(client: &Client, items: usize) -> Grid {
     let hardware = &client.properties().hardware;
     if is_cpu(client) {
         let cores = hardware.max_units_per_cube.max(1);
@@ -58,7 +60,7 @@ pub(crate) fn grid(client: &Client, items: usize) -> Grid {
 }
 
 /// The widest vector of `dtype` that the device loads at once.
-pub(crate) fn widest(client: &Client, dtype: DType) -> usize {
+pub fn widest(client: &Client, dtype: DType) -> usize {
     let hardware = &client.properties().hardware;
     let register = hardware.load_width as usize / 8 / dtype.size();
     let limit = if is_cpu(client) {
@@ -71,8 +73,8 @@ pub(crate) fn widest(client: &Client, dtype: DType) -> usize {
 
 /// The widest vector of `dtype` that divides `channels` and that the device loads at once.
 ///
-/// For flat walks over whole tensors; a walk over channels takes [`crate::lanes::Lanes`].
-pub(crate) fn width(client: &Client, dtype: DType, channels: usize) -> usize {
+/// For flat walks over whole tensors; a walk over channels takes `lanes.rs`.
+pub fn width(client: &Client, dtype: DType, channels: usize) -> usize {
     let mut width = widest(client, dtype);
     while width > 1 && !channels.is_multiple_of(width) {
         width /= 2;
@@ -95,7 +97,7 @@ pub(crate) fn width_of(
 }
 
 /// Called after every launch: keeps the CPU runtime's queue short enough that launches do not sleep.
-pub(crate) fn pace(client: &Client) {
+pub fn pace(client: &Client) {
     if !is_cpu(client) {
         return;
     }

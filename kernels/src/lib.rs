@@ -12,7 +12,7 @@ mod cost;
 mod error;
 pub mod ghost;
 mod lanes;
-mod launch;
+pub mod launch;
 pub mod loss;
 pub mod matmul;
 pub mod norm;

@@ -1,5 +1,5 @@
-use crate::KernelError;
 use crate::lanes::ViewLaunch;
+use crate::{KernelError, planted};
 use cubecl::ir::{ElemType, FloatKind};
 use cubecl::prelude::*;
 use cubecl::server::Handle;
@@ -22,14 +22,16 @@ impl DType {
         }
     }
 
-    pub(crate) fn elem(self) -> ElemType {
+    /// The element type of a kernel's `#[define(F)]` argument.
+    pub fn elem(self) -> ElemType {
         match self {
             Self::F32 => ElemType::Float(FloatKind::F32),
             Self::F64 => ElemType::Float(FloatKind::F64),
         }
     }
 
-    pub(crate) fn scalar(self, value: f64) -> InputScalar {
+    /// A number of this type as a kernel's argument.
+    pub fn scalar(self, value: f64) -> InputScalar {
         InputScalar::new(value, self.elem())
     }
 }
@@ -314,12 +316,9 @@ impl Tensor {
         Ok(pixels.collect::<Vec<_>>().concat())
     }
 
-    /// The tensor, which is no window, as a kernel's buffer argument of vectors of `width` elements.
-    pub(crate) fn arg(&self, width: usize) -> BufferArg {
-        debug_assert!(
-            !self.is_window(),
-            "a window reached a kernel that knows none"
-        );
+    /// The tensor as a kernel's buffer argument of `len / width` vectors of `width` elements. Of a window it is the elements from the
+    /// larger tensor's first on: [`Tensor::check_whole`] keeps windows away from kernels that know none.
+    pub fn arg(&self, width: usize) -> BufferArg {
         // SAFETY: the handle holds `len` elements of this type: every constructor allocates or checks that.
         unsafe { BufferArg::from_raw_parts(self.handle.clone(), self.len() / width) }
     }
@@ -340,7 +339,8 @@ impl Tensor {
 
     /// Where the pixels lie in [`Tensor::buffer`].
     pub(crate) fn view(&self) -> ViewLaunch {
-        ViewLaunch::new(self.offset, self.pitch)
+        let early = self.offset.saturating_sub(1);
+        ViewLaunch::new(planted::or("window_offset", self.offset, early), self.pitch)
     }
 
     /// Whether every pixel starts at a multiple of `width` elements.

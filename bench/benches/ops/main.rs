@@ -15,6 +15,7 @@ mod ghost;
 mod grouped;
 mod pool;
 mod resize;
+mod soft_sign;
 
 use ghostlight_bench::Ops;
 use std::error::Error;
@@ -44,6 +45,7 @@ fn run() -> Result<(), Box<dyn Error>> {
         grouped::run,
         pool::run,
         resize::run,
+        soft_sign::run,
     ];
     for family in families {
         family(&mut ops)?;

@@ -23,7 +23,7 @@ pub mod reference;
 use crate::conv::dense::{self, ConvOptions, ConvProblem};
 use crate::conv::depthwise::{self, DepthwiseOptions, DepthwiseProblem};
 use crate::norm::batch_norm::{self, BatchNorm, BatchNormProblem, running_scale};
-use crate::{Affine, KernelError, Tensor};
+use crate::{Affine, KernelError, Tensor, planted};
 
 const OP: &str = "ghost";
 
@@ -171,8 +171,12 @@ pub fn backward(ghost: &Ghost, saved: &Saved, grad: &Tensor) -> Result<GhostGrad
     let first = saved.output.window(0, m)?;
     let q = batch_norm::backward(ghost.cheap_norm, &saved.cheap, &grad.window(m, kept)?)?;
     let cheap = depthwise::grad_weight(&first, ghost.cheap, &q.input, options)?;
-    let to_first =
-        depthwise::grad_input_plus(&first, ghost.cheap, &q.input, options, &grad.window(0, m)?)?;
+    let direct = grad.window(0, m)?;
+    let to_first = if planted::is("ghost_fold") {
+        depthwise::grad_input(&first, ghost.cheap, &q.input, options)?
+    } else {
+        depthwise::grad_input_plus(&first, ghost.cheap, &q.input, options, &direct)?
+    };
     let p = batch_norm::backward(ghost.primary_norm, &saved.primary, &to_first)?;
     Ok(GhostGrads {
         input: dense::grad_input(x, ghost.primary, &p.input, ghost.options)?,

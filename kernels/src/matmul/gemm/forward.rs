@@ -1,7 +1,7 @@
 use super::GemmProblem;
 use crate::affine::{Affine, Epilogue};
 use crate::lanes::{Lanes, View, channel, load, store};
-use crate::{Tensor, launch};
+use crate::{Tensor, launch, planted};
 use cubecl::prelude::*;
 
 /// Rows from which on a panel of `b` is copied side by side before it is read: each unit then reads it dozens of times.
@@ -211,7 +211,7 @@ pub(crate) fn launch_gemm(problem: &GemmProblem, a: &Tensor, b: &Tensor, after: 
             residual.view(),
             c.view(),
             m / residual.pixels().max(1),
-            m,
+            planted::or("gemm_rows", m, m - 1),
             k,
             n,
             lanes.vectors(),

@@ -1,7 +1,7 @@
 use super::stats::tree;
 use super::{BatchNorm, BatchNormGrads, BatchNormProblem, Epilogue, PIXELS_AT_ONCE, Saved};
 use crate::lanes::{Lanes, View, channel, load, store};
-use crate::{Tensor, launch};
+use crate::{Tensor, launch, planted};
 use cubecl::prelude::*;
 
 /// Pixels that share one load of a channel's statistics.
@@ -333,7 +333,11 @@ pub(super) fn launch_backward(
             channels,
             kept,
             vectors,
-            dtype.scalar(1.0 / problem.pixels as f64),
+            dtype.scalar(planted::or(
+                "batch_norm_mean_term",
+                1.0 / problem.pixels as f64,
+                0.0,
+            )),
             grid.run,
             epilogue,
             dtype.elem(),
