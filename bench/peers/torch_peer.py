@@ -195,6 +195,57 @@ def soft_sign(phase, len):
     return lambda: torch.autograd.grad(y, x, g, retain_graph=True)
 
 
+def backward_of(forward, backward):
+    """What to call for the gradient with respect to the input, given an output of `forward` and a gradient like it."""
+    output = forward()
+    grad = torch.rand_like(output[0] if isinstance(output, tuple) else output)
+    return lambda: backward(grad, output)
+
+
+def max_pool(phase, n, h, w, c, k, s, p):
+    x = images(n, h, w, c)
+    # PyTorch computes the indices also where no gradient is wanted.
+    forward = lambda: torch.ops.aten.max_pool2d_with_indices(x, [k, k], [s, s], [p, p])
+    if phase != "grad_input":
+        return forward
+    return backward_of(
+        forward,
+        lambda g, y: torch.ops.aten.max_pool2d_with_indices_backward(
+            g, x, [k, k], [s, s], [p, p], [1, 1], False, y[1]
+        ),
+    )
+
+
+def average_pool(phase, n, h, w, c, k, s, p):
+    x = images(n, h, w, c)
+    forward = lambda: F.avg_pool2d(x, k, s, p)
+    if phase == "forward":
+        return forward
+    return backward_of(
+        forward,
+        lambda g, _: torch.ops.aten.avg_pool2d_backward(g, x, [k, k], [s, s], [p, p], False, True, None),
+    )
+
+
+def adaptive_average(phase, n, h, w, c, oh, ow):
+    x = images(n, h, w, c)
+    forward = lambda: F.adaptive_avg_pool2d(x, (oh, ow))
+    if phase == "forward":
+        return forward
+    return backward_of(forward, lambda g, _: torch.ops.aten._adaptive_avg_pool2d_backward(g, x))
+
+
+def bilinear(phase, n, h, w, c, oh, ow, corners):
+    x = images(n, h, w, c)
+    forward = lambda: F.interpolate(x, (oh, ow), mode="bilinear", align_corners=corners)
+    if phase == "forward":
+        return forward
+    return backward_of(
+        forward,
+        lambda g, _: torch.ops.aten.upsample_bilinear2d_backward(g, [oh, ow], [n, c, h, w], corners, None, None),
+    )
+
+
 OPS = {
     "adaptive_average": adaptive_average,
     "average_pool": average_pool,
