@@ -8,6 +8,7 @@ An operation is a function `op(phase, **arguments)` in OPS that returns what to 
 faster layout here, with the operands made outside of the timed call.
 """
 import json
+import math
 import os
 import sys
 import time
@@ -55,6 +56,39 @@ def dkd(phase, n, c):
     def step():
         s.grad = None
         dkd_loss(s, t, y).backward()
+
+    return step
+
+
+def symmetries(x):
+    """The eight images of NCHW maps, in the order of their codes."""
+    flips = lambda m: [m, m.flip(-1), m.flip(-2), m.flip(-2, -1)]
+    return flips(x) + flips(x.transpose(-2, -1))
+
+
+def align(a, t, selection, tau=0.1):
+    if selection == "mixed":
+        images = torch.stack(symmetries(a), 1)
+        weights = F.softmax(-(images - t[:, None]).square().mean((2, 3, 4)) / tau, 1)
+        return F.mse_loss((weights[:, :, None, None, None] * images).sum(1), t)
+    if selection == "hard by position":
+        a, t, divisor = F.normalize(a, dim=1), F.normalize(t, dim=1), a.shape[2] * a.shape[3]
+    else:
+        unit = lambda m: m / torch.linalg.vector_norm(m, dim=(1, 2, 3), keepdim=True)
+        a, t, divisor = unit(a), unit(t), 1
+    distances = torch.stack([(image - t).square().sum((1, 2, 3)) for image in symmetries(a)], 1) / divisor
+    if selection == "soft-min":
+        return -tau * (torch.logsumexp(-distances / tau, 1) - math.log(8)).mean()
+    return distances.amin(1).mean()
+
+
+def flip_align(phase, n, h, w, c, selection):
+    # channels_last is the faster layout here too: 2.0 against 5.0 ms at 2 x 2 x 512, 66 against 85 at 14 x 14 x 512.
+    a, t = images(n, h, w, c).requires_grad_(), images(n, h, w, c)
+
+    def step():
+        a.grad = None
+        align(a, t, selection).backward()
 
     return step
 
@@ -230,6 +264,55 @@ def adamw(phase, len):
     params = torch.nn.Parameter(torch.rand(len))
     params.grad = torch.rand(len)
     return torch.optim.AdamW([params], fused=True).step
+def backward_of(forward, backward):
+    """What to call for the gradient with respect to the input, given an output of `forward` and a gradient like it."""
+    output = forward()
+    grad = torch.rand_like(output[0] if isinstance(output, tuple) else output)
+    return lambda: backward(grad, output)
+
+
+def max_pool(phase, n, h, w, c, k, s, p):
+    x = images(n, h, w, c)
+    # PyTorch computes the indices also where no gradient is wanted.
+    forward = lambda: torch.ops.aten.max_pool2d_with_indices(x, [k, k], [s, s], [p, p])
+    if phase != "grad_input":
+        return forward
+    return backward_of(
+        forward,
+        lambda g, y: torch.ops.aten.max_pool2d_with_indices_backward(
+            g, x, [k, k], [s, s], [p, p], [1, 1], False, y[1]
+        ),
+    )
+
+
+def average_pool(phase, n, h, w, c, k, s, p):
+    x = images(n, h, w, c)
+    forward = lambda: F.avg_pool2d(x, k, s, p)
+    if phase == "forward":
+        return forward
+    return backward_of(
+        forward,
+        lambda g, _: torch.ops.aten.avg_pool2d_backward(g, x, [k, k], [s, s], [p, p], False, True, None),
+    )
+
+
+def adaptive_average(phase, n, h, w, c, oh, ow):
+    x = images(n, h, w, c)
+    forward = lambda: F.adaptive_avg_pool2d(x, (oh, ow))
+    if phase == "forward":
+        return forward
+    return backward_of(forward, lambda g, _: torch.ops.aten._adaptive_avg_pool2d_backward(g, x))
+
+
+def bilinear(phase, n, h, w, c, oh, ow, corners):
+    x = images(n, h, w, c)
+    forward = lambda: F.interpolate(x, (oh, ow), mode="bilinear", align_corners=corners)
+    if phase == "forward":
+        return forward
+    return backward_of(
+        forward,
+        lambda g, _: torch.ops.aten.upsample_bilinear2d_backward(g, [oh, ow], [n, c, h, w], corners, None, None),
+    )
 
 
 OPS = {
@@ -246,6 +329,7 @@ OPS = {
     "distill": distill,
     "dkd": dkd,
     "dual_teacher": dual_teacher,
+    "flip_align": flip_align,
     "gate": gate,
     "ghost_module": ghost_module,
     "group_norm": group_norm,

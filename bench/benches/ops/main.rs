@@ -13,6 +13,7 @@ mod depthwise;
 mod distill;
 mod dkd;
 mod dual_teacher;
+mod flip_align;
 mod gate;
 mod ghost;
 mod grouped;
@@ -48,6 +49,7 @@ fn run() -> Result<(), Box<dyn Error>> {
         distill::run,
         dkd::run,
         dual_teacher::run,
+        flip_align::run,
         gate::run,
         ghost::run,
         grouped::run,

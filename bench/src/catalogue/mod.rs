@@ -39,3 +39,13 @@ pub fn maps() -> Vec<[usize; 4]> {
         [16, 28, 28, 120],
     ]
 }
+
+/// `[n, h, w, c]` of the maps that feature distillation compares: last stages of ResNets at 64 to 448 px.
+pub fn feature_maps() -> Vec<[usize; 4]> {
+    vec![
+        [64, 2, 2, 512],
+        [64, 16, 16, 64],
+        [128, 7, 7, 256],
+        [32, 14, 14, 512],
+    ]
+}
