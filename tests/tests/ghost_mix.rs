@@ -175,7 +175,7 @@ proptest! {
                 let saved = mix::train(x0, features, mix, &out).unwrap();
                 let grad = Windowed::of(&grad, &problem.output_shape(), DType::F64, case.r, 2);
                 let run = || mix::backward(mix, &saved, &grad.window).unwrap();
-                assert_launches("backward", case.k + 22, run)
+                assert_launches("backward", case.k + 25, run)
             });
             let maps = std::iter::once(got.x0).chain(got.features);
             let parameters = [got.cheap, got.first, got.second].into_iter().flatten();

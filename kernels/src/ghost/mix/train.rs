@@ -80,7 +80,7 @@ pub fn train(
     })
 }
 
-/// The gradients of [`train`] from `grad` `[n, h, w, c]`, which may be a window. `k + 22` launches.
+/// The gradients of [`train`] from `grad` `[n, h, w, c]`, which may be a window. `k + 25` launches.
 ///
 /// # Errors
 /// Those of [`MixProblem::new`] for a `mix` that was changed, then shape and element type of `grad`.
