@@ -1,7 +1,7 @@
 //! Times whole training and inference steps, one JSON object a line, in the format of the PyTorch baseline:
 //!
 //! ```text
-//! cargo xtask bench -- [--profile] [ARCH:BATCH:SIZE]...
+//! cargo xtask bench --bench step -- [--profile] [ARCH:BATCH:SIZE]...
 //! ```
 
 use ghostlight_autodiff::Tape;

@@ -1,4 +1,6 @@
 use crate::{Peer, launches};
+use cubecl::std::throughput::measure_memory_curve;
+use cubecl::throughput::{MemoryAccess, MemoryCurve};
 use ghostlight_autodiff::{Client, Cost};
 use ghostlight_kernels::KernelError;
 use serde_json::{Value, json};
@@ -17,26 +19,29 @@ pub struct Ops {
     filters: Vec<String>,
     peer: Option<Peer>,
     show_launches: bool,
+    copy: Option<MemoryCurve>,
 }
 
 impl Ops {
-    /// Reads `[--torch PYTHON] [--launches] [FILTER]...` from the command line; a case runs when its line holds every filter.
+    /// Reads `[--torch PYTHON] [--ceiling] [--launches] [FILTER]...` from the command line; a case runs when its line holds every filter.
     ///
     /// # Errors
     /// An unknown option, an option without its value, or an interpreter that does not start.
     pub fn from_arguments(client: &Client) -> Result<Self, String> {
         // `cargo bench` adds `--bench` to what it passes on.
         let mut words = std::env::args().skip(1).filter(|word| word != "--bench");
-        let (mut filters, mut peer, mut show_launches) = (Vec::new(), None, false);
+        let (mut filters, mut peer, mut show_launches, mut copy) = (Vec::new(), None, false, None);
         while let Some(word) = words.next() {
             if word == "--torch" {
                 let python = words.next().ok_or("--torch wants the path of a Python")?;
                 peer = Some(Peer::start(&python)?);
             } else if word == "--launches" {
                 show_launches = true;
+            } else if word == "--ceiling" {
+                copy = Some(measure_memory_curve(client, MemoryAccess::Copy));
             } else if word.starts_with('-') {
                 return Err(format!(
-                    "there is no option {word}; there are --torch PYTHON and --launches"
+                    "there is no option {word}; there are --torch PYTHON, --ceiling and --launches"
                 ));
             } else {
                 filters.push(word);
@@ -47,6 +52,7 @@ impl Ops {
             filters,
             peer,
             show_launches,
+            copy,
         })
     }
 
@@ -119,6 +125,10 @@ impl Ops {
             let torch = median(&mut theirs);
             line["torch_ms"] = json!(round(torch));
             line["ratio"] = json!(round(torch / ms));
+        }
+        let bytes = cost.bytes_read + cost.bytes_written;
+        if let Some(ceiling) = self.copy.as_ref().and_then(|curve| curve.ceiling_at(bytes)) {
+            line["of_copy"] = json!(round(gigabytes * 1e9 / ceiling));
         }
         println!("{line}");
         if self.show_launches {

@@ -1,8 +1,11 @@
 //! Times single operations, one JSON object a line, beside PyTorch where an interpreter that has it is named:
 //!
 //! ```text
-//! cargo xtask bench --bench ops -- [--torch PYTHON] [--launches] [FILTER]...
+//! cargo xtask bench --bench ops -- [--torch PYTHON] [--ceiling] [--launches] [FILTER]...
 //! ```
+//!
+//! `--ceiling` measures the device's copy bandwidth by working set first, and gives each row's bandwidth as a fraction of it; `--launches`
+//! adds the device's own time of every launch.
 
 mod activation;
 mod adamw;
