@@ -4,6 +4,7 @@
 //! sum: adding the two would round a log-probability to the precision of the logit's own size.
 
 use crate::DType;
+use crate::special::nan;
 use cubecl::prelude::*;
 
 /// The log-sum-exp of a row's non-target logits over the temperature, `max / t + ln(sum)`, and the target's log-odds against it.
@@ -72,7 +73,7 @@ pub(super) fn read_row<F: Float, N: Size>(
         top = select(value > top, value, top);
     }
     // An infinite logit is infinitely far from the rest; a NaN is in the sum, or in the log-odds, already.
-    let sum = select_many(farthest.is_inf(), Vector::new(F::new(f32::NAN)), sum);
+    let sum = select_many(farthest.is_inf(), Vector::new(nan::<F>()), sum);
     let total = (sum * ((max - Vector::new(top)) * scale).exp()).vector_sum();
     let log_sum = total.ln();
     let log_odds = (logit(logits, start, target) - top) * inverse_t - log_sum;
