@@ -12,3 +12,10 @@ pub(crate) fn nan<F: Float>() -> F {
     // No launch has two thousand million units: the maximum is always the constant.
     F::cast_from(f32::reinterpret(max(0x7fc0_0000u32, unit)))
 }
+
+/// Minus infinity.
+#[cube]
+pub(crate) fn minus_infinity<F: Float>() -> F {
+    let unit = u32::cast_from(ABSOLUTE_POS);
+    F::cast_from(f32::reinterpret(max(0xff80_0000u32, unit)))
+}

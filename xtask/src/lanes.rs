@@ -2,7 +2,7 @@
 
 use crate::cargo;
 use std::{
-    fs,
+    env, fs,
     path::{Path, PathBuf},
     process::{Command, Stdio},
 };
@@ -20,6 +20,10 @@ const DIVISOR: &str = "4";
 pub fn lavapipe(arguments: &[String]) -> Result<Command, String> {
     let driver = driver()?;
     let mut command = cargo(&["test", "--release", "-p", TESTS]);
+    // A folder of its own: the test of planted bugs starts the binaries that it finds beside it.
+    if let Some(target) = target() {
+        command.arg("--target-dir").arg(target.join("lavapipe"));
+    }
     command
         .args(["--no-default-features", "--features", "wgpu"])
         .args(arguments)
@@ -28,6 +32,7 @@ pub fn lavapipe(arguments: &[String]) -> Result<Command, String> {
         .env("VK_ICD_FILENAMES", &driver)
         // CubeCL takes a software device for none unless it is named.
         .env("CUBECL_WGPU_DEFAULT_DEVICE", "Cpu")
+        .env("GHOSTLIGHT_LANE", "lavapipe")
         .env("GHOSTLIGHT_DEVICE", "llvmpipe")
         // Units that idle past the end of a grid are a GPU's own way to go astray.
         .env("GHOSTLIGHT_FENCED", "1")
@@ -37,12 +42,38 @@ pub fn lavapipe(arguments: &[String]) -> Result<Command, String> {
 
 /// The kernel tests on the CPU runtime, every buffer between two fences: what is read or written past a tensor fails.
 pub fn fenced(arguments: &[String]) -> Command {
-    let mut command = cargo(&["test", "--release", "-p", TESTS]);
+    // Under the same choice of packages the dependencies have the features, and are the builds, of the plain lane.
+    let mut command = cargo(&["test", "--release", "--workspace"]);
+    if !arguments.iter().any(|word| word.starts_with("--test")) {
+        for binary in binaries() {
+            command.args(["--test", &binary]);
+        }
+    }
     command
         .args(arguments)
+        .env("GHOSTLIGHT_LANE", "fenced")
         .env("GHOSTLIGHT_FENCED", "1")
         .env("GHOSTLIGHT_CASES_DIVISOR", DIVISOR);
     command
+}
+
+/// Cargo's folder of builds, which holds this program's folder.
+fn target() -> Option<PathBuf> {
+    let program = env::current_exe().ok()?;
+    program.ancestors().nth(2).map(Path::to_path_buf)
+}
+
+/// The names of the kernels' test binaries.
+fn binaries() -> Vec<String> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/tests");
+    let entries = fs::read_dir(folder).into_iter().flatten();
+    let mut names: Vec<String> = entries
+        .filter_map(|entry| Some(entry.ok()?.path()))
+        .filter(|path| path.is_dir() || path.extension().is_some_and(|it| it == "rs"))
+        .filter_map(|path| Some(path.file_stem()?.to_str()?.to_string()))
+        .collect();
+    names.sort();
+    names
 }
 
 /// The file by which Vulkan finds lavapipe; installs Debian's package where it is missing and this user may.
@@ -136,13 +167,18 @@ mod tests {
             .get_args()
             .map(|word| word.to_string_lossy())
             .collect();
-        assert_eq!(
-            words.join(" "),
-            "test --release -p ghostlight-tests --test gemm"
-        );
+        assert_eq!(words.join(" "), "test --release --workspace --test gemm");
         let raised = |entry: (&std::ffi::OsStr, Option<&std::ffi::OsStr>)| {
             entry == ("GHOSTLIGHT_FENCED".as_ref(), Some("1".as_ref()))
         };
         assert!(command.get_envs().any(raised));
+    }
+
+    #[test]
+    fn the_fenced_lane_names_every_binary_of_the_kernels_tests() {
+        let names = binaries();
+        for name in ["batch_norm", "fences", "gemm"] {
+            assert!(names.iter().any(|it| it == name), "{name} in {names:?}");
+        }
     }
 }

@@ -49,6 +49,64 @@ pub(crate) fn sum_rows(rows: &Tensor, out: &Tensor) {
     launch::pace(client);
 }
 
+/// [`sum_rows_kernel`] whose columns from `split` on go to `tail`.
+#[cube(launch_unchecked)]
+fn sum_rows_apart_kernel<F: Float, N: Size>(
+    rows: &[Vector<F, N>],
+    head: &mut [Vector<F, N>],
+    tail: &mut [Vector<F, N>],
+    count: usize,
+    columns: usize,
+    split: usize,
+    run: usize,
+    #[define(F)] _dtype: cubecl::ir::ElemType,
+) {
+    let first = ABSOLUTE_POS * run;
+    let last = min(first + run, columns);
+    for i in first..last {
+        let mut sum = rows[i];
+        for r in 1..count {
+            sum += rows[r * columns + i];
+        }
+        if i < split {
+            head[i] = sum;
+        } else {
+            tail[i - split] = sum;
+        }
+    }
+}
+
+/// Sums `rows` `[r, ..]` over its first axis, the first columns into `head` and the rest into `tail`; `r` is at least 1. Both are
+/// tensors of their own, as slices of one would have to start at [`Tensor::slice_alignment`].
+pub(crate) fn sum_rows_apart(rows: &Tensor, head: &Tensor, tail: &Tensor) {
+    let client = rows.client();
+    let width = launch::width(client, rows.dtype(), head.len()).min(launch::width(
+        client,
+        rows.dtype(),
+        tail.len(),
+    ));
+    let columns = (head.len() + tail.len()) / width;
+    let grid = launch::grid(client, columns);
+    // SAFETY: callers pass `rows` with as many columns as both results have elements.
+    unsafe {
+        sum_rows_apart_kernel::launch_unchecked(
+            client,
+            grid.count,
+            grid.dim,
+            width,
+            rows.arg(width),
+            head.arg(width),
+            tail.arg(width),
+            rows.len() / width / columns,
+            columns,
+            head.len() / width,
+            grid.run,
+            rows.dtype().elem(),
+        );
+    }
+    launch::pace(client);
+}
+
 /// `into += add`. One unit owns a run of vectors.
 #[cube(launch_unchecked)]
 fn add_kernel<F: Float, N: Size>(
@@ -108,9 +166,7 @@ fn sum_kernel<F: Float, N: Size>(
 ) {
     let first = ABSOLUTE_POS * run;
     let last = min(first + run, count);
-    let ahead = comptime!(usize::from(
-        is_fenced() && planted::is("add reads past the end")
-    ));
+    let ahead = comptime!(usize::from(is_fenced() && planted::is("add_past_the_end")));
     for i in first..last {
         out[i] = a[i] + b[i + ahead];
     }
@@ -196,7 +252,7 @@ pub fn fill(out: &Tensor, value: f64) {
     };
     let lanes = Lanes::of(client, dtype, channels, &[out]);
     let past = pixels + usize::from(is_fenced());
-    let pixels = planted::or("fill writes past the end", pixels, past);
+    let pixels = planted::or("fill_past_the_end", pixels, past);
     let grid = launch::grid(client, pixels);
     // SAFETY: the kernel stops at the last channel of the last pixel.
     unsafe {
