@@ -26,6 +26,8 @@ pub(crate) struct Lanes {
     pub item: usize,
     /// Channels of a pixel.
     pub channels: usize,
+    /// Whether the device loads vectors from any address.
+    unaligned: bool,
 }
 
 impl Lanes {
@@ -37,6 +39,7 @@ impl Lanes {
                 width,
                 item: width,
                 channels,
+                unaligned: false,
             };
         }
         let widest = launch::widest(client, dtype);
@@ -46,6 +49,7 @@ impl Lanes {
             width,
             item: 1,
             channels,
+            unaligned: true,
         }
     }
 
@@ -70,9 +74,10 @@ impl Lanes {
     }
 
     /// An argument that the kernel never reads. The CPU runtime derives the alignment that a launch may rely on from where its
-    /// buffers start: one that starts off a vector's boundary makes every access of the launch an unaligned one.
+    /// buffers start: one that starts off a vector's boundary makes every access of the launch an unaligned one. Other devices
+    /// refuse such a buffer, and get one that starts where the tensor's does.
     pub fn anywhere(&self, input: &Tensor) -> BufferArg {
-        input.buffer(1, if self.item == 1 { 4 } else { 0 })
+        input.buffer(1, if self.unaligned { 4 } else { 0 })
     }
 }
 

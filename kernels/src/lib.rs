@@ -15,12 +15,14 @@ mod lanes;
 pub mod launch;
 pub mod loss;
 pub mod matmul;
+mod memory;
 pub mod norm;
 pub mod optim;
 mod planted;
 pub mod pointwise;
 pub mod pool;
 pub mod resize;
+mod special;
 mod tensor;
 
 pub use affine::Affine;

@@ -1,8 +1,8 @@
 use crate::lanes::ViewLaunch;
+use crate::memory::Memory;
 use crate::{KernelError, planted};
 use cubecl::ir::{ElemType, FloatKind};
 use cubecl::prelude::*;
-use cubecl::server::Handle;
 
 /// The element type of a [`Tensor`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -44,10 +44,10 @@ impl DType {
 #[derive(Clone)]
 pub struct Tensor {
     client: Client,
-    handle: Handle,
+    memory: Memory,
     shape: Vec<usize>,
     dtype: DType,
-    /// Elements from the handle's first to this tensor's first.
+    /// Elements from the memory's first to this tensor's first.
     offset: usize,
     /// Elements from one pixel to the next: the last extent, unless this is a window.
     pitch: usize,
@@ -65,7 +65,7 @@ impl Tensor {
         let bytes = shape.iter().product::<usize>().max(1) * dtype.size();
         Self {
             client: client.clone(),
-            handle: client.empty(bytes),
+            memory: Memory::empty(client, bytes),
             shape: shape.to_vec(),
             dtype,
             offset: 0,
@@ -129,7 +129,7 @@ impl Tensor {
         };
         Self {
             client: client.clone(),
-            handle: client.create_from_slice(bytes),
+            memory: Memory::of(client, bytes),
             shape: shape.to_vec(),
             dtype,
             offset: 0,
@@ -137,11 +137,23 @@ impl Tensor {
         }
     }
 
+    /// The elements of `dtype` to whose multiples the start of a [`Tensor::slice`] is held on the device of `client`: 1 where a
+    /// kernel's buffer may start anywhere (the CPU runtime), 64 floats where it must start at a multiple of 256 bytes.
+    ///
+    /// Whoever lays out tensors to be sliced starts each of them at a multiple of this.
+    pub fn slice_alignment(client: &Client, dtype: DType) -> usize {
+        let properties = client.properties();
+        if properties.features.unaligned_io {
+            return 1;
+        }
+        (properties.memory.alignment as usize / dtype.size()).max(1)
+    }
+
     /// `shape` elements of this tensor, starting at element `start`; shares the memory.
     ///
     /// # Errors
     /// In this order: [`KernelError::Window`] when this tensor is a window, [`KernelError::Shape`] when the slice would reach past
-    /// the end.
+    /// the end, [`KernelError::Range`] when `start` is no multiple of [`Tensor::slice_alignment`].
     pub fn slice(&self, start: usize, shape: &[usize]) -> Result<Self, KernelError> {
         self.check_whole("slice", "self")?;
         let len = shape.iter().product::<usize>();
@@ -153,16 +165,15 @@ impl Tensor {
                 wanted: format!("at least {len} elements from {start} on"),
             });
         }
+        if !start.is_multiple_of(Self::slice_alignment(&self.client, self.dtype)) {
+            let wanted = "a multiple of `Tensor::slice_alignment` on this device";
+            return Err(KernelError::range("slice", "start", start, wanted));
+        }
         let size = self.dtype.size() as u64;
         let behind = (self.len() - start - len) as u64 * size;
-        let handle = self
-            .handle
-            .clone()
-            .offset_start(start as u64 * size)
-            .offset_end(behind);
         Ok(Self {
             client: self.client.clone(),
-            handle,
+            memory: self.memory.slice(start as u64 * size, behind),
             shape: shape.to_vec(),
             dtype: self.dtype,
             offset: 0,
@@ -202,12 +213,8 @@ impl Tensor {
 
     /// Whether this tensor is the window of `whole` that starts at channel `start`, in the same memory.
     pub fn lies_at(&self, whole: &Self, start: usize) -> bool {
-        let same = std::ptr::eq(
-            self.handle.memory.descriptor(),
-            whole.handle.memory.descriptor(),
-        );
         let pixels = |tensor: &Self| tensor.shape.split_last().map(|(_, rest)| rest.to_vec());
-        same && self.handle.offset_start == whole.handle.offset_start
+        self.memory.is(&whole.memory)
             && self.offset == whole.offset + start
             && self.pitch == whole.pitch
             && pixels(self) == pixels(whole)
@@ -320,7 +327,7 @@ impl Tensor {
         }
         let bytes = self
             .client
-            .read_one(self.handle.clone())
+            .read_one(self.memory.handle())
             .map_err(|error| KernelError::Device(error.to_string()))?;
         let size = self.dtype.size();
         let pixel = packed(&self.shape) * size;
@@ -333,7 +340,7 @@ impl Tensor {
     /// larger tensor's first on: [`Tensor::check_whole`] keeps windows away from kernels that know none.
     pub fn arg(&self, width: usize) -> BufferArg {
         // SAFETY: the handle holds `len` elements of this type: every constructor allocates or checks that.
-        unsafe { BufferArg::from_raw_parts(self.handle.clone(), self.len() / width) }
+        unsafe { BufferArg::from_raw_parts(self.memory.argument(0), self.len() / width) }
     }
 
     /// The whole buffer behind the tensor, but for its first `skipped` bytes, as a kernel's argument of items of `item` elements,
@@ -343,7 +350,7 @@ impl Tensor {
             0 => 0,
             pixels => self.offset + (pixels - 1) * self.pitch + packed(&self.shape),
         };
-        let handle = self.handle.clone().offset_start(skipped);
+        let handle = self.memory.argument(skipped);
         let items =
             (reach.div_ceil(item)).saturating_sub((skipped as usize).div_ceil(self.dtype.size()));
         // SAFETY: a window's last element lies within the tensor that it was cut from.
@@ -474,7 +481,7 @@ fn check_len(got: usize, shape: &[usize]) -> Result<(), KernelError> {
 /// Class labels on the device, checked against the number of classes when they are made.
 #[derive(Clone, Debug)]
 pub struct Labels {
-    handle: Handle,
+    memory: Memory,
     len: usize,
     classes: usize,
 }
@@ -495,9 +502,9 @@ impl Labels {
             });
         }
         let padded: &[u32] = if labels.is_empty() { &[0] } else { labels };
-        let handle = client.create_from_slice(bytemuck::cast_slice(padded));
+        let memory = Memory::of(client, bytemuck::cast_slice(padded));
         Ok(Self {
-            handle,
+            memory,
             len: labels.len(),
             classes,
         })
@@ -520,6 +527,6 @@ impl Labels {
 
     pub(crate) fn arg(&self) -> BufferArg {
         // SAFETY: the handle holds `len` labels.
-        unsafe { BufferArg::from_raw_parts(self.handle.clone(), self.len) }
+        unsafe { BufferArg::from_raw_parts(self.memory.argument(0), self.len) }
     }
 }

@@ -1,4 +1,4 @@
-use crate::{client, download};
+use crate::{client, download, skipped};
 use ghostlight_kernels::Tensor;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::process::Command;
@@ -31,11 +31,17 @@ pub fn assert_same_bits_on_one_core(name: &str, fingerprint: &Fingerprint) {
         return;
     }
     if client().properties().hardware.num_cpu_cores.unwrap_or(1) == 1 {
-        eprintln!("{name}: skipped, the device does not spread its units over several cores");
+        skipped(
+            name,
+            "this device does not spread its units over several cores",
+        );
         return;
     }
     let Some(core) = first_allowed_core() else {
-        eprintln!("{name}: skipped, this system does not say which cores a process may use");
+        skipped(
+            name,
+            "this system does not say which cores a process may use",
+        );
         return;
     };
     let binary = std::env::current_exe().expect("a test knows its own path");
@@ -48,7 +54,7 @@ pub fn assert_same_bits_on_one_core(name: &str, fingerprint: &Fingerprint) {
     let output = match child {
         Ok(output) => output,
         Err(error) => {
-            eprintln!("{name}: skipped, taskset does not start: {error}");
+            skipped(name, &format!("taskset does not start: {error}"));
             return;
         }
     };

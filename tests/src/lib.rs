@@ -1,12 +1,17 @@
 //! What the tests of every operation share: the device, operands, tolerances, refusals and the check of determinism.
 
 mod cores;
+mod device;
 mod launches;
 mod refusal;
 mod tolerance;
 mod windows;
 
 pub use cores::{Fingerprint, assert_same_bits_on_one_core};
+pub use device::{
+    dtypes, dtypes_with_exp, finishes_loops, has_f64, has_f64_exp, most_rounds, skipped,
+    tolerances_with_exp,
+};
 pub use launches::{assert_launches, launches};
 pub use refusal::{assert_refuses_dtype, assert_refuses_range, assert_refuses_shape};
 pub use tolerance::{
@@ -15,7 +20,6 @@ pub use tolerance::{
 
 pub use windows::Windowed;
 
-use cubecl::ir::{ElemType, FloatKind};
 use ghostlight_kernels::{Client, DType, Tensor, pointwise};
 use proptest::test_runner::Config;
 
@@ -24,22 +28,15 @@ pub fn client() -> Client {
     cubecl::Device::default().client()
 }
 
-/// The element types to test: f32, and f64 where the device has it; where it does not, standard error says so.
-pub fn dtypes() -> Vec<DType> {
-    if client()
-        .properties()
-        .supports_type(ElemType::Float(FloatKind::F64))
-    {
-        return vec![DType::F32, DType::F64];
-    }
-    eprintln!("skipped for f64: this device has no 64-bit floats");
-    vec![DType::F32]
-}
-
-/// A property over `cases` random cases. A failure prints its smallest case, seed included; nothing is written beside the tests.
+/// A property over `cases` random cases, divided by `GHOSTLIGHT_CASES_DIVISOR` where a device takes too long for all of them. A
+/// failure prints its smallest case, seed included; nothing is written beside the tests.
 pub fn cases(cases: u32) -> Config {
+    let divisor = std::env::var("GHOSTLIGHT_CASES_DIVISOR").map_or(1, |divisor| {
+        let divisor = divisor.parse().ok().filter(|&divisor| divisor > 0);
+        divisor.expect("GHOSTLIGHT_CASES_DIVISOR is a number above 0")
+    });
     Config {
-        cases,
+        cases: cases.div_ceil(divisor),
         failure_persistence: None,
         ..Config::default()
     }

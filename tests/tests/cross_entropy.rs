@@ -3,7 +3,7 @@
 use ghostlight_kernels::loss::cross_entropy::{CrossEntropyProblem, cross_entropy, reference};
 use ghostlight_kernels::loss::sum;
 use ghostlight_kernels::{DType, Labels, Tensor};
-use ghostlight_tests::client;
+use ghostlight_tests::{client, dtypes_with_exp, finishes_loops, has_f64_exp, tolerances_with_exp};
 use proptest::prelude::*;
 
 /// Logits with labels, on the host.
@@ -80,12 +80,9 @@ fn the_golden_vector_holds() {
     };
     #[rustfmt::skip]
     let wanted = [-0.3873365694, 0.3062509562, 0.0251386093, 0.0559470039, 0.0863673965, 0.0260133599, 0.3169076001, -0.4292883564];
-    let reference = (case.reference(), 1e-9);
-    for ((loss, grad), tolerance) in [
-        (case.run(DType::F32), 1e-6),
-        (case.run(DType::F64), 1e-9),
-        reference,
-    ] {
+    let results =
+        tolerances_with_exp(1e-6, 1e-9).map(|(dtype, tolerance)| (case.run(dtype), tolerance));
+    for ((loss, grad), tolerance) in results.chain([(case.reference(), 1e-9)]) {
         assert_near(&[loss.iter().sum()], &[1.7231005320], tolerance);
         assert_near(&grad, &wanted, tolerance);
     }
@@ -100,9 +97,11 @@ fn smoothing_by_hand_on_even_logits() {
         labels: vec![1],
         smoothing: 0.2,
     };
-    let (loss, grad) = case.run(DType::F64);
-    assert_near(&loss, &[4f64.ln()], 1e-14);
-    assert_near(&grad, &[0.2, -0.6, 0.2, 0.2], 1e-14);
+    for (dtype, tolerance) in tolerances_with_exp(1e-6, 1e-14) {
+        let (loss, grad) = case.run(dtype);
+        assert_near(&loss, &[4f64.ln()], tolerance);
+        assert_near(&grad, &[0.2, -0.6, 0.2, 0.2], tolerance);
+    }
 }
 
 #[test]
@@ -125,6 +124,9 @@ fn a_confident_sample_keeps_the_digits_of_its_loss() {
 
 #[test]
 fn the_gradient_is_that_of_the_loss() {
+    if !has_f64_exp() {
+        return;
+    }
     let case = Case::spread(3, 5, 4.0, 0.1);
     let (_, grad) = case.run(DType::F64);
     let step = 1e-5;
@@ -145,6 +147,9 @@ fn the_gradient_is_that_of_the_loss() {
 #[test]
 fn hostile_but_finite_logits_give_finite_results() {
     for classes in [2, 3, 10, 1000, 131_072] {
+        if !finishes_loops("a vocabulary of classes", 2 * classes) {
+            continue;
+        }
         for scale in [0.0, 1e-30, 1.0, 1e4] {
             let mut case = Case::spread(2, classes, scale, 0.1);
             let (above, below) = (case.labels[0] as usize, classes + case.labels[1] as usize);
@@ -170,6 +175,9 @@ fn a_logit_that_is_not_finite_spoils_its_own_row_alone() {
         (DType::F64, 3),
         (DType::F32, 2),
     ] {
+        if !dtypes_with_exp().contains(&dtype) {
+            continue;
+        }
         let clean = Case::spread(3, classes, 5.0, 0.1);
         let (clean_loss, clean_grad) = clean.run(dtype);
         let target = clean.labels[1] as usize;
@@ -254,6 +262,9 @@ fn a_label_out_of_range_is_named_with_its_sample() {
 fn many_small_losses_sum_without_drift() {
     let client = client();
     for count in [1usize, 2, 3, 1000, 100_003] {
+        if !finishes_loops("the sum of many small losses", count + count.isqrt()) {
+            continue;
+        }
         let values: Vec<f32> = (0..count).map(|i| 0.1 + (i % 7) as f32 * 1e-3).collect();
         let wanted: f64 = values.iter().map(|&v| f64::from(v)).sum();
         let values = Tensor::from_f32(&client, &values, &[count]).unwrap();
@@ -296,13 +307,13 @@ fn cases() -> impl Strategy<Value = Case> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(96))]
+    #![proptest_config(ghostlight_tests::cases(96))]
 
     #[test]
     fn random_problems_agree_with_the_reference(case in cases()) {
         let (wanted_loss, wanted_grad) = case.reference();
         let mean = 1.0 / case.labels.len() as f64;
-        for (dtype, tolerance) in [(DType::F32, 1e-6), (DType::F64, 1e-13)] {
+        for (dtype, tolerance) in tolerances_with_exp(1e-6, 1e-13) {
             let (loss, grad) = case.run(dtype);
             for (got, wanted) in loss.iter().zip(&wanted_loss) {
                 let allowed = tolerance * (10.0 * wanted + mean);

@@ -4,11 +4,13 @@
 //! signals, exit codes and output are that command's own.
 
 mod features;
+mod lanes;
 mod llvm;
 
 use std::{
     env,
     process::{Command, ExitCode, ExitStatus},
+    time::Instant,
 };
 
 use llvm::{Bundle, Wheels};
@@ -22,9 +24,11 @@ Usage: cargo xtask <command> [arguments]
   distill   trains a teacher and a student and distils the one into the other; arguments go to `ghostlight distill`
   test      runs every test; arguments go to `cargo test`
   bench     runs the benchmarks; arguments go to `cargo bench`
-  ci        checks format, lints and documentation, then runs `test`; arguments go to `test`
+  fenced    runs the kernel tests with every buffer between fences; arguments go to `cargo test`
+  lavapipe  runs the kernel tests on lavapipe, a Vulkan device on the CPU; arguments go to `cargo test`
+  ci        checks format, lints and documentation, then runs `test`, `fenced` and `lavapipe`; arguments go to `test`
 
-Each runs `setup` first. Cargo's feature flags choose the runtimes: `cargo xtask distill --features cuda`.
+Each but `lavapipe` runs `setup` first. Cargo's feature flags choose the runtimes: `cargo xtask distill --features cuda`.
 ";
 
 fn main() -> ExitCode {
@@ -51,7 +55,14 @@ fn main() -> ExitCode {
             )),
             (flags, _) => set_up_alone(&flags),
         },
-        "distill" | "test" | "bench" | "ci" => {
+        "lavapipe" => match lanes::lavapipe(arguments) {
+            Ok(command) => become_command(command),
+            Err(reason) => {
+                eprintln!("error: {reason}");
+                ExitCode::FAILURE
+            }
+        },
+        "distill" | "test" | "bench" | "fenced" | "ci" => {
             let (flags, _) = features::split(arguments);
             if !has_cpp_compiler() {
                 return ExitCode::FAILURE;
@@ -66,6 +77,7 @@ fn main() -> ExitCode {
                 "distill" => become_command(distill(arguments)),
                 "test" => become_command(test(arguments)),
                 "bench" => become_command(bench(arguments)),
+                "fenced" => become_command(lanes::fenced(arguments)),
                 _ => ci(&flags, arguments),
             }
         }
@@ -173,10 +185,29 @@ fn ci(flags: &[String], arguments: &[String]) -> ExitCode {
     clippy.args(flags).args(["--", "-D", "warnings"]);
     let mut doc = cargo(&["doc", "--workspace", "--no-deps", "--release"]);
     doc.args(flags).env("RUSTDOCFLAGS", "-D warnings");
-    for (name, mut step) in [("format", fmt), ("clippy", clippy), ("documentation", doc)] {
+    let mut test = cargo(&["xtask", "test"]);
+    test.args(arguments);
+    for (name, step) in [
+        ("format", Ok(fmt)),
+        ("clippy", Ok(clippy)),
+        ("documentation", Ok(doc)),
+        ("tests", Ok(test)),
+        ("kernel tests between fences", Ok(lanes::fenced(&[]))),
+        ("kernel tests on lavapipe", lanes::lavapipe(&[])),
+    ] {
+        let mut step = match step {
+            Ok(step) => step,
+            Err(reason) => {
+                eprintln!("ci: {name}: SKIPPED, {reason}");
+                continue;
+            }
+        };
         eprintln!("ci: {name}");
+        let start = Instant::now();
         match step.status() {
-            Ok(status) if status.success() => {}
+            Ok(status) if status.success() => {
+                eprintln!("ci: {name} took {} s", start.elapsed().as_secs());
+            }
             Ok(status) => {
                 eprintln!("ci: {name} failed");
                 return exit_code(status);
@@ -184,10 +215,7 @@ fn ci(flags: &[String], arguments: &[String]) -> ExitCode {
             Err(error) => return not_started(&step, &error),
         }
     }
-    eprintln!("ci: tests");
-    let mut test = cargo(&["xtask", "test"]);
-    test.args(arguments);
-    become_command(test)
+    ExitCode::SUCCESS
 }
 
 #[cfg(unix)]

@@ -5,6 +5,7 @@
 //! error of a row of 131,072 classes is that of its few hundred blocks.
 
 use crate::lanes::{channel, load};
+use crate::special::nan;
 use cubecl::prelude::*;
 
 /// Vectors that are added up before their sum meets the others': about the square root of the longest row's.
@@ -84,7 +85,7 @@ pub(super) fn highest<F: Float, N: Size>(lanes: Vector<F, N>) -> F {
 #[cube]
 pub(super) fn where_finite<F: Float>(value: F, magnitude: F) -> F {
     let infinite = Vector::<F, Const<1>>::new(magnitude).is_inf();
-    let nan = Vector::<F, Const<1>>::new(F::new(f32::NAN));
+    let nan = Vector::<F, Const<1>>::new(nan::<F>());
     select_many(infinite, nan, Vector::new(value)).extract(0usize)
 }
 

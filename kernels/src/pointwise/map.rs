@@ -58,6 +58,11 @@ impl<'a> Map<'a> {
         }
     }
 
+    /// Makes every row an element longer than it is: a bug to plant, that the fences find.
+    pub fn stretch(&mut self) {
+        self.length += 1;
+    }
+
     /// The launch's cubes.
     pub fn cubes(&self) -> CubeCount {
         self.grid.count.clone()

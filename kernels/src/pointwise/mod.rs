@@ -11,7 +11,8 @@ mod per_image;
 pub use add_at::add_at;
 
 use crate::lanes::{View, channel, store};
-use crate::{Cost, KernelError, Tensor, launch};
+use crate::memory::is_fenced;
+use crate::{Cost, KernelError, Tensor, launch, planted};
 use cubecl::prelude::*;
 use flat::{Flat, Span};
 use map::{Map, Walk};
@@ -52,6 +53,64 @@ pub(crate) fn sum_rows(rows: &Tensor, out: &Tensor) {
         );
     }
     launch::pace(flat.client);
+}
+
+/// [`sum_rows_kernel`] whose columns from `split` on go to `tail`.
+#[cube(launch_unchecked)]
+fn sum_rows_apart_kernel<F: Float, N: Size>(
+    rows: &[Vector<F, N>],
+    head: &mut [Vector<F, N>],
+    tail: &mut [Vector<F, N>],
+    count: usize,
+    columns: usize,
+    split: usize,
+    run: usize,
+    #[define(F)] _dtype: cubecl::ir::ElemType,
+) {
+    let first = ABSOLUTE_POS * run;
+    let last = min(first + run, columns);
+    for i in first..last {
+        let mut sum = rows[i];
+        for r in 1..count {
+            sum += rows[r * columns + i];
+        }
+        if i < split {
+            head[i] = sum;
+        } else {
+            tail[i - split] = sum;
+        }
+    }
+}
+
+/// Sums `rows` `[r, ..]` over its first axis, the first columns into `head` and the rest into `tail`; `r` is at least 1. Both are
+/// tensors of their own, as slices of one would have to start at [`Tensor::slice_alignment`].
+pub(crate) fn sum_rows_apart(rows: &Tensor, head: &Tensor, tail: &Tensor) {
+    let client = rows.client();
+    let width = launch::width(client, rows.dtype(), head.len()).min(launch::width(
+        client,
+        rows.dtype(),
+        tail.len(),
+    ));
+    let columns = (head.len() + tail.len()) / width;
+    let grid = launch::grid(client, columns);
+    // SAFETY: callers pass `rows` with as many columns as both results have elements.
+    unsafe {
+        sum_rows_apart_kernel::launch_unchecked(
+            client,
+            grid.count,
+            grid.dim,
+            width,
+            rows.arg(width),
+            head.arg(width),
+            tail.arg(width),
+            rows.len() / width / columns,
+            columns,
+            head.len() / width,
+            grid.run,
+            rows.dtype().elem(),
+        );
+    }
+    launch::pace(client);
 }
 
 /// `into += add`. One unit owns a run of vectors.
@@ -104,8 +163,9 @@ fn sum_kernel<F: Float, N: Size>(
     span: Span,
     #[define(F)] _dtype: cubecl::ir::ElemType,
 ) {
+    let ahead = comptime!(usize::from(is_fenced() && planted::is("add_past_the_end")));
     for i in span.first()..span.end() {
-        out[i] = a[i] + b[i];
+        out[i] = a[i] + b[i + ahead];
     }
 }
 
@@ -168,7 +228,10 @@ pub fn fill(out: &Tensor, value: f64) {
     if out.is_empty() {
         return;
     }
-    let map = Map::over(&[out]);
+    let mut map = Map::over(&[out]);
+    if is_fenced() && planted::is("fill_past_the_end") {
+        map.stretch();
+    }
     // SAFETY: the kernel stops at the last element of the last row.
     unsafe {
         fill_kernel::launch_unchecked(

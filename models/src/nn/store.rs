@@ -5,7 +5,7 @@ use ghostlight_autodiff::{Client, DType, KernelError, Tensor};
 use rand::{Rng, RngExt};
 use std::collections::HashMap;
 
-/// Slices start at multiples of this many elements, so that every one is aligned for the widest vectors.
+/// Slices start at multiples of this many elements at least, so that every one is aligned for the widest vectors.
 const ALIGNMENT: usize = 16;
 
 /// Why stored tensors do not fit a model.
@@ -64,6 +64,7 @@ impl Store {
         model: u64,
     ) -> Result<Self, KernelError> {
         let specs = declarations.into_specs();
+        let alignment = ALIGNMENT.max(Tensor::slice_alignment(client, dtype));
         let mut starts = Vec::new();
         let (mut values, mut decayed, mut running) = (Vec::new(), Vec::new(), Vec::new());
         for (index, spec) in specs.iter().enumerate() {
@@ -76,14 +77,14 @@ impl Store {
             starts.push(flat.len());
             let mut random = stream(seed, Purpose::Initialise, model, index as u64);
             flat.extend((0..spec.len()).map(|_| draw(spec.init, &mut random)));
-            flat.resize(flat.len().next_multiple_of(ALIGNMENT), 0.0);
+            flat.resize(flat.len().next_multiple_of(alignment), 0.0);
             if !is_running {
                 // Scales and shifts of batch norms and biases are few and not what overfits: only weights decay.
                 let decays = matches!(spec.kind, Kind::Conv | Kind::Linear);
                 decayed.resize(values.len(), if decays { 1.0 } else { 0.0 });
             }
         }
-        running.resize(running.len().max(ALIGNMENT), 0.0);
+        running.resize(running.len().max(alignment), 0.0);
         let upload = |values: &[f64]| Tensor::from_f64(client, values, &[values.len()], dtype);
         let values = upload(&values)?;
         Ok(Self {

@@ -3,7 +3,7 @@
 use crate::case::{Case, assert_near, bits, options};
 use ghostlight_kernels::loss::dkd::{DkdOptions, dkd};
 use ghostlight_kernels::{DType, Labels, Tensor};
-use ghostlight_tests::client;
+use ghostlight_tests::{client, dtypes_with_exp, finishes_loops};
 
 #[test]
 fn a_target_logit_far_above_the_rest_keeps_the_loss_finite() {
@@ -14,7 +14,7 @@ fn a_target_logit_far_above_the_rest_keeps_the_loss_finite() {
         labels: vec![0],
         options: options(1.0),
     };
-    for dtype in [DType::F32, DType::F64] {
+    for dtype in dtypes_with_exp() {
         let (loss, grad) = case.run(dtype);
         assert_near(&loss, &[117.0775], 5e-5);
         assert_near(&grad, &[0.9679, 1.6238, 0.3862, -2.9779], 5e-5);
@@ -51,6 +51,9 @@ fn hostile_but_finite_logits_give_finite_results() {
 
 #[test]
 fn a_vocabulary_of_classes_agrees_with_the_reference() {
+    if !finishes_loops("a vocabulary of classes", 4 * 131_072) {
+        return;
+    }
     let case = Case::spread(2, 131_072, 8.0, options(4.0));
     let ((loss, grad), (wanted_loss, wanted_grad)) = (case.run(DType::F32), case.reference());
     for (got, wanted) in loss.iter().zip(wanted_loss) {
@@ -68,6 +71,9 @@ fn a_logit_that_is_not_finite_spoils_its_own_row_alone() {
         (DType::F64, 3),
         (DType::F32, 2),
     ] {
+        if !dtypes_with_exp().contains(&dtype) {
+            continue;
+        }
         let clean = Case::spread(3, classes, 5.0, options(4.0));
         let (clean_loss, clean_grad) = clean.run(dtype);
         let target = clean.labels[1] as usize;

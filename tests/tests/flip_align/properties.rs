@@ -7,12 +7,12 @@ use ghostlight_kernels::loss::flip_align::{
 };
 use ghostlight_tests::{
     Fingerprint, GRADIENT, VALUE, Windowed, assert_exact, assert_launches, assert_near,
-    assert_same_bits, assert_same_bits_on_one_core, cases, dtypes, integers, naive,
+    assert_same_bits, assert_same_bits_on_one_core, cases, dtypes_with_exp, integers, naive,
 };
 use proptest::prelude::*;
 
 fn dtype() -> impl Strategy<Value = DType> {
-    prop::sample::select(dtypes())
+    prop::sample::select(dtypes_with_exp())
 }
 
 fn problems() -> impl Strategy<Value = Case> {

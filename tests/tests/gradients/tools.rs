@@ -10,7 +10,7 @@ use ghostlight_autodiff::{
 };
 use ghostlight_kernels::conv::dense::ConvOptions;
 use ghostlight_kernels::pointwise::{add, fill};
-use ghostlight_tests::{client, download};
+use ghostlight_tests::{client, download, has_f64};
 use std::cell::RefCell;
 use std::rc::Rc;
 
@@ -50,6 +50,9 @@ impl Function for Double {
 
 #[test]
 fn a_gradient_that_lacks_a_factor_is_found_by_both_tools() {
+    if !has_f64() {
+        return;
+    }
     let client = client();
     let inputs = [input(1, &[2, 3])];
     let apply = |grads| move |tape: &Tape, v: &[Var]| tape.apply(Double { grads }, &[&v[0]]);
@@ -71,6 +74,9 @@ fn a_gradient_that_lacks_a_factor_is_found_by_both_tools() {
 
 #[test]
 fn a_variable_used_twice_gets_the_sum_of_its_gradients() {
+    if !has_f64() {
+        return;
+    }
     let client = client();
     let tape = Tape::new();
     let x = Tensor::from_f64(&client, &[1.0, 2.0], &[2], DType::F64).unwrap();

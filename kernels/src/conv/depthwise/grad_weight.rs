@@ -3,7 +3,7 @@ use super::axis::{Axis, Tile, Walk, axis};
 use super::plan::Blueprint;
 use super::spread::{Channels, Sharing, Vectors, spread};
 use crate::lanes::{View, load, store};
-use crate::pointwise::sum_rows;
+use crate::pointwise::{sum_rows, sum_rows_apart};
 use crate::{Tensor, launch};
 use cubecl::prelude::*;
 
@@ -315,14 +315,13 @@ fn rows_each(problem: &DepthwiseProblem, kept: usize) -> usize {
     rows.min(MOST_TERMS / ow).max(1)
 }
 
-/// Launches the partial sums and their sum in a fixed order into `out` `[kh kw (+ 1), c m]`, whose last row is the bias's
-/// gradient where `bias` asks for it.
+/// Launches the partial sums and their sum in a fixed order into `out` `[kh, kw, c m]`, and into `bias` `[c m]` where there is one.
 pub(super) fn launch_grad_weight(
     problem: &DepthwiseProblem,
     x: &Tensor,
     grad: &Tensor,
     out: &Tensor,
-    bias: bool,
+    bias: Option<&Tensor>,
 ) {
     let (client, dtype) = (x.client(), problem.dtype);
     let plan = Blueprint::new(problem, false, TILE);
@@ -330,14 +329,15 @@ pub(super) fn launch_grad_weight(
     let lanes = &vectors.lanes;
     let count = vectors.count(false);
     let rows = problem.batch * problem.output()[0];
-    let rows_each = rows_each(problem, out.len());
+    let [kh, kw, channels] = problem.weight_shape();
+    let kept = kh * kw + usize::from(bias.is_some());
+    let rows_each = rows_each(problem, kept * channels);
     let partial_count = rows.div_ceil(rows_each);
     let vectors_each = if launch::is_cpu(client) { count } else { 1 };
     let grid = launch::grid(client, partial_count * count.div_ceil(vectors_each));
-    let kept = out.shape()[0];
     let scratch = grid.units * kept * vectors_each * lanes.width;
     let sums = Tensor::empty(client, &[scratch], dtype);
-    let partials = Tensor::empty(client, &[partial_count, out.len()], dtype);
+    let partials = Tensor::empty(client, &[partial_count, kept * channels], dtype);
     // One walk along a row serves all of its outputs, where tiles serve a few each.
     let tiles = if plan.unrolled {
         plan.tiles(problem)
@@ -375,10 +375,13 @@ pub(super) fn launch_grad_weight(
             grid.run,
             plan,
             vectors.sharing,
-            bias,
+            bias.is_some(),
             dtype.elem(),
         );
     }
     launch::pace(client);
-    sum_rows(&partials, out);
+    match bias {
+        Some(bias) => sum_rows_apart(&partials, out, bias),
+        None => sum_rows(&partials, out),
+    }
 }

@@ -168,8 +168,8 @@ pub fn grad_weight(
     grad: &Tensor,
     options: DepthwiseOptions,
 ) -> Result<Tensor, KernelError> {
-    let (problem, sums) = weight_gradient(x, weight, grad, options, false)?;
-    sums.reshape(&problem.weight_shape())
+    let [out, _] = weight_gradient(x, weight, grad, options, false)?;
+    Ok(out)
 }
 
 /// [`grad_weight`] and the gradient `[c m]` with respect to the bias, from the same two launches.
@@ -182,28 +182,28 @@ pub fn grad_weight_and_bias(
     grad: &Tensor,
     options: DepthwiseOptions,
 ) -> Result<[Tensor; 2], KernelError> {
-    let (problem, sums) = weight_gradient(x, weight, grad, options, true)?;
-    let bias = sums.slice(weight.len(), &[problem.out_channels()])?;
-    Ok([sums.slice(0, &problem.weight_shape())?, bias])
+    weight_gradient(x, weight, grad, options, true)
 }
 
-/// The gradients `[kh kw, c m]` of all taps, followed by the bias's where `bias` asks for it.
+/// The gradient of the weight, and where `with_bias` asks for it that of the bias, which otherwise is empty.
 fn weight_gradient(
     x: &Tensor,
     weight: &Tensor,
     grad: &Tensor,
     options: DepthwiseOptions,
-    bias: bool,
-) -> Result<(DepthwiseProblem, Tensor), KernelError> {
+    with_bias: bool,
+) -> Result<[Tensor; 2], KernelError> {
     const OP: &str = "depthwise grad_weight";
     let problem = DepthwiseProblem::new(x, weight, options)?;
     grad.check_view(OP, "grad", &problem.output_shape(), problem.dtype)?;
-    let [kh, kw, channels] = problem.weight_shape();
-    let shape = [kh * kw + usize::from(bias), channels];
+    let shapes = [
+        problem.weight_shape().to_vec(),
+        vec![problem.out_channels() * usize::from(with_bias)],
+    ];
     if grad.is_empty() {
-        return Ok((problem, Tensor::zeros(x.client(), &shape, problem.dtype)));
+        return Ok(shapes.map(|shape| Tensor::zeros(x.client(), &shape, problem.dtype)));
     }
-    let sums = Tensor::empty(x.client(), &shape, problem.dtype);
-    grad_weight::launch_grad_weight(&problem, x, grad, &sums, bias);
-    Ok((problem, sums))
+    let [out, bias] = shapes.map(|shape| Tensor::empty(x.client(), &shape, problem.dtype));
+    grad_weight::launch_grad_weight(&problem, x, grad, &out, with_bias.then_some(&bias));
+    Ok([out, bias])
 }

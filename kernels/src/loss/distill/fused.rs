@@ -4,6 +4,7 @@ use super::sweeps::{Block, Pair, Slope, divergence, exponentials, extent, gradie
 use super::terms::{Constants, ConstantsLaunch, Pull, Sample, pull};
 use crate::lanes::Lanes;
 use crate::loss::log_space::{divergence as share_of_block, series_terms};
+use crate::special::nan;
 use crate::{Labels, Tensor, launch, planted};
 use cubecl::prelude::*;
 
@@ -388,7 +389,7 @@ fn row_sum<F: Float, N: Size>(
     let lowest = (range.max - range.min) * inverse_t;
     let target = ((z - range.max) * inverse_t).abs();
     let far = lowest > F::max_value() || target > F::max_value();
-    select(far, F::new(f32::NAN), sum)
+    select(far, nan::<F>(), sum)
 }
 
 #[cube]

@@ -1,5 +1,6 @@
 use super::{FlipProblem, Normalisation, Selection, Transform};
 use crate::lanes::{View, channel, load};
+use crate::special::nan;
 use cubecl::prelude::*;
 
 /// What the selection makes of the distances, a comptime choice.
@@ -136,7 +137,7 @@ pub(super) fn inverse_norm<F: Float>(square: F) -> F {
     let zero = F::new(0.0f32);
     let inverse = F::new(1.0f32) / square.sqrt();
     // Only an infinite sum has no reciprocal in range.
-    let inverse = select(inverse == zero, F::new(f32::NAN), inverse);
+    let inverse = select(inverse == zero, nan::<F>(), inverse);
     select(square == zero, zero, inverse)
 }
 

@@ -56,9 +56,9 @@ mod weights;
 pub use group::{Group, Transform};
 
 use super::holds;
+use crate::memory::Memory;
 use crate::{Client, Cost, DType, KernelError, Tensor};
 use cubecl::prelude::BufferArg;
-use cubecl::server::Handle;
 
 const OP: &str = "flip_align";
 
@@ -256,7 +256,7 @@ pub struct FlipAlignment {
 #[derive(Clone)]
 pub struct Chosen {
     client: Client,
-    handle: Handle,
+    memory: Memory,
     len: usize,
 }
 
@@ -264,7 +264,7 @@ impl Chosen {
     fn empty(client: &Client, len: usize) -> Self {
         Self {
             client: client.clone(),
-            handle: client.empty(len.max(1) * size_of::<u32>()),
+            memory: Memory::empty(client, len.max(1) * size_of::<u32>()),
             len,
         }
     }
@@ -274,7 +274,7 @@ impl Chosen {
         codes.resize(codes.len().max(1), 0);
         Self {
             client: client.clone(),
-            handle: client.create_from_slice(bytemuck::cast_slice(&codes)),
+            memory: Memory::of(client, bytemuck::cast_slice(&codes)),
             len: transforms.len(),
         }
     }
@@ -299,7 +299,7 @@ impl Chosen {
         }
         let bytes = self
             .client
-            .read_one(self.handle.clone())
+            .read_one(self.memory.handle())
             .map_err(|error| KernelError::Device(error.to_string()))?;
         let codes = bytemuck::pod_collect_to_vec::<u8, u32>(&bytes);
         let known = codes.into_iter().take(self.len).map(|code| {
@@ -310,8 +310,8 @@ impl Chosen {
     }
 
     fn arg(&self) -> BufferArg {
-        // SAFETY: the handle holds `len` codes.
-        unsafe { BufferArg::from_raw_parts(self.handle.clone(), self.len) }
+        // SAFETY: the memory holds `len` codes.
+        unsafe { BufferArg::from_raw_parts(self.memory.argument(0), self.len) }
     }
 }
 

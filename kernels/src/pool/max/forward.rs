@@ -1,6 +1,7 @@
 use super::MaxPoolProblem;
 use super::axis::{Axis, AxisLaunch};
 use crate::lanes::{Lanes, View, channel, load, store};
+use crate::special::minus_infinity;
 use crate::{Tensor, launch};
 use cubecl::prelude::*;
 
@@ -49,7 +50,7 @@ fn largest<F: Float, B: Size, N: Size>(
                 let mut at = Array::<Vector<F, N>>::new(block);
                 #[unroll]
                 for j in 0..block {
-                    high[j] = Vector::new(F::new(f32::NEG_INFINITY));
+                    high[j] = Vector::new(minus_infinity::<F>());
                     at[j] = place;
                 }
                 for py in range_stepped(y_from, y_to, vertical.dilation) {
