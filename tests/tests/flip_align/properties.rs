@@ -7,7 +7,8 @@ use ghostlight_kernels::loss::flip_align::{
 };
 use ghostlight_tests::{
     Fingerprint, GRADIENT, VALUE, Windowed, assert_exact, assert_launches, assert_near,
-    assert_same_bits, assert_same_bits_on_one_core, cases, dtypes_with_exp, integers, naive,
+    assert_same_bits, assert_same_bits_on_one_core, cases, client, dtypes_with_exp, integers,
+    naive, skipped,
 };
 use proptest::prelude::*;
 
@@ -140,7 +141,12 @@ proptest! {
             let student = Windowed::of(&case.student, &case.shape, dtype, gaps[0], gaps[1]);
             let teacher = Windowed::of(&case.teacher, &case.shape, dtype, gaps[1], 3);
             let out = flip_align(&student.window, &teacher.window, &case.options).unwrap();
-            prop_assert_eq!(Found::of(&out), Found::of(&whole));
+            // Elsewhere a window's place decides how wide its vectors are, and so in which order lanes are summed.
+            if client().properties().features.unaligned_io {
+                prop_assert_eq!(Found::of(&out), Found::of(&whole));
+            } else {
+                skipped("windows' bits", "on this device their place decides the order of sums");
+            }
             student.assert_gaps_untouched("student");
             teacher.assert_gaps_untouched("teacher");
         }
