@@ -79,7 +79,7 @@ pub(super) fn squared_distances<F: Float, B: Size, N: Size>(
         }
         #[unroll]
         for g in 0..columns {
-            total[g] = total[g] + row[g];
+            total[g] += row[g];
         }
     }
     #[unroll]

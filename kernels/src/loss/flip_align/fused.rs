@@ -3,7 +3,7 @@ use super::gradient::{mixed_residual, write_gradient, write_mixed_gradient};
 use super::maps::{
     Blueprint, Extent, ExtentLaunch, Rule, Views, ViewsLaunch, sample_scale, write_position_scales,
 };
-use super::weights::{attend, average, nearest, slopes, soft_minimum};
+use super::weights::{attend, average, nearest, picked, slopes, soft_minimum};
 use super::{FlipAlignment, FlipProblem, Normalisation};
 use crate::lanes::Lanes;
 use crate::loss::log_space::series_terms;
@@ -91,7 +91,7 @@ fn fused<F: Float, B: Size, N: Size>(
         );
         #[unroll]
         for g in 0..columns {
-            d[g] = d[g] / divisor;
+            d[g] /= divisor;
             distances[n * columns + g] = d[g];
         }
         let column = nearest::<F>(&d, columns);
@@ -137,18 +137,10 @@ fn fused<F: Float, B: Size, N: Size>(
         } else {
             let value = if comptime!(blueprint.rule == Rule::SoftMin) {
                 soft_minimum::<F>(&d, tau, inverse_tau, blueprint)
+            } else if comptime!(blueprint.rule == Rule::Hard) {
+                picked::<F>(&d, column, columns)
             } else {
-                // The weights of a hard selection are 0 and 1, but a NaN elsewhere must not be multiplied.
-                if comptime!(blueprint.rule == Rule::Hard) {
-                    let mut least = d[0];
-                    #[unroll]
-                    for g in 1..columns {
-                        least = select(column == comptime!(g as u32).runtime(), d[g], least);
-                    }
-                    least
-                } else {
-                    average::<F>(&d, &w, columns)
-                }
+                average::<F>(&d, &w, columns)
             };
             loss[n] = value * share;
             let targets = comptime!(blueprint.targets());

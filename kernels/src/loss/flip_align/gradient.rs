@@ -156,7 +156,7 @@ pub(super) fn mixed_residual<F: Float, B: Size, N: Size>(
         }
         #[unroll]
         for g in 0..sums {
-            total[g] = total[g] + row[g];
+            total[g] += row[g];
         }
     }
     #[unroll]
@@ -194,7 +194,7 @@ pub(super) fn write_mixed_gradient<F: Float, B: Size, N: Size>(
         #[unroll]
         for h in 0..columns {
             let k = comptime!(blueprint.quotient(g, h));
-            own[k] = own[k] + weights[g] * weights[h];
+            own[k] += weights[g] * weights[h];
         }
     }
     for i in 0..extent.height {

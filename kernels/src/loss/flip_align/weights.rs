@@ -22,6 +22,18 @@ pub(super) fn nearest<F: Float>(distances: &Array<F>, #[comptime] columns: usize
     column
 }
 
+/// The distance in `column`. A sum with weights 0 and 1 would carry what is not finite in another column into it.
+#[cube]
+pub(super) fn picked<F: Float>(distances: &Array<F>, column: u32, #[comptime] columns: usize) -> F {
+    let mut value = distances[0];
+    #[unroll]
+    for g in 1..columns {
+        let own = column == comptime!(g as u32).runtime();
+        value = select(own, distances[g], value);
+    }
+    value
+}
+
 /// `softmax(-distances / tau)`, or 1 for the column `nearest` of a hard selection.
 #[cube]
 pub(super) fn attend<F: Float>(
@@ -53,7 +65,7 @@ pub(super) fn attend<F: Float>(
         }
         #[unroll]
         for g in 0..columns {
-            weights[g] = weights[g] / sum;
+            weights[g] /= sum;
         }
     }
 }
