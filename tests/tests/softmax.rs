@@ -6,8 +6,8 @@ use ghostlight_kernels::norm::softmax::{backward, reference, softmax};
 use ghostlight_kernels::{DType, KernelError, Tensor};
 use ghostlight_tests::{
     Fingerprint, GRADIENT, VALUE, assert_launches, assert_near, assert_refuses_dtype,
-    assert_refuses_shape, assert_same_bits, assert_same_bits_on_one_core, client, download, dtypes,
-    naive, poison, reals, upload,
+    assert_refuses_shape, assert_same_bits, assert_same_bits_on_one_core, client, download,
+    dtypes_with_exp, has_f64_exp, naive, poison, reals, upload,
 };
 use proptest::prelude::*;
 
@@ -42,7 +42,7 @@ proptest! {
         let x: Vec<f64> = reals(seed.into(), rows * length).iter().map(|v| f64::from((v * scale) as f32)).collect();
         let grad = reals(u64::from(seed) + 1, rows * length);
         let wanted = reference::forward(&x, length);
-        for dtype in dtypes() {
+        for dtype in dtypes_with_exp() {
             let x_t = upload(&x, &shape, dtype);
             poison(dtype, &[rows * length]);
             let y = softmax(&x_t).unwrap();
@@ -59,7 +59,7 @@ proptest! {
     #[test]
     fn equal_logits_are_equally_probable(rows in 1usize..5, exponent in 0u32..11, level in -9i32..9) {
         let length = 1 << exponent;
-        for dtype in dtypes() {
+        for dtype in dtypes_with_exp() {
             let y = softmax(&upload(&vec![f64::from(level); rows * length], &[rows, length], dtype)).unwrap();
             prop_assert!(download(&y).iter().all(|&p| p == 1.0 / length as f64));
         }
@@ -67,6 +67,9 @@ proptest! {
 
     #[test]
     fn gradients_are_derivatives(shape in prop::collection::vec(1usize..5, 0..3), length in 1usize..40) {
+        if !has_f64_exp() {
+            return Ok(());
+        }
         let shape = [shape, vec![length]].concat();
         let x = reals(1, shape.iter().product());
         gradcheck(&client(), &[(x, shape)], |tape, v| tape.apply(ops::Softmax, &[&v[0]]), GradcheckOptions::default())?;
@@ -111,7 +114,7 @@ fn values_and_gradients_are_pytorchs() {
         -0.108446985327402,
         -0.208832300526485,
     ];
-    for dtype in dtypes() {
+    for dtype in dtypes_with_exp() {
         let y = softmax(&upload(&X, &[2, 5], dtype)).unwrap();
         assert_near("y", &y, &Y, &sizes(&X, &Y, 5), VALUE * naive(5));
         let got = backward(&y, &upload(&WEIGHTS, &[2, 5], dtype)).unwrap();
@@ -129,7 +132,7 @@ fn values_and_gradients_are_pytorchs() {
 fn a_tail_that_two_vectors_share_is_counted_once() {
     // 17 to 31 elements go in two vectors of 16, the second moved back; the probabilities of each row sum to 1.
     for length in 1..=50 {
-        for dtype in dtypes() {
+        for dtype in dtypes_with_exp() {
             let y =
                 download(&softmax(&upload(&reals(7, 3 * length), &[3, length], dtype)).unwrap());
             for row in y.chunks(length) {
@@ -152,7 +155,7 @@ fn a_row_without_a_softmax_is_nan_and_spoils_nobody_else() {
         ] {
             let mut x = reals(1, 3 * length);
             x[length + at] = spoil;
-            for dtype in dtypes() {
+            for dtype in dtypes_with_exp() {
                 let y = download(&softmax(&upload(&x, &[3, length], dtype)).unwrap());
                 for (i, y) in y.iter().enumerate() {
                     assert_eq!(
@@ -163,7 +166,7 @@ fn a_row_without_a_softmax_is_nan_and_spoils_nobody_else() {
                 }
             }
         }
-        for dtype in dtypes() {
+        for dtype in dtypes_with_exp() {
             let mut x = vec![-inf; 2 * length];
             x[length..].copy_from_slice(&reals(1, length));
             x[length + 3] = -inf;

@@ -15,7 +15,7 @@ use ghostlight_kernels::loss::{cross_entropy::cross_entropy, sum};
 use ghostlight_kernels::{DType, Tensor};
 use ghostlight_tests::{
     Fingerprint, assert_launches, assert_same_bits, assert_same_bits_on_one_core, client, download,
-    dtypes, poison,
+    dtypes_with_exp, has_f64_exp, poison,
 };
 use proptest::prelude::*;
 use std::rc::Rc;
@@ -46,7 +46,7 @@ fn the_golden_vectors_of_classical_distillation_hold() {
     ];
     for (temperature, loss, grad) in rows {
         let case = Case::golden(only_kd(temperature));
-        for dtype in dtypes() {
+        for dtype in dtypes_with_exp() {
             let tolerance = if dtype == DType::F32 { 1e-6 } else { 1e-9 };
             let (got_loss, got_grad) = case.run(dtype);
             assert_close(&[got_loss.iter().sum()], &[loss], tolerance);
@@ -128,7 +128,7 @@ fn terms_of_one_temperature_and_of_several_agree_with_the_reference() {
             poison(DType::F32, &[3 * classes, 9]);
             case.assert_agrees(DType::F32, 2e-6);
         }
-        for dtype in dtypes() {
+        for dtype in dtypes_with_exp() {
             let case = Case::spread(3, 70, 5.0, all(kd_temperature, dkd_temperature));
             case.assert_agrees(dtype, if dtype == DType::F32 { 2e-6 } else { 1e-12 });
         }
@@ -165,7 +165,7 @@ fn equal_networks_have_neither_loss_nor_gradient() {
         };
         let mut case = Case::spread(3, classes, 9.0, options);
         case.teacher.clone_from(&case.student);
-        for dtype in dtypes() {
+        for dtype in dtypes_with_exp() {
             let (losses, grad) = case.run(dtype);
             assert!(
                 losses.iter().chain(&grad).all(|&v| v == 0.0),
@@ -243,6 +243,9 @@ fn the_gradient_through_the_tape_is_that_of_the_sum_of_all_terms() {
 
 #[test]
 fn the_gradients_are_the_derivatives_of_the_losses() {
+    if !has_f64_exp() {
+        return;
+    }
     for (kd_temperature, dkd_temperature) in [(1.0, 1.0), (3.0, 3.0), (2.0, 4.0)] {
         let case = Case::spread(3, 7, 3.0, all(kd_temperature, dkd_temperature));
         let (_, teacher, labels) = case.tensors(DType::F64);
@@ -282,8 +285,11 @@ fn cases() -> impl Strategy<Value = Case> {
             weight,
         },
     );
-    let some = prop::option::of;
-    let options = (some(entropy), some(classical), some(decoupled))
+    let options = (
+        prop::option::of(entropy),
+        prop::option::of(classical),
+        prop::option::of(decoupled),
+    )
         .prop_filter("a term", |(a, b, c)| {
             a.is_some() || b.is_some() || c.is_some()
         })

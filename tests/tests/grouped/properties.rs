@@ -6,8 +6,8 @@ use ghostlight_autodiff::ops::GroupedConv;
 use ghostlight_autodiff::{DType, Tensor, Var};
 use ghostlight_kernels::conv::grouped::{ConvOptions, GroupedProblem, reference};
 use ghostlight_tests::{
-    GRADIENT, VALUE, assert_adjoint, assert_exact, assert_near, client, download, dtypes, integers,
-    naive, reals,
+    GRADIENT, VALUE, assert_adjoint, assert_exact, assert_near, client, download, dtypes,
+    finishes_loops, integers, naive, reals,
 };
 use proptest::prelude::*;
 
@@ -177,6 +177,11 @@ fn corners_give_exactly_what_the_reference_gives() {
     ];
     for (name, problem) in corners {
         println!("{name}");
+        // At least four products a round, and a round for each value of a patch, which is as wide as 16 strides.
+        let patch = 16 * problem.options.stride.iter().product::<usize>() * problem.group()[0];
+        if !finishes_loops(name, problem.cost().macs as usize / 4 + patch) {
+            continue;
+        }
         assert_integers_are_exact(&problem, 7);
     }
 }

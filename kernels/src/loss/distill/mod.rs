@@ -13,6 +13,7 @@ mod terms;
 pub use problem::{CrossEntropyOptions, DistillOptions, DistillProblem};
 
 use super::LossAndGrad;
+use crate::pointwise::add_at;
 use crate::{Cost, KernelError, Labels, Tensor};
 
 /// What [`distill`] leaves behind.
@@ -27,18 +28,18 @@ pub struct Distilled {
 }
 
 impl Distilled {
-    /// The cross-entropy's `[n]`, if it was asked for; shares the memory.
+    /// The cross-entropy's `[n]`, if it was asked for; shares the memory where [`Tensor::slice`] can.
     pub fn cross_entropy(&self) -> Option<Tensor> {
         self.options.cross_entropy.and_then(|_| self.row(0))
     }
 
-    /// Classical distillation's `[n]`, if it was asked for; shares the memory.
+    /// Classical distillation's `[n]`, if it was asked for; shares the memory where [`Tensor::slice`] can.
     pub fn kd(&self) -> Option<Tensor> {
         let row = usize::from(self.options.cross_entropy.is_some());
         self.options.kd.and_then(|_| self.row(row))
     }
 
-    /// Decoupled distillation's `[n]`, if it was asked for; shares the memory.
+    /// Decoupled distillation's `[n]`, if it was asked for; shares the memory where [`Tensor::slice`] can.
     pub fn dkd(&self) -> Option<Tensor> {
         self.options
             .dkd
@@ -47,7 +48,15 @@ impl Distilled {
 
     fn row(&self, row: usize) -> Option<Tensor> {
         let batch = self.losses.shape()[1];
-        self.losses.slice(row * batch, &[batch]).ok()
+        match self.losses.slice(row * batch, &[batch]) {
+            // Where slices must be aligned, the row is cut out as a window.
+            Err(KernelError::Range { .. }) => {
+                let flat = self.losses.reshape(&[1, self.losses.len()]).ok()?;
+                let row = flat.window(row * batch, batch).ok()?;
+                add_at(None, &row, 0, batch).ok()?.reshape(&[batch]).ok()
+            }
+            found => found.ok(),
+        }
     }
 }
 

@@ -1,7 +1,7 @@
 use super::Saved;
 use crate::lanes::{Lanes, channel, load, store};
 use crate::norm::row::{fresh, keep};
-use crate::pointwise::sum_rows;
+use crate::pointwise::sum_rows_apart;
 use crate::{Tensor, launch};
 use cubecl::prelude::*;
 
@@ -82,8 +82,8 @@ fn layer_norm_grad<F: Float, B: Size, N: Size>(
     }
 }
 
-/// Launches the gradient of `x` into `out`, and returns those of `gamma` and of `beta`, `[2, c]`.
-pub(super) fn launch_backward(saved: &Saved, grad: &Tensor, out: &Tensor) -> Tensor {
+/// Launches the gradient of `x` into `out`, and returns those of `gamma` and of `beta`, `[c]` each.
+pub(super) fn launch_backward(saved: &Saved, grad: &Tensor, out: &Tensor) -> [Tensor; 2] {
     let (client, problem, x) = (grad.client(), &saved.problem, &saved.input);
     let (dtype, channels) = (problem.dtype, problem.channels);
     let partials = Tensor::empty(client, &[problem.partials(), 2, channels], dtype);
@@ -117,7 +117,7 @@ pub(super) fn launch_backward(saved: &Saved, grad: &Tensor, out: &Tensor) -> Ten
         );
     }
     launch::pace(client);
-    let sums = Tensor::empty(client, &[2, channels], dtype);
-    sum_rows(&partials, &sums);
-    sums
+    let [gamma, beta] = [(); 2].map(|()| Tensor::empty(client, &[channels], dtype));
+    sum_rows_apart(&partials, &gamma, &beta);
+    [gamma, beta]
 }

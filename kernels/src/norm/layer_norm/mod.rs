@@ -187,13 +187,13 @@ pub fn backward(saved: &Saved, grad: &Tensor) -> Result<LayerNormGrads, KernelEr
     let (x, channels) = (&saved.input, saved.problem.channels);
     grad.check(saved.sample.op(), "grad", x.shape(), x.dtype())?;
     let input = Tensor::empty(x.client(), x.shape(), x.dtype());
-    let sums = match input.is_empty() {
-        true => Tensor::zeros(x.client(), &[2, channels], x.dtype()),
+    let [gamma, beta] = match input.is_empty() {
+        true => [(); 2].map(|()| Tensor::zeros(x.client(), &[channels], x.dtype())),
         false => backward::launch_backward(saved, grad, &input),
     };
     Ok(LayerNormGrads {
         x: input,
-        gamma: sums.slice(0, &[channels])?,
-        beta: sums.slice(channels, &[channels])?,
+        gamma,
+        beta,
     })
 }
