@@ -8,6 +8,7 @@
 //!
 //! All groups go in one launch.
 
+mod blueprint;
 pub mod cost;
 mod forward;
 mod grad_input;
@@ -19,101 +20,8 @@ pub mod reference;
 pub use crate::conv::dense::{Affine, ConvOptions};
 pub use problem::GroupedProblem;
 
-use crate::lanes::Lanes;
-use crate::{KernelError, Tensor, launch};
-use patch::Spread;
-
-/// How the output channels are cut into vectors and chunks: a chunk is what one patch serves.
-struct Blueprint {
-    lanes: Lanes,
-    /// Channels of one group in the tensor that is read and in the one that is written.
-    group: [usize; 2],
-    /// Channels of all groups in the tensor that is written.
-    channels: usize,
-    spread: Spread,
-    /// Elements that filling a patch stores at a time.
-    copied: usize,
-}
-
-impl Blueprint {
-    /// For `problem` with groups of `[source, target]` channels; `tensors` are read and written in vectors of target channels.
-    fn new(problem: &GroupedProblem, group: [usize; 2], tensors: &[&Tensor]) -> Self {
-        let client = tensors[0].client();
-        let dtype = problem.dtype;
-        let [source, target] = group;
-        let channels = target * problem.groups;
-        let widest = Lanes::of(client, dtype, channels, tensors);
-        let unaligned = client.properties().features.unaligned_io;
-        if unaligned && target < widest.width {
-            let shuffled = source == target && widest.width.is_multiple_of(target);
-            let (spread, copied) = match shuffled {
-                true => (Spread::Shuffled(target), widest.width),
-                false => (Spread::Stored, target.next_power_of_two()),
-            };
-            return Self {
-                lanes: widest,
-                group,
-                channels,
-                spread,
-                copied,
-            };
-        }
-        let copied = match unaligned {
-            true => launch::widest(client, dtype).min(1 << source.ilog2()),
-            false => 1,
-        };
-        Self {
-            lanes: Lanes::of(client, dtype, target, tensors),
-            group,
-            channels,
-            spread: Spread::Plain,
-            copied,
-        }
-    }
-
-    /// Patches that it takes to compute all output channels of a pixel.
-    fn chunks(&self) -> usize {
-        match self.spread.is_vector() {
-            true => self.lanes.vectors(),
-            false => self.channels / self.group[1],
-        }
-    }
-
-    /// Vectors of output channels of one chunk.
-    fn vectors(&self) -> usize {
-        match self.spread.is_vector() {
-            true => 1,
-            false => self.lanes.vectors(),
-        }
-    }
-
-    /// Vectors of output channels in all.
-    fn slots(&self) -> usize {
-        self.chunks() * self.vectors()
-    }
-
-    /// Whether two vectors share channels.
-    fn overlaps(&self) -> bool {
-        let channels = match self.spread.is_vector() {
-            true => self.channels,
-            false => self.group[1],
-        };
-        !channels.is_multiple_of(self.lanes.width)
-    }
-
-    /// Elements of one item of a patch.
-    fn unit(&self) -> usize {
-        match self.spread.is_vector() {
-            true => self.lanes.width,
-            false => 1,
-        }
-    }
-
-    /// Elements of a patch of `pixels`, with room for the last store to reach past it.
-    fn patch_len(&self, pixels: usize) -> usize {
-        (pixels * self.group[0] * self.unit() + self.copied).next_multiple_of(16)
-    }
-}
+use crate::{KernelError, Tensor};
+use blueprint::Blueprint;
 
 /// Convolves `input` `[n, h, w, ci]`, which may be a window, with `weight` `[kh, kw, ci / groups, co]` to `[n, oh, ow, co]`. One
 /// launch.
