@@ -144,7 +144,10 @@ fn tiled<F: Float, I: Size, B: Size, N: Size, M: Size, T: Size>(
                         }
                     }
                 }
-                let xc = scratch_start + (chunk - chunk0) * chunk_len::<N>(&patch, spread);
+                let mut xc = scratch_start + (chunk - chunk0) * chunk_len::<N>(&patch, spread);
+                if comptime!(planted::is("grouped_first_group")) {
+                    xc = scratch_start;
+                }
                 for tile in 0..tiles {
                     for t in t0..t1 {
                         let oh = t * v.out_step + pv;
@@ -382,7 +385,7 @@ pub(super) fn launch_tiled(
     let epilogue = Epilogue {
         affine: affine.is_some(),
         residual: residual.is_some(),
-        relu: affine.is_some_and(|affine| affine.relu),
+        relu: affine.is_some_and(|affine| planted::or("grouped_no_relu", affine.relu, false)),
     };
     // What the epilogue does not use is never read: any buffer stands in for it.
     let part = |of: fn(&Affine) -> Tensor| lanes.arg(&affine.map_or(weight.clone(), of));
