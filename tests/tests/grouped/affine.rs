@@ -70,7 +70,7 @@ fn run(
 }
 
 proptest! {
-    #![proptest_config(ghostlight_tests::cases(24))]
+    #![proptest_config(ghostlight_tests::cases(6))]
 
     #[test]
     fn the_fused_inference_convolution_is_a_grouped_convolution_and_a_batch_norm(

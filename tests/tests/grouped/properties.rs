@@ -4,17 +4,17 @@ use super::case::{Operands, RESULTS, problem, problems};
 use ghostlight_autodiff::check::{GradcheckOptions, adjointness, gradcheck, values};
 use ghostlight_autodiff::ops::GroupedConv;
 use ghostlight_autodiff::{DType, Tensor, Var};
-use ghostlight_kernels::conv::grouped::{ConvOptions, GroupedProblem, reference};
+use ghostlight_kernels::conv::grouped::{ConvOptions, GroupedProblem};
 use ghostlight_tests::{
     GRADIENT, VALUE, assert_adjoint, assert_exact, assert_near, client, download, dtypes,
     finishes_loops, integers, naive, reals,
 };
 use proptest::prelude::*;
 
-fn assert_integers_are_exact(problem: &GroupedProblem, seed: u64) {
+fn assert_integers_are_exact(problem: &GroupedProblem, seed: u64, dtypes: &[DType]) {
     let operands = Operands::draw(problem, seed, integers);
     let wanted = operands.reference(problem);
-    for dtype in dtypes() {
+    for &dtype in dtypes {
         let got = operands.run(problem, dtype);
         for i in 0..3 {
             assert_exact(RESULTS[i], &got[i], &wanted[i]);
@@ -23,51 +23,43 @@ fn assert_integers_are_exact(problem: &GroupedProblem, seed: u64) {
 }
 
 proptest! {
-    #![proptest_config(ghostlight_tests::cases(32))]
+    #![proptest_config(ghostlight_tests::cases(10))]
 
     #[test]
     fn integers_give_exactly_what_the_reference_gives(problem in problems(), seed: u32) {
-        assert_integers_are_exact(&problem, seed.into());
+        assert_integers_are_exact(&problem, seed.into(), &dtypes());
     }
 
     #[test]
-    fn reals_differ_from_the_reference_by_no_more_than_rounding(problem in problems(), seed: u32) {
+    fn reals_differ_from_the_reference_by_no_more_than_rounding_and_gradients_are_adjoints(
+        problem in problems(),
+        seed: u32,
+    ) {
         let operands = Operands::draw(&problem, seed.into(), reals);
+        let Operands { x, w, g } = &operands;
         let wanted = operands.reference(&problem);
-        let magnitude = operands.abs().reference(&problem);
+        let bare = operands.abs();
+        let magnitude = bare.reference(&problem);
         let taps = problem.kernel[0] * problem.kernel[1];
         let pixels = problem.batch * problem.output()[0] * problem.output()[1];
         let [group_in, group_out] = problem.group();
         let terms = [taps * group_in, taps * group_out, pixels];
+        let all: f64 = magnitude[0].iter().zip(&bare.g).map(|(y, g)| y * g).sum();
         for dtype in dtypes() {
             let got = operands.run(&problem, dtype);
             for (i, factor) in [VALUE, GRADIENT, GRADIENT].into_iter().enumerate() {
                 let units = factor * naive(terms[i]);
                 assert_near(RESULTS[i], &got[i], &wanted[i], &magnitude[i], units);
             }
-        }
-    }
-
-    #[test]
-    fn both_gradients_are_adjoints_of_the_convolution(problem in problems(), seed: u32) {
-        let operands = Operands::draw(&problem, seed.into(), reals);
-        let Operands { x, w, g } = &operands;
-        let bare = operands.abs();
-        let magnitude: f64 = reference::forward(&problem, &bare.x, &bare.w)
-            .iter()
-            .zip(&bare.g)
-            .map(|(y, g)| y * g)
-            .sum();
-        for dtype in dtypes() {
-            let [y, grad_x, grad_w] = operands.run(&problem, dtype).map(|t| download(&t));
-            assert_adjoint("<conv(x, w), g> = <x, grad_input(g)>", dtype, (&y, g), (x, &grad_x), magnitude);
-            assert_adjoint("<conv(x, w), g> = <w, grad_weight(g)>", dtype, (&y, g), (w, &grad_w), magnitude);
+            let [y, grad_x, grad_w] = got.map(|t| download(&t));
+            assert_adjoint("<conv(x, w), g> = <x, grad_input(g)>", dtype, (&y, g), (x, &grad_x), all);
+            assert_adjoint("<conv(x, w), g> = <w, grad_weight(g)>", dtype, (&y, g), (w, &grad_w), all);
         }
     }
 }
 
 proptest! {
-    #![proptest_config(ghostlight_tests::cases(12))]
+    #![proptest_config(ghostlight_tests::cases(6))]
 
     #[test]
     fn the_gradient_on_the_tape_is_the_derivative_and_the_adjoint(
@@ -182,6 +174,7 @@ fn corners_give_exactly_what_the_reference_gives() {
         if !finishes_loops(name, problem.cost().macs as usize / 4 + patch) {
             continue;
         }
-        assert_integers_are_exact(&problem, 7);
+        // Compiling their kernels is what these cost; the random problems come in both element types.
+        assert_integers_are_exact(&problem, 7, &[DType::F32]);
     }
 }

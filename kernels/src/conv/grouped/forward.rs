@@ -1,8 +1,11 @@
-use super::patch::{Group, GroupLaunch, Place, Spread, item, pixel_len, stage};
-use super::{Blueprint, GroupedProblem};
+use super::GroupedProblem;
+use super::blueprint::Blueprint;
+use super::patch::{
+    Extent, Patch, Spread, broadcast, chunk_len, load_part, spread_out, stage, store_part,
+};
 use crate::conv::dense::stage::{Axis, AxisLaunch};
 use crate::conv::dense::{Affine, ConvOptions};
-use crate::lanes::{View, channel, load, store};
+use crate::lanes::{View, channel};
 use crate::{Tensor, launch, planted};
 use cubecl::prelude::*;
 
@@ -10,6 +13,9 @@ use cubecl::prelude::*;
 const BLOCK: usize = 8;
 /// The widest kernel whose taps of a row stay in registers beside a tile.
 const WIDEST_WALK: usize = 5;
+/// Elements of a patch, beside which a chunk's weight and output fit a second-level cache of a megabyte; a range of chunks this
+/// wide still reads long runs of every pixel.
+const PATCH: usize = 100_000;
 
 /// What is done to a tile before it is stored, a comptime choice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -27,18 +33,21 @@ struct Variant {
     /// `[kernel width, horizontal stride]` where each column of the patch is loaded once for all the taps that read it.
     walk: Option<[usize; 2]>,
     spread: Spread,
+    /// Lanes of a vector that hold channels of its chunk.
+    used: usize,
     transposed: bool,
     epilogue: Epilogue,
 }
 
-/// The tiled convolution, forward or transposed. One unit owns a run of (image, block of `block` output rows, chunks); a tile is
+/// The tiled convolution, forward or transposed. One unit owns a run of (image, block of output rows, range of chunks); a tile is
 /// `pixels` neighbouring outputs of one row by one vector of output channels, held in registers.
 #[cube(launch_unchecked)]
-fn tiled<F: Float, I: Size, B: Size, N: Size, M: Size>(
+fn tiled<F: Float, I: Size, B: Size, N: Size, M: Size, T: Size>(
     x: &[Vector<F, I>],
     weight: &[Vector<F, B>],
     y: &mut [Vector<F, B>],
-    patches: &mut [Vector<F, I>],
+    scratch: &mut [Vector<F, I>],
+    packed: &mut [Vector<F, N>],
     centre: &[Vector<F, B>],
     scale: &[Vector<F, B>],
     shift: &[Vector<F, B>],
@@ -50,21 +59,20 @@ fn tiled<F: Float, I: Size, B: Size, N: Size, M: Size>(
     batch: usize,
     vertical: Axis,
     horizontal: Axis,
-    group: Group,
+    patch: Patch,
+    inputs: usize,
+    share: usize,
     channels: usize,
     chunks: usize,
-    chunks_per_item: usize,
+    range: usize,
     vectors: usize,
     block: usize,
-    patch_width: usize,
-    patch_len: usize,
     run: usize,
     #[comptime] variant: Variant,
     #[define(F)] _dtype: cubecl::ir::ElemType,
 ) {
-    let pixels = variant.pixels.comptime();
-    let spread = variant.spread.comptime();
-    let epilogue = variant.epilogue.comptime();
+    let (pixels, spread) = comptime!((variant.pixels, variant.spread));
+    let (used, epilogue) = comptime!((variant.used, variant.epilogue));
     let zero = Vector::<F, N>::new(F::new(0.0f32));
     let phases_v = if comptime!(variant.transposed) {
         vertical.stride
@@ -78,56 +86,68 @@ fn tiled<F: Float, I: Size, B: Size, N: Size, M: Size>(
     };
     let rows = (vertical.target + phases_v - 1) / phases_v;
     let blocks = (rows + block - 1) / block;
-    let splits = chunks / chunks_per_item;
+    let ranges = (chunks + range - 1) / range;
     let first = ABSOLUTE_POS * run;
-    let last = min(first + run, batch * blocks * splits);
-    let patch_start = ABSOLUTE_POS * patch_len;
-    let pixel = pixel_len::<N>(&group, spread);
+    let last = min(first + run, batch * blocks * ranges);
+    let scratch_start = ABSOLUTE_POS * patch.len;
+    let packed_start = ABSOLUTE_POS * vertical.kernel * horizontal.kernel * inputs;
     for index in first..last {
-        let from = index % splits * chunks_per_item;
-        let n = index / splits / blocks;
-        let t0 = index / splits % blocks * block;
+        let chunk0 = index % ranges * range;
+        let chunk1 = min(chunk0 + range, chunks);
+        let n = index / ranges / blocks;
+        let t0 = index / ranges % blocks * block;
         let t1 = min(t0 + block, rows);
-        for job in 0..chunks_per_item * phases_v * phases_h {
-            let pv = job / phases_h % phases_v;
-            let ph = job % phases_h;
-            let chunk = from + job / phases_h / phases_v;
-            let start = if comptime!(spread.is_vector()) {
-                channel::<N>(chunk, channels)
-            } else {
-                chunk * group.target
-            };
+        for phase in 0..phases_v * phases_h {
+            let pv = phase / phases_h;
+            let ph = phase % phases_h;
             let v = vertical.taps(pv, comptime!(variant.transposed));
             let h = horizontal.taps(ph, comptime!(variant.transposed));
             let columns = (horizontal.target - ph + phases_h - 1) / phases_h;
             let tiles = (columns + comptime!(pixels - 1)) / pixels;
-            let place = Place {
+            let extent = Extent {
                 n,
                 first: t0 * v.in_step,
-                channel: start,
+                rows: (t1 - t0 - 1) * v.in_step + max(v.taps, 1),
+                chunk: chunk0,
+                chunks: chunk1 - chunk0,
             };
             stage::<F, I, N, M>(
                 x,
-                patches,
-                patch_start,
-                &place,
-                (t1 - t0 - 1) * v.in_step + max(v.taps, 1),
-                patch_width,
+                scratch,
+                scratch_start,
+                &patch,
+                &extent,
                 &x_view,
-                &group,
                 &vertical,
                 &horizontal,
                 &v,
                 &h,
                 spread,
             );
-            let step = h.in_step * pixel;
-            for vector in 0..vectors {
-                let c = if comptime!(spread.is_vector()) {
-                    start
+            let row = patch.width * patch.pitch;
+            let step = h.in_step * patch.pitch;
+            for slot in chunk0 * vectors..chunk1 * vectors {
+                let chunk = slot / vectors;
+                let mut c = slot % vectors;
+                if comptime!(spread.size() > 0) {
+                    c = channel::<N>(chunk, channels);
                 } else {
-                    start + channel::<N>(vector, group.target)
-                };
+                    c = chunk * share + first_channel::<N>(c, share, used);
+                }
+                for j in 0..v.taps {
+                    for k in 0..h.taps {
+                        let tap = (v.start + j) * horizontal.kernel + h.start + k;
+                        let to = packed_start + (j * h.taps + k) * inputs;
+                        for i in 0..inputs {
+                            let at = (tap * inputs + i) * channels + c;
+                            packed[to + i] = load_part::<F, B, N, T>(weight, at, used);
+                        }
+                    }
+                }
+                let mut xc = scratch_start + (chunk - chunk0) * chunk_len::<N>(&patch, spread);
+                if comptime!(planted::is("grouped_first_group")) {
+                    xc = scratch_start;
+                }
                 for tile in 0..tiles {
                     for t in t0..t1 {
                         let oh = t * v.out_step + pv;
@@ -138,14 +158,20 @@ fn tiled<F: Float, I: Size, B: Size, N: Size, M: Size>(
                                 acc[p] = zero;
                             }
                             for j in 0..v.taps {
-                                let xb = patch_start
-                                    + ((t - t0) * v.in_step + j) * patch_width * pixel
-                                    + tile * pixels * step;
-                                let tap = (v.start + j) * horizontal.kernel + h.start;
-                                let wb = tap * group.source * channels + c;
-                                multiply::<F, I, B, N>(
-                                    &*patches, weight, &mut acc, xb, wb, &group, h.taps, step,
-                                    channels, variant,
+                                let xb =
+                                    xc + ((t - t0) * v.in_step + j) * row + tile * pixels * step;
+                                let wb = packed_start + j * h.taps * inputs;
+                                multiply::<F, I, N>(
+                                    &*scratch,
+                                    &*packed,
+                                    &mut acc,
+                                    xb,
+                                    wb,
+                                    inputs,
+                                    h.taps,
+                                    step,
+                                    patch.pitch,
+                                    variant,
                                 );
                             }
                             let line = (n * vertical.target + oh) * horizontal.target;
@@ -155,18 +181,20 @@ fn tiled<F: Float, I: Size, B: Size, N: Size, M: Size>(
                                 if ow < horizontal.target {
                                     let mut value = acc[p];
                                     if comptime!(epilogue.affine) {
-                                        let centred = value - load::<F, B, N>(centre, c);
-                                        let by = load::<F, B, N>(scale, c);
-                                        value = fma(centred, by, load::<F, B, N>(shift, c));
+                                        let m = load_part::<F, B, N, T>(centre, c, used);
+                                        let by = load_part::<F, B, N, T>(scale, c, used);
+                                        let plus = load_part::<F, B, N, T>(shift, c, used);
+                                        value = fma(value - m, by, plus);
                                     }
                                     if comptime!(epilogue.residual) {
                                         let at = residual_view.at(line + ow) + c;
-                                        value += load::<F, B, N>(residual, at);
+                                        value += load_part::<F, B, N, T>(residual, at, used);
                                     }
                                     if comptime!(epilogue.relu) {
                                         value = max(value, zero);
                                     }
-                                    store::<F, B, N>(y, y_view.at(line + ow) + c, value);
+                                    let at = y_view.at(line + ow) + c;
+                                    store_part::<F, B, N, T>(y, at, value, used);
                                 }
                             }
                         }
@@ -177,68 +205,131 @@ fn tiled<F: Float, I: Size, B: Size, N: Size, M: Size>(
     }
 }
 
+/// The first channel within a group of its vector `v`.
+#[cube]
+pub(super) fn first_channel<N: Size>(v: usize, share: usize, #[comptime] used: usize) -> usize {
+    let width = N::value().comptime();
+    if comptime!(used == width) {
+        channel::<N>(v, share)
+    } else {
+        // A group narrower than a vector has one.
+        0usize.runtime()
+    }
+}
+
 /// Adds one kernel row's products to the tile.
 #[cube]
-fn multiply<F: Float, I: Size, B: Size, N: Size>(
-    patches: &[Vector<F, I>],
-    weight: &[Vector<F, B>],
+fn multiply<F: Float, I: Size, N: Size>(
+    scratch: &[Vector<F, I>],
+    packed: &[Vector<F, N>],
     acc: &mut Array<Vector<F, N>>,
     xb: usize,
     wb: usize,
-    group: &Group,
+    inputs: usize,
     taps: usize,
     step: usize,
-    channels: usize,
+    pitch: usize,
     #[comptime] variant: Variant,
 ) {
-    let spread = variant.spread.comptime();
-    let pixels = variant.pixels.comptime();
-    let pixel = pixel_len::<N>(group, spread);
-    let unit = if comptime!(spread.is_vector()) {
-        N::value()
-    } else {
-        1usize
-    };
-    if comptime!(variant.walk.is_some()) {
-        let [width, stride] = comptime!(variant.walk.unwrap_or([1, 1]));
-        for i in 0..group.source {
-            let mut w = Array::<Vector<F, N>>::new(width);
+    let size = comptime!(variant.spread.size());
+    let (pixels, walks) = comptime!((variant.pixels, variant.walk.is_some()));
+    if comptime!(walks && size > 0) {
+        #[unroll]
+        for i in 0..size {
+            let mut w = taps_of::<F, N>(packed, wb + i, inputs, variant);
+            walk::<F, I, N>(scratch, &mut w, acc, xb, pitch, i, variant);
+        }
+    } else if comptime!(walks) {
+        for i in 0..inputs {
+            let mut w = taps_of::<F, N>(packed, wb + i, inputs, variant);
+            walk::<F, I, N>(scratch, &mut w, acc, xb + i, pitch, 0usize, variant);
+        }
+    } else if comptime!(size > 0) {
+        for k in 0..taps {
             #[unroll]
-            for k in 0..width {
-                w[k] = load::<F, B, N>(weight, wb + (k * group.source + i) * channels);
-            }
-            #[unroll]
-            for column in 0..comptime!((pixels - 1) * stride + width) {
-                let value = item::<F, I, N>(patches, xb + column * pixel + i * unit, spread);
+            for i in 0..size {
+                let w = packed[wb + k * inputs + i];
                 #[unroll]
-                for k in 0..width {
-                    if comptime!(
-                        column >= k && (column - k) % stride == 0 && (column - k) / stride < pixels
-                    ) {
-                        let p = comptime!((column - k) / stride);
-                        acc[p] = fma(value, w[k], acc[p]);
-                    }
+                for p in 0..pixels {
+                    let at = xb + p * step + k * pitch;
+                    acc[p] = fma(spread_out::<F, I, N>(scratch, at, i, size), w, acc[p]);
                 }
             }
         }
     } else {
-        for q in 0..taps * group.source {
-            let w = load::<F, B, N>(weight, wb + q * channels);
-            #[unroll]
-            for p in 0..pixels {
-                let value = item::<F, I, N>(patches, xb + p * step + q * unit, spread);
-                acc[p] = fma(value, w, acc[p]);
+        for k in 0..taps {
+            for i in 0..inputs {
+                let w = packed[wb + k * inputs + i];
+                #[unroll]
+                for p in 0..pixels {
+                    let at = xb + p * step + k * pitch + i;
+                    acc[p] = fma(broadcast::<F, I, N>(scratch, at), w, acc[p]);
+                }
             }
         }
     }
 }
 
-/// The pixels of a tile for rows of `columns`: the fewest computed in vain, then the longest tile.
-fn tile(columns: usize) -> usize {
-    [16, 14, 12]
+/// The weights of a kernel row's taps for one input channel.
+#[cube]
+fn taps_of<F: Float, N: Size>(
+    packed: &[Vector<F, N>],
+    at: usize,
+    inputs: usize,
+    #[comptime] variant: Variant,
+) -> Array<Vector<F, N>> {
+    let width = comptime!(variant.walk.map_or(1, |[width, _]| width));
+    let mut w = Array::<Vector<F, N>>::new(width);
+    #[unroll]
+    for k in 0..width {
+        w[k] = packed[at + k * inputs];
+    }
+    w
+}
+
+/// Loads each column of the patch once and multiplies it with every tap whose output lies in the tile; `i` tells the input
+/// channel where groups share a vector.
+#[cube]
+fn walk<F: Float, I: Size, N: Size>(
+    scratch: &[Vector<F, I>],
+    w: &mut Array<Vector<F, N>>,
+    acc: &mut Array<Vector<F, N>>,
+    xb: usize,
+    pitch: usize,
+    #[comptime] i: usize,
+    #[comptime] variant: Variant,
+) {
+    let (pixels, size) = comptime!((variant.pixels, variant.spread.size()));
+    let [width, stride] = comptime!(variant.walk.unwrap_or([1, 1]));
+    #[unroll]
+    for column in 0..comptime!((pixels - 1) * stride + width) {
+        let at = xb + column * pitch;
+        let value = if comptime!(size > 0) {
+            spread_out::<F, I, N>(scratch, at, i, size)
+        } else {
+            broadcast::<F, I, N>(scratch, at)
+        };
+        #[unroll]
+        for k in 0..width {
+            let p = comptime!(column.saturating_sub(k) / stride);
+            if comptime!(column >= k && (column - k) % stride == 0 && p < pixels) {
+                acc[p] = fma(value, w[k], acc[p]);
+            }
+        }
+    }
+}
+
+/// The pixels of a tile for rows of `columns`: the fewest computed in vain, then the longest tile. A shuffle a column leaves fewer
+/// registers.
+fn tile(columns: usize, spread: Spread) -> usize {
+    let sizes = match spread {
+        Spread::Plain => [16, 14, 12],
+        Spread::Shuffled(_) => [10, 8, 7],
+    };
+    sizes
         .into_iter()
-        .min_by_key(|&pixels| columns.next_multiple_of(pixels))
-        .unwrap_or(16)
+        .min_by_key(|&pixels| columns.div_ceil(pixels) * (pixels + 2))
+        .unwrap_or(8)
 }
 
 /// Launches the tiled kernel: `source` convolved into `target` with `weight` in the order the phases read it.
@@ -272,29 +363,37 @@ pub(super) fn launch_tiled(
     };
     let rows = target_h.div_ceil(phases[0]);
     let columns = target_w.div_ceil(phases[1]);
-    let pixels = tile(columns);
-    let one_phase = !transposed || stride[1] == 1;
-    let walk = (one_phase && problem.kernel[1] <= WIDEST_WALK && steps[1] <= 2)
+    let pixels = tile(columns, blueprint.spread);
+    let walk = (phases[1] == 1 && problem.kernel[1] <= WIDEST_WALK && steps[1] <= 2)
         .then_some([problem.kernel[1], steps[1]]);
     let patch_width = (columns.next_multiple_of(pixels) - 1) * steps[1] + problem.kernel[1];
     let block = BLOCK.min(rows);
     let patch_rows = (block - 1) * steps[0] + problem.kernel[0];
-    let patch_len = blueprint.patch_len(patch_rows * patch_width);
-    let chunks = blueprint.chunks();
-    // Chunks that overlap write the shared channels one after another, so they stay with one unit.
-    let chunks_per_item = if blueprint.overlaps() { chunks } else { 1 };
-    let splits = chunks / chunks_per_item;
-    let grid = launch::grid(client, problem.batch * rows.div_ceil(block) * splits);
+    let chunks = blueprint.chunks;
+    let range = match blueprint.overlaps() {
+        true => chunks,
+        false => {
+            let most = PATCH / (patch_rows * patch_width * blueprint.pitch(1));
+            chunks.div_ceil(chunks.div_ceil(most.max(1)))
+        }
+    };
+    let ranges = chunks.div_ceil(range);
+    let (patch_len, patch) = blueprint.patch(patch_rows, patch_width, range, 0);
+    let copied = blueprint.copied(client, problem, chunks - (ranges - 1) * range);
+    let grid = launch::grid(client, problem.batch * rows.div_ceil(block) * ranges);
     let residual = affine.and_then(|affine| affine.residual);
     let epilogue = Epilogue {
         affine: affine.is_some(),
         residual: residual.is_some(),
-        relu: affine.is_some_and(|affine| affine.relu),
+        relu: affine.is_some_and(|affine| planted::or("grouped_no_relu", affine.relu, false)),
     };
     // What the epilogue does not use is never read: any buffer stands in for it.
     let part = |of: fn(&Affine) -> Tensor| lanes.arg(&affine.map_or(weight.clone(), of));
     let beside = residual.unwrap_or(weight);
-    let patches = Tensor::empty(client, &[grid.units * patch_len], problem.dtype);
+    let empty = |len: usize| Tensor::empty(client, &[grid.units * len], problem.dtype);
+    let scratch = empty(patch_len);
+    let taps = problem.kernel[0] * problem.kernel[1];
+    let packed = empty(taps * blueprint.inputs * lanes.width);
     // SAFETY: `GroupedProblem` relates all extents; a patch holds every row and column that the phases of a block read.
     unsafe {
         tiled::launch_unchecked(
@@ -304,11 +403,13 @@ pub(super) fn launch_tiled(
             1,
             lanes.item,
             lanes.width,
-            blueprint.copied,
+            copied,
+            blueprint.piece,
             source.buffer(1, 0),
             lanes.arg(weight),
             lanes.arg(target),
-            patches.arg(1),
+            scratch.arg(1),
+            packed.arg(lanes.width),
             part(|affine| affine.centre.clone()),
             part(|affine| affine.scale.clone()),
             part(|affine| affine.shift.clone()),
@@ -320,19 +421,20 @@ pub(super) fn launch_tiled(
             problem.batch,
             axis(0, source_h, target_h),
             axis(1, source_w, target_w),
-            GroupLaunch::new(blueprint.group[0], blueprint.group[1]),
+            patch,
+            blueprint.inputs,
+            blueprint.chunk[1],
             channels,
             chunks,
-            chunks_per_item,
-            blueprint.vectors(),
+            range,
+            blueprint.vectors,
             block,
-            patch_width,
-            patch_len,
             grid.run,
             Variant {
                 pixels,
                 walk,
                 spread: blueprint.spread,
+                used: blueprint.used,
                 transposed,
                 epilogue,
             },

@@ -1,5 +1,6 @@
+use super::GroupedProblem;
+use super::blueprint::Blueprint;
 use super::forward::launch_tiled;
-use super::{Blueprint, GroupedProblem};
 use crate::conv::dense::grad_input::flipped_tap;
 use crate::{Tensor, launch, planted};
 use cubecl::prelude::*;

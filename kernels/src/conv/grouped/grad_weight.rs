@@ -1,41 +1,49 @@
-use super::patch::{Group, GroupLaunch, Place, Spread, item, pixel_len, stage};
-use super::{Blueprint, GroupedProblem};
+use super::GroupedProblem;
+use super::blueprint::Blueprint;
+use super::forward::first_channel;
+use super::patch::{
+    Extent, Patch, Spread, broadcast, chunk_len, load_part, spread_out, stage, store_part,
+};
 use crate::conv::dense::stage::{Axis, AxisLaunch};
-use crate::lanes::{View, channel, load, store};
+use crate::lanes::{View, channel};
 use crate::pointwise::sum_rows;
-use crate::{Tensor, launch};
+use crate::{Tensor, launch, planted};
 use cubecl::prelude::*;
 
 /// Output rows staged at a time.
 const BLOCK: usize = 8;
-/// Work items, each a partial sum over a part of the pixels for a part of the output channels: a function of the problem alone so
-/// that the bits do not depend on the machine; enough for 32 cores.
+/// Work items, each a partial sum over a part of the pixels for a range of chunks: a function of the problem alone so that the
+/// bits do not depend on the machine; enough for 32 cores where the weight allows it.
 const ITEMS: usize = 32;
 /// Elements of all partial sums together: their sum is then noise beside the products, however heavy the weight.
 const MOST_ELEMENTS: usize = 1 << 18;
+/// Partial sums that even a heavy weight is given.
+const FEWEST_PARTIALS: usize = 4;
+/// The widest kernel whose taps of a row share a tile.
+const WIDEST_TILE: usize = 5;
 
 /// The comptime variant of the kernel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 struct Variant {
-    /// Neighbouring (column, input channel) pairs of one kernel row in a tile; with `walk`, input channels.
-    taps: usize,
-    /// The kernel's width where each column of the patch is loaded once for all the taps that it meets, 0 where it is not.
-    walk: usize,
+    /// A tile of the weight's gradient: neighbouring taps of one kernel row, neighbouring input channels.
+    tile: [usize; 2],
+    /// Whether each column of the patch is loaded once for all taps, which takes a stride of 1 and all taps in the tile.
+    walks: bool,
     spread: Spread,
-    /// Whether a last vector shares channels with its neighbour, and stores only those of its own.
-    overlaps: bool,
+    /// Lanes of a vector that hold channels of its chunk.
+    used: usize,
 }
 
-/// One unit owns a run of (partial sum, range of vectors of output channels). For a vector at a time it stages a block of input
-/// rows and of gradient rows; a tile of the weight's gradient is held in registers over the block and then added to the item's
-/// sums, so that no sum in a row is longer than a block.
+/// One unit owns a run of (partial sum, range of chunks). It stages a block of input rows; for a vector of output channels at a
+/// time it gathers the gradient's rows, holds a tile of the weight's gradient in registers over the block and adds it to the
+/// item's sums, so that no sum in a row is longer than a block.
 #[cube(launch_unchecked)]
-fn partial_sums<F: Float, I: Size, B: Size, N: Size, M: Size>(
+fn partial_sums<F: Float, I: Size, B: Size, N: Size, M: Size, T: Size>(
     x: &[Vector<F, I>],
     grad: &[Vector<F, B>],
     partials: &mut [Vector<F, B>],
-    patches: &mut [Vector<F, I>],
-    staged: &mut [Vector<F, N>],
+    scratch: &mut [Vector<F, I>],
+    gathered: &mut [Vector<F, N>],
     sums: &mut [Vector<F, N>],
     _anywhere: &[F],
     x_view: View,
@@ -43,40 +51,43 @@ fn partial_sums<F: Float, I: Size, B: Size, N: Size, M: Size>(
     batch: usize,
     vertical: Axis,
     horizontal: Axis,
-    group: Group,
+    patch: Patch,
+    inputs: usize,
+    share: usize,
     channels: usize,
+    chunks: usize,
+    range: usize,
     vectors: usize,
-    slots: usize,
-    slots_per_item: usize,
     partial_count: usize,
     block: usize,
-    patch_width: usize,
-    patch_len: usize,
     run: usize,
     #[comptime] variant: Variant,
     #[define(F)] _dtype: cubecl::ir::ElemType,
 ) {
-    let spread = variant.spread.comptime();
+    let (spread, used) = comptime!((variant.spread, variant.used));
     let zero = Vector::<F, N>::new(F::new(0.0f32));
     let blocks = (vertical.target + block - 1) / block;
     let per_partial = (batch * blocks + partial_count - 1) / partial_count;
-    let ranges = (slots + slots_per_item - 1) / slots_per_item;
+    let ranges = (chunks + range - 1) / range;
     let v = vertical.taps(0usize.runtime(), false);
     let h = horizontal.taps(0usize.runtime(), false);
-    let line = horizontal.kernel * group.source;
-    let size = vertical.kernel * line;
-    let edge = comptime!(max(variant.walk, 1) - 1);
-    let staged_width = horizontal.target + 2 * edge;
-    let patch_start = ABSOLUTE_POS * patch_len;
-    let staged_start = ABSOLUTE_POS * block * staged_width;
-    let sums_start = ABSOLUTE_POS * slots_per_item * size;
+    let size = vertical.kernel * horizontal.kernel * inputs;
+    let edge = comptime!(if variant.walks {
+        variant.tile[0] - 1
+    } else {
+        0
+    });
+    let line = horizontal.target + 2 * edge;
+    let scratch_start = ABSOLUTE_POS * patch.len;
+    let gathered_start = ABSOLUTE_POS * block * line;
+    let sums_start = ABSOLUTE_POS * range * vectors * size;
     let first = ABSOLUTE_POS * run;
     let last = min(first + run, partial_count * ranges);
     for index in first..last {
         let partial = index / ranges;
-        let slot0 = index % ranges * slots_per_item;
-        let slot1 = min(slot0 + slots_per_item, slots);
-        for i in sums_start..sums_start + (slot1 - slot0) * size {
+        let chunk0 = index % ranges * range;
+        let chunk1 = min(chunk0 + range, chunks);
+        for i in sums_start..sums_start + (chunk1 - chunk0) * vectors * size {
             sums[i] = zero;
         }
         let from = min(partial * per_partial, batch * blocks);
@@ -85,204 +96,194 @@ fn partial_sums<F: Float, I: Size, B: Size, N: Size, M: Size>(
             let n = job / blocks;
             let t0 = job % blocks * block;
             let t1 = min(t0 + block, vertical.target);
-            for slot in slot0..slot1 {
-                let start = first_channel::<N>(slot, vectors, channels, &group, spread);
-                // The vectors of one group read one patch.
-                if slot == slot0 || slot % vectors == 0 {
-                    let place = Place {
-                        n,
-                        first: t0 * vertical.stride,
-                        channel: start,
-                    };
-                    stage::<F, I, N, M>(
-                        x,
-                        patches,
-                        patch_start,
-                        &place,
-                        (t1 - t0 - 1) * vertical.stride + vertical.kernel,
-                        patch_width,
-                        &x_view,
-                        &group,
-                        &vertical,
-                        &horizontal,
-                        &v,
-                        &h,
-                        spread,
-                    );
-                }
+            let extent = Extent {
+                n,
+                first: t0 * vertical.stride,
+                rows: (t1 - t0 - 1) * vertical.stride + vertical.kernel,
+                chunk: chunk0,
+                chunks: chunk1 - chunk0,
+            };
+            stage::<F, I, N, M>(
+                x,
+                scratch,
+                scratch_start,
+                &patch,
+                &extent,
+                &x_view,
+                &vertical,
+                &horizontal,
+                &v,
+                &h,
+                spread,
+            );
+            for slot in chunk0 * vectors..chunk1 * vectors {
+                let c = slot_channel::<N>(slot, vectors, share, channels, spread, used);
                 for t in t0..t1 {
-                    let to = staged_start + (t - t0) * staged_width;
+                    let to = gathered_start + (t - t0) * line;
                     let from = (n * vertical.target + t) * horizontal.target;
                     #[unroll]
                     for i in 0..edge {
-                        staged[to + i] = zero;
-                        staged[to + edge + horizontal.target + i] = zero;
+                        gathered[to + i] = zero;
+                        gathered[to + edge + horizontal.target + i] = zero;
                     }
                     for ow in 0..horizontal.target {
-                        staged[to + edge + ow] =
-                            load::<F, B, N>(grad, grad_view.at(from + ow) + start);
+                        let at = grad_view.at(from + ow) + c;
+                        gathered[to + edge + ow] = load_part::<F, B, N, T>(grad, at, used);
                     }
                 }
-                let sum = sums_start + (slot - slot0) * size;
+                let own = slot / vectors - chunk0;
+                let xc = scratch_start + own * chunk_len::<N>(&patch, spread);
+                let sum = sums_start + (slot - chunk0 * vectors) * size;
                 for kh in 0..vertical.kernel {
-                    let row = patch_start + kh * patch_width * pixel_len::<N>(&group, spread);
-                    multiply::<F, I, N>(
-                        &*patches,
-                        &*staged,
-                        sums,
-                        row,
-                        staged_start,
-                        sum + kh * line,
-                        t1 - t0,
-                        patch_width,
-                        staged_width,
-                        &vertical,
-                        &horizontal,
-                        &group,
-                        variant,
-                    );
+                    let across = comptime!(variant.tile[0]);
+                    for k in 0..horizontal.kernel / across {
+                        let tap = kh * horizontal.kernel + k * across;
+                        multiply::<F, I, N>(
+                            &*scratch,
+                            &*gathered,
+                            sums,
+                            xc + (kh * patch.width + k * across) * patch.pitch,
+                            gathered_start,
+                            sum + tap * inputs,
+                            t1 - t0,
+                            line,
+                            inputs,
+                            &patch,
+                            &vertical,
+                            &horizontal,
+                            variant,
+                        );
+                    }
                 }
             }
         }
-        for slot in slot0..slot1 {
-            let start = first_channel::<N>(slot, vectors, channels, &group, spread);
-            let sum = sums_start + (slot - slot0) * size;
-            let out = partial * size * channels + start;
-            let own = if comptime!(spread.is_vector()) {
-                slot * N::value()
-            } else {
-                slot / vectors * group.target + slot % vectors * N::value()
-            };
+        for slot in chunk0 * vectors..chunk1 * vectors {
+            let c = slot_channel::<N>(slot, vectors, share, channels, spread, used);
+            let sum = sums_start + (slot - chunk0 * vectors) * size;
+            let out = partial * size * channels + c;
             for i in 0..size {
-                if comptime!(variant.overlaps) {
-                    for lane in own - start..N::value() {
-                        let value = Vector::<F, Const<1>>::new(sums[sum + i].extract_dynamic(lane));
-                        store::<F, B, Const<1>>(partials, out + i * channels + lane, value);
-                    }
-                } else {
-                    store::<F, B, N>(partials, out + i * channels, sums[sum + i]);
-                }
+                let value = sums[sum + i];
+                store_part::<F, B, N, T>(partials, out + i * channels, value, used);
             }
         }
     }
 }
 
-/// The first output channel of a slot: of a vector across groups, or of a vector of one group.
+/// The first output channel of a vector.
 #[cube]
-fn first_channel<N: Size>(
+fn slot_channel<N: Size>(
     slot: usize,
     vectors: usize,
+    share: usize,
     channels: usize,
-    group: &Group,
     #[comptime] spread: Spread,
+    #[comptime] used: usize,
 ) -> usize {
-    if comptime!(spread.is_vector()) {
+    if comptime!(spread.size() > 0) {
         channel::<N>(slot, channels)
     } else {
-        slot / vectors * group.target + channel::<N>(slot % vectors, group.target)
+        slot / vectors * share + first_channel::<N>(slot % vectors, share, used)
     }
 }
 
-/// Adds the products of one kernel row with `rows` rows of the gradient to the sums from `sum` on.
+/// Adds the products of one kernel row's taps with `rows` rows of the gradient to the sums from `sum` on.
 #[cube]
 fn multiply<F: Float, I: Size, N: Size>(
-    patches: &[Vector<F, I>],
-    staged: &[Vector<F, N>],
+    scratch: &[Vector<F, I>],
+    gathered: &[Vector<F, N>],
     sums: &mut [Vector<F, N>],
-    row: usize,
-    staged_start: usize,
+    xb: usize,
+    gb: usize,
     sum: usize,
     rows: usize,
-    patch_width: usize,
-    staged_width: usize,
+    line: usize,
+    inputs: usize,
+    patch: &Patch,
     vertical: &Axis,
     horizontal: &Axis,
-    group: &Group,
     #[comptime] variant: Variant,
 ) {
-    let spread = variant.spread.comptime();
-    let taps = variant.taps.comptime();
+    let [across, deep] = comptime!(variant.tile);
+    let size = comptime!(variant.spread.size());
     let zero = Vector::<F, N>::new(F::new(0.0f32));
-    let pixel = pixel_len::<N>(group, spread);
-    let unit = if comptime!(spread.is_vector()) {
-        N::value()
-    } else {
-        1usize
-    };
-    if comptime!(variant.walk > 0) {
-        let width = variant.walk.comptime();
-        for tile in 0..(group.source + comptime!(taps - 1)) / taps {
-            let mut acc = Array::<Vector<F, N>>::new(comptime!(width * taps));
-            #[unroll]
-            for q in 0..comptime!(width * taps) {
-                acc[q] = zero;
-            }
-            for t in 0..rows {
-                let xb = row + t * patch_width * pixel + tile * taps * unit;
-                let gb = staged_start + t * staged_width + comptime!(width - 1);
-                for column in 0..horizontal.target + comptime!(width - 1) {
-                    let mut g = Array::<Vector<F, N>>::new(width);
+    for tile in 0..(inputs + comptime!(deep - 1)) / deep {
+        let mut acc = Array::<Vector<F, N>>::new(comptime!(across * deep));
+        #[unroll]
+        for q in 0..comptime!(across * deep) {
+            acc[q] = zero;
+        }
+        for t in 0..rows {
+            let xt = xb + t * vertical.stride * patch.width * patch.pitch + tile * deep;
+            let gt = gb + t * line;
+            if comptime!(variant.walks) {
+                for column in 0..horizontal.target + comptime!(across - 1) {
+                    let mut g = Array::<Vector<F, N>>::new(across);
                     #[unroll]
-                    for k in 0..width {
-                        g[k] = staged[gb + column - k];
+                    for k in 0..across {
+                        g[k] = gathered[gt + column + comptime!(across - 1 - k)];
                     }
                     #[unroll]
-                    for i in 0..taps {
-                        let at = xb + column * pixel + i * unit;
-                        let value = item::<F, I, N>(patches, at, spread);
+                    for i in 0..deep {
+                        let value = operand::<F, I, N>(scratch, xt + column * patch.pitch, i, size);
                         #[unroll]
-                        for k in 0..width {
-                            acc[k * taps + i] = fma(value, g[k], acc[k * taps + i]);
+                        for k in 0..across {
+                            acc[k * deep + i] = fma(value, g[k], acc[k * deep + i]);
+                        }
+                    }
+                }
+            } else {
+                for ow in 0..horizontal.target {
+                    let g = gathered[gt + ow];
+                    #[unroll]
+                    for k in 0..across {
+                        let at = xt + (ow * horizontal.stride + k) * patch.pitch;
+                        #[unroll]
+                        for i in 0..deep {
+                            let value = operand::<F, I, N>(scratch, at, i, size);
+                            acc[k * deep + i] = fma(value, g, acc[k * deep + i]);
                         }
                     }
                 }
             }
-            #[unroll]
-            for i in 0..taps {
-                if tile * taps + i < group.source {
-                    #[unroll]
-                    for k in 0..width {
-                        sums[sum + k * group.source + tile * taps + i] += acc[k * taps + i];
-                    }
-                }
-            }
         }
-    } else {
-        let line = horizontal.kernel * group.source;
-        for tile in 0..(line + comptime!(taps - 1)) / taps {
-            let mut acc = Array::<Vector<F, N>>::new(taps);
-            #[unroll]
-            for q in 0..taps {
-                acc[q] = zero;
-            }
-            for t in 0..rows {
-                let xb = row + t * vertical.stride * patch_width * pixel + tile * taps * unit;
-                let gb = staged_start + t * staged_width;
-                for ow in 0..horizontal.target {
-                    let g = staged[gb + ow];
-                    #[unroll]
-                    for q in 0..taps {
-                        let at = xb + ow * horizontal.stride * pixel + q * unit;
-                        acc[q] = fma(item::<F, I, N>(patches, at, spread), g, acc[q]);
-                    }
-                }
-            }
-            #[unroll]
-            for q in 0..taps {
-                if tile * taps + q < line {
-                    sums[sum + tile * taps + q] += acc[q];
+        #[unroll]
+        for i in 0..deep {
+            if tile * deep + i < inputs {
+                #[unroll]
+                for k in 0..across {
+                    sums[sum + k * inputs + tile * deep + i] += acc[k * deep + i];
                 }
             }
         }
     }
 }
 
-/// The tile that covers `count` with the fewest in vain among `1..=most`, then the largest.
-fn tile(count: usize, most: usize) -> usize {
-    (1..=most)
+/// The `i`-th input channel of a tile, in every lane.
+#[cube]
+fn operand<F: Float, I: Size, N: Size>(
+    scratch: &[Vector<F, I>],
+    at: usize,
+    #[comptime] i: usize,
+    #[comptime] size: usize,
+) -> Vector<F, N> {
+    if comptime!(size > 0) {
+        spread_out::<F, I, N>(scratch, at, i, size)
+    } else {
+        broadcast::<F, I, N>(scratch, at + i)
+    }
+}
+
+/// The tile `[taps, input channels]` of a kernel `width` taps wide: at most 24 accumulators, which leave registers for operands.
+fn tile(width: usize, inputs: usize, spread: Spread) -> [usize; 2] {
+    let across = if width <= WIDEST_TILE { width } else { 1 };
+    if spread.size() > 0 {
+        return [across, spread.size()];
+    }
+    let deep = (1..=24 / across)
         .rev()
-        .min_by_key(|&tile| count.div_ceil(tile) * (tile + 2))
-        .unwrap_or(1)
+        .min_by_key(|&deep| inputs.div_ceil(deep) * (deep * across + 4))
+        .unwrap_or(1);
+    [across, deep]
 }
 
 /// Launches the partial sums and, where there are several, their sum in a fixed order.
@@ -294,43 +295,45 @@ pub(super) fn launch_grad_weight(
 ) {
     let client = x.client();
     let [oh, ow] = problem.output();
-    let [kh, kw, group_in, co] = problem.weight_shape();
+    let [kh, kw, _, channels] = problem.weight_shape();
     let blueprint = Blueprint::new(problem, problem.group(), &[grad, out]);
-    let lanes = blueprint.lanes;
+    let (lanes, chunks) = (blueprint.lanes, blueprint.chunks);
     let stride = problem.options.stride;
-    let walk = if kw == 3 && stride == [1, 1] { 3 } else { 0 };
-    let taps = match walk {
-        0 => tile(kw * group_in, 24),
-        _ => tile(group_in, 8),
-    };
+    let tile = tile(kw, blueprint.inputs, blueprint.spread);
+    let walks = tile[0] == kw && stride[1] == 1;
     let block = BLOCK.min(oh);
+    let jobs = problem.batch * oh.div_ceil(block);
+    let partial_count = (MOST_ELEMENTS / out.len())
+        .clamp(FEWEST_PARTIALS, ITEMS)
+        .min(jobs);
+    let range = match blueprint.overlaps() {
+        true => chunks,
+        false => chunks.div_ceil(ITEMS.div_ceil(partial_count)),
+    };
+    let ranges = chunks.div_ceil(range);
     let patch_width = (ow - 1) * stride[1] + kw;
     let patch_rows = (block - 1) * stride[0] + kh;
     // The last tile of a kernel row may read up to a tile past the patch.
-    let patch_len = blueprint.patch_len(patch_rows * patch_width) + blueprint.unit() * taps;
-    let slots = blueprint.slots();
-    let jobs = problem.batch * oh.div_ceil(block);
-    let partial_count = (MOST_ELEMENTS / out.len()).clamp(1, ITEMS).min(jobs);
-    let slots_per_item = slots.div_ceil(ITEMS.div_ceil(partial_count));
-    let ranges = slots.div_ceil(slots_per_item);
+    let (patch_len, patch) = blueprint.patch(patch_rows, patch_width, range, tile[1]);
+    let copied = blueprint.copied(client, problem, chunks - (ranges - 1) * range);
     let grid = launch::grid(client, partial_count * ranges);
-    let edge = if walk > 0 { walk - 1 } else { 0 };
-    let width = lanes.width;
+    let edge = if walks { kw - 1 } else { 0 };
     let empty = |len: usize| Tensor::empty(client, &[grid.units * len], problem.dtype);
-    let patches = empty(patch_len);
-    let staged = empty(block * (ow + 2 * edge) * width);
-    let sums = empty(slots_per_item * kh * kw * group_in * width);
+    let scratch = empty(patch_len);
+    let gathered = empty(block * (ow + 2 * edge) * lanes.width);
+    let sums = empty(range * blueprint.vectors * kh * kw * blueprint.inputs * lanes.width);
     let partials = match partial_count {
         1 => out.clone(),
         _ => Tensor::empty(client, &[partial_count, out.len()], problem.dtype),
     };
     let axis = |axis: usize, target: usize| {
+        let padding = problem.options.padding[axis];
         AxisLaunch::new(
             problem.input[axis],
             target,
             problem.kernel[axis],
             stride[axis],
-            problem.options.padding[axis],
+            planted::or("grouped_wgrad_padding", padding, 0),
         )
     };
     // SAFETY: `GroupedProblem` relates all extents; the scratches are as large as the units need.
@@ -341,35 +344,36 @@ pub(super) fn launch_grad_weight(
             grid.dim,
             1,
             lanes.item,
-            width,
-            blueprint.copied,
+            lanes.width,
+            copied,
+            blueprint.piece,
             x.buffer(1, 0),
             lanes.arg(grad),
             lanes.arg(&partials),
-            patches.arg(1),
-            staged.arg(width),
-            sums.arg(width),
+            scratch.arg(1),
+            gathered.arg(lanes.width),
+            sums.arg(lanes.width),
             lanes.anywhere(x),
             x.view(),
             grad.view(),
             problem.batch,
             axis(0, oh),
             axis(1, ow),
-            GroupLaunch::new(blueprint.group[0], blueprint.group[1]),
-            co,
-            blueprint.vectors(),
-            slots,
-            slots_per_item,
+            patch,
+            blueprint.inputs,
+            blueprint.chunk[1],
+            channels,
+            chunks,
+            range,
+            blueprint.vectors,
             partial_count,
             block,
-            patch_width,
-            patch_len,
             grid.run,
             Variant {
-                taps,
-                walk,
+                tile,
+                walks,
                 spread: blueprint.spread,
-                overlaps: blueprint.overlaps(),
+                used: blueprint.used,
             },
             problem.dtype.elem(),
         );

@@ -1,179 +1,239 @@
-//! The padded patch of one chunk of output channels, which the kernels read in place of the input: a unit copies the input rows
-//! of its next few output rows into a scratch of its own, zero padding included, so that the inner loops know no borders.
-//!
-//! A chunk is either one group, or one vector of output channels that spans several groups. For a group the patch holds its
-//! input channels as they are, and the kernel broadcasts them one by one. For a vector the patch holds, for the `i`-th input
-//! channel of a group, a vector whose every lane has the `i`-th channel of its own group: the inner loops then run full vectors
-//! at four channels a group as at sixteen, and no lane meets a channel of a group that is not its own.
+//! The padded patch that the kernels read in place of the input: a unit copies the input rows of its next few output rows into a
+//! scratch of its own, for a range of channels and with the zero padding written out, so that the inner loops know no borders.
 
 use crate::conv::dense::stage::{Axis, Taps};
 use crate::lanes::{View, channel, load, store};
 use cubecl::prelude::*;
 
-/// How the input channels of a chunk lie in its patch, a comptime choice.
+/// Channels that one shuffle within 128 bits can bring to every lane of their group.
+pub(super) const QUAD: usize = 4;
+
+/// How the input channels of a chunk of output channels lie in a patch, a comptime choice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Spread {
-    /// The chunk is a group: its channels as they are.
+    /// A chunk is one group: its channels as they are, to be broadcast one by one.
     Plain,
-    /// The chunk is a vector across groups of this many channels, in and out, which divide the vector: one load, then shuffles.
+    /// A chunk is one vector across groups of this many channels, in and out: 1, 2, 4 or 8, less than a vector. A vector of the
+    /// patch holds up to four channels of each group, repeated over the group's lanes, so that one shuffle within 128 bits gives
+    /// every lane the `i`-th channel of its own group.
     Shuffled(usize),
-    /// The chunk is a vector across groups of any size: each group's channel is stored to the lanes from the group's first on,
-    /// and the next group's store takes back what was too much.
-    Stored,
 }
 
 impl Spread {
-    /// Whether the patch holds vectors, not single channels.
-    pub fn is_vector(self) -> bool {
-        self != Self::Plain
-    }
-
-    /// The channels a group whose spreading is a shuffle; 0 where it is none.
-    fn shuffled(self) -> usize {
+    /// Channels of a group that spans less than a vector; 0 where a chunk is a group.
+    pub fn size(self) -> usize {
         match self {
+            Self::Plain => 0,
             Self::Shuffled(size) => size,
-            Self::Plain | Self::Stored => 0,
         }
     }
+
+    /// Vectors of the patch that hold a chunk; 0 where a chunk is a group.
+    pub fn parts(self) -> usize {
+        self.size().div_ceil(QUAD)
+    }
 }
 
-/// Channels of one group in the tensor that is read and in the one that is written, as a kernel argument.
-#[derive(CubeLaunch, CubeType, Clone, Copy)]
-pub(super) struct Group {
-    pub source: usize,
-    pub target: usize,
-}
-
-/// A chunk's place: the image, the first of its rows, and the first output channel of the chunk.
+/// What of the input a patch holds.
 #[derive(CubeType, Clone, Copy)]
-pub(super) struct Place {
+pub(super) struct Extent {
+    /// The image.
     pub n: usize,
+    /// The first row, before the taps' own shift.
     pub first: usize,
-    pub channel: usize,
+    /// Rows.
+    pub rows: usize,
+    /// The first chunk.
+    pub chunk: usize,
+    /// Chunks.
+    pub chunks: usize,
 }
 
-/// The elements of one pixel of a patch.
+/// How a patch lies in the scratch, as a kernel argument; all in elements but for `width`.
+#[derive(CubeLaunch, CubeType, Clone, Copy)]
+pub(super) struct Patch {
+    /// Pixels of a row.
+    pub width: usize,
+    /// From one pixel to the next.
+    pub pitch: usize,
+    /// The whole patch.
+    pub len: usize,
+    /// Source channels of a chunk.
+    pub share: usize,
+    /// Source channels of all chunks.
+    pub channels: usize,
+}
+
+/// Elements of a chunk within a pixel of the patch.
 #[cube]
-pub(super) fn pixel_len<N: Size>(group: &Group, #[comptime] spread: Spread) -> usize {
-    if comptime!(spread.is_vector()) {
-        group.source * N::value()
+pub(super) fn chunk_len<N: Size>(patch: &Patch, #[comptime] spread: Spread) -> usize {
+    if comptime!(spread.size() > 0) {
+        comptime!(spread.parts()) * N::value()
     } else {
-        group.source
+        patch.share
     }
 }
 
-/// The `index`-th item of a patch in every lane: a vector of it, or one of its channels.
-#[cube]
-pub(super) fn item<F: Float, I: Size, N: Size>(
-    patch: &[Vector<F, I>],
-    index: usize,
-    #[comptime] spread: Spread,
-) -> Vector<F, N> {
-    if comptime!(spread.is_vector()) {
-        load::<F, I, N>(patch, index)
-    } else {
-        Vector::cast_from(patch[index].extract(0usize))
-    }
-}
-
-/// Fills `rows` rows of `width` pixels of the patch at `start`, from input row `place.first + v.up - v.lead` on and shifted by
-/// the columns' own `up - lead`. What lies outside of the image becomes zero.
-///
-/// Rows and pixels are written in order, as [`Spread::Stored`] wants: its last store reaches up to `M` past the patch.
+/// Fills the patch at `start` from the input row `extent.first + v.up - v.lead` on, shifted by the columns' own `up - lead`. What
+/// lies outside of the image becomes zero.
 #[cube]
 pub(super) fn stage<F: Float, I: Size, N: Size, M: Size>(
     x: &[Vector<F, I>],
-    patch: &mut [Vector<F, I>],
+    scratch: &mut [Vector<F, I>],
     start: usize,
-    place: &Place,
-    rows: usize,
-    width: usize,
+    patch: &Patch,
+    extent: &Extent,
     view: &View,
-    group: &Group,
     vertical: &Axis,
     horizontal: &Axis,
     v: &Taps,
     h: &Taps,
     #[comptime] spread: Spread,
 ) {
-    let left = min(max(h.lead, h.up) - h.up, width);
+    let left = min(max(h.lead, h.up) - h.up, patch.width);
     let skip = max(h.lead, h.up) - h.lead;
-    let copied = min(max(horizontal.source, skip) - skip, width - left);
-    let pixel = pixel_len::<N>(group, spread);
-    for row in 0..rows {
-        let line = start + row * width * pixel;
-        let shifted = place.first + row + v.up;
-        let valid = shifted >= v.lead && shifted < v.lead + vertical.source;
-        if valid {
-            let from = (place.n * vertical.source + shifted - v.lead) * horizontal.source + skip;
-            let begin = line + left * pixel;
-            zero::<F, I>(patch, line, begin);
+    let copied = min(max(horizontal.source, skip) - skip, patch.width - left);
+    for row in 0..extent.rows {
+        let line = start + row * patch.width * patch.pitch;
+        let end = line + patch.width * patch.pitch;
+        let shifted = extent.first + row + v.up;
+        if shifted >= v.lead && shifted < v.lead + vertical.source {
+            let from = (extent.n * vertical.source + shifted - v.lead) * horizontal.source + skip;
+            let begin = line + left * patch.pitch;
+            clear::<F, I>(scratch, line, begin);
             for q in 0..copied {
-                let at = view.at(from + q);
-                copy::<F, I, N, M>(
-                    x,
-                    patch,
-                    at,
-                    begin + q * pixel,
-                    place.channel,
-                    group,
-                    spread,
-                );
+                let (at, to) = (view.at(from + q), begin + q * patch.pitch);
+                copy::<F, I, N, M>(x, scratch, at, to, patch, extent, spread);
             }
-            zero::<F, I>(patch, begin + copied * pixel, line + width * pixel);
+            clear::<F, I>(scratch, begin + copied * patch.pitch, end);
         } else {
-            zero::<F, I>(patch, line, line + width * pixel);
+            clear::<F, I>(scratch, line, end);
         }
     }
 }
 
 #[cube]
-fn zero<F: Float, I: Size>(patch: &mut [Vector<F, I>], from: usize, to: usize) {
+fn clear<F: Float, I: Size>(scratch: &mut [Vector<F, I>], from: usize, to: usize) {
     let zero = Vector::<F, I>::new(F::new(0.0f32));
     for q in from..to {
-        patch[q] = zero;
+        scratch[q] = zero;
     }
 }
 
-/// Writes one pixel of the patch at `to` from the pixel at `at`.
+/// Copies the chunks of one pixel, which starts at `at` in the input and at `to` in the patch.
 #[cube]
 fn copy<F: Float, I: Size, N: Size, M: Size>(
     x: &[Vector<F, I>],
-    patch: &mut [Vector<F, I>],
+    scratch: &mut [Vector<F, I>],
     at: usize,
     to: usize,
-    target: usize,
-    group: &Group,
+    patch: &Patch,
+    extent: &Extent,
     #[comptime] spread: Spread,
 ) {
-    if comptime!(!spread.is_vector()) {
-        let own = at + target / group.target * group.source;
-        for m in 0..(group.source + M::value() - 1) / M::value() {
-            let c = channel::<M>(m, group.source);
-            store::<F, I, M>(patch, to + c, load::<F, I, M>(x, own + c));
-        }
-    } else if comptime!(spread.shuffled() > 0) {
-        let size = comptime!(spread.shuffled());
-        let own = load::<F, I, N>(x, at + target);
-        #[unroll]
-        for i in 0..size {
-            let mut value = Vector::<F, N>::empty();
-            #[unroll]
-            for lane in 0..N::value() {
-                value.insert(lane, own.extract(comptime!(lane / size * size + i)));
-            }
-            store::<F, I, N>(patch, to + i * N::value(), value);
+    if comptime!(spread.size() == 0) {
+        let from = at + extent.chunk * patch.share;
+        let count = extent.chunks * patch.share;
+        for m in 0..(count + M::value() - 1) / M::value() {
+            let c = channel::<M>(m, count);
+            store::<F, I, M>(scratch, to + c, load::<F, I, M>(x, from + c));
         }
     } else {
-        let first = target / group.target;
-        let last = (target + N::value() - 1) / group.target;
-        for i in 0..group.source {
-            for g in first..last + 1 {
-                let lane = max(g * group.target, target) - target;
-                let value = x[at + g * group.source + i].extract(0usize);
-                let value = Vector::<F, M>::cast_from(value);
-                store::<F, I, M>(patch, to + i * N::value() + lane, value);
+        let (size, parts) = comptime!((spread.size(), spread.parts()));
+        for k in 0..extent.chunks {
+            let c = channel::<N>(extent.chunk + k, patch.channels);
+            let own = load::<F, I, N>(x, at + c);
+            #[unroll]
+            for part in 0..parts {
+                let mut value = own;
+                if comptime!(parts > 1) {
+                    #[unroll]
+                    for lane in 0..N::value() {
+                        let from = comptime!(lane / size * size + part * QUAD + lane % QUAD);
+                        value.insert(lane, own.extract(from));
+                    }
+                }
+                store::<F, I, N>(scratch, to + (k * parts + part) * N::value(), value);
             }
         }
+    }
+}
+
+/// The patch's value for the `i`-th input channel of a group, in every lane; `at` is where the chunk's pixel starts.
+///
+/// `i` is a comptime index where groups share a vector.
+#[cube]
+pub(super) fn spread_out<F: Float, I: Size, N: Size>(
+    scratch: &[Vector<F, I>],
+    at: usize,
+    #[comptime] i: usize,
+    #[comptime] size: usize,
+) -> Vector<F, N> {
+    let own = load::<F, I, N>(scratch, at + comptime!(i / QUAD) * N::value());
+    let quad = comptime!(size.min(QUAD));
+    let mut value = own;
+    #[unroll]
+    for lane in 0..N::value() {
+        value.insert(lane, own.extract(comptime!(lane / quad * quad + i % quad)));
+    }
+    value
+}
+
+/// The channel at `at` of the patch in every lane.
+#[cube]
+pub(super) fn broadcast<F: Float, I: Size, N: Size>(
+    scratch: &[Vector<F, I>],
+    at: usize,
+) -> Vector<F, N> {
+    Vector::cast_from(scratch[at].extract(0usize))
+}
+
+/// The first `used` of the lanes from `index` on, and zeros: in two loads of `T` that overlap, where that is not the whole vector.
+#[cube]
+pub(super) fn load_part<F: Float, B: Size, N: Size, T: Size>(
+    x: &[Vector<F, B>],
+    index: usize,
+    #[comptime] used: usize,
+) -> Vector<F, N> {
+    let (width, piece) = (N::value().comptime(), T::value().comptime());
+    if comptime!(used == width) {
+        load::<F, B, N>(x, index)
+    } else {
+        let head = load::<F, B, T>(x, index);
+        let tail = load::<F, B, T>(x, index + comptime!(used - piece));
+        let mut value = Vector::<F, N>::new(F::new(0.0f32));
+        #[unroll]
+        for lane in 0..piece {
+            value.insert(lane, head.extract(lane));
+        }
+        #[unroll]
+        for lane in 0..piece {
+            value.insert(comptime!(lane + used - piece), tail.extract(lane));
+        }
+        value
+    }
+}
+
+/// Writes the first `used` lanes; see [`load_part`].
+#[cube]
+pub(super) fn store_part<F: Float, B: Size, N: Size, T: Size>(
+    x: &mut [Vector<F, B>],
+    index: usize,
+    value: Vector<F, N>,
+    #[comptime] used: usize,
+) {
+    let (width, piece) = (N::value().comptime(), T::value().comptime());
+    if comptime!(used == width) {
+        store::<F, B, N>(x, index, value);
+    } else {
+        let mut head = Vector::<F, T>::empty();
+        let mut tail = Vector::<F, T>::empty();
+        #[unroll]
+        for lane in 0..piece {
+            head.insert(lane, value.extract(lane));
+            tail.insert(lane, value.extract(comptime!(lane + used - piece)));
+        }
+        store::<F, B, T>(x, index, head);
+        store::<F, B, T>(x, index + comptime!(used - piece), tail);
     }
 }
