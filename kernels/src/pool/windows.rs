@@ -2,8 +2,8 @@
 
 use crate::KernelError;
 
-/// The largest side of an image: products of two sides then fit 32 bits, which is what indices have on some devices.
-pub(super) const LARGEST_SIDE: usize = 65_535;
+/// The largest side of an image: products of two sides then fit 31 bits, within which devices of 32-bit indices divide fast.
+const LARGEST_SIDE: usize = 32_767;
 /// The largest kernel side, stride and dilation: far past any published model.
 const LARGEST_STEP: usize = 1024;
 /// The largest side of a dilated window: positions within a window are then numbers that f32 holds exactly.
@@ -66,7 +66,7 @@ impl Sliding {
 /// Passes when every extent of `[n, h, w, c]` is one that the kernels can index.
 ///
 /// # Errors
-/// [`KernelError::Shape`] when a side is not in `1..=65,535`, there is no channel, or the elements cannot be counted.
+/// [`KernelError::Shape`] when a side is not in `1..=32,767`, there is no channel, or the elements cannot be counted.
 pub(super) fn check_images(
     op: &'static str,
     tensor: &'static str,
@@ -84,7 +84,7 @@ pub(super) fn check_images(
         op,
         tensor,
         got: shape.to_vec(),
-        wanted: "[n, h, w, c] with sides from 1 to 65,535 and c > 0".to_string(),
+        wanted: "[n, h, w, c] with sides from 1 to 32,767 and c > 0".to_string(),
     })
 }
 

@@ -11,12 +11,13 @@ fn a_value_that_is_not_finite_spoils_its_own_channel_around_it_and_nothing_else(
         let ([_, h, w, c], [input, output]) = (case.input, case.lens());
         let (clean, g) = (reals(3, input), reals(4, output));
         let mut spoiled = clean.clone();
-        spoiled[(h * w + h / 2 * w + w / 2) * c + c - 1] = f64::NAN;
+        // The last channel of a corner of the second image, which every alignment reads when it does not shrink much.
+        spoiled[(h * w + (h - 1) * w + w - 1) * c + c - 1] = f64::NAN;
         let [wanted, _] = case.reference(&spoiled, &g);
+        assert!(wanted.iter().any(|v| v.is_nan()));
         for dtype in dtypes() {
             let [got, _] = case.run(&spoiled, &g, dtype).map(|t| download(&t));
             let [before, _] = case.run(&clean, &g, dtype).map(|t| download(&t));
-            assert!(got.iter().any(|v| v.is_nan()));
             for (i, wanted) in wanted.iter().enumerate() {
                 match wanted.is_nan() {
                     true => assert!(got[i].is_nan(), "element {i}: {}", got[i]),
@@ -35,10 +36,10 @@ fn a_gradient_that_is_not_finite_spoils_its_own_channel_around_it_and_nothing_el
         let mut spoiled = clean.clone();
         spoiled[output / 2] = f64::INFINITY;
         let [_, wanted] = case.reference(&x, &spoiled);
+        assert!(wanted.iter().any(|v| !v.is_finite()));
         for dtype in dtypes() {
             let [_, got] = case.run(&x, &spoiled, dtype).map(|t| download(&t));
             let [_, before] = case.run(&x, &clean, dtype).map(|t| download(&t));
-            assert!(got.iter().any(|v| !v.is_finite()));
             for (i, wanted) in wanted.iter().enumerate() {
                 match wanted.is_finite() {
                     true => assert_eq!(got[i].to_bits(), before[i].to_bits(), "element {i}"),

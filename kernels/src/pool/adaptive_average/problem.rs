@@ -15,7 +15,7 @@ impl AdaptiveAverageProblem {
     /// The problem of pooling `input` `[n, h, w, c]` to `output` `[oh, ow]`.
     ///
     /// # Errors
-    /// [`KernelError::Shape`] for `x`, then for `output` `[n, oh, ow, c]`: a side that is not in 1 to 65,535, no channel or more
+    /// [`KernelError::Shape`] for `x`, then for `output` `[n, oh, ow, c]`: a side that is not in 1 to 32,767, no channel or more
     /// elements than can be counted.
     pub fn new(input: [usize; 4], dtype: DType, output: [usize; 2]) -> Result<Self, KernelError> {
         check_images(OP, "x", input)?;

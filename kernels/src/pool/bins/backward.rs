@@ -4,7 +4,7 @@ use crate::{Tensor, launch};
 use cubecl::prelude::*;
 
 /// Vectors of channels that are summed side by side.
-const TOGETHER: usize = 4;
+const TOGETHER: usize = 8;
 
 /// `out = sum of grad / count over the bins over a pixel`. One unit owns a run of input pixels; neighbours under the same bins get
 /// one sum.

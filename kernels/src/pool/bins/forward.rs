@@ -37,7 +37,7 @@ fn mean<F: Float, B: Size, N: Size>(
             let x_from = horizontal.from(ox);
             let x_to = horizontal.to(ox);
             let count = F::cast_from((y_count * horizontal.count(ox)) as u32);
-            let count = Vector::<F, N>::new(count);
+            let share = Vector::<F, N>::new(F::new(1.0f32) / count);
             for b in 0..blocks {
                 let mut sum = Array::<Vector<F, N>>::new(block);
                 #[unroll]
@@ -67,7 +67,7 @@ fn mean<F: Float, B: Size, N: Size>(
                 #[unroll]
                 for j in 0..block {
                     let c = channel::<N>(b * block + j, channels);
-                    store::<F, B, N>(y, pixel * channels + c, sum[j] / count);
+                    store::<F, B, N>(y, pixel * channels + c, sum[j] * share);
                 }
             }
         }

@@ -13,6 +13,7 @@ pub(super) use backward::launch_spread;
 pub(super) use forward::launch_mean;
 
 use cubecl::prelude::*;
+use cubecl::std::FastDivmod;
 
 /// The bins along one axis, on the host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -40,6 +41,8 @@ impl Bins {
             self.padding,
             self.num,
             self.den,
+            self.num,
+            self.den,
             self.tail,
             counted[0],
             counted[1],
@@ -55,6 +58,8 @@ pub(super) struct Axis {
     pub padding: usize,
     pub num: usize,
     pub den: usize,
+    pub by_num: FastDivmod<usize>,
+    pub by_den: FastDivmod<usize>,
     pub tail: usize,
     /// The positions that a mean divides by.
     pub counted_from: usize,
@@ -64,11 +69,11 @@ pub(super) struct Axis {
 #[cube]
 impl Axis {
     fn start(&self, o: usize) -> usize {
-        o * self.num / self.den
+        self.by_den.div(o * self.num)
     }
 
     fn end(&self, o: usize) -> usize {
-        (o * self.num + self.tail) / self.den
+        self.by_den.div(o * self.num + self.tail)
     }
 
     /// The first pixel of the image in bin `o`.
@@ -89,13 +94,14 @@ impl Axis {
     /// The first bin over `pixel`: the first whose end is past it.
     pub fn first_over(&self, pixel: usize) -> usize {
         let reached = (pixel + self.padding + 1) * self.den;
-        (max(reached, self.tail) - self.tail + self.num - 1) / self.num
+        self.by_num
+            .div(max(reached, self.tail) - self.tail + self.num - 1)
     }
 
     /// The bin behind the last one over `pixel`: the first that starts past it.
     pub fn end_over(&self, pixel: usize) -> usize {
         let reached = (pixel + self.padding + 1) * self.den;
-        min((reached + self.num - 1) / self.num, self.output)
+        min(self.by_num.div(reached + self.num - 1), self.output)
     }
 
     /// The first pixel past `pixel` over which other bins lie, where those over `pixel` are `first..end`.

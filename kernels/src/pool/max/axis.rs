@@ -1,5 +1,6 @@
 use super::MaxPoolProblem;
 use cubecl::prelude::*;
+use cubecl::std::FastDivmod;
 
 /// The windows along one axis, as a kernel argument. Positions count from the first padded pixel.
 #[derive(CubeLaunch, CubeType, Clone, Copy)]
@@ -7,6 +8,7 @@ pub(super) struct Axis {
     pub input: usize,
     pub output: usize,
     pub stride: usize,
+    pub by_stride: FastDivmod<usize>,
     pub padding: usize,
     pub dilation: usize,
     /// From a window's first position to the one behind its last.
@@ -19,6 +21,7 @@ impl AxisLaunch {
         Self::new(
             problem.input_shape()[1 + axis],
             problem.output_shape()[1 + axis],
+            windows.stride,
             windows.stride,
             windows.padding,
             windows.dilation,
@@ -49,13 +52,13 @@ impl Axis {
     pub fn first_over(&self, position: usize) -> usize {
         let mut first = 0usize.runtime();
         if position >= self.reach {
-            first = (position - self.reach) / self.stride + 1;
+            first = self.by_stride.div(position - self.reach) + 1;
         }
         first
     }
 
     /// The window behind the last one over `position`.
     pub fn end_over(&self, position: usize) -> usize {
-        min(position / self.stride + 1, self.output)
+        min(self.by_stride.div(position) + 1, self.output)
     }
 }

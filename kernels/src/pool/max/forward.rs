@@ -67,10 +67,13 @@ fn largest<F: Float, B: Size, N: Size>(
                             if last_of_equals {
                                 higher = value.greater_equal(&high[j]);
                             }
+                            let mut top = select_many(higher, value, high[j]);
                             if !nan_is_small {
-                                higher = higher.or(value.is_nan());
+                                let spoiled = value.is_nan();
+                                top = select_many(spoiled, value, top);
+                                higher = higher.or(spoiled);
                             }
-                            high[j] = select_many(higher, value, high[j]);
+                            high[j] = top;
                             if with_places {
                                 at[j] = select_many(higher, Vector::new(place), at[j]);
                             }

@@ -53,7 +53,7 @@ impl MaxPoolProblem {
     /// The problem of pooling `input` `[n, h, w, c]`.
     ///
     /// # Errors
-    /// In this order: a side of `input` that is not in 1 to 65,535, no channel or more elements than can be counted; then, for the
+    /// In this order: a side of `input` that is not in 1 to 32,767, no channel or more elements than can be counted; then, for the
     /// vertical and after it for the horizontal axis, kernel (1 to 1024), stride (1 to 1024), padding (at most half of the
     /// kernel), dilation (1 to 1024, the dilated kernel at most 4096), and an input that no window fits on.
     pub fn new(

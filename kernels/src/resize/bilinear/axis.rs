@@ -1,4 +1,5 @@
 use cubecl::prelude::*;
+use cubecl::std::FastDivmod;
 
 /// One axis of a resizing, as a kernel argument: output `o` lies at `max(o num + lead - back, 0) / den`.
 #[derive(CubeLaunch, CubeType, Clone, Copy)]
@@ -9,6 +10,10 @@ pub(super) struct Axis {
     pub lead: usize,
     pub back: usize,
     pub den: usize,
+    /// `num`, or 1 where that is 0 and every output lies at 0.
+    pub step: usize,
+    pub by_step: FastDivmod<usize>,
+    pub by_den: FastDivmod<usize>,
 }
 
 #[cube]
@@ -20,19 +25,23 @@ impl Axis {
 
     /// The input at or before `place`.
     pub fn below(&self, place: usize) -> usize {
-        min(place / self.den, self.input - 1)
+        min(self.by_den.div(place), self.input - 1)
+    }
+
+    /// One of the `den` parts of a pixel.
+    fn part<F: Float>(&self) -> F {
+        F::new(1.0f32) / F::cast_from(self.den as u32)
     }
 
     /// How far past input `i` `place` is, as a share of a pixel.
     pub fn share<F: Float>(&self, place: usize, i: usize) -> F {
-        F::cast_from((place - i * self.den) as u32) / F::cast_from(self.den as u32)
+        F::cast_from((place - i * self.den) as u32) * self.part::<F>()
     }
 
-    /// The first output at or past `place`; `num` is 0 only where every output lies at 0.
+    /// The first output at or past `place`.
     pub fn first_past(&self, place: usize) -> usize {
         let needed = max(place + self.back, self.lead) - self.lead;
-        let step = max(self.num, 1);
-        min((needed + step - 1) / step, self.output)
+        min(self.by_step.div(needed + self.step - 1), self.output)
     }
 
     /// The first output that reads input `i`: the first at or past the input before it.
@@ -55,13 +64,12 @@ impl Axis {
 
     /// With which weight output `o`, one of those over input `i`, reads it.
     pub fn weight<F: Float>(&self, o: usize, i: usize) -> F {
-        let place = self.place(o);
-        let mut weight = F::new(1.0f32);
-        if place < i * self.den {
-            weight = self.share::<F>(place, i - 1);
-        } else if i + 1 < self.input {
-            weight = F::new(1.0f32) - self.share::<F>(place, i);
-        }
-        weight
+        let last = (self.input - 1) * self.den;
+        let (place, here) = (min(self.place(o), last), i * self.den);
+        // Past the pixel before this one, or past this one; no branch, as neighbouring outputs take turns.
+        let below = place < here;
+        let past = select(below, place + self.den - here, place - min(here, place));
+        let share = F::cast_from(past as u32) * self.part::<F>();
+        select(below, share, F::new(1.0f32) - share)
     }
 }

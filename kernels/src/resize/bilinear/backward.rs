@@ -5,7 +5,7 @@ use crate::{Tensor, launch};
 use cubecl::prelude::*;
 
 /// Vectors of channels that are summed side by side.
-const TOGETHER: usize = 4;
+const TOGETHER: usize = 8;
 
 /// `out = sum of weight grad over the outputs that read a pixel`. One unit owns a run of input pixels.
 #[cube(launch_unchecked)]

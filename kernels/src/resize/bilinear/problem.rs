@@ -2,8 +2,9 @@ use super::OP;
 use super::axis::AxisLaunch;
 use crate::{DType, KernelError, planted};
 
-/// The largest side of an image: twice the product of two sides then fits 32 bits, which is what indices have on some devices.
-const LARGEST_SIDE: usize = 32_768;
+/// The largest side of an image: twice the product of two sides then fits 31 bits, within which devices of 32-bit indices divide
+/// fast.
+const LARGEST_SIDE: usize = 32_767;
 
 /// Which places of input and output coincide.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -27,7 +28,7 @@ impl BilinearProblem {
     /// The problem of resizing `input` `[n, h, w, c]` to `output` `[oh, ow]`.
     ///
     /// # Errors
-    /// [`KernelError::Shape`] for `x`, then for `output` `[n, oh, ow, c]`: a side that is not in 1 to 32,768, no channel or more
+    /// [`KernelError::Shape`] for `x`, then for `output` `[n, oh, ow, c]`: a side that is not in 1 to 32,767, no channel or more
     /// elements than can be counted.
     pub fn new(
         input: [usize; 4],
@@ -53,7 +54,7 @@ impl BilinearProblem {
                     op: OP,
                     tensor,
                     got: shape.to_vec(),
-                    wanted: "[n, h, w, c] with sides from 1 to 32,768 and c > 0".to_string(),
+                    wanted: "[n, h, w, c] with sides from 1 to 32,767 and c > 0".to_string(),
                 });
             }
         }
@@ -67,22 +68,18 @@ impl BilinearProblem {
             self.alignment,
             Alignment::Corners,
         );
-        match alignment {
+        let (num, lead, back, den) = match alignment {
             // ((2 o + 1) h - oh) / (2 oh)
-            Alignment::HalfPixel => AxisLaunch::new(
-                input,
-                output,
-                2 * input,
-                input,
-                planted::or("bilinear_half_a_pixel_late", output, 0),
-                2 * output,
-            ),
-            // One input pixel is read by all outputs, whatever they are divided by, and one output lies on the first.
-            Alignment::Corners if input == 1 => AxisLaunch::new(input, output, 0, 0, 0, output),
-            Alignment::Corners => {
-                AxisLaunch::new(input, output, input - 1, 0, 0, output.max(2) - 1)
+            Alignment::HalfPixel => {
+                let back = planted::or("bilinear_half_a_pixel_late", output, 0);
+                (2 * input, input, back, 2 * output)
             }
-        }
+            // One input pixel is read by all outputs, whatever they are divided by, and one output lies on the first.
+            Alignment::Corners if input == 1 => (0, 0, 0, output),
+            Alignment::Corners => (input - 1, 0, 0, output.max(2) - 1),
+        };
+        let step = num.max(1);
+        AxisLaunch::new(input, output, num, lead, back, den, step, step, den)
     }
 
     /// Which places coincide.
