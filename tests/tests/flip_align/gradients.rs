@@ -47,15 +47,11 @@ fn the_gradient_of_every_selection_under_every_norm_is_its_derivative() {
             }
             for (shape, group) in [
                 ([2, 3, 3, 3], Group::D4),
-                ([2, 2, 3, 4], Group::Flips),
-                ([1, 4, 4, 1], Group::Rotations),
-                ([2, 2, 2, 5], Group::Fixed(Transform::TURN_LEFT)),
-                ([3, 3, 3, 2], Group::Random { seed: 5 }),
+                ([2, 2, 3, 3], Group::Flips),
+                ([1, 4, 4, 3], Group::Rotations),
+                ([2, 2, 2, 3], Group::Fixed(Transform::TURN_LEFT)),
+                ([3, 3, 3, 3], Group::Random { seed: 5 }),
             ] {
-                // Under the norm per position, one channel has no gradient but at its kink.
-                if normalisation == Normalisation::Position && shape[3] == 1 {
-                    continue;
-                }
                 check(&Case::new(
                     shape,
                     11,

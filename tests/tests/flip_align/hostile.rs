@@ -145,7 +145,7 @@ fn magnitudes_from_tiny_to_huge_agree_with_the_reference() {
     ] {
         for selection in selections(normalisation, 0.5) {
             let mut case = Case::new(
-                [2, 3, 3, 8],
+                [2, 3, 3, 6],
                 4,
                 options(Group::D4, selection, normalisation),
             );

@@ -49,7 +49,7 @@ fn nearly_tied(distances: &[f64], allowed: f64) -> bool {
 }
 
 proptest! {
-    #![proptest_config(cases(64))]
+    #![proptest_config(cases(40))]
 
     #[test]
     fn random_problems_agree_with_the_reference(case in problems(), dtype in dtype()) {
@@ -250,7 +250,7 @@ fn one_core_gives_the_same_bits_as_all() {
     for normalisation in crate::case::NORMALISATIONS {
         for selection in selections(normalisation, 0.3) {
             let case = Case::new(
-                [5, 4, 4, 20],
+                [5, 4, 4, 6],
                 9,
                 options(Group::D4, selection, normalisation),
             );
