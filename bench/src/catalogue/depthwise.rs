@@ -28,21 +28,25 @@ pub fn depthwise() -> Vec<(String, DepthwiseProblem)> {
         [2, 28, 28, 64, 1, 13, 1, 1],
     ]
     .into_iter()
-    .map(|[batch, h, w, channels, multiplier, kernel, stride, dilation]| {
-        let problem = DepthwiseProblem {
-            batch,
-            input: [h, w],
-            kernel: [kernel; 2],
-            channels,
-            multiplier,
-            options: DepthwiseOptions {
-                dilation: [dilation; 2],
-                ..DepthwiseOptions::square(stride, dilation * (kernel / 2))
-            },
-            dtype: DType::F32,
-        };
-        let name = format!("n{batch} {h}x{w} c{channels} m{multiplier} k{kernel} s{stride} d{dilation}");
-        (name, problem)
-    })
+    .map(
+        |[batch, h, w, channels, multiplier, kernel, stride, dilation]| {
+            let problem = DepthwiseProblem {
+                batch,
+                input: [h, w],
+                kernel: [kernel; 2],
+                channels,
+                multiplier,
+                options: DepthwiseOptions {
+                    dilation: [dilation; 2],
+                    ..DepthwiseOptions::square(stride, dilation * (kernel / 2))
+                },
+                dtype: DType::F32,
+            };
+            let name = format!(
+                "n{batch} {h}x{w} c{channels} m{multiplier} k{kernel} s{stride} d{dilation}"
+            );
+            (name, problem)
+        },
+    )
     .collect()
 }

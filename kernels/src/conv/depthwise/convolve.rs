@@ -80,7 +80,9 @@ fn convolve<F: Float, B: Size, N: Size, M: Size>(
         let place = Row {
             target: row * geometry.horizontal.target,
             line: row / geometry.vertical.target * geometry.vertical.source,
-            taps: geometry.vertical.walk(row % geometry.vertical.target, transposed),
+            taps: geometry
+                .vertical
+                .walk(row % geometry.vertical.target, transposed),
         };
         for t in t0..t1 {
             let tile = geometry.horizontal.tile(t, plan);
@@ -160,7 +162,9 @@ fn unrolled<F: Float, B: Size, N: Size, M: Size>(
     let wide_channels = geometry.channels * geometry.multiplier;
     for j in 0..place.taps.taps {
         let row = place.line + geometry.vertical.source_at(&place.taps, j, transposed);
-        let start = geometry.source.at(row * geometry.horizontal.source + tile.source);
+        let start = geometry
+            .source
+            .at(row * geometry.horizontal.source + tile.source);
         let tap = geometry.vertical.tap_at(&place.taps, j, transposed) * kernel;
         let mut taps = Array::<Vector<F, N>>::new(kernel);
         #[unroll]

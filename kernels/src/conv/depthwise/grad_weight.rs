@@ -99,14 +99,46 @@ fn partial_sums<F: Float, B: Size, N: Size, M: Size>(
                     );
                     let kept = scratch + v - v0;
                     if comptime!(!plan.unrolled) {
-                        walked::<F, B, N, M>(x, grad, sums, &geometry, &place, &at, kept, vectors_each, bias);
+                        walked::<F, B, N, M>(
+                            x,
+                            grad,
+                            sums,
+                            &geometry,
+                            &place,
+                            &at,
+                            kept,
+                            vectors_each,
+                            bias,
+                        );
                     } else if tile.inside {
                         unrolled::<F, B, N, M>(
-                            x, grad, sums, &geometry, &place, &tile, &at, kept, vectors_each, plan, bias, false,
+                            x,
+                            grad,
+                            sums,
+                            &geometry,
+                            &place,
+                            &tile,
+                            &at,
+                            kept,
+                            vectors_each,
+                            plan,
+                            bias,
+                            false,
                         );
                     } else {
                         unrolled::<F, B, N, M>(
-                            x, grad, sums, &geometry, &place, &tile, &at, kept, vectors_each, plan, bias, true,
+                            x,
+                            grad,
+                            sums,
+                            &geometry,
+                            &place,
+                            &tile,
+                            &at,
+                            kept,
+                            vectors_each,
+                            plan,
+                            bias,
+                            true,
                         );
                     }
                 }
@@ -307,7 +339,11 @@ pub(super) fn launch_grad_weight(
     let sums = Tensor::empty(client, &[scratch], dtype);
     let partials = Tensor::empty(client, &[partial_count, out.len()], dtype);
     // One walk along a row serves all of its outputs, where tiles serve a few each.
-    let tiles = if plan.unrolled { plan.tiles(problem) } else { 1 };
+    let tiles = if plan.unrolled {
+        plan.tiles(problem)
+    } else {
+        1
+    };
     // SAFETY: `DepthwiseProblem` relates all extents; every unit has room for its own sums.
     unsafe {
         partial_sums::launch_unchecked(

@@ -1,4 +1,4 @@
-use crate::{Cost, KernelError, Tensor, DType};
+use crate::{Cost, DType, KernelError, Tensor};
 
 /// The largest kernel side: large-kernel networks use 31.
 const LARGEST_KERNEL: usize = 31;
@@ -110,7 +110,10 @@ impl DepthwiseProblem {
         range("stride", stride, "1 to 1024", steps.contains(&stride))?;
         range("dilation", dilation, "1 to 1024", steps.contains(&dilation))?;
         let span = dilation * (kernel - 1);
-        let sides = [self.options.padding[2 * axis], self.options.padding[2 * axis + 1]];
+        let sides = [
+            self.options.padding[2 * axis],
+            self.options.padding[2 * axis + 1],
+        ];
         for padding in sides {
             let wanted = "at most dilation (kernel - 1)";
             range("padding", padding, wanted, padding <= span)?;
