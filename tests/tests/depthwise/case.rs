@@ -96,18 +96,9 @@ pub fn problem(
 }
 
 /// Vertical sides of a kernel with its horizontal ones: each horizontal variant is a kernel of its own to compile.
-const KERNELS: [[usize; 2]; 8] = [
-    [1, 1],
-    [2, 3],
-    [3, 3],
-    [5, 3],
-    [5, 5],
-    [7, 7],
-    [9, 2],
-    [4, 11],
-];
+const KERNELS: [[usize; 2]; 5] = [[2, 3], [3, 3], [5, 5], [6, 7], [4, 11]];
 /// Stride and dilation of the horizontal axis; the vertical one takes any.
-const STEPS: [[usize; 2]; 6] = [[1, 1], [1, 1], [2, 1], [1, 2], [3, 2], [2, 3]];
+const STEPS: [[usize; 2]; 4] = [[1, 1], [2, 1], [1, 2], [3, 2]];
 
 /// Random problems: strides past the kernel, dilations with and without a common divisor, paddings up to the window's edge and of
 /// each side's own, single pixels, columns and rows, empty batches, multipliers, and images past one tile.

@@ -20,7 +20,7 @@ fn assert_integers_are_exact(problem: &DepthwiseProblem, seed: u64) {
 }
 
 proptest! {
-    #![proptest_config(ghostlight_tests::cases(48))]
+    #![proptest_config(ghostlight_tests::cases(12))]
 
     #[test]
     fn integers_give_exactly_what_the_reference_gives(problem in problems(), seed: u32) {
