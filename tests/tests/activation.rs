@@ -8,8 +8,8 @@ use ghostlight_kernels::pointwise::activation::{
 use ghostlight_kernels::{DType, Tensor};
 use ghostlight_tests::{
     Fingerprint, Windowed, assert_exact, assert_launches, assert_near, assert_refuses_dtype,
-    assert_refuses_shape, assert_same_bits, assert_same_bits_on_one_core, client, download,
-    dtypes_with_exp, poison, reals, upload,
+    assert_refuses_shape, assert_same_bits_on_one_core, client, download, dtypes_with_exp, poison,
+    reals, upload,
 };
 use proptest::prelude::*;
 
@@ -81,18 +81,24 @@ proptest! {
     ) {
         let shape = [pixels, channels];
         let (x, grad) = (operands(seed.into(), pixels * channels), reals(u64::from(seed) + 1, pixels * channels));
+        // Not the same bits: a narrow window goes in narrow vectors, whose exponential rounds otherwise.
+        let wanted = each(&x, |x| reference::value(x, kind));
+        let slopes = each(&x, |x| reference::slope(x, kind));
+        let passed: Vec<f64> = slopes.iter().zip(&grad).map(|(s, g)| s * g).collect();
+        let (sizes, grad_sizes) = (magnitude(&x, kind), each(&grad, |g| 1.2 * g.abs()));
         for dtype in dtypes_with_exp() {
-            let [x_t, g_t] = [&x, &grad].map(|v| upload(v, &shape, dtype));
-            let (y, back) = (activation(&x_t, kind), backward(&x_t, &g_t, kind).unwrap());
+            let x_t = upload(&x, &shape, dtype);
             let of = Windowed::of(&x, &shape, dtype, before, after);
             let from = Windowed::of(&grad, &shape, dtype, after, before);
             let room = Windowed::room(&shape, dtype, after, 3);
             activation_into(&of.window, kind, &room.window).unwrap();
-            assert_same_bits("into a window", &room.window, &y);
+            assert_near("into a window", &room.window, &wanted, &sizes, UNITS);
             room.assert_gaps_untouched("activation");
-            assert_same_bits("of a window", &activation(&of.window, kind), &y);
-            assert_same_bits("gradient", &backward(&of.window, &from.window, kind).unwrap(), &back);
-            assert_same_bits("gradient of a whole", &backward(&x_t, &from.window, kind).unwrap(), &back);
+            assert_near("of a window", &activation(&of.window, kind), &wanted, &sizes, UNITS);
+            for x in [&of.window, &x_t] {
+                let back = backward(x, &from.window, kind).unwrap();
+                assert_near("gradient", &back, &passed, &grad_sizes, UNITS);
+            }
         }
     }
 
