@@ -12,7 +12,10 @@
 //! **Saved for the backward pass**: the problem.
 //!
 //! **Why this shape.** Sliding windows are one case of the bins that adaptive pooling has too, so both share their
-//! kernels; sums go row by row, so that a window of a million pixels keeps its digits.
+//! kernels; sums go row by row, so that a window of a million pixels keeps its digits. Sums are multiplied by one over the count.
+//!
+//! **Tried and lost.** The processor's own division in the rule of the bins: the gradient of 3x3 means every second pixel of 16 images
+//! of 56 x 56 x 36 took 1.13 ms, and takes 0.68 ms since divisions are multiplications.
 
 pub mod cost;
 mod problem;

@@ -14,7 +14,11 @@
 //! tensor's own type (at most 4096 x 4096 places, which f32 counts exactly). The input itself is not kept.
 //!
 //! **Why this shape.** Backward, an input asks the few windows over it whether their place is its own: gather form, a
-//! comparison per window, no division by the dilation (a place between two taps is nobody's maximum).
+//! comparison per window, no division by the dilation (a place between two taps is nobody's maximum). Looking for the maxima
+//! again instead would read input and output, 1.6 times the bytes of a 3x3 window every second pixel, and the taps ahead of each.
+//!
+//! **Tried and lost.** Dividing by the stride with the processor's own division: gradients of 2x2 windows on 16 images of 64 x 64 x 64
+//! took 1.15 ms, and take 0.65 ms since the division is a multiplication.
 
 mod axis;
 mod backward;
