@@ -13,21 +13,14 @@ enum Of {
     Softmaxes,
 }
 
-/// What turns an element of a row into one of the vector that is compared: `(x - origin) - offset`, or `exp((x - origin) inverse_t)`,
-/// the softmax but for its length.
-#[derive(CubeType, Clone, Copy)]
-struct Frame<F: Float> {
-    origin: F,
-    offset: F,
-    inverse_t: F,
-}
-
-/// One unit owns a run of samples. `mean` is 1 over the batch.
+/// One unit owns a run of samples. `kept` has two rows for each unit, `pitch` elements apart, for vectors that are not the rows
+/// themselves; `mean` is 1 over the batch.
 #[cube(launch_unchecked)]
 fn fused<F: Float, B: Size, N: Size>(
     student: &[Vector<F, B>],
     teacher: &[Vector<F, B>],
     _anywhere: &[F],
+    kept: &mut [Vector<F, B>],
     loss: &mut [F],
     grad: &mut [Vector<F, B>],
     epsilon: InputScalar,
@@ -36,6 +29,7 @@ fn fused<F: Float, B: Size, N: Size>(
     batch: usize,
     length: usize,
     vectors: usize,
+    pitch: usize,
     run: usize,
     #[comptime] of: Of,
     #[define(F)] _dtype: cubecl::ir::ElemType,
@@ -43,107 +37,160 @@ fn fused<F: Float, B: Size, N: Size>(
     let epsilon = epsilon.get::<F>();
     let inverse_t = inverse_t.get::<F>();
     let mean = mean.get::<F>();
-    let one = F::new(1.0f32);
-    let half = F::new(0.5f32);
-    let zero = F::new(0.0f32);
+    let own = 2 * ABSOLUTE_POS * pitch;
     let first = ABSOLUTE_POS * run;
     let last = min(first + run, batch);
     for n in first..last {
         let start = n * length;
-        let s = frame::<F, B, N>(student, start, length, vectors, inverse_t, of);
-        let t = frame::<F, B, N>(teacher, start, length, vectors, inverse_t, of);
-        let s_square = square_sum::<F, B, N>(student, start, length, vectors, &s, of);
-        let t_square = square_sum::<F, B, N>(teacher, start, length, vectors, &t, of);
-        let s_norm = s_square.sqrt();
-        let t_norm = t_square.sqrt();
-        let s_short = s_norm < epsilon;
-        let t_short = t_norm < epsilon;
-        let s_divisor = select(s_short, epsilon, s_norm);
-        let t_divisor = select(t_short, epsilon, t_norm);
-        let s_share = one / s_divisor;
-        // The teacher's vector at the student's length: where it is the student's, their difference is 0, however it is rounded.
-        let ratio = s_divisor / t_divisor;
-        // 1 - |u|^2 of the divided vectors: nothing but rounding, unless the divisor was epsilon.
-        let s_lack = select(s_short, one - s_square * s_share * s_share, zero);
-        let t_lack = select(t_short, one - t_square / (t_divisor * t_divisor), zero);
-        let apart =
-            square_distance::<F, B, N>(student, teacher, start, length, vectors, &s, &t, ratio, of);
-        let doubt = (apart * s_share * s_share + s_lack + t_lack) * half;
-        loss[n] = doubt * mean;
-
-        // The derivative of a length that is not the divisor is none.
-        let along = Vector::<F, N>::new(select(s_short, one, doubt));
-        let ratio = Vector::<F, N>::new(ratio);
-        // A softmax that is 1 in its largest element is short of the true one by a factor, which cancels but for one share.
-        let by = if comptime!(of == Of::Softmaxes) {
-            s_share * s_share * inverse_t * mean
+        if comptime!(of == Of::Rows) {
+            loss[n] = turn::<F, B, N>(
+                student, teacher, start, start, grad, start, length, vectors, epsilon, inverse_t,
+                mean, of,
+            );
         } else {
-            s_share * s_share * mean
-        };
-        let by = Vector::<F, N>::new(by);
-        for v in 0..vectors {
-            let at = start + channel::<N>(v, length);
-            let u = vector::<F, B, N>(student, at, &s, of);
-            let w = vector::<F, B, N>(teacher, at, &t, of);
-            let mut g = ((u - w * ratio) - along * u) * by;
-            if comptime!(of == Of::Softmaxes) {
-                g *= u;
+            if comptime!(of == Of::CentredRows) {
+                centre::<F, B, N>(student, start, kept, own, length, vectors);
+                centre::<F, B, N>(teacher, start, kept, own + pitch, length, vectors);
+            } else {
+                soften::<F, B, N>(student, start, kept, own, length, vectors, inverse_t);
+                soften::<F, B, N>(
+                    teacher,
+                    start,
+                    kept,
+                    own + pitch,
+                    length,
+                    vectors,
+                    inverse_t,
+                );
             }
-            store::<F, B, N>(grad, at, g);
+            let rows = kept.slice(0usize, (own + 2 * pitch) / B::value());
+            loss[n] = turn::<F, B, N>(
+                rows,
+                rows,
+                own,
+                own + pitch,
+                grad,
+                start,
+                length,
+                vectors,
+                epsilon,
+                inverse_t,
+                mean,
+                of,
+            );
         }
     }
 }
 
-/// The vector of the compared elements that starts at element `at` of the buffer.
+/// Writes a sample's gradient from `start` of `grad` on and returns its loss, for the vectors that start at `at_u` of `student` and at
+/// `at_w` of `teacher`.
 #[cube]
-fn vector<F: Float, B: Size, N: Size>(
-    x: &[Vector<F, B>],
-    at: usize,
-    frame: &Frame<F>,
-    #[comptime] of: Of,
-) -> Vector<F, N> {
-    let z = load::<F, B, N>(x, at);
-    if comptime!(of == Of::Rows) {
-        z
-    } else if comptime!(of == Of::CentredRows) {
-        (z - Vector::new(frame.origin)) - Vector::new(frame.offset)
-    } else {
-        ((z - Vector::new(frame.origin)) * Vector::new(frame.inverse_t)).exp()
-    }
-}
-
-/// Reads a row for its mean or its maximum.
-#[cube]
-fn frame<F: Float, B: Size, N: Size>(
-    x: &[Vector<F, B>],
+fn turn<F: Float, B: Size, N: Size>(
+    student: &[Vector<F, B>],
+    teacher: &[Vector<F, B>],
+    at_u: usize,
+    at_w: usize,
+    grad: &mut [Vector<F, B>],
     start: usize,
     length: usize,
     vectors: usize,
+    epsilon: F,
     inverse_t: F,
+    mean: F,
     #[comptime] of: Of,
-) -> Frame<F> {
+) -> F {
+    let one = F::new(1.0f32);
     let zero = F::new(0.0f32);
-    let mut frame = Frame::<F> {
-        origin: zero,
-        offset: zero,
-        inverse_t,
+    let u_square = square_sum::<F, B, N>(student, at_u, length, vectors);
+    let w_square = square_sum::<F, B, N>(teacher, at_w, length, vectors);
+    let u_norm = u_square.sqrt();
+    let w_norm = w_square.sqrt();
+    let u_short = u_norm < epsilon;
+    let w_short = w_norm < epsilon;
+    let u_divisor = select(u_short, epsilon, u_norm);
+    let w_divisor = select(w_short, epsilon, w_norm);
+    let share = one / u_divisor;
+    // The teacher's vector at the student's length: where it is the student's, their difference is 0, however it is rounded.
+    let ratio = u_divisor / w_divisor;
+    let apart = square_distance::<F, B, N>(student, at_u, teacher, at_w, length, vectors, ratio);
+    // 1 - |u|^2 of the divided vectors: nothing but rounding, unless the divisor was epsilon.
+    let u_lack = select(u_short, one - u_square * share * share, zero);
+    let w_lack = select(w_short, one - w_square / (w_divisor * w_divisor), zero);
+    let doubt = (apart * share * share + u_lack + w_lack) * F::new(0.5f32);
+    // Of a length that is not the divisor there is no derivative.
+    let along = Vector::<F, N>::new(select(u_short, one, doubt));
+    let ratio = Vector::<F, N>::new(ratio);
+    let share = if comptime!(crate::planted::is("cosine_length")) {
+        one
+    } else {
+        share
     };
-    if comptime!(of == Of::CentredRows) {
-        let share = F::new(1.0f32) / F::cast_from(length);
-        // The rounded mean of a row far from 0 is off by more than its elements may differ. What is left around it is small, and so
-        // is the error of that's mean.
-        let origin = sum::<F, B, N>(x, start, length, vectors, zero) * share;
-        let offset = sum::<F, B, N>(x, start, length, vectors, origin) * share;
-        // Equal elements have no direction, not that of the mean's rounding.
-        let level = element::<F, B>(x, start, 0usize);
-        let flat = spread::<F, B, N>(x, start, length, vectors, level) == zero;
-        frame.origin = select(flat, level, origin);
-        frame.offset = select(flat, zero, offset);
+    let by = Vector::<F, N>::new(share * share * mean);
+    for v in 0..vectors {
+        let at = channel::<N>(v, length);
+        let u = load::<F, B, N>(student, at_u + at);
+        let w = load::<F, B, N>(teacher, at_w + at);
+        let mut g = ((u - w * ratio) - along * u) * by;
+        if comptime!(of == Of::Softmaxes) {
+            g *= u * Vector::new(inverse_t);
+        }
+        store::<F, B, N>(grad, start + at, g);
     }
-    if comptime!(of == Of::Softmaxes) {
-        frame.origin = row_max::<F, B, N>(x, start, length, vectors, inverse_t);
+    doubt * mean
+}
+
+/// Writes the row less its mean, zeros where all elements are equal.
+#[cube]
+fn centre<F: Float, B: Size, N: Size>(
+    x: &[Vector<F, B>],
+    start: usize,
+    out: &mut [Vector<F, B>],
+    to: usize,
+    length: usize,
+    vectors: usize,
+) {
+    let zero = F::new(0.0f32);
+    let share = F::new(1.0f32) / F::cast_from(length);
+    // The mean of a row far from 0 is rounded by more than its elements may differ. What is left of them without it is small, and
+    // so is the rounding of that's mean.
+    let mean = sum::<F, B, N>(x, start, length, vectors, zero) * share;
+    let rest = sum::<F, B, N>(x, start, length, vectors, mean) * share;
+    // Equal elements have no direction; what rounding leaves of them would have one.
+    let level = element::<F, B>(x, start, 0usize);
+    let flat = spread::<F, B, N>(x, start, length, vectors, level) == zero;
+    let mean = Vector::<F, N>::new(select(flat, level, mean));
+    let rest = Vector::<F, N>::new(select(flat, zero, rest));
+    let rest = if comptime!(crate::planted::is("cosine_centre")) {
+        rest + mean
+    } else {
+        rest
+    };
+    for v in 0..vectors {
+        let at = channel::<N>(v, length);
+        let z = load::<F, B, N>(x, start + at);
+        store::<F, B, N>(out, to + at, (z - mean) - rest);
     }
-    frame
+}
+
+/// Writes the row's softmax but for a factor: its largest element is 1.
+#[cube]
+fn soften<F: Float, B: Size, N: Size>(
+    x: &[Vector<F, B>],
+    start: usize,
+    out: &mut [Vector<F, B>],
+    to: usize,
+    length: usize,
+    vectors: usize,
+    inverse_t: F,
+) {
+    let max = row_max::<F, B, N>(x, start, length, vectors, inverse_t);
+    let max = Vector::<F, N>::new(max);
+    let scale = Vector::<F, N>::new(inverse_t);
+    for v in 0..vectors {
+        let at = channel::<N>(v, length);
+        let z = load::<F, B, N>(x, start + at);
+        store::<F, B, N>(out, to + at, ((z - max) * scale).exp());
+    }
 }
 
 /// The sum of `x - origin` over a row.
@@ -186,23 +233,20 @@ fn spread<F: Float, B: Size, N: Size>(
     sum.vector_sum()
 }
 
-/// The squared norm of a row's vector; NaN where it is infinite.
+/// The sum of the row's squares; NaN where it is infinite.
 #[cube]
 fn square_sum<F: Float, B: Size, N: Size>(
     x: &[Vector<F, B>],
     start: usize,
     length: usize,
     vectors: usize,
-    frame: &Frame<F>,
-    #[comptime] of: Of,
 ) -> F {
-    let zero = Vector::<F, N>::new(F::new(0.0f32));
-    let mut sum = zero;
+    let mut sum = Vector::<F, N>::new(F::new(0.0f32));
     for block in 0..(vectors + BLOCK - 1) / BLOCK {
-        let mut part = zero;
+        let mut part = Vector::<F, N>::new(F::new(0.0f32));
         for v in block * BLOCK..min(block * BLOCK + BLOCK, vectors) {
             let at = channel::<N>(v, length);
-            let u = vector::<F, B, N>(x, start + at, frame, of);
+            let u = load::<F, B, N>(x, start + at);
             part = select_many(fresh::<N>(v, at), fma(u, u, part), part);
         }
         sum += part;
@@ -215,22 +259,20 @@ fn square_sum<F: Float, B: Size, N: Size>(
 #[cube]
 fn square_distance<F: Float, B: Size, N: Size>(
     student: &[Vector<F, B>],
+    at_u: usize,
     teacher: &[Vector<F, B>],
-    start: usize,
+    at_w: usize,
     length: usize,
     vectors: usize,
-    s: &Frame<F>,
-    t: &Frame<F>,
     ratio: F,
-    #[comptime] of: Of,
 ) -> F {
     let mut sum = Vector::<F, N>::new(F::new(0.0f32));
     for block in 0..(vectors + BLOCK - 1) / BLOCK {
         let mut part = Vector::<F, N>::new(F::new(0.0f32));
         for v in block * BLOCK..min(block * BLOCK + BLOCK, vectors) {
             let at = channel::<N>(v, length);
-            let u = vector::<F, B, N>(student, start + at, s, of);
-            let w = vector::<F, B, N>(teacher, start + at, t, of);
+            let u = load::<F, B, N>(student, at_u + at);
+            let w = load::<F, B, N>(teacher, at_w + at);
             let d = u - w * Vector::new(ratio);
             part = select_many(fresh::<N>(v, at), fma(d, d, part), part);
         }
@@ -262,7 +304,12 @@ pub(super) fn launch_fused(
     };
     let lanes = Lanes::of(client, dtype, length, &[student, teacher, &out.grad]);
     let grid = launch::grid(client, batch);
-    // SAFETY: the problem relates the extents: each of the three buffers holds `batch` rows of `length` elements.
+    let pitch = length.next_multiple_of(lanes.width);
+    let rows = if of == Of::Rows { 0 } else { 2 * grid.units };
+    let kept = Tensor::empty(client, &[rows, pitch], dtype);
+    let inverse_t = planted::or("cosine_temperature", 1.0 / temperature, 1.0);
+    // SAFETY: the problem relates the extents: student, teacher and gradient hold `batch` rows of `length` elements, and `kept` two
+    // for every unit that reads it.
     unsafe {
         fused::launch_unchecked(
             client,
@@ -273,14 +320,16 @@ pub(super) fn launch_fused(
             lanes.arg(student),
             lanes.arg(teacher),
             lanes.anywhere(student),
+            lanes.arg(&kept),
             out.loss.arg(1),
             lanes.arg(&out.grad),
             dtype.scalar(planted::or("cosine_epsilon", epsilon, 0.0)),
-            dtype.scalar(1.0 / temperature),
+            dtype.scalar(inverse_t),
             dtype.scalar(1.0 / batch as f64),
             batch,
             length,
             lanes.vectors(),
+            pitch,
             grid.run,
             of,
             dtype.elem(),
