@@ -368,9 +368,8 @@ pub(super) fn launch_convolve(
 ) {
     let (client, dtype) = (source.client(), problem.dtype);
     let plan = Blueprint::new(problem, transposed, 4);
-    let plus = after.plus.filter(|_| !planted::is("depthwise_plus"));
     // What the epilogue does not use is never read: the source stands in for it.
-    let plus = plus.unwrap_or(source);
+    let plus = after.plus.unwrap_or(source);
     let vectors = Vectors::new(problem, &[source, target, plus]);
     let lanes = &vectors.lanes;
     let (count, tiles) = (vectors.count(transposed), plan.tiles(problem));
@@ -385,7 +384,7 @@ pub(super) fn launch_convolve(
     let epilogue = Epilogue {
         bias: after.bias.is_some(),
         affine: after.affine.is_some(),
-        plus: after.plus.is_some(),
+        plus: planted::or("depthwise_plus", after.plus.is_some(), false),
         relu: after.relu,
     };
     let [centre, scale, shift] = after.affine.unwrap_or([weight; 3]);
