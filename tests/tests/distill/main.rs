@@ -17,6 +17,7 @@ use ghostlight_tests::{
     Fingerprint, assert_launches, assert_same_bits, assert_same_bits_on_one_core, client, download,
     dtypes, poison,
 };
+use proptest::option;
 use proptest::prelude::*;
 use std::rc::Rc;
 
@@ -282,8 +283,11 @@ fn cases() -> impl Strategy<Value = Case> {
             weight,
         },
     );
-    let some = prop::option::of;
-    let options = (some(entropy), some(classical), some(decoupled))
+    let options = (
+        option::of(entropy),
+        option::of(classical),
+        option::of(decoupled),
+    )
         .prop_filter("a term", |(a, b, c)| {
             a.is_some() || b.is_some() || c.is_some()
         })
