@@ -17,6 +17,42 @@ pub(super) fn softplus<F: Float>(x: F) -> F {
     select(x > F::new(0.0f32), x + log, log)
 }
 
+/// Target against rest, from the log-odds of the target: one exponential and one logarithm for all four.
+#[derive(CubeType, Clone, Copy)]
+pub(super) struct Odds<F: Float> {
+    /// The log-odds themselves.
+    pub log: F,
+    /// The target's probability.
+    pub target: F,
+    /// The probability of the rest.
+    pub rest: F,
+    /// `-ln(target)`.
+    pub target_loss: F,
+    /// `-ln(rest)`.
+    pub rest_loss: F,
+}
+
+#[cube]
+impl<F: Float> Odds<F> {
+    pub fn new(log: F) -> Self {
+        let one = F::new(1.0f32);
+        let zero = F::new(0.0f32);
+        let e = (-log.abs()).exp();
+        let u = one + e;
+        let (likely, unlikely) = (one / u, e / u);
+        // `ln(u) e / (u - 1)` is ln(1 + e) without the rounding of u = 1 + e.
+        let log1p = select(u == one, e, u.ln() * e / (u - one));
+        let ahead = log > zero;
+        Odds::<F> {
+            log,
+            target: select(ahead, likely, unlikely),
+            rest: select(ahead, unlikely, likely),
+            target_loss: select(ahead, log1p, log1p - log),
+            rest_loss: select(ahead, log1p + log, log1p),
+        }
+    }
+}
+
 /// `1 / (1 + exp(-x))`.
 #[cube]
 pub(super) fn sigmoid<F: Float>(x: F) -> F {
@@ -73,22 +109,20 @@ pub(super) fn divergence<F: Float, N: Size>(
     select_many(r.abs().less_than(&half), near, far)
 }
 
-/// `sigmoid(a) - sigmoid(b)` as `sigmoid(high) sigmoid(-low) (1 - exp(low - high))` and its sign: of two probabilities near 1
-/// or near each other, the difference keeps its digits.
+/// How far the target's probability in `a` lies above that in `b`, as `high low' (1 - exp(low - high))`, `low'` being the rest's
+/// probability: of two probabilities near 1 or near each other, the difference keeps its digits.
 #[cube]
-pub(super) fn sigmoid_difference<F: Float>(a: F, b: F, #[comptime] terms: usize) -> F {
+pub(super) fn target_difference<F: Float>(a: &Odds<F>, b: &Odds<F>, #[comptime] terms: usize) -> F {
     let half = F::new(0.5f32);
-    let ahead = a > b;
-    let high = select(ahead, a, b);
-    let low = select(ahead, b, a);
-    let r = low - high;
+    let ahead = a.log > b.log;
+    let r = select(ahead, b.log - a.log, a.log - b.log);
     let series = past_linear::<F, Const<1>>(Vector::new(r), terms).extract(0usize);
     let fall = select(
         r > -half,
         -fma(r * r * half, series, r),
         F::new(1.0f32) - r.exp(),
     );
-    let size = sigmoid::<F>(high) * sigmoid::<F>(-low) * fall;
+    let size = select(ahead, a.target * b.rest, b.target * a.rest) * fall;
     select(ahead, size, -size)
 }
 

@@ -5,8 +5,7 @@
 //!
 //! **Layout** logits and gradient `[n, c]`, loss `[n]`; the vectors lie along the classes.
 //!
-//! **One unit owns** a run of rows. It reads a row twice: once for the log-sum-exp over the non-target classes (a running maximum
-//! and sum per lane), once to write the gradient and to sum the log-probabilities that smoothing asks for.
+//! **Kernel** that of [`distill`](super::distill), with this one term.
 //!
 //! **Saved for the backward pass**: the gradient itself, which a chain rule only scales.
 //!

@@ -1,6 +1,6 @@
 use super::decay::{Exponential, Rate};
 use super::problem::{DistillProblem, Uses};
-use super::sweeps::{Block, Pair, Slope, divergence, exponentials, extent, gradient};
+use super::sweeps::{Block, Pair, Slope, divergence, exponentials, gradient, largest};
 use super::terms::{Constants, ConstantsLaunch, Pull, Sample, pull};
 use crate::lanes::Lanes;
 use crate::loss::log_space::{divergence as share_of_block, series_terms};
@@ -87,13 +87,6 @@ fn notes_len(temperatures: usize, line: usize, blocks: usize) -> usize {
     2 * temperatures * line + blocks * (2 + FINDINGS * temperatures)
 }
 
-/// The largest and smallest non-target logits of one network's row.
-#[derive(CubeType, Clone, Copy)]
-struct Range<F: Float> {
-    max: F,
-    min: F,
-}
-
 /// One unit owns a run of rows.
 #[cube(launch_unchecked)]
 fn fused<F: Float, B: Size, N: Size>(
@@ -132,27 +125,18 @@ fn fused<F: Float, B: Size, N: Size>(
             target = usize::cast_from(labels[n]);
         }
         // Every block: maxima, exponentials, sums.
-        let mut own = Range::<F> {
-            max: F::min_value(),
-            min: F::max_value(),
-        };
-        let mut taughts = Range::<F> {
-            max: F::min_value(),
-            min: F::max_value(),
-        };
+        let mut student_top = F::min_value();
+        let mut teacher_top = F::min_value();
         for b in 0..extents.blocks {
             let block = block::<N>(&extents, b, start, target);
-            let found = extent::<F, B, N>(student, &block);
-            own.max = max(own.max, found.max);
-            own.min = min(own.min, found.min);
-            notes[at.student_max(b)] = Vector::new(found.max);
-            let mut teacher_max = found.max;
+            let student_max = largest::<F, B, N>(student, &block);
+            student_top = max(student_top, student_max);
+            notes[at.student_max(b)] = Vector::new(student_max);
+            let mut teacher_max = student_max;
             if any_taught {
-                let found = extent::<F, B, N>(teacher, &block);
-                taughts.max = max(taughts.max, found.max);
-                taughts.min = min(taughts.min, found.min);
-                notes[at.teacher_max(b)] = Vector::new(found.max);
-                teacher_max = found.max;
+                teacher_max = largest::<F, B, N>(teacher, &block);
+                teacher_top = max(teacher_top, teacher_max);
+                notes[at.teacher_max(b)] = Vector::new(teacher_max);
             }
             #[unroll]
             for t in 0..temperatures {
@@ -163,7 +147,7 @@ fn fused<F: Float, B: Size, N: Size>(
                     &at,
                     b,
                     &block,
-                    found.max,
+                    student_max,
                     teacher_max,
                     constants.index(t),
                     t,
@@ -183,9 +167,18 @@ fn fused<F: Float, B: Size, N: Size>(
             let uses = comptime!(blueprint.uses[t]);
             let of = constants.index(t);
             let inverse_t = of.inverse_t.get::<F>();
-            let sum = row_sum::<F, N>(&*notes, &at, &own, z, inverse_t, &extents, t, STUDENT_SUM);
+            let sum = row_sum::<F, N>(
+                &*notes,
+                &at,
+                student_top,
+                z,
+                inverse_t,
+                &extents,
+                t,
+                STUDENT_SUM,
+            );
             let log_sum = sum.ln();
-            let odds = (z - own.max) * inverse_t - log_sum;
+            let odds = (z - student_top) * inverse_t - log_sum;
             let mut sample = Sample::<F> {
                 student_odds: odds,
                 teacher_odds: odds,
@@ -199,7 +192,7 @@ fn fused<F: Float, B: Size, N: Size>(
                 teacher_sum = row_sum::<F, N>(
                     &*notes,
                     &at,
-                    &taughts,
+                    teacher_top,
                     v,
                     inverse_t,
                     &extents,
@@ -207,12 +200,12 @@ fn fused<F: Float, B: Size, N: Size>(
                     TEACHER_SUM,
                 );
                 let teacher_log_sum = teacher_sum.ln();
-                sample.teacher_odds = (v - taughts.max) * inverse_t - teacher_log_sum;
+                sample.teacher_odds = (v - teacher_top) * inverse_t - teacher_log_sum;
                 sample.divergence = row_divergence::<F, N>(
                     &*notes,
                     &at,
-                    &own,
-                    &taughts,
+                    student_top,
+                    teacher_top,
                     sum,
                     teacher_sum,
                     inverse_t,
@@ -223,7 +216,7 @@ fn fused<F: Float, B: Size, N: Size>(
             }
             if comptime!(uses.cross_entropy.is_some()) {
                 sample.distances =
-                    row_distances::<F, N>(&*notes, &at, own.max, target, &extents, t);
+                    row_distances::<F, N>(&*notes, &at, student_top, target, &extents, t);
             }
             let found = pull::<F>(
                 loss,
@@ -249,12 +242,15 @@ fn fused<F: Float, B: Size, N: Size>(
             for t in 0..temperatures {
                 let inverse_t = constants.index(t).inverse_t.get::<F>();
                 let pull = pulls.index(t);
-                let down = notes[at.student_max(b)].extract(0usize) - own.max;
-                let student = *student_shares.index(t) * (down * inverse_t).exp();
-                let mut teacher = student;
-                if comptime!(taught[t]) {
-                    let down = notes[at.teacher_max(b)].extract(0usize) - taughts.max;
-                    teacher = *teacher_shares.index(t) * (down * inverse_t).exp();
+                let mut student = *student_shares.index(t);
+                let mut teacher = *teacher_shares.index(t);
+                if extents.blocks > 1 {
+                    let down = notes[at.student_max(b)].extract(0usize) - student_top;
+                    student *= (down * inverse_t).exp();
+                    if comptime!(taught[t]) {
+                        let down = notes[at.teacher_max(b)].extract(0usize) - teacher_top;
+                        teacher *= (down * inverse_t).exp();
+                    }
                 }
                 // Both shares of a block far below the row's maximum may be 0.
                 let larger = max(max(student, teacher), F::new(f32::MIN_POSITIVE));
@@ -320,18 +316,17 @@ fn sum_block<F: Float, B: Size, N: Size>(
     #[comptime] t: usize,
     #[comptime] blueprint: Blueprint,
 ) {
-    let rate = constants.rate.rate.get::<F>();
-    let floor = constants.rate.floor.get::<F>();
     let exponential = comptime!(blueprint.exponential);
+    let with_distances = comptime!(blueprint.uses[t].cross_entropy.is_some());
     let own = exponentials::<F, B, N>(
         student,
         notes,
         at.student(t),
         block,
         student_max,
-        rate,
-        floor,
+        constants,
         exponential,
+        with_distances,
     );
     notes[at.finding(b, t, STUDENT_SUM)] = Vector::new(own.exponentials);
     notes[at.finding(b, t, DISTANCES)] = Vector::new(own.distances);
@@ -342,9 +337,9 @@ fn sum_block<F: Float, B: Size, N: Size>(
             at.teacher(t),
             block,
             teacher_max,
-            rate,
-            floor,
+            constants,
             exponential,
+            false,
         );
         notes[at.finding(b, t, TEACHER_SUM)] = Vector::new(taught.exponentials);
         let pair = Pair::<F> {
@@ -368,27 +363,28 @@ fn sum_block<F: Float, B: Size, N: Size>(
     }
 }
 
-/// A row's sum of exponentials relative to its own maximum; NaN when a logit, the target's `z` included, is infinitely far from it.
+/// A row's sum of exponentials relative to its own maximum `top`; NaN when a logit, the target's `z` included, is infinitely far from it.
 #[cube]
 fn row_sum<F: Float, N: Size>(
     notes: &[Vector<F, N>],
     at: &Notes,
-    range: &Range<F>,
+    top: F,
     z: F,
     inverse_t: F,
     extents: &Extents,
     #[comptime] t: usize,
     #[comptime] network: usize,
 ) -> F {
-    let mut sum = F::new(0.0f32);
-    for b in 0..extents.blocks {
-        let max = notes[block_max::<F>(at, b, network)].extract(0usize);
-        let part = notes[at.finding(b, t, network)].extract(0usize);
-        sum += part * ((max - range.max) * inverse_t).exp();
+    let mut sum = notes[at.finding(0usize, t, network)].extract(0usize);
+    if extents.blocks > 1 {
+        sum = F::new(0.0f32);
+        for b in 0..extents.blocks {
+            let max = notes[block_max::<F>(at, b, network)].extract(0usize);
+            let part = notes[at.finding(b, t, network)].extract(0usize);
+            sum += part * ((max - top) * inverse_t).exp();
+        }
     }
-    let lowest = (range.max - range.min) * inverse_t;
-    let target = ((z - range.max) * inverse_t).abs();
-    let far = lowest > F::max_value() || target > F::max_value();
+    let far = ((z - top) * inverse_t).abs() > F::max_value();
     select(far, nan::<F>(), sum)
 }
 
@@ -407,8 +403,8 @@ fn block_max<F: Float>(at: &Notes, b: usize, #[comptime] network: usize) -> usiz
 fn row_divergence<F: Float, N: Size>(
     notes: &[Vector<F, N>],
     at: &Notes,
-    student: &Range<F>,
-    teacher: &Range<F>,
+    student_top: F,
+    teacher_top: F,
     student_sum: F,
     teacher_sum: F,
     inverse_t: F,
@@ -423,8 +419,8 @@ fn row_divergence<F: Float, N: Size>(
         for b in 0..extents.blocks {
             let own = notes[at.finding(b, t, STUDENT_SUM)].extract(0usize);
             let taught = notes[at.finding(b, t, TEACHER_SUM)].extract(0usize);
-            let x = (notes[at.student_max(b)].extract(0usize) - student.max) * inverse_t;
-            let y = (notes[at.teacher_max(b)].extract(0usize) - teacher.max) * inverse_t;
+            let x = (notes[at.student_max(b)].extract(0usize) - student_top) * inverse_t;
+            let y = (notes[at.teacher_max(b)].extract(0usize) - teacher_top) * inverse_t;
             let p = x.exp() * own / student_sum;
             let q = y.exp() * taught / teacher_sum;
             let r = (x - y) + (own.ln() - taught.ln()) - log_ratio;

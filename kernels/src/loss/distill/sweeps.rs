@@ -3,6 +3,7 @@
 //! a vector.
 
 use super::decay::{Exponential, decay};
+use super::terms::Constants;
 use crate::lanes::{load, store};
 use crate::loss::log_space;
 use cubecl::prelude::*;
@@ -84,53 +85,83 @@ fn lanes<N: Size>() -> Vector<u32, N> {
     lanes
 }
 
-/// The largest and the smallest non-target logit; a NaN is neither.
-#[derive(CubeType, Clone, Copy)]
-pub(super) struct Extent<F: Float> {
-    pub max: F,
-    pub min: F,
-}
-
+/// The largest of a block's non-target logits; a NaN is none.
 #[cube]
-pub(super) fn extent<F: Float, B: Size, N: Size>(
-    logits: &[Vector<F, B>],
-    block: &Block,
-) -> Extent<F> {
+pub(super) fn largest<F: Float, B: Size, N: Size>(logits: &[Vector<F, B>], block: &Block) -> F {
     let mut max = Vector::<F, N>::new(F::min_value());
-    let mut min = Vector::<F, N>::new(F::max_value());
     for side in 0..2usize {
         let (first, last) = block.side(side);
-        for i in first..last {
-            let z = load::<F, B, N>(logits, block.start + i * N::value());
-            max = select_many(z.greater_than(&max), z, max);
-            min = select_many(z.less_than(&min), z, min);
+        // Four vectors at a time: a running maximum waits for the one before, so that single vectors would take twice as long.
+        let mut i = first;
+        while i + 4 <= last {
+            let at = block.start + i * N::value();
+            let a = load::<F, B, N>(logits, at);
+            let b = load::<F, B, N>(logits, at + N::value());
+            let c = load::<F, B, N>(logits, at + 2 * N::value());
+            let d = load::<F, B, N>(logits, at + 3 * N::value());
+            max = larger::<F, N>(
+                larger::<F, N>(larger::<F, N>(a, b), larger::<F, N>(c, d)),
+                max,
+            );
+            i += 4;
+        }
+        for j in i..last {
+            let z = load::<F, B, N>(logits, block.start + j * N::value());
+            max = larger::<F, N>(z, max);
         }
     }
     for special in block.special()..block.specials() {
         let z = load::<F, B, N>(logits, block.start + block.class::<N>(special));
         let counted = block.counted::<N>(special);
-        let higher = select_many(z.greater_than(&max), z, max);
-        let lower = select_many(z.less_than(&min), z, min);
-        max = select_many(counted, higher, max);
-        min = select_many(counted, lower, min);
+        max = select_many(counted, larger::<F, N>(z, max), max);
     }
-    let mut top = max.extract(0usize);
-    let mut bottom = min.extract(0usize);
+    top::<F>(&scalars::<F, N>(max), 0usize, N::value().comptime())
+}
+
+#[cube]
+fn larger<F: Float, N: Size>(a: Vector<F, N>, b: Vector<F, N>) -> Vector<F, N> {
+    select_many(a.greater_than(&b), a, b)
+}
+
+#[cube]
+fn scalars<F: Float, N: Size>(vector: Vector<F, N>) -> Sequence<F> {
+    let mut scalars = Sequence::<F>::new();
     #[unroll]
-    for lane in 1..N::value() {
-        top = select(max.extract(lane) > top, max.extract(lane), top);
-        bottom = select(min.extract(lane) < bottom, min.extract(lane), bottom);
+    for lane in 0..N::value() {
+        scalars.push(vector.extract(lane));
     }
-    Extent::<F> {
-        max: top,
-        min: bottom,
+    scalars
+}
+
+/// The largest of `count` lanes, pair by pair: one by one, each would wait for the one before.
+#[cube]
+fn top<F: Float>(lanes: &Sequence<F>, #[comptime] first: usize, #[comptime] count: usize) -> F {
+    if comptime!(count == 1) {
+        *lanes.index(first)
+    } else {
+        let half = comptime!(count / 2);
+        let a = top::<F>(lanes, first, half);
+        let b = top::<F>(lanes, comptime!(first + half), comptime!(count - half));
+        select(a > b, a, b)
+    }
+}
+
+/// The sum of `count` lanes, pair by pair.
+#[cube]
+fn total<F: Float>(lanes: &Sequence<F>, #[comptime] first: usize, #[comptime] count: usize) -> F {
+    if comptime!(count == 1) {
+        *lanes.index(first)
+    } else {
+        let half = comptime!(count / 2);
+        total::<F>(lanes, first, half)
+            + total::<F>(lanes, comptime!(first + half), comptime!(count - half))
     }
 }
 
 /// Sums over a block's non-target classes.
 #[derive(CubeType, Clone, Copy)]
 pub(super) struct Sums<F: Float> {
-    /// Of `exp((z - max) / T)`.
+    /// Of `exp((z - max) / T)`; NaN where a logit is a NaN, or infinitely far from the maximum.
     pub exponentials: F,
     /// Of `z - max`.
     pub distances: F,
@@ -144,10 +175,12 @@ pub(super) fn exponentials<F: Float, B: Size, N: Size>(
     at: usize,
     block: &Block,
     max: F,
-    rate: F,
-    floor: F,
+    constants: &Constants,
     #[comptime] exponential: Exponential,
+    #[comptime] with_distances: bool,
 ) -> Sums<F> {
+    let rate = constants.rate.rate.get::<F>();
+    let floor = constants.rate.floor.get::<F>();
     let max = Vector::<F, N>::new(max);
     let zero = Vector::<F, N>::new(F::new(0.0f32));
     let mut sum = zero;
@@ -170,9 +203,17 @@ pub(super) fn exponentials<F: Float, B: Size, N: Size>(
         sum += select_many(counted, e, zero);
         distances += select_many(counted, d, zero);
     }
+    // An infinite distance has left its mark in the sum of all; a NaN is in both sums.
+    let reach = (distances * Vector::new(constants.inverse_t.get::<F>())).abs();
+    let near = reach.less_equal(&Vector::new(F::max_value()));
+    let sum = select_many(near, sum, Vector::new(F::new(f32::NAN)));
+    let mut distance = F::new(0.0f32);
+    if comptime!(with_distances) {
+        distance = total::<F>(&scalars::<F, N>(distances), 0usize, N::value().comptime());
+    }
     Sums::<F> {
-        exponentials: sum.vector_sum(),
-        distances: distances.vector_sum(),
+        exponentials: total::<F>(&scalars::<F, N>(sum), 0usize, N::value().comptime()),
+        distances: distance,
     }
 }
 
@@ -220,7 +261,7 @@ pub(super) fn divergence<F: Float, B: Size, N: Size>(
         let share = share::<F, N>(z, v, e_s, e_t, pair, terms);
         sum += select_many(block.counted::<N>(special), share, zero);
     }
-    sum.vector_sum()
+    total::<F>(&scalars::<F, N>(sum), 0usize, N::value().comptime())
 }
 
 /// One vector's shares of the divergence, times the teacher's sum.

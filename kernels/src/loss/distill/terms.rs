@@ -2,7 +2,7 @@
 
 use super::decay::Rate;
 use super::problem::Uses;
-use crate::loss::log_space::{divergence, sigmoid, sigmoid_difference, softplus};
+use crate::loss::log_space::{Odds, divergence, target_difference};
 use cubecl::prelude::*;
 
 /// One scalar, as the vector that [`divergence`] takes.
@@ -69,30 +69,30 @@ pub(super) fn pull<F: Float>(
     let mut own = zero;
     let mut apart = zero;
     let mut even = zero;
-    let (x, y) = (sample.student_odds, sample.teacher_odds);
+    let student = Odds::<F>::new(sample.student_odds);
     if comptime!(uses.cross_entropy.is_some()) {
         let row = comptime!(uses.cross_entropy.unwrap_or(0));
         let smoothing = constants.smoothing.get::<F>();
         let spread = constants.spread.get::<F>();
         let weight = constants.cross_entropy.get::<F>();
-        let of_target = softplus::<F>(-x);
-        let of_others = others * (sample.log_sum + softplus::<F>(x)) - sample.distances;
+        let of_target = student.target_loss;
+        let of_others = others * (sample.log_sum + student.rest_loss) - sample.distances;
         let one = F::new(1.0f32);
         loss[row * batch + n] =
             weight * ((one - smoothing) * of_target + spread * (of_target + of_others));
-        let rest = sigmoid::<F>(-x);
-        at_target += weight * (smoothing - spread - rest);
-        own += weight * rest;
+        at_target += weight * (smoothing - spread - student.rest);
+        own += weight * student.rest;
         even -= weight * spread;
     }
     if comptime!(uses.teacher()) {
-        let binary = binary_divergence::<F>(x, y, terms);
-        let gap = sigmoid_difference::<F>(x, y, terms);
+        let teacher = Odds::<F>::new(sample.teacher_odds);
+        let binary = binary_divergence::<F>(&student, &teacher, terms);
+        let gap = target_difference::<F>(&student, &teacher, terms);
         let mut alpha = zero;
         if comptime!(uses.kd.is_some()) {
             let row = comptime!(uses.kd.unwrap_or(0));
             // The divergence of the whole rows is that of target against rest, and that of the rests, which the teacher weighs.
-            let doubt = sigmoid::<F>(-y);
+            let doubt = teacher.rest;
             loss[row * batch + n] =
                 constants.kd_loss.get::<F>() * (binary + doubt * sample.divergence);
             alpha += constants.kd_grad.get::<F>();
@@ -116,19 +116,23 @@ pub(super) fn pull<F: Float>(
     }
 }
 
-/// The divergence of target against rest, from the log-odds of both networks.
+/// The divergence of target against rest.
 #[cube]
-fn binary_divergence<F: Float>(x: F, y: F, #[comptime] terms: usize) -> F {
+fn binary_divergence<F: Float>(
+    student: &Odds<F>,
+    teacher: &Odds<F>,
+    #[comptime] terms: usize,
+) -> F {
     let target = divergence::<F, One>(
-        Vector::new(sigmoid::<F>(y)),
-        Vector::new(sigmoid::<F>(x)),
-        Vector::new(softplus::<F>(-y) - softplus::<F>(-x)),
+        Vector::new(teacher.target),
+        Vector::new(student.target),
+        Vector::new(teacher.target_loss - student.target_loss),
         terms,
     );
     let rest = divergence::<F, One>(
-        Vector::new(sigmoid::<F>(-y)),
-        Vector::new(sigmoid::<F>(-x)),
-        Vector::new(softplus::<F>(y) - softplus::<F>(x)),
+        Vector::new(teacher.rest),
+        Vector::new(student.rest),
+        Vector::new(teacher.rest_loss - student.rest_loss),
         terms,
     );
     (target + rest).extract(0usize)

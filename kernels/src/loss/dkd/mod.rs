@@ -8,8 +8,7 @@
 //!
 //! **Layout** logits and gradient `[n, c]`, loss `[n]`; the vectors lie along the classes.
 //!
-//! **One unit owns** a run of rows. It reads a row of each network once for the log-sum-exp over the non-target classes (a running
-//! maximum and sum per lane), and once more to write the gradient and to sum NCKD.
+//! **Kernel** that of [`distill`](super::distill), with this one term.
 //!
 //! **Saved for the backward pass**: the gradient itself, which a chain rule only scales.
 //!
@@ -19,9 +18,7 @@
 //! student that equals its teacher, and NCKD is exactly 0 for two classes.
 //!
 //! **Not finite**: a row with a NaN or infinite logit in either network has a NaN loss and a NaN gradient; other rows are
-//! untouched. A difference of logits over `T` that overflows the element type counts as infinite.
-//!
-//! **Its limit** is the four exponentials of a class, not memory: 256 x 131072 in f32 takes 38 ms on 2 cores with AVX-512.
+//! untouched. [`distill`](super::distill) says what counts as infinite, and how fast it is.
 
 pub mod cost;
 pub mod reference;
