@@ -5,6 +5,9 @@ use ghostlight_kernels::loss::sum;
 use ghostlight_kernels::{KernelError, Tensor};
 use std::rc::Rc;
 
+/// Sees what an alignment found: distances, weights and chosen transforms, still on the device.
+pub type Report = Rc<dyn Fn(&FlipAlignment)>;
+
 /// The flip-adjusted distance of `[student maps [n, h, w, c]]` from a teacher's that get no gradient, as `[1]`; see [`flip_align`].
 #[derive(Clone)]
 pub struct FlipAlign {
@@ -12,8 +15,8 @@ pub struct FlipAlign {
     pub teacher: Tensor,
     /// Group, selection and normalisation.
     pub options: FlipOptions,
-    /// Called by the forward pass with what it found: distances, weights and chosen transforms, still on the device.
-    pub report: Option<Rc<dyn Fn(&FlipAlignment)>>,
+    /// Called by the forward pass.
+    pub report: Option<Report>,
 }
 
 impl Function for FlipAlign {

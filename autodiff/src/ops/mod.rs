@@ -40,7 +40,7 @@ pub use depthwise::Depthwise;
 pub use distill::Distill;
 pub use dkd::Dkd;
 pub use dual_teacher::DualTeacher;
-pub use flip_align::FlipAlign;
+pub use flip_align::{FlipAlign, Report};
 pub use gate::Gate;
 pub use ghost::Ghost;
 pub use ghost_mix::GhostMix;

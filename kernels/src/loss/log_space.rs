@@ -62,8 +62,8 @@ pub(super) fn sigmoid<F: Float>(x: F) -> F {
 /// The polynomial of degree 5 nearest to `2 (exp(r) - 1 - r) / r^2` over `|r| <= 1/2`, relatively; off by 2.4e-8.
 const PAST_LINEAR: [f32; 6] = [
     1.0,
-    0.333_333_31,
-    0.083_331_592,
+    0.333_333_3,
+    0.083_331_59,
     0.016_666_904,
     0.002_796_399_5,
     0.000_397_512_6,

@@ -110,7 +110,7 @@ impl BlockRun {
     /// The image that `block` is of.
     pub fn image(&self, block: usize) -> usize {
         if comptime!(crate::planted::is("images_share_a_gate")) {
-            block / self.per_image * 0usize
+            min(block, 0usize)
         } else {
             block / self.per_image
         }

@@ -93,7 +93,7 @@ fn a_student_that_is_a_transformed_teacher_is_recognised() {
 #[test]
 fn the_soft_minimum_lies_between_the_minimum_and_the_mean_and_grows_with_tau() {
     for normalisation in NORMALISATIONS {
-        let mut last = vec![0.0; 4];
+        let mut last = [0.0; 4];
         for tau in [1e-3, 1e-2, 0.1, 0.3, 1.0, 3.0, 10.0, 100.0, 1e4, 1e6] {
             let soft = Selection::SoftMin { tau };
             let case = Case::new([4, 4, 4, 6], 6, options(Group::D4, soft, normalisation));

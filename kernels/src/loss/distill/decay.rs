@@ -15,7 +15,7 @@ const LOWEST: f64 = -127.0;
 /// The polynomial of degree 6 nearest to `2^x` over `|x| <= 1/2`, relatively; off by 1.9e-9.
 const POWERS: [f32; 7] = [
     1.0,
-    0.693_147_2,
+    std::f32::consts::LN_2,
     0.240_226_47,
     0.055_503_288,
     0.009_618_489,

@@ -379,7 +379,7 @@ fn row_sum<F: Float, N: Size>(
     if extents.blocks > 1 {
         sum = F::new(0.0f32);
         for b in 0..extents.blocks {
-            let max = notes[block_max::<F>(at, b, network)].extract(0usize);
+            let max = notes[block_max(at, b, network)].extract(0usize);
             let part = notes[at.finding(b, t, network)].extract(0usize);
             sum += part * ((max - top) * inverse_t).exp();
         }
@@ -389,7 +389,7 @@ fn row_sum<F: Float, N: Size>(
 }
 
 #[cube]
-fn block_max<F: Float>(at: &Notes, b: usize, #[comptime] network: usize) -> usize {
+fn block_max(at: &Notes, b: usize, #[comptime] network: usize) -> usize {
     if comptime!(network == STUDENT_SUM) {
         at.student_max(b)
     } else {

@@ -37,16 +37,16 @@ impl Tile {
 /// One unit owns a run of row tiles, taken in blocks; within a block, a panel of `vectors` vectors of columns at a time. Rows past
 /// the end compute the last row again and store nothing.
 #[cube(launch_unchecked)]
-fn gemm_kernel<F: Float, B: Size, N: Size>(
+fn gemm_kernel<F: Float, I: Size, W: Size>(
     a: &[F],
-    b: &[Vector<F, B>],
-    bias: &[Vector<F, B>],
-    centre: &[Vector<F, B>],
-    scale: &[Vector<F, B>],
-    shift: &[Vector<F, B>],
-    residual: &[Vector<F, B>],
-    c: &mut [Vector<F, B>],
-    panels: &mut [Vector<F, N>],
+    b: &[Vector<F, I>],
+    bias: &[Vector<F, I>],
+    centre: &[Vector<F, I>],
+    scale: &[Vector<F, I>],
+    shift: &[Vector<F, I>],
+    residual: &[Vector<F, I>],
+    c: &mut [Vector<F, I>],
+    panels: &mut [Vector<F, W>],
     _anywhere: &[F],
     a_view: View,
     residual_view: View,
@@ -65,7 +65,7 @@ fn gemm_kernel<F: Float, B: Size, N: Size>(
     #[comptime] epilogue: Epilogue,
     #[define(F)] _dtype: cubecl::ir::ElemType,
 ) {
-    let zero = Vector::<F, N>::new(F::new(0.0f32));
+    let zero = Vector::<F, W>::new(F::new(0.0f32));
     let first = min(ABSOLUTE_POS * run, (m + comptime!(rows - 1)) / rows);
     let last = min(first + run, (m + comptime!(rows - 1)) / rows);
     let panel = ABSOLUTE_POS * k * vectors;
@@ -75,18 +75,18 @@ fn gemm_kernel<F: Float, B: Size, N: Size>(
             let mut columns = Array::<usize>::new(vectors);
             #[unroll]
             for j in 0..vectors {
-                columns[j] = channel::<N>(group * vectors + j, n);
+                columns[j] = channel::<W>(group * vectors + j, n);
             }
             if packed {
                 for l in 0..k {
                     #[unroll]
                     for j in 0..vectors {
-                        panels[panel + l * vectors + j] = load::<F, B, N>(b, l * n + columns[j]);
+                        panels[panel + l * vectors + j] = load::<F, I, W>(b, l * n + columns[j]);
                     }
                 }
             }
             for tile in begin..min(begin + block, last) {
-                let mut acc = Array::<Vector<F, N>>::new(rows * vectors);
+                let mut acc = Array::<Vector<F, W>>::new(rows * vectors);
                 let mut starts = Array::<usize>::new(rows);
                 #[unroll]
                 for i in 0..rows {
@@ -94,25 +94,25 @@ fn gemm_kernel<F: Float, B: Size, N: Size>(
                     #[unroll]
                     for j in 0..vectors {
                         if has_bias {
-                            acc[i * vectors + j] = load::<F, B, N>(bias, columns[j]);
+                            acc[i * vectors + j] = load::<F, I, W>(bias, columns[j]);
                         } else {
                             acc[i * vectors + j] = zero;
                         }
                     }
                 }
                 for l in 0..k {
-                    let mut bv = Array::<Vector<F, N>>::new(vectors);
+                    let mut bv = Array::<Vector<F, W>>::new(vectors);
                     #[unroll]
                     for j in 0..vectors {
                         if packed {
                             bv[j] = panels[panel + l * vectors + j];
                         } else {
-                            bv[j] = load::<F, B, N>(b, l * n + columns[j]);
+                            bv[j] = load::<F, I, W>(b, l * n + columns[j]);
                         }
                     }
                     #[unroll]
                     for i in 0..rows {
-                        let av = Vector::<F, N>::cast_from(a[starts[i] + l]);
+                        let av = Vector::<F, W>::cast_from(a[starts[i] + l]);
                         #[unroll]
                         for j in 0..vectors {
                             acc[i * vectors + j] = fma(av, bv[j], acc[i * vectors + j]);
@@ -128,13 +128,13 @@ fn gemm_kernel<F: Float, B: Size, N: Size>(
                             let mut value = acc[i * vectors + j];
                             if comptime!(epilogue.affine) {
                                 value = fma(
-                                    value - load::<F, B, N>(centre, columns[j]),
-                                    load::<F, B, N>(scale, columns[j]),
-                                    load::<F, B, N>(shift, columns[j]),
+                                    value - load::<F, I, W>(centre, columns[j]),
+                                    load::<F, I, W>(scale, columns[j]),
+                                    load::<F, I, W>(shift, columns[j]),
                                 );
                             }
                             if comptime!(epilogue.residual) {
-                                value += load::<F, B, N>(
+                                value += load::<F, I, W>(
                                     residual,
                                     residual_view.at(row / span) + columns[j],
                                 );
@@ -142,7 +142,7 @@ fn gemm_kernel<F: Float, B: Size, N: Size>(
                             if comptime!(epilogue.relu) {
                                 value = max(value, zero);
                             }
-                            store::<F, B, N>(c, c_view.at(row) + columns[j], value);
+                            store::<F, I, W>(c, c_view.at(row) + columns[j], value);
                         }
                     }
                 }

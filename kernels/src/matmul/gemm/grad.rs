@@ -16,10 +16,10 @@ const BLOCK: usize = 128;
 /// vectors of columns of `grad`, held in registers over a block of rows. The vectors of a row lie side by side in a partial sum,
 /// so that those which overlap in the result do not here, where they are updated in place.
 #[cube(launch_unchecked)]
-fn partial_sums<F: Float, B: Size, N: Size>(
+fn partial_sums<F: Float, I: Size, W: Size>(
     a: &[F],
-    grad: &[Vector<F, B>],
-    partials: &mut [Vector<F, N>],
+    grad: &[Vector<F, I>],
+    partials: &mut [Vector<F, W>],
     _anywhere: &[F],
     a_view: View,
     grad_view: View,
@@ -34,7 +34,7 @@ fn partial_sums<F: Float, B: Size, N: Size>(
     #[define(F)] _dtype: cubecl::ir::ElemType,
 ) {
     let block = comptime!(BLOCK);
-    let zero = Vector::<F, N>::new(F::new(0.0f32));
+    let zero = Vector::<F, W>::new(F::new(0.0f32));
     let per_partial = (m + partial_count - 1) / partial_count;
     let groups = (column_vectors + comptime!(vectors - 1)) / vectors;
     let first = ABSOLUTE_POS * run;
@@ -48,10 +48,10 @@ fn partial_sums<F: Float, B: Size, N: Size>(
             for tile in 0..(k + comptime!(taps - 1)) / taps {
                 for group in 0..groups {
                     let mut columns = Array::<usize>::new(vectors);
-                    let mut acc = Array::<Vector<F, N>>::new(taps * vectors);
+                    let mut acc = Array::<Vector<F, W>>::new(taps * vectors);
                     #[unroll]
                     for j in 0..vectors {
-                        columns[j] = channel::<N>(group * vectors + j, n);
+                        columns[j] = channel::<W>(group * vectors + j, n);
                     }
                     let out = ((partial * k + tile * taps) * groups + group) * vectors;
                     #[unroll]
@@ -73,14 +73,14 @@ fn partial_sums<F: Float, B: Size, N: Size>(
                     for row in begin..min(begin + block, to) {
                         let start = a_view.at(row);
                         let grad_start = grad_view.at(row);
-                        let mut gv = Array::<Vector<F, N>>::new(vectors);
+                        let mut gv = Array::<Vector<F, W>>::new(vectors);
                         #[unroll]
                         for j in 0..vectors {
-                            gv[j] = load::<F, B, N>(grad, grad_start + columns[j]);
+                            gv[j] = load::<F, I, W>(grad, grad_start + columns[j]);
                         }
                         #[unroll]
                         for l in 0..taps {
-                            let av = Vector::<F, N>::cast_from(a[start + shifts[l]]);
+                            let av = Vector::<F, W>::cast_from(a[start + shifts[l]]);
                             #[unroll]
                             for j in 0..vectors {
                                 acc[l * vectors + j] = fma(av, gv[j], acc[l * vectors + j]);
@@ -104,9 +104,9 @@ fn partial_sums<F: Float, B: Size, N: Size>(
 
 /// Adds the partial sums in order and moves each vector to its columns. One unit owns a run of rows of the result.
 #[cube(launch_unchecked)]
-fn add_partials<F: Float, B: Size, N: Size>(
-    partials: &[Vector<F, N>],
-    out: &mut [Vector<F, B>],
+fn add_partials<F: Float, I: Size, W: Size>(
+    partials: &[Vector<F, W>],
+    out: &mut [Vector<F, I>],
     _anywhere: &[F],
     rows: usize,
     n: usize,
@@ -123,7 +123,7 @@ fn add_partials<F: Float, B: Size, N: Size>(
             for partial in 1..partial_count {
                 sum += partials[(partial * rows + row) * pitch + v];
             }
-            store::<F, B, N>(out, row * n + channel::<N>(v, n), sum);
+            store::<F, I, W>(out, row * n + channel::<W>(v, n), sum);
         }
     }
 }
