@@ -15,6 +15,9 @@ fn labels(count: usize, classes: usize) -> Labels {
     Labels::new(&client(), &vec![0; count], classes).expect("class 0 exists")
 }
 
+/// Makes one option wrong.
+type Edit = fn(&mut DistillOptions);
+
 #[test]
 fn refusals_come_in_the_documented_order() {
     let (f32, f64) = (DType::F32, DType::F64);
@@ -67,7 +70,7 @@ fn refusals_come_in_the_documented_order() {
     );
     let error = refuse(&one, Some(&one), Some(&labels(2, 1)), options);
     assert_eq!(error, "distill: number of classes is 1, wanted at least 2");
-    let steps: [(&str, fn(&mut DistillOptions)); 7] = [
+    let steps: [(&str, Edit); 7] = [
         ("smoothing is 1,", |o| entropy_of(o).smoothing = 0.0),
         ("weight of the cross-entropy is -1,", |o| {
             entropy_of(o).weight = 1.0
