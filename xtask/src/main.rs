@@ -193,7 +193,10 @@ fn ci(flags: &[String], arguments: &[String]) -> ExitCode {
         ("documentation", Ok(doc)),
         ("tests", Ok(test)),
         ("kernel tests between fences", Ok(lanes::fenced(&[]))),
-        ("kernel tests on lavapipe", lanes::lavapipe(&[])),
+        (
+            "kernel tests on lavapipe",
+            lanes::lavapipe(&lanes::ported()),
+        ),
     ] {
         let mut step = match step {
             Ok(step) => step,

@@ -6,6 +6,7 @@ use super::decay::{Exponential, decay};
 use super::terms::Constants;
 use crate::lanes::{load, store};
 use crate::loss::log_space;
+use crate::special::nan;
 use cubecl::prelude::*;
 
 /// The block of a row that a walk covers. Vectors are counted from the row's first class on.
@@ -206,7 +207,7 @@ pub(super) fn exponentials<F: Float, B: Size, N: Size>(
     // An infinite distance has left its mark in the sum of all; a NaN is in both sums.
     let reach = (distances * Vector::new(constants.inverse_t.get::<F>())).abs();
     let near = reach.less_equal(&Vector::new(F::max_value()));
-    let sum = select_many(near, sum, Vector::new(F::new(f32::NAN)));
+    let sum = select_many(near, sum, Vector::new(nan::<F>()));
     let mut distance = F::new(0.0f32);
     if comptime!(with_distances) {
         distance = total::<F>(&scalars::<F, N>(distances), 0usize, N::value().comptime());
