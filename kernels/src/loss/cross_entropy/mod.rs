@@ -5,7 +5,7 @@
 //!
 //! **Layout** logits and gradient `[n, c]`, loss `[n]`; the vectors lie along the classes.
 //!
-//! **Kernel** that of [`distill`](super::distill), with this one term.
+//! **Kernel** that of [`distill`], with this one term.
 //!
 //! **Saved for the backward pass**: the gradient itself, which a chain rule only scales.
 //!

@@ -8,7 +8,7 @@
 //!
 //! **Layout** logits and gradient `[n, c]`, loss `[n]`; the vectors lie along the classes.
 //!
-//! **Kernel** that of [`distill`](super::distill), with this one term.
+//! **Kernel** that of [`distill`], with this one term.
 //!
 //! **Saved for the backward pass**: the gradient itself, which a chain rule only scales.
 //!
@@ -18,7 +18,7 @@
 //! student that equals its teacher, and NCKD is exactly 0 for two classes.
 //!
 //! **Not finite**: a row with a NaN or infinite logit in either network has a NaN loss and a NaN gradient; other rows are
-//! untouched. [`distill`](super::distill) says what counts as infinite, and how fast it is.
+//! untouched. [`distill`] says what counts as infinite, and how fast it is.
 
 pub mod cost;
 pub mod reference;

@@ -4,7 +4,7 @@
 //! `q = softmax(v / T)`, `loss[n] = weight T^2 / N sum over j of q_j ln(q_j / p_j)` (Hinton et al. 2015), and the gradient
 //! `weight T / N (p_j - q_j)` of their sum. `T^2` keeps the gradient's size while the temperature grows.
 //!
-//! **Layout, kernel** those of [`distill`](super::distill), of which this is the sum of one term. No labels: the divergence is split
+//! **Layout, kernel** those of [`distill`], of which this is the sum of one term. No labels: the divergence is split
 //! into that of class 0 against the rest and that within the rest, which is the same number whichever class is taken.
 
 pub mod cost;
