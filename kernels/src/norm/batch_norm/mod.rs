@@ -17,6 +17,11 @@
 //! that stays in the first-level cache. The moments are shifted by a run's first pixel, so a mean 10,000 times the deviation costs
 //! the variance 2e-5 of itself in f32, not all of it. With a residual the first backward phase writes the gradient before the
 //! activation, which is the residual's gradient and the second's input.
+//!
+//! **Measured** (2 cores, AVX-512, f32): every pass moves 57 to 62 GB/s of the bytes that it needs, near what a copy moves there. A step
+//! of 128 x 64 x 64 x 16 takes 4.9 to 5.9 ms, 7 to 8 times as fast as PyTorch's; one of 32 x 14 x 14 x 512 takes 1.9 to 2.6 ms, 1.9 to
+//! 2.4 times as fast, where 5 was aimed at: eight passes over 12.8 MB take 1.7 ms at that bandwidth. **Lost**: strips of four
+//! vectors over a run of pixels, 40 GB/s at 512 channels against 50 in the order of memory.
 
 mod backward;
 pub mod cost;
