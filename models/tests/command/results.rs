@@ -106,14 +106,11 @@ fn a_run_without_json_ends_with_a_table_in_a_folder_named_by_date() {
 
 #[test]
 fn a_training_that_diverges_ends_with_advice_and_without_a_result() {
-    // The loss overflows within the longer epoch; after the shorter one only the answers to the test images do.
-    for images in [8, 30] {
-        let wild = "--set train.peak_lr=10 --set train.schedule=constant --set train.warmup=0 \
-            --set train.weight_decay=1 --set train.batch=2";
-        let words = format!("distill {TINY} {wild} --set data.synthetic_per_class={images}");
-        Desk::new().refuses(
-            &format!("{words} --out out"),
-            &["train.peak_lr (now 10)", "lower"],
-        );
-    }
+    // Long enough that the loss overflows within the first epoch, however its sums are rounded.
+    let wild = "--set train.peak_lr=10 --set train.schedule=constant --set train.warmup=0 \
+        --set train.weight_decay=1 --set train.batch=2 --set data.synthetic_per_class=30";
+    Desk::new().refuses(
+        &format!("distill {TINY} {wild} --out out"),
+        &["train.peak_lr (now 10)", "lower"],
+    );
 }
