@@ -13,34 +13,6 @@ const TESTS: &str = "ghostlight-tests";
 /// units, vectors of 4, a grid, the limits of WGSL) shows in few of them.
 const DIVISOR: &str = "4";
 
-/// What `ci` runs on lavapipe. The other binaries have tests that do not pass there yet (`docs/runtimes.md` names them and why):
-/// `cargo xtask lavapipe` runs all.
-const PORTED: [&str; 10] = [
-    "activation",
-    "adamw",
-    "batch_norm",
-    "conv",
-    "depthwise",
-    "device",
-    "gemm",
-    "global_average",
-    "sgd",
-    "windows",
-];
-
-/// The arguments for the binaries that pass on lavapipe; says on standard error which ones they leave out.
-pub fn ported() -> Vec<String> {
-    let left_out: Vec<String> = binaries()
-        .into_iter()
-        .filter(|name| !PORTED.contains(&name.as_str()))
-        .collect();
-    eprintln!("ci: not yet on lavapipe: {}", left_out.join(", "));
-    PORTED
-        .iter()
-        .flat_map(|name| ["--test".into(), (*name).into()])
-        .collect()
-}
-
 /// The kernel tests on lavapipe, Mesa's Vulkan device on the CPU, through CubeCL's wgpu runtime.
 ///
 /// # Errors

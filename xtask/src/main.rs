@@ -26,7 +26,7 @@ Usage: cargo xtask <command> [arguments]
   bench     runs the benchmarks; arguments go to `cargo bench`
   fenced    runs the kernel tests with every buffer between fences; arguments go to `cargo test`
   lavapipe  runs the kernel tests on lavapipe, a Vulkan device on the CPU; arguments go to `cargo test`
-  ci        checks format, lints and documentation, then runs `test` and what passes of `lavapipe`; arguments go to `test`
+  ci        checks format, lints and documentation, then runs `test` on cases of a fixed seed; arguments go to `test`
 
 Each but `lavapipe` runs `setup` first. Cargo's feature flags choose the runtimes: `cargo xtask distill --features cuda`.
 ";
