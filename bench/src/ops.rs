@@ -92,7 +92,7 @@ impl Ops {
         let mut call = || {
             let start = Instant::now();
             let result = run()?;
-            // A failure shows here too: the launches' results are waited for.
+            // A kernel that does not compile fails the read of its result, not this: such a row is too fast to be true.
             cubecl::future::block_on(client.sync())
                 .map_err(|error| KernelError::Device(error.to_string()))?;
             let ms = start.elapsed().as_secs_f64() * 1e3;

@@ -1,4 +1,4 @@
-//! The problems that tests and benches share: layers of real networks, and shapes that nobody tuned for.
+//! The problems that the benches time: layers of real networks, and shapes that nobody tuned for.
 
 mod around;
 mod dense;
