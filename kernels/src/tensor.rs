@@ -1,40 +1,7 @@
 use crate::lanes::ViewLaunch;
 use crate::memory::Memory;
-use crate::{KernelError, planted};
-use cubecl::ir::{ElemType, FloatKind};
+use crate::{DType, KernelError, planted};
 use cubecl::prelude::*;
-
-/// The element type of a [`Tensor`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum DType {
-    /// 32-bit floats: training and inference.
-    F32,
-    /// 64-bit floats: gradient checks.
-    F64,
-}
-
-impl DType {
-    /// Bytes per element.
-    pub fn size(self) -> usize {
-        match self {
-            Self::F32 => 4,
-            Self::F64 => 8,
-        }
-    }
-
-    /// The element type of a kernel's `#[define(F)]` argument.
-    pub fn elem(self) -> ElemType {
-        match self {
-            Self::F32 => ElemType::Float(FloatKind::F32),
-            Self::F64 => ElemType::Float(FloatKind::F64),
-        }
-    }
-
-    /// A number of this type as a kernel's argument.
-    pub fn scalar(self, value: f64) -> InputScalar {
-        InputScalar::new(value, self.elem())
-    }
-}
 
 /// A dense tensor on a device; images are `[n, h, w, c]`, channels innermost.
 ///
@@ -476,57 +443,4 @@ fn check_len(got: usize, shape: &[usize]) -> Result<(), KernelError> {
         got: vec![got],
         wanted,
     })
-}
-
-/// Class labels on the device, checked against the number of classes when they are made.
-#[derive(Clone, Debug)]
-pub struct Labels {
-    memory: Memory,
-    len: usize,
-    classes: usize,
-}
-
-impl Labels {
-    /// Copies `labels` to the device.
-    ///
-    /// # Errors
-    /// [`KernelError::Label`] for the first label that is not below `classes`.
-    pub fn new(client: &Client, labels: &[u32], classes: usize) -> Result<Self, KernelError> {
-        if let Some(sample) = labels.iter().position(|&label| label as usize >= classes) {
-            let label = labels[sample];
-            return Err(KernelError::Label {
-                op: "labels",
-                sample,
-                label,
-                classes,
-            });
-        }
-        let padded: &[u32] = if labels.is_empty() { &[0] } else { labels };
-        let memory = Memory::of(client, bytemuck::cast_slice(padded));
-        Ok(Self {
-            memory,
-            len: labels.len(),
-            classes,
-        })
-    }
-
-    /// The number of labels.
-    pub fn len(&self) -> usize {
-        self.len
-    }
-
-    /// Whether there is no label.
-    pub fn is_empty(&self) -> bool {
-        self.len == 0
-    }
-
-    /// The number of classes they were checked against.
-    pub fn classes(&self) -> usize {
-        self.classes
-    }
-
-    pub(crate) fn arg(&self) -> BufferArg {
-        // SAFETY: the handle holds `len` labels.
-        unsafe { BufferArg::from_raw_parts(self.memory.argument(0), self.len) }
-    }
 }
