@@ -2,7 +2,7 @@
 
     {"hello": true}                                  -> {"torch": version, "threads": n}
     {"prepare": {...}, "op": name, "phase": name}    -> {"ready": true} or {"error": text}
-    {"run": calls}                                   -> {"ms": [each call's time]}
+    {"run": {"discarded": n, "least": n, "ms": t}}   -> {"ms": [each counted call's time]}
 
 An operation is a function `op(phase, **arguments)` in OPS that returns what to call. Convolutions run channels_last, PyTorch's
 faster layout here, with the operands made outside of the timed call.
@@ -342,6 +342,18 @@ OPS = {
 }
 
 
+def turn(call, discarded, least, ms):
+    """The times of the calls that count, in ms."""
+    for _ in range(discarded):
+        call()
+    times, begun = [], time.perf_counter()
+    while len(times) < least or (time.perf_counter() - begun) * 1e3 < ms:
+        start = time.perf_counter()
+        call()
+        times.append((time.perf_counter() - start) * 1e3)
+    return times
+
+
 def main():
     call = None
     for line in sys.stdin:
@@ -358,12 +370,7 @@ def main():
                 print(f"torch_peer: {question}: {error}", file=sys.stderr)
                 call, answer = None, {"error": str(error)}
         else:
-            times = []
-            for _ in range(question["run"] if call else 0):
-                start = time.perf_counter()
-                call()
-                times.append((time.perf_counter() - start) * 1e3)
-            answer = {"ms": times}
+            answer = {"ms": turn(call, **question["run"]) if call else []}
         print(json.dumps(answer), flush=True)
 
 

@@ -9,7 +9,7 @@ mod profile;
 mod step;
 
 pub use launches::launches;
-pub use ops::Ops;
+pub use ops::{Ops, Turn};
 pub use peer::Peer;
 pub use profile::{Line, Profile};
 pub use step::{Bench, Timing};

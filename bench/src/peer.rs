@@ -1,3 +1,4 @@
+use crate::Turn;
 use serde_json::{Value, json};
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
@@ -43,9 +44,10 @@ impl Peer {
         self.ask(&json!({"prepare": arguments, "op": op, "phase": phase}));
     }
 
-    /// The times of `calls` calls of what was prepared, in ms; none when PyTorch failed, which it says on standard error.
-    pub fn run(&mut self, calls: usize) -> Vec<f64> {
-        let answer = self.ask(&json!({"run": calls})).unwrap_or_default();
+    /// The times of one turn of what was prepared, in ms; none when PyTorch failed, which it says on standard error.
+    pub fn run(&mut self, turn: Turn) -> Vec<f64> {
+        let turn = json!({"discarded": turn.discarded, "least": turn.least, "ms": turn.ms});
+        let answer = self.ask(&json!({"run": turn})).unwrap_or_default();
         let times = answer["ms"].as_array().cloned().unwrap_or_default();
         times.iter().filter_map(Value::as_f64).collect()
     }
