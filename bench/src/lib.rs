@@ -6,6 +6,7 @@ mod launches;
 mod ops;
 mod peer;
 mod profile;
+pub mod results;
 mod step;
 
 pub use launches::launches;
