@@ -2,10 +2,12 @@
 #![deny(missing_docs)]
 
 pub mod catalogue;
+pub mod compare;
 mod launches;
 mod ops;
 mod peer;
 mod profile;
+pub mod report;
 pub mod results;
 mod step;
 

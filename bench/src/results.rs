@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -75,6 +76,12 @@ pub struct Bandwidth {
     /// Bytes read and written, per ns.
     pub gb_s: f64,
 }
+
+/// The variant that every other is held against.
+pub const OURS: &str = "ours";
+
+/// Ours under another name, whose ratio must be 1: what it differs by is the noise of the run.
+pub const CONTROL: &str = "control";
 
 /// Whether the operands were in the caches when a call began.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -221,6 +228,62 @@ pub enum ResultsError {
     },
 }
 
+impl Row {
+    /// Whether this is our own time.
+    pub fn is_ours(&self) -> bool {
+        self.variant == OURS
+    }
+
+    /// Whether this is ours under another name.
+    pub fn is_control(&self) -> bool {
+        self.variant == CONTROL
+    }
+
+    /// Whether this is somebody else's implementation.
+    pub fn is_peer(&self) -> bool {
+        !self.is_ours() && !self.is_control()
+    }
+
+    /// Whether a peer is faster than we are: by its verdict, or, where there is none, by its ratio.
+    pub fn lost(&self) -> bool {
+        self.is_peer()
+            && match self.verdict {
+                Some(verdict) => verdict == Verdict::Slower,
+                None => self.ratio.is_some_and(|ratio| ratio < 1.0),
+            }
+    }
+}
+
+impl fmt::Display for Cache {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.pad(match self {
+            Self::Hot => "hot",
+            Self::Cold => "cold",
+        })
+    }
+}
+
+impl fmt::Display for Verdict {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.pad(match self {
+            Self::Same => "SAME",
+            Self::Faster => "FASTER",
+            Self::Slower => "SLOWER",
+            Self::Unsure => "UNSURE",
+        })
+    }
+}
+
+impl fmt::Display for Bound {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.pad(match self {
+            Self::Memory => "memory",
+            Self::Compute => "compute",
+            Self::Launch => "launch",
+        })
+    }
+}
+
 impl Results {
     /// Reads a `results.json`.
     ///
@@ -231,12 +294,13 @@ impl Results {
             path: path.into(),
             source,
         })?;
-        let results: Self = serde_json::from_str(&text).map_err(|error| ResultsError::Malformed {
-            path: path.into(),
-            line: error.line(),
-            column: error.column(),
-            reason: error.to_string(),
-        })?;
+        let results: Self =
+            serde_json::from_str(&text).map_err(|error| ResultsError::Malformed {
+                path: path.into(),
+                line: error.line(),
+                column: error.column(),
+                reason: error.to_string(),
+            })?;
         if results.format != FORMAT {
             return Err(ResultsError::Format {
                 path: path.into(),

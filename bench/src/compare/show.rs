@@ -1,0 +1,124 @@
+use super::{Change, Comparison, Key};
+use crate::report::{cell, columns, line, ratio, significant};
+use crate::results::Verdict;
+use std::fmt::{Display, Formatter, Result, Write};
+
+/// For the terminal: what changed, the worst first; rows that are the same are counted only.
+impl Display for Comparison {
+    fn fmt(&self, f: &mut Formatter) -> Result {
+        for warning in &self.warnings {
+            writeln!(f, "warning: {warning}")?;
+        }
+        for change in self.sorted() {
+            if change.verdict != Verdict::Same {
+                writeln!(
+                    f,
+                    "{:7} {:>5} {:16} {:>9} -> {:>9} ms  {}",
+                    change.verdict,
+                    ratio(change.ratio),
+                    interval(change),
+                    significant(change.ms[0]),
+                    significant(change.ms[1]),
+                    change.key
+                )?;
+            }
+        }
+        for (rows, which) in [(&self.only_a, "first"), (&self.only_b, "second")] {
+            for key in rows {
+                writeln!(f, "only in the {which}: {key}")?;
+            }
+        }
+        writeln!(f, "{}", self.total())
+    }
+}
+
+impl Display for Key {
+    fn fmt(&self, f: &mut Formatter) -> Result {
+        write!(
+            f,
+            "{} {} {} ({}, {})",
+            self.op, self.case, self.phase, self.cache, self.clock
+        )
+    }
+}
+
+impl Comparison {
+    /// As a document: every row of both, the worst first.
+    pub fn markdown(&self) -> String {
+        let mut out = String::from("# Comparison\n\n");
+        for warning in &self.warnings {
+            let _ = writeln!(out, "> **Warning.** {}\n", cell(warning));
+        }
+        let _ = writeln!(
+            out,
+            "A ratio is the first run's median over the second's: above 1, the second is faster. {}\n",
+            self.total()
+        );
+        columns(
+            &mut out,
+            &[
+                "verdict",
+                "-ratio",
+                "interval",
+                "-first, ms",
+                "-second, ms",
+                "row",
+            ],
+        );
+        for change in self.sorted() {
+            let slower = change.verdict == Verdict::Slower;
+            let mark = if slower { "**" } else { "" };
+            line(
+                &mut out,
+                &[
+                    format!("{mark}{}{mark}", change.verdict),
+                    format!("{mark}{}{mark}", ratio(change.ratio)),
+                    interval(change),
+                    significant(change.ms[0]),
+                    significant(change.ms[1]),
+                    format!("{mark}{}{mark}", cell(&change.key.to_string())),
+                ],
+            );
+        }
+        for (rows, which) in [(&self.only_a, "first"), (&self.only_b, "second")] {
+            if !rows.is_empty() {
+                let _ = writeln!(out, "\n## Only in the {which}\n");
+            }
+            for key in rows {
+                let _ = writeln!(out, "- {}", cell(&key.to_string()));
+            }
+        }
+        out
+    }
+
+    fn sorted(&self) -> Vec<&Change> {
+        let mut changes: Vec<&Change> = self.changes.iter().collect();
+        changes.sort_by(|a, b| a.ratio.total_cmp(&b.ratio));
+        changes
+    }
+
+    fn total(&self) -> String {
+        let drift = self.drift.map(|(drift, rows)| {
+            format!(
+                " The peers' own ratio is {} in the mean of {rows} rows.",
+                ratio(drift)
+            )
+        });
+        format!(
+            "{} rows in both: {} slower, {} faster, {} the same within {:.0} %, {} unsure.{}",
+            self.changes.len(),
+            self.count(Verdict::Slower),
+            self.count(Verdict::Faster),
+            self.count(Verdict::Same),
+            100.0 * self.noise,
+            self.count(Verdict::Unsure),
+            drift.unwrap_or_default()
+        )
+    }
+}
+
+fn interval(change: &Change) -> String {
+    change.interval.map_or("".into(), |[low, high]| {
+        format!("({} to {})", ratio(low), ratio(high))
+    })
+}

@@ -1,0 +1,361 @@
+use super::summary::{Summary, distinct};
+use super::{bytes, peers, percent, ratio, settings, significant, summaries};
+use crate::results::{Results, Row};
+use std::fmt::Write;
+
+/// The run as a document: what was measured where, what it comes to, and every row of it.
+pub fn markdown(results: &Results) -> String {
+    let mut out = String::new();
+    head(&mut out, results);
+    summary_section(&mut out, results);
+    trust_section(&mut out, results);
+    ceilings_section(&mut out, results);
+    for op in distinct(results.rows.iter().map(|row| row.op.as_str())) {
+        op_section(&mut out, results, op);
+    }
+    refused_section(&mut out, results);
+    control_section(&mut out, results);
+    out
+}
+
+/// `text` for a cell of a table: names come from files that anyone may write.
+pub(crate) fn cell(text: &str) -> String {
+    let mut safe = String::with_capacity(text.len());
+    for character in text.chars() {
+        match character {
+            '<' => safe.push_str("&lt;"),
+            '&' => safe.push_str("&amp;"),
+            '|' | '*' | '`' | '[' | '\\' => safe.extend(['\\', character]),
+            character if character.is_control() => safe.push(' '),
+            character => safe.push(character),
+        }
+    }
+    safe
+}
+
+/// A table's head: `-` before a column's name puts its numbers to the right.
+pub(crate) fn columns(out: &mut String, names: &[&str]) {
+    let shown = names.iter().map(|name| name.trim_start_matches('-'));
+    let _ = writeln!(out, "| {} |", shown.collect::<Vec<_>>().join(" | "));
+    let rules = names
+        .iter()
+        .map(|name| if name.starts_with('-') { "---:" } else { "---" });
+    let _ = writeln!(out, "|{}|", rules.collect::<Vec<_>>().join("|"));
+}
+
+pub(crate) fn line(out: &mut String, cells: &[String]) {
+    let _ = writeln!(out, "| {} |", cells.join(" | "));
+}
+
+fn head(out: &mut String, results: &Results) {
+    let machine = &results.machine;
+    let _ = writeln!(out, "# Bench: {}\n", cell(&machine.device));
+    let versions: Vec<String> = results
+        .versions
+        .iter()
+        .map(|(name, version)| format!("{} {}", cell(name), cell(version)))
+        .collect();
+    let commit = match results.commit.as_str() {
+        "" => "unknown: not measured in a checkout".into(),
+        commit => cell(commit),
+    };
+    let rows = [
+        (
+            "device",
+            format!(
+                "{}, runtime {}",
+                cell(&machine.device),
+                cell(&machine.runtime)
+            ),
+        ),
+        ("driver", cell(&machine.driver)),
+        (
+            "host",
+            format!(
+                "{}, {} cores, {}",
+                cell(&machine.system),
+                machine.cores,
+                bytes(machine.memory)
+            ),
+        ),
+        ("versions", versions.join(", ")),
+        ("commit", commit),
+        (
+            "began",
+            format!("{}, took {:.0} s", cell(&results.began), results.seconds),
+        ),
+        (
+            "command",
+            format!("`{}`", results.command.replace(['`', '\n'], " ")),
+        ),
+    ];
+    for (name, value) in rows {
+        let _ = writeln!(out, "- {name}: {value}");
+    }
+    out.push('\n');
+}
+
+fn setting_of(summary: &Summary) -> String {
+    format!(
+        "{}, {}",
+        summary.setting.cache,
+        cell(&summary.setting.clock)
+    )
+}
+
+fn summary_section(out: &mut String, results: &Results) {
+    out.push_str(
+        "## What it comes to\n\n\
+         A ratio is the peer's median over ours: above 1, ours is faster. Means are geometric, every row with the same weight, points of \
+         sweeps included. A row is lost when the whole interval of its ratio says that the peer is faster.\n\n",
+    );
+    let all = summaries(results);
+    let mut peers = all
+        .iter()
+        .filter(|row| row.variant != crate::results::CONTROL)
+        .peekable();
+    if peers.peek().is_none() {
+        out.push_str("No peer was measured in this run.\n\n");
+        return;
+    }
+    columns(
+        out,
+        &[
+            "operation",
+            "peer",
+            "caches, clock",
+            "-rows",
+            "-mean",
+            "-lowest",
+            "-highest",
+            "-lost",
+            "lowest at",
+        ],
+    );
+    for row in peers {
+        let bold = |text: String, is: bool| if is { format!("**{text}**") } else { text };
+        line(
+            out,
+            &[
+                row.op.as_deref().map_or("all".into(), cell),
+                cell(&row.variant),
+                setting_of(row),
+                row.rows.to_string(),
+                bold(ratio(row.mean), row.mean < 1.0),
+                ratio(row.lowest.ratio),
+                ratio(row.highest.ratio),
+                bold(row.lost.to_string(), row.lost > 0),
+                place(row),
+            ],
+        );
+    }
+    out.push('\n');
+}
+
+fn place(row: &Summary) -> String {
+    let lowest = &row.lowest;
+    let op = if row.op.is_none() {
+        format!("{} ", cell(&lowest.op))
+    } else {
+        String::new()
+    };
+    format!("{op}{} {}", cell(&lowest.case), cell(&lowest.phase))
+}
+
+fn trust_section(out: &mut String, results: &Results) {
+    out.push_str("## Whether to believe it\n\n");
+    let timed = results.rows.iter().filter(|row| !row.is_control()).count();
+    let _ = writeln!(
+        out,
+        "- {timed} rows were timed, each after its result had been held against the reference in f64; {} got no time and stand at the end \
+         with the reason.",
+        results.refused.len()
+    );
+    for control in summaries(results)
+        .iter()
+        .filter(|row| row.op.is_none() && row.variant == crate::results::CONTROL)
+    {
+        let _ = writeln!(
+            out,
+            "- Control ({}): ours against itself under another name reads {} in the mean of {} rows, {} to {}. It should read 1.00; what it \
+             differs by is the noise of this run.",
+            setting_of(control),
+            ratio(control.mean),
+            control.rows,
+            ratio(control.lowest.ratio),
+            ratio(control.highest.ratio)
+        );
+    }
+    out.push_str(
+        "- Both sides of a ratio ran in turns, so that a drift of the machine meets both. Its interval is a bootstrap's of 95 %. FASTER, \
+         SLOWER: the peer is behind, ahead, beyond the noise; SAME: within it; UNSURE: the interval is too wide to tell.\n\
+         - Hot: the operands were left in the caches by the call before. Cold: the caches were flushed before every call.\n\
+         - The limit is the least time in which this device could move the needed bytes, do the multiply-adds and launch, by its own \
+         ceilings as measured in this run; the table gives the share of it that was reached, and what binds.\n\n",
+    );
+}
+
+fn ceilings_section(out: &mut String, results: &Results) {
+    let ceilings = &results.ceilings;
+    out.push_str("## Ceilings of this device\n\n");
+    if ceilings.gflop_s > 0.0 {
+        let _ = writeln!(
+            out,
+            "- multiply-adds: {} GFLOP/s",
+            significant(ceilings.gflop_s)
+        );
+    }
+    let _ = writeln!(
+        out,
+        "- an empty launch: {} us\n",
+        significant(ceilings.launch_us)
+    );
+    if ceilings.memory.is_empty() {
+        return;
+    }
+    let accesses = distinct(ceilings.memory.iter().map(|point| point.access.as_str()));
+    let mut sets = distinct(ceilings.memory.iter().map(|point| point.bytes));
+    sets.sort_unstable();
+    let names: Vec<String> = accesses
+        .iter()
+        .map(|access| format!("-{}, GB/s", cell(access)))
+        .collect();
+    let mut heads = vec!["-bytes touched"];
+    heads.extend(names.iter().map(String::as_str));
+    columns(out, &heads);
+    for set in sets {
+        let mut cells = vec![bytes(set)];
+        for access in &accesses {
+            let point = ceilings
+                .memory
+                .iter()
+                .find(|point| point.bytes == set && point.access == *access);
+            cells.push(
+                point
+                    .map(|point| significant(point.gb_s))
+                    .unwrap_or_default(),
+            );
+        }
+        line(out, &cells);
+    }
+    out.push('\n');
+}
+
+fn op_section(out: &mut String, results: &Results, op: &str) {
+    let rows: Vec<&Row> = results.rows.iter().filter(|row| row.op == op).collect();
+    let peers: Vec<&str> = peers(&results.rows)
+        .into_iter()
+        .filter(|peer| rows.iter().any(|row| row.variant == *peer))
+        .collect();
+    let several = settings(results).len() > 1;
+    let _ = writeln!(out, "## {}\n", cell(op));
+    let mut names: Vec<String> = vec!["case".into(), "phase".into()];
+    if several {
+        names.push("caches, clock".into());
+    }
+    names.extend(["-ours, ms", "-GB/s", "-GFLOP/s", "-of the limit", "bound"].map(String::from));
+    names.extend(peers.iter().map(|peer| cell(peer)));
+    columns(out, &names.iter().map(String::as_str).collect::<Vec<_>>());
+    // Every problem once, even where ours has no time and only a peer has.
+    for (case, phase, clock, cache) in distinct(
+        rows.iter()
+            .filter(|row| !row.is_control())
+            .map(|row| (&row.case, &row.phase, &row.clock, row.cache)),
+    ) {
+        let find = |variant: &str| {
+            rows.iter().copied().find(|row| {
+                (&row.case, &row.phase, &row.clock, row.cache) == (case, phase, clock, cache)
+                    && row.variant == variant
+            })
+        };
+        let lost = peers.iter().any(|peer| find(peer).is_some_and(Row::lost));
+        let bold = |text: String, is: bool| if is { format!("**{text}**") } else { text };
+        let mut cells = vec![bold(cell(case), lost), bold(cell(phase), lost)];
+        if several {
+            cells.push(format!("{cache}, {}", cell(clock)));
+        }
+        let ours = find(crate::results::OURS);
+        let number = |value: fn(&Row) -> String| ours.map(value).unwrap_or_default();
+        cells.extend([
+            number(|row| significant(row.median_ms)),
+            number(|row| significant(row.gb_s)),
+            number(|row| significant(row.gflop_s)),
+            number(|row| row.roofline.map(percent).unwrap_or_default()),
+            number(|row| row.bound.map(|bound| bound.to_string()).unwrap_or_default()),
+        ]);
+        cells.extend(
+            peers
+                .iter()
+                .map(|peer| find(peer).map(against).unwrap_or_default()),
+        );
+        line(out, &cells);
+    }
+    out.push('\n');
+}
+
+/// A ratio with its interval and verdict, bold where it is lost.
+fn against(row: &Row) -> String {
+    let Some(value) = row.ratio else {
+        return String::new();
+    };
+    let mut text = ratio(value);
+    if let (Some(low), Some(high)) = (row.ratio_low, row.ratio_high) {
+        let _ = write!(text, " ({} to {})", ratio(low), ratio(high));
+    }
+    if let Some(verdict) = row.verdict {
+        let _ = write!(text, " {verdict}");
+    }
+    if row.lost() {
+        format!("**{text}**")
+    } else {
+        text
+    }
+}
+
+fn refused_section(out: &mut String, results: &Results) {
+    if results.refused.is_empty() {
+        return;
+    }
+    out.push_str("## Without a time\n\n");
+    columns(out, &["operation", "case", "phase", "variant", "reason"]);
+    for refused in &results.refused {
+        let texts = [
+            &refused.op,
+            &refused.case,
+            &refused.phase,
+            &refused.variant,
+            &refused.reason,
+        ];
+        line(out, &texts.map(|text| cell(text)));
+    }
+    out.push('\n');
+}
+
+fn control_section(out: &mut String, results: &Results) {
+    let mut controls = results
+        .rows
+        .iter()
+        .filter(|row| row.is_control())
+        .peekable();
+    if controls.peek().is_none() {
+        return;
+    }
+    out.push_str("## Control rows\n\nOurs against itself; a ratio other than 1.00 is noise.\n\n");
+    columns(
+        out,
+        &["operation", "case", "phase", "caches, clock", "ratio"],
+    );
+    for row in controls {
+        line(
+            out,
+            &[
+                cell(&row.op),
+                cell(&row.case),
+                cell(&row.phase),
+                format!("{}, {}", row.cache, cell(&row.clock)),
+                against(row),
+            ],
+        );
+    }
+    out.push('\n');
+}

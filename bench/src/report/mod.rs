@@ -1,0 +1,22 @@
+//! What a run of the bench says, for three readers: a page to look into, a document to publish, a table for the terminal.
+//!
+//! All three take their figures from [`Results`] alone. Rows are only averaged with rows of the same clock and caches, a peer that has
+//! no row leaves a blank, and a lost row is shown wherever a won one would be.
+
+mod html;
+mod markdown;
+mod number;
+mod summary;
+mod terminal;
+
+pub use html::html;
+pub use markdown::markdown;
+pub use summary::{Extreme, Setting, Summary, Tally, peers, settings, summaries};
+pub use terminal::terminal;
+
+pub(crate) use markdown::{cell, columns, line};
+pub(crate) use number::{bytes, percent, ratio, significant};
+pub(crate) use summary::geometric_mean;
+
+#[cfg(doc)]
+use crate::results::Results;

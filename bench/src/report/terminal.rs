@@ -1,0 +1,131 @@
+use super::summary::distinct;
+use super::{peers, percent, ratio, settings, significant, summaries};
+use crate::results::{Cache, Results, Row};
+use std::fmt::Write;
+
+const WIDTH: usize = 120;
+const PEER: usize = 13;
+/// More stand in a table of their own, so that a case keeps room for its name.
+const PEERS_A_TABLE: usize = 4;
+
+/// A table of every measured row, at most 120 columns wide, and under it what it comes to.
+pub fn terminal(results: &Results) -> String {
+    let mut out = String::new();
+    let peers = peers(&results.rows);
+    let tables: Vec<&[&str]> = if peers.is_empty() {
+        vec![&[]]
+    } else {
+        peers.chunks(PEERS_A_TABLE).collect()
+    };
+    for op in distinct(results.rows.iter().map(|row| row.op.as_str())) {
+        let rows: Vec<&Row> = results.rows.iter().filter(|row| row.op == op).collect();
+        for peers in &tables {
+            table(&mut out, op, &rows, peers);
+        }
+    }
+    totals(&mut out, results);
+    out
+}
+
+fn table(out: &mut String, op: &str, rows: &[&Row], peers: &[&str]) {
+    let ours = || rows.iter().copied().filter(|row| row.is_ours());
+    let both_caches = distinct(rows.iter().map(|row| row.cache)).len() > 1;
+    let both_clocks = distinct(rows.iter().map(|row| row.clock.as_str())).len() > 1;
+    let mark = |row: &Row| {
+        let cache = both_caches && row.cache == Cache::Cold;
+        let clock = both_clocks.then(|| format!(" {}", row.clock));
+        format!(
+            "{}{}{}",
+            row.phase,
+            if cache { " cold" } else { "" },
+            clock.unwrap_or_default()
+        )
+    };
+    let longest = |lengths: &mut dyn Iterator<Item = usize>| lengths.max().unwrap_or(0);
+    let phase = longest(&mut ours().map(|row| mark(row).chars().count())).clamp(5, 24);
+    let fixed = 2 + phase + 2 + 9 + 2 + 6 + peers.len() * (2 + PEER);
+    let name = longest(&mut ours().map(|row| row.case.chars().count()))
+        .clamp(op.chars().count().clamp(4, 24), (WIDTH - fixed).max(4));
+    let mut line = format!(
+        "{:name$}  {:phase$}  {:>9}  {:>6}",
+        fit(op, name),
+        "phase",
+        "ours, ms",
+        "limit"
+    );
+    for peer in peers {
+        let _ = write!(line, "  {:PEER$}", fit(peer, PEER));
+    }
+    let _ = writeln!(out, "{}", line.trim_end());
+    for row in ours() {
+        let mut line = format!(
+            "{:name$}  {:phase$}  {:>9}  {:>6}",
+            fit(&row.case, name),
+            fit(&mark(row), phase),
+            significant(row.median_ms),
+            row.roofline.map(percent).unwrap_or_default()
+        );
+        for peer in peers {
+            let beside = rows.iter().find(|other| {
+                other.variant == *peer
+                    && (&other.case, &other.phase) == (&row.case, &row.phase)
+                    && (&other.clock, other.cache) == (&row.clock, row.cache)
+            });
+            let text = beside.map(|row| against(row)).unwrap_or_default();
+            let _ = write!(line, "  {text:PEER$}");
+        }
+        let _ = writeln!(out, "{}", line.trim_end());
+    }
+    out.push('\n');
+}
+
+fn against(row: &Row) -> String {
+    let value = row.ratio.map(ratio).unwrap_or_default();
+    let verdict = row.verdict.map(|verdict| verdict.to_string());
+    format!("{value:>5} {}", verdict.unwrap_or_default())
+}
+
+fn totals(out: &mut String, results: &Results) {
+    let several = settings(results).len() > 1;
+    for all in summaries(results).iter().filter(|all| all.op.is_none()) {
+        let setting = if several {
+            format!(" ({}, {})", all.setting.cache, all.setting.clock)
+        } else {
+            String::new()
+        };
+        let _ = writeln!(
+            out,
+            "{}",
+            fit(
+                &format!(
+                    "{}{setting}: {} in the geometric mean of {} rows, {} to {}, {} lost",
+                    all.variant,
+                    ratio(all.mean),
+                    all.rows,
+                    ratio(all.lowest.ratio),
+                    ratio(all.highest.ratio),
+                    all.lost
+                ),
+                WIDTH
+            )
+        );
+    }
+    for refused in &results.refused {
+        let line = format!(
+            "refused: {} {} {} {}: {}",
+            refused.op, refused.case, refused.phase, refused.variant, refused.reason
+        );
+        let _ = writeln!(out, "{}", fit(&line, WIDTH));
+    }
+    out.push_str("Ratios are the other's time over ours: above 1, ours is faster.\n");
+}
+
+/// `text` in at most `width` characters and on one line.
+fn fit(text: &str, width: usize) -> String {
+    let text = text.replace(char::is_control, " ");
+    if text.chars().count() <= width {
+        return text;
+    }
+    let kept: String = text.chars().take(width.saturating_sub(1)).collect();
+    kept + "…"
+}

@@ -1,0 +1,172 @@
+use crate::sample::{beside_ours, sample};
+use ghostlight_bench::report::{html, markdown, summaries, terminal};
+use ghostlight_bench::results::{Results, Row, Verdict};
+
+/// Three phases of one problem: a peer wins the first, another the second; the third has no peer.
+fn small() -> Results {
+    let mut run = sample();
+    let phase = |name: &str| Row {
+        phase: name.into(),
+        ..run.rows[0].clone()
+    };
+    let (forward, backward, alone) = (phase("forward"), phase("backward"), phase("alone"));
+    run.rows = vec![
+        beside_ours(&forward, "torch", 0.5),
+        beside_ours(&forward, "burn", 8.0),
+        beside_ours(&backward, "torch", 2.0),
+        beside_ours(&forward, "control", 1.01),
+        forward,
+        backward,
+        alone,
+    ];
+    run
+}
+
+fn line_of<'a>(text: &'a str, start: &str) -> &'a str {
+    text.lines()
+        .find(|line| line.starts_with(start))
+        .unwrap_or_else(|| panic!("{start} in\n{text}"))
+}
+
+#[test]
+fn means_are_geometric_and_of_one_peer_and_setting() {
+    let all = summaries(&small());
+    let torch = all
+        .iter()
+        .find(|row| row.op.is_none() && row.variant == "torch")
+        .expect("torch");
+    assert!((torch.mean - 1.0).abs() < 1e-12);
+    assert_eq!((torch.rows, torch.lost), (2, 1));
+    assert_eq!(
+        (torch.lowest.ratio, torch.lowest.phase.as_str()),
+        (0.5, "forward")
+    );
+    assert_eq!(torch.highest.ratio, 2.0);
+    // Hot and cold rows are never averaged.
+    let count = |run: &Results| summaries(run).iter().filter(|row| row.op.is_none()).count();
+    assert_eq!((count(&small()), count(&sample())), (3, 10));
+}
+
+#[test]
+fn markdown_keeps_losing_rows_in_bold() {
+    let text = markdown(&small());
+    let lost = line_of(&text, "| **n8 56x56 c128 k3** | **forward** |");
+    assert!(
+        lost.contains("| **0.50 (") && lost.contains("SLOWER** | 8.00 ("),
+        "{lost}"
+    );
+    assert!(line_of(&text, "| n8 56x56 c128 k3 | backward |").contains(" FASTER |"));
+
+    let run = sample();
+    let slower = run
+        .rows
+        .iter()
+        .filter(|row| row.is_peer() && row.verdict == Some(Verdict::Slower))
+        .count();
+    assert!(slower > 20);
+    assert_eq!(markdown(&run).matches("SLOWER**").count(), slower);
+}
+
+#[test]
+fn missing_peers_stay_blank() {
+    let run = small();
+    let text = markdown(&run);
+    assert!(line_of(&text, "| n8 56x56 c128 k3 | alone |").ends_with("|  |  |"));
+    let table = terminal(&run);
+    let alone = table
+        .lines()
+        .find(|line| line.contains(" alone "))
+        .expect("the row");
+    assert!(
+        alone.ends_with('%'),
+        "nothing stands behind the limit: {alone}"
+    );
+    assert!(!html(&run).contains("NaN"));
+}
+
+#[test]
+fn refused_variants_are_told_with_their_reasons() {
+    let (text, table) = (markdown(&sample()), terminal(&sample()));
+    assert!(
+        text.contains(
+            "| flip_align | n1 75x75 c36 k7 | loss+grad | burn | has no such operation |"
+        )
+    );
+    assert!(
+        table.contains("refused: flip_align n1 75x75 c36 k7 loss+grad burn: has no such operation")
+    );
+}
+
+#[test]
+fn every_problem_stands_in_the_document_and_in_the_terminal() {
+    let run = sample();
+    let ours = run.rows.iter().filter(|row| row.is_ours()).count();
+    let (text, table) = (markdown(&run), terminal(&run));
+    let rows = |cache: &str| {
+        text.lines()
+            .filter(|line| line.contains(cache) && line.contains(" % |"))
+            .count()
+    };
+    assert_eq!(rows("| hot, wall |") + rows("| cold, wall |"), ours);
+    let measured = |line: &&str| line.contains(" % ") || line.ends_with('%');
+    assert_eq!(table.lines().filter(measured).count(), ours);
+}
+
+#[test]
+fn the_terminal_gets_at_most_120_columns_of_plain_text() {
+    let mut run = sample();
+    run.rows[0].case =
+        "a case with a name that is far too long for any terminal to hold in one of its columns"
+            .repeat(2);
+    run.refused[0].reason = "line\n".repeat(80);
+    for line in terminal(&run).lines() {
+        assert!(line.chars().count() <= 120, "{line}");
+        assert!(!line.contains(char::is_control));
+    }
+}
+
+#[test]
+fn hostile_names_stay_text() {
+    let mut run = small();
+    let name = "</script><b onclick=\"x()\">|`&<!--data-->";
+    run.machine.device = name.into();
+    run.commit = name.into();
+    run.rows.iter_mut().for_each(|row| row.case = name.into());
+    let page = html(&run);
+    assert_eq!(
+        page.matches("</script>").count(),
+        html(&small()).matches("</script>").count()
+    );
+    assert!(!page.contains("<b onclick"));
+    assert!(page.contains("\\u003c/script>"));
+    assert!(!page.contains("<!--"));
+
+    let text = markdown(&run);
+    assert!(!text.contains("<b") && !text.contains("</script"));
+    assert!(text.contains(r"&lt;/script>&lt;b onclick=") && text.contains(r"\|\`&amp;"));
+}
+
+#[test]
+fn the_page_needs_no_network() {
+    let page = html(&sample());
+    for foreign in ["src=", "<link", "@import", "fetch(", "url("] {
+        assert!(!page.contains(foreign), "{foreign}");
+    }
+    // Names of XML's own are no addresses to load from.
+    assert_eq!(
+        page.matches("http").count(),
+        page.matches("http://www.w3.org/2000/svg").count()
+    );
+}
+
+#[test]
+fn a_run_without_peers_or_rows_is_told_as_such() {
+    let mut run = sample();
+    run.rows.retain(Row::is_ours);
+    assert!(markdown(&run).contains("No peer was measured"));
+    run.rows.clear();
+    run.ceilings.memory.clear();
+    assert!(markdown(&run).starts_with("# Bench"));
+    assert!(terminal(&run).ends_with("ours is faster.\n"));
+    assert!(html(&run).contains("<main"));
+}
