@@ -81,7 +81,6 @@ fn missing_peers_stay_blank() {
         alone.ends_with('%'),
         "nothing stands behind the limit: {alone}"
     );
-    assert!(!html(&run).contains("NaN"));
 }
 
 #[test]

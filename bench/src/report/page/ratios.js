@@ -1,0 +1,66 @@
+// How much faster: a tile and a panel for each peer, and the cases of one operation.
+
+const ratioAxis = domain => ({
+  scale: range => logScale(domain, range), one: 1, text: value => `${value}×`, name: "peer's time / ours (log): right of 1, ours is faster",
+});
+const ratioDomain = all => around([...all.flatMap(row => [row.ratio, row.ratio_low, row.ratio_high]), 1 / 1.1, 1.1]);
+const versionOf = peer => results.versions[peer] ? `${peer} ${results.versions[peer]}` : peer;
+const totalOf = variant => summaries.find(summary => summary.op === null && summary.variant === variant && settingOf(summary) === state.show);
+
+function drawTiles() {
+  const tile = (of, value, ...rest) => el("div", { class: "tile" }, el("span", { class: "of" }, of), el("b", {}, value), ...rest);
+  const tiles = peers.map(peer => {
+    const total = totalOf(peer);
+    if (!total) return tile(versionOf(peer), "–", "no row in this setting");
+    const losses = total.lost ? el("span", { class: "lost" }, `◀ ${total.lost} lost`) : "none lost";
+    return tile(`against ${versionOf(peer)}`, times(total.mean), `${times(total.lowest.ratio)} to ${times(total.highest.ratio)}, ${plural(total.rows, "row")}, `, losses);
+  });
+  const reached = shown().filter(row => row.variant === OURS && known(row.roofline)).map(row => row.roofline);
+  if (reached.length) tiles.push(tile("of the device's limit", percent(median(reached)), `median of ${plural(reached.length, "row")} of ours; ${percent(Math.min(...reached))} to ${percent(Math.max(...reached))}`));
+  const control = totalOf(CONTROL);
+  tiles.push(control
+    ? tile("control, must be 1.00", times(control.mean), `${times(control.lowest.ratio)} to ${times(control.highest.ratio)}: the noise of this run`)
+    : tile("control, must be 1.00", "–", "not measured in this setting"));
+  byId("tiles").replaceChildren(...tiles);
+}
+
+function drawRatios() {
+  const inSetting = shown().filter(row => isPeer(row) && known(row.ratio));
+  const axis = ratioAxis(ratioDomain(inSetting.map(row => ({ ratio: row.ratio }))));
+  panels("ratios", peers, (host, peer) => {
+    const found = summaries.filter(summary => summary.op !== null && summary.variant === peer && settingOf(summary) === state.show);
+    const lanes = found.sort((a, b) => a.mean - b.mean).map(summary => ({
+      name: summary.op,
+      note: `${times(summary.mean)}, ${summary.lost ? `${summary.lost} of ${summary.rows} lost` : plural(summary.rows, "row")}`,
+      lost: summary.lost > 0,
+      marks: inSetting.filter(row => row.op === summary.op && row.variant === peer)
+        .map(row => ({ value: row.ratio, kind: kindOf(row), hint: describe(row) })),
+      range: [summary.lowest.ratio, summary.highest.ratio],
+      mean: summary.mean,
+      meanKind: summary.mean < 1 ? "slower" : "faster",
+      open: () => { state.bars = summary.op; writeAddress(); drawBars(); byId("bars-choices").scrollIntoView(); },
+    }));
+    return lanes.length && (() => drawLanes(host, [`Against ${versionOf(peer)}`], lanes, axis));
+  }, "No peer was measured in this setting.");
+}
+
+function drawBars() {
+  syncControls();
+  const ofOp = shown().filter(row => row.op === state.bars && isPeer(row) && known(row.ratio));
+  const axis = ratioAxis(ratioDomain(ofOp));
+  panels("bars", peers, (host, peer) => {
+    const lanes = ofOp.filter(row => row.variant === peer).map(row => ({
+      name: `${row.case} ${row.phase}`, note: `${times(row.ratio)} ${row.verdict ?? ""}`, lost: lost(row),
+      bar: { value: row.ratio, low: row.ratio_low, high: row.ratio_high, kind: kindOf(row), hint: describe(row) },
+    }));
+    return lanes.length && (() => drawLanes(host, [`${state.bars} against ${versionOf(peer)}`], lanes, axis));
+  }, "No peer has a row of this operation in this setting.");
+}
+
+/** A figure for each key for which `prepare` has something to draw; drawn when all are in the page and have their widths. */
+function panels(id, keys, prepare, none) {
+  const hosts = keys.map(key => ({ host: el("figure", { class: "chart" }), key }));
+  const drawn = hosts.map(({ host, key }) => ({ host, draw: prepare(host, key) })).filter(({ draw }) => draw);
+  byId(id).replaceChildren(...(drawn.length ? drawn.map(({ host }) => host) : [el("p", { class: "note" }, none)]));
+  for (const { draw } of drawn) draw();
+}

@@ -1,0 +1,49 @@
+// Whether to believe it: the control rows, what was verified, and what the words mean.
+
+function drawTrust() {
+  const controls = rows.filter(row => row.variant === CONTROL && known(row.ratio));
+  const controlFigure = el("figure", { class: "chart" });
+  const timed = rows.filter(row => row.variant !== CONTROL).length;
+  const wobble = median(rows.filter(row => row.variant === OURS && row.median_ms > 0).map(row => (row.high_ms - row.low_ms) / row.median_ms));
+  const within = controls.filter(row => Math.abs(Math.log(row.ratio)) <= Math.log(1.05)).length;
+  const terms = [
+    ["Verified first", `${plural(timed, "row")} got a time, each after its result had been held against the reference in f64. ${plural(results.refused.length, "variant")} got none and ${results.refused.length === 1 ? "is" : "are"} listed below with the reason.`],
+    ["In turns", `Both sides of a ratio ran in turns, so that a drift of the machine meets both. Its interval is a bootstrap's of 95 %. From the 10th to the 90th percentile, the calls of a row of ours spread over ${percent(wobble) || "an unknown share"} of the median, in the middle of all rows.`],
+    ["Control", controls.length ? `Ours against itself under another name. ${within} of ${controls.length} lie within 5 % of 1.00; a difference between variants that is smaller than what the control shows is noise.` : "No control rows in this run: nothing says how large its noise is."],
+    ["Hot and cold", "Hot: the operands were left in the caches by the call before, as in a loop over one small problem. Cold: the caches were flushed before every call, as in a network whose layers follow each other."],
+    ["Wall and device", "Wall: seen from the caller, to the end of the work, launches included. Device: the device's own durations."],
+    ["Verdicts", "FASTER and SLOWER: the whole interval lies beyond the noise. SAME: within it. UNSURE: too wide to tell. A lost row is one where the peer is faster; none is hidden."],
+  ];
+  const words = el("dl", {}, ...terms.flatMap(([term, text]) => [el("dt", {}, term), el("dd", {}, text)]));
+  byId("trust").replaceChildren(words, el("div", {}, controlFigure, el("h3", {}, "Verdicts by peer"), verdictTable()), refusedTable());
+  if (controls.length) {
+    const domain = around([...controls.map(row => row.ratio), 0.9, 1.1], 1.01);
+    const lanes = settings.map(setting => {
+      const found = controls.filter(row => settingOf(row) === setting);
+      const ratios = found.map(row => row.ratio);
+      return { name: setting, note: `${ratioText(Math.min(...ratios))} to ${ratioText(Math.max(...ratios))}`, marks: found.map(row => ({ value: row.ratio, kind: row.verdict ? row.verdict.toLowerCase() : "same", hint: describe(row) })) };
+    }).filter(lane => lane.marks.length);
+    drawLanes(controlFigure, ["Control rows: must lie at 1.00"], lanes, {
+      one: 1, name: "control's time / ours (linear)", text: value => value.toFixed(2),
+      scale: range => { const ticks = linearScale(domain, range, 1); ticks.ticks = [0.5, 0.8, 0.9, 0.95, 1, 1.05, 1.1, 1.25, 2].filter(tick => tick >= domain[0] && tick <= domain[1]); return ticks; },
+    });
+  }
+}
+
+function verdictTable() {
+  const kinds = ["faster", "same", "unsure", "slower"];
+  const totals = summaries.filter(summary => summary.op === null);
+  const cell = (text, kind = "number") => el("td", { class: kind }, text);
+  return el("div", { class: "scroll" }, el("table", {},
+    el("thead", {}, el("tr", {}, ...["variant", "caches, clock"].map(name => el("th", {}, name)), ...kinds.map(kind => el("th", { class: "number" }, kind.toUpperCase())))),
+    el("tbody", {}, ...totals.map(total => el("tr", {}, cell(total.variant, ""), cell(settingOf(total), ""),
+      ...kinds.map(kind => cell(`${total.tally[kind]}`, kind === "slower" && total.lost ? "number lost" : "number")))))));
+}
+
+function refusedTable() {
+  if (!results.refused.length) return el("p", { class: "whole" }, "Every variant passed its check and got a time.");
+  const names = ["op", "case", "phase", "variant", "reason"];
+  return el("div", { class: "whole" }, el("h3", {}, "Without a time"), el("div", { class: "scroll" }, el("table", { id: "refused" },
+    el("thead", {}, el("tr", {}, ...names.map(name => el("th", {}, name)))),
+    el("tbody", {}, ...results.refused.map(refused => el("tr", {}, ...names.map(name => el("td", { class: name }, refused[name]))))))));
+}
