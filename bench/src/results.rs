@@ -244,6 +244,12 @@ impl Row {
         !self.is_ours() && !self.is_control()
     }
 
+    /// Whether this is of the same problem, measured in the same way; the variant may be another.
+    pub fn is_beside(&self, other: &Self) -> bool {
+        (&self.op, &self.case, &self.phase) == (&other.op, &other.case, &other.phase)
+            && (&self.clock, self.cache, &self.sweep) == (&other.clock, other.cache, &other.sweep)
+    }
+
     /// Whether a peer is faster than we are: by its verdict, or, where there is none, by its ratio.
     pub fn lost(&self) -> bool {
         self.is_peer()

@@ -15,8 +15,7 @@
 mod show;
 
 use crate::report::{geometric_mean, peers};
-use crate::results::{Cache, Machine, Results, Row, Verdict};
-use std::collections::BTreeMap;
+use crate::results::{Cache, Machine, OURS, Results, Row, Verdict};
 
 /// A run against the next of the same build differs by this much without any reason.
 pub const NOISE: f64 = 0.05;
@@ -91,10 +90,10 @@ impl Comparison {
 /// Holds `b`, the newer, against `a`.
 pub fn compare(a: &Results, b: &Results) -> Comparison {
     let noise = noise(a, b);
-    let (mine, theirs) = (rows(a, Row::is_ours), rows(b, Row::is_ours));
+    let (mine, theirs) = (rows(a, OURS), rows(b, OURS));
     let changes = mine
         .iter()
-        .filter_map(|(key, x)| Some(change(key, x, find(&theirs, key)?, noise)))
+        .filter_map(|row| Some(change(row, beside(&theirs, row)?, noise)))
         .collect();
     let drift = drift(a, b);
     let mut warnings = differences(&a.machine, &b.machine);
@@ -126,11 +125,9 @@ pub fn compare(a: &Results, b: &Results) -> Comparison {
     }
 }
 
-type Keyed<'a> = Vec<(Key, &'a Row)>;
-
-fn rows(results: &Results, wanted: impl Fn(&Row) -> bool) -> Keyed<'_> {
-    let rows = results.rows.iter().filter(|row| wanted(row));
-    rows.map(|row| (key(row), row)).collect()
+fn rows<'a>(results: &'a Results, variant: &str) -> Vec<&'a Row> {
+    let rows = results.rows.iter();
+    rows.filter(|row| row.variant == variant).collect()
 }
 
 fn key(row: &Row) -> Key {
@@ -143,27 +140,23 @@ fn key(row: &Row) -> Key {
     }
 }
 
-fn find<'a>(rows: &Keyed<'a>, key: &Key) -> Option<&'a Row> {
-    rows.iter()
-        .find(|(other, _)| other == key)
-        .map(|(_, row)| *row)
+fn beside<'a>(rows: &[&'a Row], row: &Row) -> Option<&'a Row> {
+    rows.iter().copied().find(|other| other.is_beside(row))
 }
 
-fn missing(from: &Keyed, to: &Keyed) -> Vec<Key> {
-    from.iter()
-        .filter(|(key, _)| find(to, key).is_none())
-        .map(|(key, _)| key.clone())
-        .collect()
+fn missing(from: &[&Row], to: &[&Row]) -> Vec<Key> {
+    let alone = from.iter().filter(|row| beside(to, row).is_none());
+    alone.map(|row| key(row)).collect()
 }
 
-fn change(key: &Key, a: &Row, b: &Row, noise: f64) -> Change {
+fn change(a: &Row, b: &Row, noise: f64) -> Change {
     let ratio = a.median_ms / b.median_ms;
     let interval = error(a).zip(error(b)).map(|(x, y)| {
         let half = 1.96 * x.hypot(y);
         [ratio * (-half).exp(), ratio * half.exp()]
     });
     Change {
-        key: key.clone(),
+        key: key(a),
         ms: [a.median_ms, b.median_ms],
         ratio,
         interval,
@@ -211,12 +204,12 @@ fn drift(a: &Results, b: &Results) -> Option<(f64, usize)> {
         if a.versions.get(peer) != b.versions.get(peer) {
             continue;
         }
-        let of = |row: &Row| row.variant == peer && row.median_ms > 0.0;
-        let theirs: BTreeMap<Key, &Row> = rows(b, of).into_iter().collect();
+        let theirs = rows(b, peer);
         ratios.extend(
-            rows(a, of)
+            rows(a, peer)
                 .iter()
-                .filter_map(|(key, row)| Some(row.median_ms / theirs.get(key)?.median_ms)),
+                .filter_map(|row| Some(row.median_ms / beside(&theirs, row)?.median_ms))
+                .filter(|ratio| ratio.is_finite() && *ratio > 0.0),
         );
     }
     (!ratios.is_empty()).then(|| (geometric_mean(ratios.iter().copied()), ratios.len()))

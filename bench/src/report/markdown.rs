@@ -1,6 +1,6 @@
 use super::summary::{Summary, distinct};
 use super::{bytes, peers, percent, ratio, settings, significant, summaries};
-use crate::results::{Results, Row};
+use crate::results::{CONTROL, OURS, Results, Row};
 use std::fmt::Write;
 
 /// The run as a document: what was measured where, what it comes to, and every row of it.
@@ -110,10 +110,7 @@ fn summary_section(out: &mut String, results: &Results) {
          sweeps included. A row is lost when the whole interval of its ratio says that the peer is faster.\n\n",
     );
     let all = summaries(results);
-    let mut peers = all
-        .iter()
-        .filter(|row| row.variant != crate::results::CONTROL)
-        .peekable();
+    let mut peers = all.iter().filter(|row| row.variant != CONTROL).peekable();
     if peers.peek().is_none() {
         out.push_str("No peer was measured in this run.\n\n");
         return;
@@ -133,7 +130,6 @@ fn summary_section(out: &mut String, results: &Results) {
         ],
     );
     for row in peers {
-        let bold = |text: String, is: bool| if is { format!("**{text}**") } else { text };
         line(
             out,
             &[
@@ -173,7 +169,7 @@ fn trust_section(out: &mut String, results: &Results) {
     );
     for control in summaries(results)
         .iter()
-        .filter(|row| row.op.is_none() && row.variant == crate::results::CONTROL)
+        .filter(|row| row.op.is_none() && row.variant == CONTROL)
     {
         let _ = writeln!(
             out,
@@ -257,40 +253,53 @@ fn op_section(out: &mut String, results: &Results, op: &str) {
     names.extend(peers.iter().map(|peer| cell(peer)));
     columns(out, &names.iter().map(String::as_str).collect::<Vec<_>>());
     // Every problem once, even where ours has no time and only a peer has.
-    for (case, phase, clock, cache) in distinct(
-        rows.iter()
-            .filter(|row| !row.is_control())
-            .map(|row| (&row.case, &row.phase, &row.clock, row.cache)),
-    ) {
-        let find = |variant: &str| {
-            rows.iter().copied().find(|row| {
-                (&row.case, &row.phase, &row.clock, row.cache) == (case, phase, clock, cache)
-                    && row.variant == variant
-            })
-        };
-        let lost = peers.iter().any(|peer| find(peer).is_some_and(Row::lost));
-        let bold = |text: String, is: bool| if is { format!("**{text}**") } else { text };
-        let mut cells = vec![bold(cell(case), lost), bold(cell(phase), lost)];
-        if several {
-            cells.push(format!("{cache}, {}", cell(clock)));
+    let mut problems: Vec<&Row> = Vec::new();
+    for row in rows.iter().filter(|row| !row.is_control()) {
+        if !problems.iter().any(|problem| problem.is_beside(row)) {
+            problems.push(row);
         }
-        let ours = find(crate::results::OURS);
-        let number = |value: fn(&Row) -> String| ours.map(value).unwrap_or_default();
-        cells.extend([
-            number(|row| significant(row.median_ms)),
-            number(|row| significant(row.gb_s)),
-            number(|row| significant(row.gflop_s)),
-            number(|row| row.roofline.map(percent).unwrap_or_default()),
-            number(|row| row.bound.map(|bound| bound.to_string()).unwrap_or_default()),
-        ]);
-        cells.extend(
-            peers
-                .iter()
-                .map(|peer| find(peer).map(against).unwrap_or_default()),
-        );
-        line(out, &cells);
+    }
+    for problem in problems {
+        let beside: Vec<&Row> = rows
+            .iter()
+            .copied()
+            .filter(|row| row.is_beside(problem))
+            .collect();
+        problem_line(out, &beside, &peers, several);
     }
     out.push('\n');
+}
+
+/// `rows` are all of one problem.
+fn problem_line(out: &mut String, rows: &[&Row], peers: &[&str], several: bool) {
+    let find = |variant: &str| rows.iter().copied().find(|row| row.variant == variant);
+    let ours = find(OURS);
+    let number = |value: fn(&Row) -> String| ours.map(value).unwrap_or_default();
+    let lost = rows.iter().any(|row| row.lost());
+    let mut cells = vec![
+        bold(cell(&rows[0].case), lost),
+        bold(cell(&rows[0].phase), lost),
+    ];
+    if several {
+        cells.push(format!("{}, {}", rows[0].cache, cell(&rows[0].clock)));
+    }
+    cells.extend([
+        number(|row| significant(row.median_ms)),
+        number(|row| significant(row.gb_s)),
+        number(|row| significant(row.gflop_s)),
+        number(|row| row.roofline.map(percent).unwrap_or_default()),
+        number(|row| row.bound.map(|bound| bound.to_string()).unwrap_or_default()),
+    ]);
+    cells.extend(
+        peers
+            .iter()
+            .map(|peer| find(peer).map(against).unwrap_or_default()),
+    );
+    line(out, &cells);
+}
+
+fn bold(text: String, is: bool) -> String {
+    if is { format!("**{text}**") } else { text }
 }
 
 /// A ratio with its interval and verdict, bold where it is lost.

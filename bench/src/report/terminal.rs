@@ -66,11 +66,9 @@ fn table(out: &mut String, op: &str, rows: &[&Row], peers: &[&str]) {
             row.roofline.map(percent).unwrap_or_default()
         );
         for peer in peers {
-            let beside = rows.iter().find(|other| {
-                other.variant == *peer
-                    && (&other.case, &other.phase) == (&row.case, &row.phase)
-                    && (&other.clock, other.cache) == (&row.clock, row.cache)
-            });
+            let beside = rows
+                .iter()
+                .find(|other| other.variant == *peer && other.is_beside(row));
             let text = beside.map(|row| against(row)).unwrap_or_default();
             let _ = write!(line, "  {text:PEER$}");
         }

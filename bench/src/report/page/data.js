@@ -15,7 +15,7 @@ const lost = row => isPeer(row) && (row.verdict ? row.verdict === "SLOWER" : row
 const kindOf = row => row.verdict ? row.verdict.toLowerCase() : row.ratio < 1 ? "slower" : "faster";
 
 /** Ours of the same problem. */
-const keyOf = row => JSON.stringify([row.op, row.case, row.phase, row.cache, row.clock]);
+const keyOf = row => JSON.stringify([row.op, row.case, row.phase, row.cache, row.clock, row.sweep]);
 const oursOf = (byKey => row => byKey.get(keyOf(row)))(new Map(rows.filter(row => row.variant === OURS).map(row => [keyOf(row), row])));
 
 // What is chosen: it lives in the address, so that a view can be linked.

@@ -61,7 +61,8 @@ guarded(() => {
 addEventListener("hashchange", () => guarded(() => { readAddress(); drawCharts(); drawTable(); }));
 let drawnAt = innerWidth;
 addEventListener("resize", () => {
-  if (innerWidth !== drawnAt) {
+  // A page that is being printed keeps its drawings, which scale.
+  if (innerWidth !== drawnAt && !matchMedia("print").matches) {
     drawnAt = innerWidth;
     guarded(drawCharts);
   }

@@ -28,13 +28,14 @@ function memoryCeilings() {
   const all = results.ceilings.memory;
   const access = ["copy", "read", "write"].find(name => all.some(point => point.access === name)) ?? all[0]?.access;
   const falling = all.filter(point => point.access === access && point.gb_s > 0).sort((a, b) => b.bytes - a.bytes);
-  return falling.reduce((kept, point) => kept.length && point.gb_s < 1.7 * kept.at(-1).gb_s ? kept : [...kept, point], []).slice(0, 4);
+  return falling.reduce((kept, point) => kept.length && point.gb_s < 1.7 * kept.at(-1).gb_s ? kept : [...kept, point], []);
 }
 
 function drawRoofline() {
   syncControls();
   const host = byId("roofline"), ours = oursShown(), points = ours.filter(row => row.intensity > 0 && row.gflop_s > 0);
-  const peak = results.ceilings.gflop_s, roofs = memoryCeilings(), width = widthOf(host), height = Math.min(520, Math.max(340, width * 0.5));
+  const peak = results.ceilings.gflop_s, width = widthOf(host), height = Math.min(520, Math.max(340, width * 0.5));
+  const told = memoryCeilings(), roofs = width < 560 ? [told[0], told.at(-1)].filter((roof, index) => roof && roof !== told[index - 1]) : told.slice(0, 4);
   const left = 46, right = width - 12, top = 18, bottom = height - 44;
   const ridges = peak > 0 ? roofs.map(roof => peak / roof.gb_s) : [];
   const x = logScale(around([...points.map(row => row.intensity), ...ridges.map(ridge => 1.6 * ridge)], 1.5), [left, right]);

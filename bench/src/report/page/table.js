@@ -5,11 +5,12 @@ const text = key => ({ key, name: key, read: row => row[key] ?? "", show: row =>
 const number = (key, name, show = significant) => ({ key, name, number: true, read: row => row[key], show: row => show(row[key]) });
 const COLUMNS = [
   text("op"), text("case"), text("phase"), text("variant"), text("cache"), several(row => row.clock) ? text("clock") : null,
-  number("median_ms", "ms"),
-  { key: "spread", name: "10 to 90 %, ms", number: true, read: row => (row.high_ms - row.low_ms) / row.median_ms, show: row => `${significant(row.low_ms)}–${significant(row.high_ms)}` },
   { key: "ratio", name: "ratio to ours", number: true, read: row => row.ratio, show: row => ratioText(row.ratio), bar: true },
   { key: "interval", name: "interval", number: true, read: row => row.ratio_low, show: row => known(row.ratio_low) ? `${ratioText(row.ratio_low)}–${ratioText(row.ratio_high)}` : "" },
-  text("verdict"), number("roofline", "of limit", percent), text("bound"), number("gb_s", "GB/s"), number("gflop_s", "GFLOP/s"),
+  text("verdict"),
+  number("median_ms", "ms"),
+  { key: "spread", name: "10 to 90 %, ms", number: true, read: row => (row.high_ms - row.low_ms) / row.median_ms, show: row => `${significant(row.low_ms)}–${significant(row.high_ms)}` },
+  number("roofline", "of limit", percent), text("bound"), number("gb_s", "GB/s"), number("gflop_s", "GFLOP/s"),
   number("intensity", "FLOP/B"), number("launches", "launches", value => value ?? ""), number("allocations", "allocations", value => value ?? ""), number("calls", "calls", value => value),
 ].filter(Boolean);
 const FILTERS = ["op", "phase", "variant", "verdict", "cache", ...(several(row => row.clock) ? ["clock"] : [])];
