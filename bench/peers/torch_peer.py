@@ -1,41 +1,90 @@
-"""The operations of the bench in PyTorch, timed on request: one JSON question a line on standard input, one answer a line.
+"""The operations of the bench in PyTorch, on the bench's own operands: one JSON question a line on standard input, one answer a line.
 
-    {"hello": true}                                  -> {"torch": version, "threads": n}
-    {"prepare": {...}, "op": name, "phase": name}    -> {"ready": true} or {"error": text}
-    {"run": {"discarded": n, "least": n, "ms": t}}   -> {"ms": [each counted call's time]}
+    torch_peer.py cpu|cuda FOLDER
 
-An operation is a function `op(phase, **arguments)` in OPS that returns what to call. Convolutions run channels_last, PyTorch's
-faster layout here, with the operands made outside of the timed call.
+    {"hello": true}                                      -> {"torch": version, "threads": n}
+    {"variant", "op", "phase", "arguments", "do": ...}   -> {...} or {"error": text}
+        "do": "load", "inputs": [{"path", "shape", "labels"}]
+        "do": "turn", "turn": {"discarded", "least", "ms", "flush"}  -> {"ms": [each counted call's time]}
+        "do": "outputs"                                              -> {"files": [raw little-endian f32, our layout]}
+        "do": "operands"                                             -> the same, of the inputs without labels
+
+An operation is a function `op(phase, inputs, **arguments)` in OPS. It gets the inputs in our layout (images NHWC, weights
+[kh, kw, ci / groups, co]) and returns what to call, and how to bring its result into our layout. Layouts are changed outside of the
+timed call; convolutions run channels_last, PyTorch's faster layout here.
 """
 import json
 import math
 import os
 import sys
 import time
+from types import SimpleNamespace
 
 import torch
 import torch.nn.functional as F
 
+DEVICE, FOLDER = sys.argv[1], sys.argv[2]
 torch.set_num_threads(len(os.sched_getaffinity(0)))
-torch.manual_seed(0)
 
 
-def images(n, h, w, c):
-    return torch.rand(n, c, h, w).contiguous(memory_format=torch.channels_last)
+def images(x):
+    """NHWC to NCHW in channels_last: the same memory."""
+    return x.permute(0, 3, 1, 2)
 
 
-def conv(phase, n, h, w, ci, co, k, stride, groups, padding=None, dilation=1):
-    padding = dilation * (k // 2) if padding is None else padding
-    x = images(n, h, w, ci)
-    weight = torch.rand(co, ci // groups, k, k).contiguous(memory_format=torch.channels_last)
-    forward = lambda: F.conv2d(x, weight, None, stride, padding, dilation, groups)
+def ours(y):
+    """NCHW to NHWC."""
+    return y.permute(0, 2, 3, 1)
+
+
+def weights(w):
+    """[kh, kw, ci, co] to [co, ci, kh, kw]."""
+    return w.permute(3, 2, 0, 1).contiguous(memory_format=torch.channels_last)
+
+
+def leaf(x):
+    return x.detach().requires_grad_()
+
+
+def convolution(phase, x, w, g, stride, padding, dilation, groups, back):
+    x = images(x)
     if phase == "forward":
-        return forward
-    grad = torch.rand_like(forward()).contiguous(memory_format=torch.channels_last)
-    mask = [phase == "grad_input", phase == "grad_weight", False]
-    return lambda: torch.ops.aten.convolution_backward(
-        grad, x, weight, None, [stride] * 2, [padding] * 2, [dilation] * 2, False, [0, 0], groups, mask
+        return lambda: F.conv2d(x, w, None, stride, padding, dilation, groups), lambda y: [ours(y)]
+    g, mask = images(g), [phase == "grad_input", phase == "grad_weight", False]
+    call = lambda: torch.ops.aten.convolution_backward(
+        g, x, w, None, [stride] * 2, [padding] * 2, [dilation] * 2, False, [0, 0], groups, mask
     )
+    return call, lambda out: [ours(out[0])] if phase == "grad_input" else [back(out[1])]
+
+
+def depthwise(phase, inputs, n, h, w, c, k, multiplier=1, stride=1, dilation=1):
+    x, weight, g = (*inputs, None)[:3]
+    # [kh, kw, c m] to [c m, 1, kh, kw]
+    weight = weights(weight[:, :, None, :])
+    back = lambda grad: grad[:, 0].permute(1, 2, 0)
+    return convolution(phase, x, weight, g, stride, dilation * (k // 2), dilation, c, back)
+
+
+def dense(phase, inputs, n, h, w, ci, co, k, stride=1, groups=1):
+    x, weight, g = (*inputs, None)[:3]
+    back = lambda grad: grad.permute(2, 3, 1, 0)
+    return convolution(phase, x, weights(weight), g, stride, k // 2, 1, groups, back)
+
+
+def grouped(phase, inputs, n, h, w, c, groups, k=3, stride=1):
+    return dense(phase, inputs, n, h, w, c, c, k, stride, groups)
+
+
+def loss_and_grad(loss, student):
+    """A loss with its gradient with respect to the student's logits or features."""
+
+    def call():
+        student.grad = None
+        value = loss()
+        value.backward()
+        return value.detach(), student.grad
+
+    return call
 
 
 def dkd_loss(s, t, y, alpha=1.0, beta=8.0, temperature=4.0):
@@ -49,48 +98,30 @@ def dkd_loss(s, t, y, alpha=1.0, beta=8.0, temperature=4.0):
     return alpha * tckd + beta * F.kl_div(student, teacher, reduction="sum") * scale
 
 
-def dkd(phase, n, c):
-    s, t = torch.randn(n, c, requires_grad=True), torch.randn(n, c)
-    y = torch.randint(0, c, (n,))
-
-    def step():
-        s.grad = None
-        dkd_loss(s, t, y).backward()
-
-    return step
+def of_loss(out):
+    """A scalar and a gradient of `[n, ..]`, which the bench has too."""
+    return [out[0].reshape(1), out[1]]
 
 
-def symmetries(x):
-    """The eight images of NCHW maps, in the order of their codes."""
-    flips = lambda m: [m, m.flip(-1), m.flip(-2), m.flip(-2, -1)]
-    return flips(x) + flips(x.transpose(-2, -1))
+def dkd(phase, inputs, n, c):
+    s, t, y = leaf(inputs[0]), inputs[1], inputs[2]
+    return loss_and_grad(lambda: dkd_loss(s, t, y), s), of_loss
 
 
-def align(a, t, selection, tau=0.1):
-    if selection == "mixed":
-        images = torch.stack(symmetries(a), 1)
-        weights = F.softmax(-(images - t[:, None]).square().mean((2, 3, 4)) / tau, 1)
-        return F.mse_loss((weights[:, :, None, None, None] * images).sum(1), t)
-    if selection == "hard by position":
-        a, t, divisor = F.normalize(a, dim=1), F.normalize(t, dim=1), a.shape[2] * a.shape[3]
-    else:
-        unit = lambda m: m / torch.linalg.vector_norm(m, dim=(1, 2, 3), keepdim=True)
-        a, t, divisor = unit(a), unit(t), 1
-    distances = torch.stack([(image - t).square().sum((1, 2, 3)) for image in symmetries(a)], 1) / divisor
-    if selection == "soft-min":
-        return -tau * (torch.logsumexp(-distances / tau, 1) - math.log(8)).mean()
-    return distances.amin(1).mean()
+def kd_loss(s, t, temperature=4.0):
+    student, teacher = F.log_softmax(s / temperature, 1), F.softmax(t / temperature, 1)
+    return F.kl_div(student, teacher, reduction="batchmean") * temperature**2
 
 
-def flip_align(phase, n, h, w, c, selection):
-    # channels_last is the faster layout here too: 2.0 against 5.0 ms at 2 x 2 x 512, 66 against 85 at 14 x 14 x 512.
-    a, t = images(n, h, w, c).requires_grad_(), images(n, h, w, c)
+def kd(phase, inputs, n, c):
+    s, t = leaf(inputs[0]), inputs[1]
+    return loss_and_grad(lambda: kd_loss(s, t), s), of_loss
 
-    def step():
-        a.grad = None
-        align(a, t, selection).backward()
 
-    return step
+def distill(phase, inputs, n, c):
+    s, t, y = leaf(inputs[0]), inputs[1], inputs[2]
+    loss = lambda: F.cross_entropy(s, y, label_smoothing=0.1) + 0.9 * kd_loss(s, t) + dkd_loss(s, t, y)
+    return loss_and_grad(loss, s), of_loss
 
 
 def dual_teacher_loss(z, v1, v2, y, t=5.0):
@@ -112,65 +143,64 @@ def dual_teacher_loss(z, v1, v2, y, t=5.0):
     return (1 - w) * F.cross_entropy(z, y) + w * t * t * soft
 
 
-def dual_teacher(phase, n, c):
-    z, v1, v2 = (32 * (2 * torch.rand(n, c) - 1) for _ in range(3))
-    z.requires_grad_()
-    y = torch.randint(0, c, (n,))
-
-    def step():
-        z.grad = None
-        dual_teacher_loss(z, v1, v2, y).backward()
-
-    return step
+def dual_teacher(phase, inputs, n, c):
+    z, (v1, v2, y) = leaf(inputs[0]), inputs[1:]
+    return loss_and_grad(lambda: dual_teacher_loss(z, v1, v2, y), z), of_loss
 
 
-def cosine(phase, n, c, between, temperature):
-    s, t = torch.randn(n, c, requires_grad=True), torch.randn(n, c)
+def cosine(phase, inputs, n, c, between, temperature):
+    s, t = leaf(inputs[0]), inputs[1]
     compared = {
         "softmaxes": lambda x: F.softmax(x / temperature, 1),
         "centred": lambda x: x - x.mean(1, keepdim=True),
         "features": lambda x: x,
     }[between]
-
-    def step():
-        s.grad = None
-        (1 - F.cosine_similarity(compared(s), compared(t), dim=1)).mean().backward()
-def kd_loss(s, t, temperature=4.0):
-    student, teacher = F.log_softmax(s / temperature, 1), F.softmax(t / temperature, 1)
-    return F.kl_div(student, teacher, reduction="batchmean") * temperature**2
+    return loss_and_grad(lambda: (1 - F.cosine_similarity(compared(s), compared(t), dim=1)).mean(), s), of_loss
 
 
-def kd(phase, n, c):
-    s, t = torch.randn(n, c, requires_grad=True), torch.randn(n, c)
-
-    def step():
-        s.grad = None
-        kd_loss(s, t).backward()
-
-    return step
+def symmetries(x):
+    """The eight images of NCHW maps, in the order of their codes."""
+    flips = lambda m: [m, m.flip(-1), m.flip(-2), m.flip(-2, -1)]
+    return flips(x) + flips(x.transpose(-2, -1))
 
 
-def distill(phase, n, c):
-    s, t = torch.randn(n, c, requires_grad=True), torch.randn(n, c)
-    y = torch.randint(0, c, (n,))
+def align(a, t, selection, tau=0.1):
+    if selection == "mixed":
+        stack = torch.stack(symmetries(a), 1)
+        weight = F.softmax(-(stack - t[:, None]).square().mean((2, 3, 4)) / tau, 1)
+        return F.mse_loss((weight[:, :, None, None, None] * stack).sum(1), t)
+    if selection == "hard-by-position":
+        a, t, divisor = F.normalize(a, dim=1), F.normalize(t, dim=1), a.shape[2] * a.shape[3]
+    else:
+        unit = lambda m: m / torch.linalg.vector_norm(m, dim=(1, 2, 3), keepdim=True)
+        a, t, divisor = unit(a), unit(t), 1
+    distances = torch.stack([(image - t).square().sum((1, 2, 3)) for image in symmetries(a)], 1) / divisor
+    if selection == "soft-min":
+        return -tau * (torch.logsumexp(-distances / tau, 1) - math.log(8)).mean()
+    return distances.amin(1).mean()
 
-    def step():
-        s.grad = None
-        entropy = F.cross_entropy(s, y, label_smoothing=0.1)
-        (entropy + 0.9 * kd_loss(s, t) + dkd_loss(s, t, y)).backward()
 
-    return step
+def flip_align(phase, inputs, n, h, w, c, selection):
+    # channels_last is the faster layout here too: 2.0 against 5.0 ms at 2 x 2 x 512, 66 against 85 at 14 x 14 x 512.
+    a, t = leaf(images(inputs[0])), images(inputs[1])
+    return loss_and_grad(lambda: align(a, t, selection), a), lambda out: [out[0].reshape(1), ours(out[1])]
 
 
-def batch_norm_relu(phase, n, h, w, c):
-    model = torch.nn.Sequential(torch.nn.BatchNorm2d(c), torch.nn.ReLU())
-    x, g = images(n, h, w, c).requires_grad_(), images(n, h, w, c)
+def batch_norm_relu(phase, inputs, n, h, w, c):
+    model = torch.nn.Sequential(torch.nn.BatchNorm2d(c), torch.nn.ReLU()).to(DEVICE)
+    norm, x, g = model[0], leaf(images(inputs[0])), images(inputs[3])
+    with torch.no_grad():
+        norm.weight.copy_(inputs[1])
+        norm.bias.copy_(inputs[2])
 
-    def step():
+    def call():
         x.grad = None
-        model(x).backward(g)
+        model.zero_grad()
+        y = model(x)
+        y.backward(g)
+        return y
 
-    return step
+    return call, lambda y: [ours(y), ours(x.grad), norm.weight.grad, norm.bias.grad]
 
 
 class GhostModule(torch.nn.Module):
@@ -187,190 +217,246 @@ class GhostModule(torch.nn.Module):
         return torch.cat([p, self.cheap(p)], 1)[:, : self.co]
 
 
-def ghost_module(phase, n, h, w, ci, co):
-    model = GhostModule(ci, co).to(memory_format=torch.channels_last)
-    x = images(n, h, w, ci)
+def ghost_module(phase, inputs, n, h, w, ci, co):
+    model = GhostModule(ci, co).to(DEVICE, memory_format=torch.channels_last)
+    primary, cheap = model.primary[0].weight, model.cheap[0].weight
+    with torch.no_grad():
+        primary.copy_(weights(inputs[1]))
+        cheap.copy_(weights(inputs[2][:, :, None, :]))
+        for norm in (model.primary[1], model.cheap[1]):
+            norm.weight.copy_(inputs[3])
+            norm.bias.copy_(inputs[4])
+    x = images(inputs[0])
     if phase == "inference":
         model.eval()
 
         def infer():
             with torch.no_grad():
-                model(x)
+                return model(x)
 
-        return infer
-    x.requires_grad_()
-    grad = images(n, h, w, co)
+        return infer, lambda y: [ours(y)]
+    x, g = leaf(x), images(inputs[5])
 
-    def step():
+    def call():
         x.grad = None
         model.zero_grad()
-        model(x).backward(grad)
+        y = model(x)
+        y.backward(g)
+        return y
 
-    return step
+    # [co, ci, kh, kw] to [kh, kw, ci, co], and the cheap one to [kh, kw, m]
+    return call, lambda y: [
+        ours(y), ours(x.grad), primary.grad.permute(2, 3, 1, 0), cheap.grad[:, 0].permute(1, 2, 0)
+    ]
 
 
-def soft_sign(phase, len):
-    x = torch.rand(len) - 0.5
+def phases(phase, forward, leaves, grad, collect=lambda y: [y], back=None):
+    """The forward pass of `forward`, or the backward pass alone, with respect to `leaves`."""
+    if phase != "backward":
+        return torch.no_grad()(forward), collect
+    out = forward()
+    return lambda: torch.autograd.grad(out, leaves, grad, retain_graph=True), back or list
+
+
+def activation(phase, inputs, kind, n, h, w, c):
+    x, g = leaf(images(inputs[0])), images(inputs[-1])
+    all_ours = lambda out: [ours(y) for y in out]
+    return phases(phase, lambda: getattr(F, kind)(x), [x], g, lambda y: [ours(y)], all_ours)
+
+
+def gate(phase, inputs, n, h, w, c):
+    x, s, g = leaf(images(inputs[0])), leaf(inputs[1][:, :, None, None]), images(inputs[-1]) if phase == "backward" else None
+    return phases(
+        phase, lambda: x * F.hardsigmoid(s), [x, s], g, lambda y: [ours(y)], lambda out: [ours(out[0]), out[1]]
+    )
+
+
+def add_relu(phase, inputs, n, h, w, c):
     if phase == "forward":
-        return lambda: F.softsign(x)
-    x.requires_grad_()
-    y, g = F.softsign(x), torch.rand(len)
-    return lambda: torch.autograd.grad(y, x, g, retain_graph=True)
+        x, m = images(inputs[0]), inputs[1][:, :, None, None]
+        return lambda: F.relu(x + m), lambda y: [ours(y)]
+    # Its operand is the output: a sum with nothing has the same.
+    x, m = leaf(images(inputs[0])), torch.zeros(n, c, 1, 1, device=DEVICE, requires_grad=True)
+    return phases(
+        phase, lambda: F.relu(x + m), [x, m], images(inputs[1]), back=lambda out: [ours(out[0]), out[1]]
+    )
 
 
-def pulled(phase, y, inputs):
-    """The backward pass of `y` alone, or its forward pass again."""
-    if phase == "forward":
-        return torch.no_grad()(y)
-    out = y()
-    grad = torch.rand_like(out)
-    return lambda: torch.autograd.grad(out, inputs, grad, retain_graph=True)
+def softmax(phase, inputs, rows, length):
+    x = leaf(inputs[0])
+    return phases(phase, lambda: F.softmax(x, -1), [x], inputs[-1])
 
 
-def activation(phase, kind, n, h, w, c):
-    x = (12 * images(n, h, w, c) - 6).requires_grad_()
-    return pulled(phase, lambda: getattr(F, kind)(x), [x])
+def layer_norm(phase, inputs, n, pixels, c):
+    x, gamma, beta = (leaf(x) for x in inputs[:3])
+    return phases(phase, lambda: F.layer_norm(x, (c,), gamma, beta), [x, gamma, beta], inputs[-1])
 
 
-def gate(phase, n, h, w, c):
-    x, s = images(n, h, w, c).requires_grad_(), (2 * torch.rand(n, c, 1, 1) - 1).requires_grad_()
-    return pulled(phase, lambda: x * F.hardsigmoid(s), [x, s])
-
-
-def add_relu(phase, n, h, w, c):
-    x, m = (2 * images(n, h, w, c) - 1).requires_grad_(), (2 * torch.rand(n, c, 1, 1) - 1).requires_grad_()
-    return pulled(phase, lambda: F.relu(x + m), [x, m])
-
-
-def softmax(phase, rows, length):
-    x = torch.rand(rows, length, requires_grad=True)
-    return pulled(phase, lambda: F.softmax(x, -1), [x])
-
-
-def layer_norm(phase, n, pixels, c):
-    x = torch.rand(n, pixels, c, requires_grad=True)
-    gamma, beta = torch.rand(c, requires_grad=True), torch.rand(c, requires_grad=True)
-    return pulled(phase, lambda: F.layer_norm(x, (c,), gamma, beta), [x, gamma, beta])
-
-
-def group_norm(phase, n, pixels, c):
+def group_norm(phase, inputs, n, pixels, c):
     # Channels before pixels: PyTorch's native order for it, and its faster one.
-    x = torch.rand(n, c, pixels, requires_grad=True)
-    gamma, beta = torch.rand(c, requires_grad=True), torch.rand(c, requires_grad=True)
-    return pulled(phase, lambda: F.group_norm(x, 1, gamma, beta), [x, gamma, beta])
+    swap = lambda x: x.transpose(1, 2)
+    x, gamma, beta = leaf(swap(inputs[0]).contiguous()), leaf(inputs[1]), leaf(inputs[2])
+    grad = swap(inputs[3]).contiguous() if phase == "backward" else None
+    return phases(
+        phase, lambda: F.group_norm(x, 1, gamma, beta), [x, gamma, beta], grad,
+        lambda y: [swap(y)], lambda out: [swap(out[0]), *out[1:]],
+    )
 
 
-def adamw(phase, len):
-    params = torch.nn.Parameter(torch.rand(len))
-    params.grad = torch.rand(len)
-    return torch.optim.AdamW([params], fused=True).step
-def backward_of(forward, backward):
-    """What to call for the gradient with respect to the input, given an output of `forward` and a gradient like it."""
+def adamw(phase, inputs, len):
+    params = torch.nn.Parameter(inputs[0])
+    params.grad = inputs[3]
+    optimiser = torch.optim.AdamW([params], fused=True)
+    # In place, from the bench's moments and step on.
+    optimiser.state[params] = {
+        "step": torch.tensor(99.0), "exp_avg": inputs[1], "exp_avg_sq": inputs[2]
+    }
+    return optimiser.step, lambda _: [params, inputs[1], inputs[2]]
+
+
+def of_output(forward, backward):
+    """What to call for the gradient with respect to the input, which reads what `forward` left."""
     output = forward()
-    grad = torch.rand_like(output[0] if isinstance(output, tuple) else output)
-    return lambda: backward(grad, output)
+    return lambda: backward(output), lambda grad: [ours(grad)]
 
 
-def max_pool(phase, n, h, w, c, k, s, p):
-    x = images(n, h, w, c)
+def max_pool(phase, inputs, n, h, w, c, k, s, p):
+    x = images(inputs[0])
     # PyTorch computes the indices also where no gradient is wanted.
     forward = lambda: torch.ops.aten.max_pool2d_with_indices(x, [k, k], [s, s], [p, p])
     if phase != "grad_input":
-        return forward
-    return backward_of(
+        return forward, lambda out: [ours(out[0])]
+    g = images(inputs[1])
+    return of_output(
         forward,
-        lambda g, y: torch.ops.aten.max_pool2d_with_indices_backward(
+        lambda y: torch.ops.aten.max_pool2d_with_indices_backward(
             g, x, [k, k], [s, s], [p, p], [1, 1], False, y[1]
         ),
     )
 
 
-def average_pool(phase, n, h, w, c, k, s, p):
-    x = images(n, h, w, c)
-    forward = lambda: F.avg_pool2d(x, k, s, p)
+def average_pool(phase, inputs, n, h, w, c, k, s, p):
+    x = images(inputs[0])
     if phase == "forward":
-        return forward
-    return backward_of(
-        forward,
-        lambda g, _: torch.ops.aten.avg_pool2d_backward(g, x, [k, k], [s, s], [p, p], False, True, None),
+        return lambda: F.avg_pool2d(x, k, s, p), lambda y: [ours(y)]
+    shape = torch.zeros(n, c, h, w, device=DEVICE).contiguous(memory_format=torch.channels_last)
+    return of_output(
+        lambda: None,
+        lambda _: torch.ops.aten.avg_pool2d_backward(x, shape, [k, k], [s, s], [p, p], False, True, None),
     )
 
 
-def adaptive_average(phase, n, h, w, c, oh, ow):
-    x = images(n, h, w, c)
-    forward = lambda: F.adaptive_avg_pool2d(x, (oh, ow))
+def adaptive_average(phase, inputs, n, h, w, c, oh, ow, corners=False):
+    x = images(inputs[0])
     if phase == "forward":
-        return forward
-    return backward_of(forward, lambda g, _: torch.ops.aten._adaptive_avg_pool2d_backward(g, x))
+        return lambda: F.adaptive_avg_pool2d(x, (oh, ow)), lambda y: [ours(y)]
+    shape = torch.zeros(n, c, h, w, device=DEVICE).contiguous(memory_format=torch.channels_last)
+    return of_output(lambda: None, lambda _: torch.ops.aten._adaptive_avg_pool2d_backward(x, shape))
 
 
-def bilinear(phase, n, h, w, c, oh, ow, corners):
-    x = images(n, h, w, c)
-    forward = lambda: F.interpolate(x, (oh, ow), mode="bilinear", align_corners=corners)
+def bilinear(phase, inputs, n, h, w, c, oh, ow, corners=False):
+    x = images(inputs[0])
     if phase == "forward":
-        return forward
-    return backward_of(
-        forward,
-        lambda g, _: torch.ops.aten.upsample_bilinear2d_backward(g, [oh, ow], [n, c, h, w], corners, None, None),
+        resize = lambda: F.interpolate(x, (oh, ow), mode="bilinear", align_corners=corners)
+        return resize, lambda y: [ours(y)]
+    return of_output(
+        lambda: None,
+        lambda _: torch.ops.aten.upsample_bilinear2d_backward(x, [oh, ow], [n, c, h, w], corners, None, None),
     )
+
+
+def soft_sign(phase, inputs, len):
+    x = leaf(inputs[0])
+    return phases(phase, lambda: F.softsign(x), [x], inputs[-1])
 
 
 OPS = {
-    "activation": activation,
-    "adamw": adamw,
-    "adaptive_average": adaptive_average,
-    "add_relu": add_relu,
-    "average_pool": average_pool,
-    "batch_norm_relu": batch_norm_relu,
-    "bilinear": bilinear,
-    "cosine": cosine,
-    "dense": conv,
-    "depthwise": conv,
-    "distill": distill,
-    "dkd": dkd,
-    "dual_teacher": dual_teacher,
-    "flip_align": flip_align,
-    "gate": gate,
-    "ghost_module": ghost_module,
-    "group_norm": group_norm,
-    "grouped": conv,
-    "kd": kd,
-    "layer_norm": layer_norm,
-    "max_pool": max_pool,
-    "soft_sign": soft_sign,
-    "softmax": softmax,
+    function.__name__: function
+    for function in (
+        activation, adamw, adaptive_average, add_relu, average_pool, batch_norm_relu, bilinear, cosine, dense,
+        depthwise, distill, dkd, dual_teacher, flip_align, gate, ghost_module, group_norm, grouped, kd, layer_norm,
+        max_pool, soft_sign, softmax,
+    )
 }
 
 
-def turn(call, discarded, least, ms):
+def read(path, shape, labels):
+    values = torch.frombuffer(bytearray(open(path, "rb").read()), dtype=torch.float32).reshape(shape).clone()
+    return (values.long() if labels else values).to(DEVICE)
+
+
+def written(name, tensors):
+    paths = []
+    for i, tensor in enumerate(tensors):
+        path = os.path.join(FOLDER, f"{name}{i}")
+        tensor.detach().to("cpu", torch.float32).contiguous().numpy().tofile(path)
+        paths.append(path)
+    return {"files": paths}
+
+
+def synchronised():
+    if DEVICE == "cuda":
+        torch.cuda.synchronize()
+
+
+def timed(state):
+    start = time.perf_counter()
+    state.result = state.call()
+    synchronised()
+    return (time.perf_counter() - start) * 1e3
+
+
+def turn(state, discarded, least, ms, flush):
     """The times of the calls that count, in ms."""
     for _ in range(discarded):
-        call()
+        timed(state)
     times, begun = [], time.perf_counter()
+    lines = torch.zeros(flush // 4) if flush else None
     while len(times) < least or (time.perf_counter() - begun) * 1e3 < ms:
-        start = time.perf_counter()
-        call()
-        times.append((time.perf_counter() - start) * 1e3)
-    return times
+        if flush:
+            lines += 1
+        times.append(timed(state))
+    return {"ms": times}
+
+
+def load(question):
+    inputs = [read(**file) for file in question["inputs"]]
+    call, collect = OPS[question["op"]](question["phase"], inputs, **question["arguments"])
+    if question["variant"] == "torch-compiled":
+        call = torch.compile(call)
+    return SimpleNamespace(
+        call=call, collect=collect, result=None,
+        operands=[x for x, file in zip(inputs, question["inputs"]) if not file["labels"]],
+    )
 
 
 def main():
-    call = None
+    states = {}
     for line in sys.stdin:
         question = json.loads(line)
-        if "hello" in question:
-            answer = {"torch": torch.__version__, "threads": torch.get_num_threads()}
-        elif "prepare" in question:
-            try:
-                call = OPS[question["op"]](question["phase"], **question["prepare"])
-                for _ in range(3):
-                    call()
-                answer = {"ready": True}
-            except Exception as error:  # a row that PyTorch cannot run stays blank
-                print(f"torch_peer: {question}: {error}", file=sys.stderr)
-                call, answer = None, {"error": str(error)}
-        else:
-            answer = {"ms": turn(call, **question["run"]) if call else []}
+        try:
+            if "hello" in question:
+                answer = {"torch": torch.__version__, "threads": torch.get_num_threads()}
+            elif question["op"] not in OPS:
+                answer = {"error": f"there is no {question['op']}"}
+            elif question["do"] == "load":
+                # One problem at a time holds memory, of as many variants as there are.
+                place = (question["op"], question["phase"], json.dumps(question["arguments"]))
+                states = {name: state for name, state in states.items() if state.place == place}
+                state = load(question)
+                state.place = place
+                states[question["variant"]] = state
+                answer = {}
+            else:
+                state = states[question["variant"]]
+                if question["do"] == "turn":
+                    answer = turn(state, **question["turn"])
+                elif question["do"] == "outputs":
+                    answer = written("output", state.collect(state.result))
+                else:
+                    answer = written("operand", state.operands)
+        except Exception as error:  # a row that PyTorch cannot run stays blank
+            answer = {"error": f"{type(error).__name__}: {error}"}
         print(json.dumps(answer), flush=True)
 
 

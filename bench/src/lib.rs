@@ -1,18 +1,41 @@
-//! Measurements of Ghostlight: single operations beside PyTorch, whole training and inference steps, and where their time goes.
+//! Measurements of Ghostlight: single operations beside other libraries and the device's limits, whole training and inference
+//! steps, and where their time goes.
 #![deny(missing_docs)]
 
 pub mod catalogue;
+mod ceilings;
+mod cli;
+mod clock;
 pub mod compare;
+mod contender;
+mod counts;
+mod input;
 mod launches;
-mod ops;
-mod peer;
+mod machine;
+mod naive;
+pub mod peers;
+mod phase;
 mod profile;
 pub mod report;
 pub mod results;
+mod run;
+pub mod stats;
 mod step;
+mod suite;
+mod turn;
+pub mod verify;
 
+pub use cli::main;
+pub use clock::DeviceTime;
+pub use contender::{Call, Contender, Peer, Task, Variant};
+pub use counts::{Counts, count};
+pub use input::{Content, DTYPE, Input, Operands, draw};
 pub use launches::launches;
-pub use ops::{Ops, Turn};
-pub use peer::Peer;
+pub use naive::NaiveConv;
+pub use phase::{Phase, values};
 pub use profile::{Line, Profile};
+pub use run::{Effort, Outcome, Runner};
 pub use step::{Bench, Timing};
+pub use suite::{Case, Extra, Family, Suite, SuiteError, about};
+pub use turn::{Flush, Turn};
+pub use verify::{Effect, Expected};

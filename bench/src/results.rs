@@ -71,6 +71,8 @@ pub struct Ceilings {
 pub struct Bandwidth {
     /// `read`, `write` or `copy`.
     pub access: String,
+    /// Whether the bytes were in the caches.
+    pub cache: Cache,
     /// Bytes that are touched in all: those of both buffers of a copy.
     pub bytes: u64,
     /// Bytes read and written, per ns.

@@ -12,6 +12,7 @@ const FLUSH_EVERY: u32 = 6;
 
 thread_local! {
     static LAUNCHES: Cell<u32> = const { Cell::new(0) };
+    static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
 }
 
 /// The grid of one launch: work items in contiguous runs, one run per unit.
@@ -94,6 +95,16 @@ pub(crate) fn width_of(
         width /= 2;
     }
     width
+}
+
+/// Buffers that this thread has asked the memory pool for so far: outputs and scratch, not copies from the host.
+pub fn allocations() -> u64 {
+    ALLOCATIONS.get()
+}
+
+/// Called for every buffer.
+pub(crate) fn count_allocation() {
+    ALLOCATIONS.set(ALLOCATIONS.get() + 1);
 }
 
 /// Called after every launch: keeps the CPU runtime's queue short enough that launches do not sleep.

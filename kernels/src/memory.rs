@@ -39,6 +39,7 @@ impl std::fmt::Debug for Memory {
 impl Memory {
     /// Room for `len` bytes, more than none.
     pub fn empty(client: &Client, len: usize) -> Self {
+        crate::launch::count_allocation();
         #[cfg(feature = "fenced")]
         if fences::are_up() {
             return fences::around(client, &vec![fences::BYTE; len]);

@@ -1,36 +1,43 @@
 //! Activations, both phases.
 
-use ghostlight_autodiff::{DType, Tensor, check};
-use ghostlight_bench::{Ops, catalogue};
-use ghostlight_kernels::KernelError;
-use ghostlight_kernels::pointwise::activation::{activation, backward, cost};
-use serde_json::json;
+use ghostlight_bench::{Case, DTYPE, Input, Phase, Suite, SuiteError, catalogue, values};
+use ghostlight_kernels::pointwise::activation::{activation, backward, cost, reference};
 
 const OP: &str = "activation";
 
-pub fn run(ops: &mut Ops) -> Result<(), KernelError> {
-    for [n, h, w, c] in catalogue::activated() {
-        for kind in catalogue::activations() {
-            let case = format!("{} n{n} {h}x{w} {c}", kind.name());
-            if !ops.wants(OP, &case) {
-                continue;
-            }
-            let (client, len, dtype) = (ops.client().clone(), n * h * w * c, DType::F32);
-            let random = |seed| {
-                let values: Vec<f64> = check::values(seed, len).iter().map(|v| 6.0 * v).collect();
-                Tensor::from_f64(&client, &values, &[n, h, w, c], dtype)
-            };
-            let (x, grad) = (random(1)?, random(2)?);
-            let peer = json!({"kind": kind.name(), "n": n, "h": h, "w": w, "c": c});
-            let work = cost::forward(len, dtype);
-            ops.time([OP, &case, "forward"], work, peer.clone(), || {
-                Ok(activation(&x, kind))
-            })?;
-            let work = cost::backward(len, dtype);
-            ops.time([OP, &case, "backward"], work, peer, || {
-                backward(&x, &grad, kind)
-            })?;
-        }
+pub fn run(suite: &mut Suite) -> Result<(), SuiteError> {
+    for case in suite.cases(OP, catalogue::activations())? {
+        let (name, kind, shape) = (
+            case.name(),
+            case.kind.activation(),
+            [case.n, case.h, case.w, case.c],
+        );
+        let len = shape.iter().product();
+        let x = Input::between(1, &shape, -6.0, 6.0);
+        let g = Input::random(2, &shape);
+        suite.phase(
+            Phase::new(
+                [OP, &name, "forward"],
+                cost::forward(len, DTYPE),
+                vec![x.clone()],
+                |v| values(v[0].iter().map(|&x| reference::value(x, kind)).collect()),
+                |t| Ok(vec![activation(&t[0], kind)]),
+            )
+            .for_peers(&case.arguments()),
+        )?;
+        suite.phase(
+            Phase::new(
+                [OP, &name, "backward"],
+                cost::backward(len, DTYPE),
+                vec![x, g],
+                |v| {
+                    let both = v[0].iter().zip(&v[1]);
+                    values(both.map(|(&x, g)| g * reference::slope(x, kind)).collect())
+                },
+                |t| Ok(vec![backward(&t[0], &t[1], kind)?]),
+            )
+            .for_peers(&case.arguments()),
+        )?;
     }
     Ok(())
 }

@@ -1,40 +1,67 @@
 //! Batch norm and ReLU, forward and backward of one training step.
 
-use ghostlight_autodiff::{DType, Tensor, check};
-use ghostlight_bench::{Ops, catalogue};
-use ghostlight_kernels::KernelError;
+use ghostlight_autodiff::Tensor;
+use ghostlight_bench::{
+    Case, DTYPE, Expected, Input, Phase, Suite, SuiteError, Variant, catalogue,
+};
+use ghostlight_kernels::norm::batch_norm::reference::Layer;
 use ghostlight_kernels::norm::batch_norm::{self, BatchNorm, BatchNormProblem, cost};
-use serde_json::json;
 
 const OP: &str = "batch_norm_relu";
+const EPSILON: f64 = 1e-5;
 
-pub fn run(ops: &mut Ops) -> Result<(), KernelError> {
-    for [n, h, w, c] in catalogue::maps() {
-        let case = format!("n{n} {h}x{w} {c}");
-        if !ops.wants(OP, &case) {
-            continue;
-        }
-        let client = ops.client().clone();
-        let random = |seed, shape: &[usize]| {
-            let values = check::values(seed, shape.iter().product());
-            Tensor::from_f64(&client, &values, shape, DType::F32)
+pub fn run(suite: &mut Suite) -> Result<(), SuiteError> {
+    for case in suite.cases(OP, catalogue::maps())? {
+        let (name, shape, c) = (case.name(), case.shape(), case.c);
+        let problem = BatchNormProblem {
+            pixels: case.n * case.h * case.w,
+            channels: c,
+            dtype: DTYPE,
         };
-        let (x, g) = (random(1, &[n, h, w, c])?, random(2, &[n, h, w, c])?);
-        let norm = BatchNorm {
-            gamma: random(3, &[c])?,
-            beta: random(4, &[c])?,
-            running_mean: Tensor::zeros(&client, &[c], DType::F32),
-            running_var: Tensor::zeros(&client, &[c], DType::F32),
-            epsilon: 1e-5,
-            momentum: 0.1,
+        // The running statistics are the layer's own: they change from call to call, and no output reads them.
+        let ours = Variant::prepared("ours", move |t| {
+            let norm = BatchNorm {
+                gamma: t[1].clone(),
+                beta: t[2].clone(),
+                running_mean: Tensor::zeros(t[0].client(), &[c], DTYPE),
+                running_var: Tensor::zeros(t[0].client(), &[c], DTYPE),
+                epsilon: EPSILON,
+                momentum: 0.1,
+            };
+            Ok(Box::new(move || {
+                let (y, saved) = batch_norm::train(&t[0], &norm, None, true)?;
+                let grads = batch_norm::backward(&norm, &saved, &t[3])?;
+                Ok(vec![y, grads.input, grads.gamma, grads.beta])
+            }))
+        });
+        let reference = |v: &[Vec<f64>]| {
+            let layer = Layer {
+                gamma: &v[1],
+                beta: &v[2],
+                epsilon: EPSILON,
+                residual: None,
+                relu: true,
+            };
+            let [input, _, gamma, beta] = layer.backward(&v[0], &v[3]);
+            [layer.forward(&v[0]).output, input, gamma, beta]
+                .map(Expected::Values)
+                .into()
         };
-        let problem = BatchNormProblem::new(&x, &norm, None)?;
-        let work = cost::forward(&problem, false) + cost::backward(&problem, false);
-        let peer = json!({"n": n, "h": h, "w": w, "c": c});
-        ops.time([OP, &case, "train"], work, peer, || {
-            let (y, saved) = batch_norm::train(&x, &norm, None, true)?;
-            Ok((y, batch_norm::backward(&norm, &saved, &g)?.input))
-        })?;
+        suite.phase(
+            Phase::of(
+                [OP, &name, "train"],
+                cost::forward(&problem, false) + cost::backward(&problem, false),
+                vec![
+                    Input::random(1, &shape),
+                    Input::between(2, &[c], 0.5, 1.5),
+                    Input::random(3, &[c]),
+                    Input::random(4, &shape),
+                ],
+                reference,
+                ours,
+            )
+            .for_peers(&case.arguments()),
+        )?;
     }
     Ok(())
 }

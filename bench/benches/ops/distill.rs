@@ -1,42 +1,50 @@
 //! Classical distillation, and cross-entropy, classical and decoupled distillation in one sum, each with its gradient.
 
-use ghostlight_autodiff::{DType, Labels, Tensor, check};
-use ghostlight_bench::{Ops, catalogue};
-use ghostlight_kernels::KernelError;
+use ghostlight_bench::{Case, DTYPE, Expected, Input, Phase, Suite, SuiteError, catalogue};
 use ghostlight_kernels::loss::distill::{
-    CrossEntropyOptions, DistillOptions, DistillProblem, distill,
+    CrossEntropyOptions, DistillOptions, DistillProblem, cost, distill, reference,
 };
 use ghostlight_kernels::loss::dkd::DkdOptions;
-use ghostlight_kernels::loss::kd::{KdOptions, KdProblem, kd as kd_loss};
-use serde_json::json;
+use ghostlight_kernels::loss::kd::{self, KdOptions, KdProblem};
 
 /// Student's and teacher's logits.
-fn logits(ops: &Ops, batch: usize, classes: usize) -> Result<[Tensor; 2], KernelError> {
-    let random = |seed| {
-        let values = check::values(seed, batch * classes);
-        Tensor::from_f64(ops.client(), &values, &[batch, classes], DType::F32)
-    };
-    Ok([random(1)?, random(2)?])
+fn logits(n: usize, c: usize) -> Vec<Input> {
+    [1, 2]
+        .map(|seed| Input::between(seed, &[n, c], -4.0, 4.0))
+        .into()
 }
 
-pub fn kd(ops: &mut Ops) -> Result<(), KernelError> {
-    for (batch, classes) in catalogue::logits() {
-        let case = format!("n{batch} c{classes}");
-        if !ops.wants("kd", &case) {
-            continue;
-        }
-        let [student, teacher] = logits(ops, batch, classes)?;
-        let options = KdOptions::default();
-        let problem = KdProblem::new(&student, &teacher, &options)?;
-        let peer = json!({"n": batch, "c": classes});
-        ops.time(["kd", &case, "loss+grad"], problem.cost(), peer, || {
-            kd_loss(&student, &teacher, &options)
-        })?;
+pub fn kd(suite: &mut Suite) -> Result<(), SuiteError> {
+    let options = KdOptions::default();
+    for case in suite.cases("kd", catalogue::logits())? {
+        let problem = KdProblem {
+            batch: case.n,
+            classes: case.c,
+            options,
+            dtype: DTYPE,
+        };
+        suite.phase(
+            Phase::new(
+                ["kd", &case.name(), "loss+grad"],
+                kd::cost::fused(&problem),
+                logits(case.n, case.c),
+                |v| {
+                    let (loss, grad) = kd::reference::kd(&problem, &v[0], &v[1]);
+                    vec![Expected::Sum(loss.iter().sum()), Expected::Values(grad)]
+                },
+                |t| {
+                    let out = kd::kd(&t[0], &t[1], &options)?;
+                    Ok(vec![out.loss, out.grad])
+                },
+            )
+            .for_peers(&case.arguments())
+            .point(case.sweep.clone()),
+        )?;
     }
     Ok(())
 }
 
-pub fn sum(ops: &mut Ops) -> Result<(), KernelError> {
+pub fn sum(suite: &mut Suite) -> Result<(), SuiteError> {
     let options = DistillOptions {
         cross_entropy: Some(CrossEntropyOptions {
             smoothing: 0.1,
@@ -48,22 +56,35 @@ pub fn sum(ops: &mut Ops) -> Result<(), KernelError> {
         }),
         dkd: Some(DkdOptions::default()),
     };
-    for (batch, classes) in catalogue::logits() {
-        let case = format!("n{batch} c{classes}");
-        if !ops.wants("distill", &case) {
+    for case in suite.cases("distill", catalogue::logits())? {
+        // One sweep over the classes, kd's, is enough for this kernel.
+        if case.sweep.is_some() {
             continue;
         }
-        let [student, teacher] = logits(ops, batch, classes)?;
-        let labels: Vec<u32> = (0..batch).map(|i| (i * 7919 % classes) as u32).collect();
-        let labels = Labels::new(ops.client(), &labels, classes)?;
-        let (teacher, labels) = (Some(&teacher), Some(&labels));
-        let problem = DistillProblem::new(&student, teacher, labels, &options)?;
-        let peer = json!({"n": batch, "c": classes});
-        ops.time(
-            ["distill", &case, "loss+grad"],
-            problem.cost(),
-            peer,
-            || distill(&student, teacher, labels, &options),
+        let problem = DistillProblem {
+            batch: case.n,
+            classes: case.c,
+            options,
+            dtype: DTYPE,
+        };
+        let mut inputs = logits(case.n, case.c);
+        inputs.push(Input::labels(case.n, case.c));
+        suite.phase(
+            Phase::new(
+                ["distill", &case.name(), "loss+grad"],
+                cost::fused(&problem),
+                inputs,
+                |v| {
+                    let labels: Vec<u32> = v[2].iter().map(|&label| label as u32).collect();
+                    let (losses, grad) = reference::distill(&problem, &v[0], &v[1], &labels);
+                    vec![Expected::Sum(losses.iter().sum()), Expected::Values(grad)]
+                },
+                |t| {
+                    let out = distill(&t[0], Some(&t[1]), Some(t.labels()), &options)?;
+                    Ok(vec![out.losses, out.grad])
+                },
+            )
+            .for_peers(&case.arguments()),
         )?;
     }
     Ok(())

@@ -1,53 +1,64 @@
 //! The flip alignment of feature maps, with its gradient.
 
-use ghostlight_autodiff::{DType, Tensor, check};
-use ghostlight_bench::{Ops, catalogue};
-use ghostlight_kernels::KernelError;
+use ghostlight_bench::catalogue::{self, Chosen};
+use ghostlight_bench::{Case, DTYPE, Expected, Input, Phase, Suite, SuiteError};
 use ghostlight_kernels::loss::flip_align::{
-    FlipOptions, FlipProblem, Normalisation, Selection, flip_align,
+    FlipOptions, FlipProblem, Normalisation, Selection, cost, flip_align, reference,
 };
-use serde_json::json;
 
 const OP: &str = "flip_align";
 
-pub fn run(ops: &mut Ops) -> Result<(), KernelError> {
+fn options(chosen: Chosen) -> FlipOptions {
     let hard = FlipOptions::default();
-    let by_position = FlipOptions {
-        normalisation: Normalisation::Position,
-        ..hard.clone()
-    };
-    let soft = FlipOptions {
-        selection: Selection::SoftMin { tau: 0.1 },
-        ..hard.clone()
-    };
-    let mixed = FlipOptions {
-        selection: Selection::Mixed { tau: 0.1 },
-        normalisation: Normalisation::None,
-        ..hard.clone()
-    };
-    for shape @ [n, h, w, c] in catalogue::feature_maps() {
-        for (name, options) in [
-            ("hard", &hard),
-            ("hard by position", &by_position),
-            ("soft-min", &soft),
-            ("mixed", &mixed),
-        ] {
-            let case = format!("n{n} {h}x{w} {c} {name}");
-            if !ops.wants(OP, &case) {
-                continue;
-            }
-            let client = ops.client().clone();
-            let random = |seed| {
-                let values = check::values(seed, shape.iter().product());
-                Tensor::from_f64(&client, &values, &shape, DType::F32)
-            };
-            let (student, teacher) = (random(1)?, random(2)?);
-            let problem = FlipProblem::new(&student, &teacher, options)?;
-            let peer = json!({"n": n, "h": h, "w": w, "c": c, "selection": name});
-            ops.time([OP, &case, "loss+grad"], problem.cost(), peer, || {
-                flip_align(&student, &teacher, options)
-            })?;
-        }
+    match chosen {
+        Chosen::Hard => hard,
+        Chosen::HardByPosition => FlipOptions {
+            normalisation: Normalisation::Position,
+            ..hard
+        },
+        Chosen::SoftMin => FlipOptions {
+            selection: Selection::SoftMin { tau: 0.1 },
+            ..hard
+        },
+        Chosen::Mixed => FlipOptions {
+            selection: Selection::Mixed { tau: 0.1 },
+            normalisation: Normalisation::None,
+            ..hard
+        },
+    }
+}
+
+pub fn run(suite: &mut Suite) -> Result<(), SuiteError> {
+    for case in suite.cases(OP, catalogue::flips())? {
+        let (name, shape) = (case.name(), [case.n, case.h, case.w, case.c]);
+        let problem = FlipProblem {
+            batch: case.n,
+            height: case.h,
+            width: case.w,
+            channels: case.c,
+            options: options(case.selection),
+            dtype: DTYPE,
+        };
+        let problem = &problem;
+        suite.phase(
+            Phase::new(
+                [OP, &name, "loss+grad"],
+                cost::fused(problem),
+                vec![Input::random(1, &shape), Input::random(2, &shape)],
+                move |v| {
+                    let out = reference::flip_align(problem, &v[0], &v[1]);
+                    vec![
+                        Expected::Sum(out.loss.iter().sum()),
+                        Expected::Values(out.grad),
+                    ]
+                },
+                move |t| {
+                    let out = flip_align(&t[0], &t[1], &problem.options)?;
+                    Ok(vec![out.loss, out.grad])
+                },
+            )
+            .for_peers(&case.arguments()),
+        )?;
     }
     Ok(())
 }

@@ -1,67 +1,168 @@
 //! Ghost modules: a training step forwards and backwards, and inference.
 
-use ghostlight_autodiff::{DType, Tensor, check};
-use ghostlight_bench::{Ops, catalogue};
-use ghostlight_kernels::KernelError;
-use ghostlight_kernels::conv::dense::ConvOptions;
+use ghostlight_autodiff::Tensor;
+use ghostlight_bench::catalogue::{self, GhostCase};
+use ghostlight_bench::{
+    Case, DTYPE, Expected, Input, Operands, Phase, Suite, SuiteError, Variant, values,
+};
+use ghostlight_kernels::conv::dense::{ConvOptions, ConvProblem};
+use ghostlight_kernels::conv::depthwise::{DepthwiseOptions, DepthwiseProblem};
+use ghostlight_kernels::ghost::module::reference::{self, Weights};
 use ghostlight_kernels::ghost::module::{self, Ghost, GhostProblem, Scales, cost};
-use ghostlight_kernels::norm::batch_norm::BatchNorm;
-use serde_json::json;
+use ghostlight_kernels::norm::batch_norm::{BatchNorm, reference::Layer};
+use std::rc::Rc;
 
 const OP: &str = "ghost_module";
+const EPSILON: f64 = 1e-5;
 
-pub fn run(ops: &mut Ops) -> Result<(), KernelError> {
-    for [n, side, from, to] in catalogue::ghost() {
-        let case = format!("n{n} {side}x{side} {from}->{to}");
-        if !ops.wants(OP, &case) {
-            continue;
-        }
-        let client = ops.client().clone();
-        let random = |seed, shape: &[usize]| {
-            let values = check::values(seed, shape.iter().product());
-            Tensor::from_f64(&client, &values, shape, DType::F32)
-        };
-        let m = to.div_ceil(2);
-        let ones = Tensor::from_f32(&client, &vec![1.0; m], &[m])?;
-        let norm = || {
-            Ok::<_, KernelError>(BatchNorm {
-                gamma: random(3, &[m])?,
-                beta: random(4, &[m])?,
-                running_mean: Tensor::zeros(&client, &[m], DType::F32),
-                running_var: ones.clone(),
-                epsilon: 1e-5,
-                momentum: 0.1,
-            })
-        };
-        let (primary, cheap) = (random(1, &[1, 1, from, m])?, random(2, &[3, 3, m])?);
-        let (primary_norm, cheap_norm) = (norm()?, norm()?);
-        let ghost = Ghost {
-            primary: &primary,
-            primary_norm: &primary_norm,
-            cheap: &cheap,
-            cheap_norm: &cheap_norm,
+fn problem(case: &GhostCase) -> GhostProblem {
+    let m = case.co.div_ceil(2);
+    GhostProblem {
+        primary: ConvProblem {
+            batch: case.n,
+            input: [case.h, case.w],
+            kernel: [1; 2],
+            in_channels: case.ci,
+            out_channels: m,
             options: ConvOptions::square(1, 0),
-            channels: to,
+            dtype: DTYPE,
+        },
+        cheap: DepthwiseProblem {
+            batch: case.n,
+            input: [case.h, case.w],
+            kernel: [3; 2],
+            channels: m,
+            multiplier: 1,
+            options: DepthwiseOptions::square(1, 1),
+            dtype: DTYPE,
+        },
+        channels: case.co,
+    }
+}
+
+/// `x`, both weights, gamma and beta of both norms, the output's gradient.
+fn inputs(problem: &GhostProblem) -> Vec<Input> {
+    let m = problem.primary.out_channels;
+    vec![
+        Input::random(1, &problem.primary.input_shape()),
+        Input::random(2, &problem.primary.weight_shape()),
+        Input::random(3, &problem.cheap.weight_shape()),
+        Input::between(4, &[m], 0.5, 1.5),
+        Input::random(5, &[m]),
+        Input::random(6, &problem.output_shape()),
+    ]
+}
+
+/// A norm whose running statistics are a fresh layer's.
+fn norm(t: &Operands) -> BatchNorm {
+    let c = t[3].len();
+    let fresh = |value: f64| Tensor::from_f64(t[3].client(), &vec![value; c], &[c], DTYPE);
+    BatchNorm {
+        gamma: t[3].clone(),
+        beta: t[4].clone(),
+        running_mean: Tensor::zeros(t[3].client(), &[c], DTYPE),
+        running_var: fresh(1.0).unwrap_or_else(|_| t[3].clone()),
+        epsilon: EPSILON,
+        momentum: 0.1,
+    }
+}
+
+/// The module on the operands; both halves have norms of their own, with equal parameters.
+struct Module {
+    operands: Rc<Operands>,
+    norms: [BatchNorm; 2],
+    channels: usize,
+}
+
+impl Module {
+    fn new(operands: Rc<Operands>, channels: usize) -> Self {
+        Self {
+            norms: [norm(&operands), norm(&operands)],
+            operands,
+            channels,
+        }
+    }
+
+    fn ghost(&self) -> Ghost<'_> {
+        Ghost {
+            primary: &self.operands[1],
+            primary_norm: &self.norms[0],
+            cheap: &self.operands[2],
+            cheap_norm: &self.norms[1],
+            options: ConvOptions::square(1, 0),
+            channels: self.channels,
             relu: true,
-        };
-        let (x, g) = (
-            random(5, &[n, side, side, from])?,
-            random(6, &[n, side, side, to])?,
-        );
-        let problem = GhostProblem::new(&x, &ghost)?;
-        let peer = json!({"n": n, "h": side, "w": side, "ci": from, "co": to});
-        let scales = Scales::of(&ghost)?;
-        ops.time(
-            [OP, &case, "inference"],
-            cost::infer(&problem),
-            peer.clone(),
-            || module::infer(&x, &ghost, &scales),
+        }
+    }
+}
+
+fn weights(v: &[Vec<f64>]) -> Weights<'_> {
+    let layer = || Layer {
+        gamma: &v[3],
+        beta: &v[4],
+        epsilon: EPSILON,
+        residual: None,
+        relu: true,
+    };
+    Weights {
+        primary: &v[1],
+        primary_norm: layer(),
+        cheap: &v[2],
+        cheap_norm: layer(),
+    }
+}
+
+pub fn run(suite: &mut Suite) -> Result<(), SuiteError> {
+    for case in suite.cases(OP, catalogue::ghost())? {
+        let (name, problem, channels) = (case.name(), problem(&case), case.co);
+        let infer = Variant::prepared("ours", move |t| {
+            let module = Module::new(t.clone(), channels);
+            let scales = Scales::of(&module.ghost())?;
+            Ok(Box::new(move || {
+                Ok(vec![module::infer(&t[0], &module.ghost(), &scales)?])
+            }))
+        });
+        let mut operands = inputs(&problem);
+        let train_operands = operands.clone();
+        operands.truncate(5);
+        let fresh = |v: &[Vec<f64>]| [vec![0.0; v[3].len()], vec![1.0; v[3].len()]];
+        suite.phase(
+            Phase::of(
+                [OP, &name, "inference"],
+                cost::infer(&problem),
+                operands,
+                |v| {
+                    let [mean, var] = fresh(v);
+                    let running = [[&mean[..], &var[..]]; 2];
+                    values(reference::infer(&problem, &weights(v), running, &v[0]))
+                },
+                infer,
+            )
+            .for_peers(&case.arguments()),
         )?;
-        let work = cost::train(&problem) + cost::backward(&problem);
-        ops.time([OP, &case, "train"], work, peer, || {
-            let (y, saved) = module::train(&x, &ghost)?;
-            Ok((y, module::backward(&ghost, &saved, &g)?.input))
-        })?;
+        let train = Variant::prepared("ours", move |t| {
+            let module = Module::new(t.clone(), channels);
+            Ok(Box::new(move || {
+                let (y, saved) = module::train(&t[0], &module.ghost())?;
+                let grads = module::backward(&module.ghost(), &saved, &t[5])?;
+                Ok(vec![y, grads.input, grads.primary, grads.cheap])
+            }))
+        });
+        suite.phase(
+            Phase::of(
+                [OP, &name, "train"],
+                cost::train(&problem) + cost::backward(&problem),
+                train_operands,
+                |v| {
+                    let y = reference::train(&problem, &weights(v), &v[0]);
+                    let grads = reference::backward(&problem, &weights(v), &v[0], &v[5]);
+                    let [input, primary, _, _, cheap, _, _] = grads;
+                    [y, input, primary, cheap].map(Expected::Values).into()
+                },
+                train,
+            )
+            .for_peers(&case.arguments()),
+        )?;
     }
     Ok(())
 }

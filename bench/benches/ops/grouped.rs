@@ -1,53 +1,64 @@
 //! Grouped convolutions, all three phases.
 
-use ghostlight_autodiff::{Tensor, check};
-use ghostlight_bench::{Ops, catalogue};
-use ghostlight_kernels::KernelError;
-use ghostlight_kernels::conv::grouped::{conv, cost, grad_input, grad_weight};
-use serde_json::json;
+use ghostlight_bench::{Case, Input, NaiveConv, Phase, Suite, SuiteError, catalogue, values};
+use ghostlight_kernels::conv::grouped::{conv, cost, grad_input, grad_weight, reference};
 
 const OP: &str = "grouped";
 
-pub fn run(ops: &mut Ops) -> Result<(), KernelError> {
-    for (case, problem) in catalogue::grouped() {
-        if !ops.wants(OP, &case) {
-            continue;
-        }
-        let client = ops.client().clone();
-        let random = |seed, shape: [usize; 4]| {
-            Tensor::from_f64(
-                &client,
-                &check::values(seed, shape.iter().product()),
-                &shape,
-                problem.dtype,
-            )
+pub fn run(suite: &mut Suite) -> Result<(), SuiteError> {
+    for case in suite.cases(OP, catalogue::grouped())? {
+        let (name, problem, arguments) = (case.name(), case.problem(), case.arguments());
+        let (groups, options) = (problem.groups, problem.options);
+        let naive = NaiveConv {
+            batch: problem.batch,
+            input: problem.input,
+            output: problem.output(),
+            kernel: problem.kernel,
+            in_channels: problem.in_channels,
+            out_channels: problem.out_channels,
+            groups: groups,
+            stride: options.stride,
+            dilation: [1; 2],
+            padding: [options.padding[0], options.padding[1]],
         };
-        let x = random(1, problem.input_shape())?;
-        let w = random(2, problem.weight_shape())?;
-        let g = random(3, problem.output_shape())?;
-        let peer = json!({
-            "n": problem.batch, "h": problem.input[0], "w": problem.input[1],
-            "ci": problem.in_channels, "co": problem.out_channels,
-            "k": problem.kernel[0], "stride": problem.options.stride[0], "groups": problem.groups,
-        });
-        let o = problem.options;
-        ops.time(
-            [OP, &case, "forward"],
-            cost::forward(&problem),
-            peer.clone(),
-            || conv(&x, &w, problem.groups, o),
+        let x = Input::random(1, &problem.input_shape());
+        let w = Input::random(2, &problem.weight_shape());
+        let g = Input::random(3, &problem.output_shape());
+        suite.phase(
+            Phase::new(
+                [OP, &name, "forward"],
+                cost::forward(&problem),
+                vec![x.clone(), w.clone()],
+                |v| values(reference::forward(&problem, &v[0], &v[1])),
+                |t| Ok(vec![conv(&t[0], &t[1], groups, options)?]),
+            )
+            .beside(naive.forward())
+            .for_peers(&arguments)
+            .point(case.sweep.clone()),
         )?;
-        ops.time(
-            [OP, &case, "grad_input"],
-            cost::grad_input(&problem),
-            peer.clone(),
-            || grad_input(&x, &w, &g, problem.groups, o),
+        suite.phase(
+            Phase::new(
+                [OP, &name, "grad_input"],
+                cost::grad_input(&problem),
+                vec![x.clone(), w.clone(), g.clone()],
+                |v| values(reference::grad_input(&problem, &v[1], &v[2])),
+                |t| Ok(vec![grad_input(&t[0], &t[1], &t[2], groups, options)?]),
+            )
+            .beside(naive.grad_input())
+            .for_peers(&arguments)
+            .point(case.sweep.clone()),
         )?;
-        ops.time(
-            [OP, &case, "grad_weight"],
-            cost::grad_weight(&problem),
-            peer,
-            || grad_weight(&x, &w, &g, problem.groups, o),
+        suite.phase(
+            Phase::new(
+                [OP, &name, "grad_weight"],
+                cost::grad_weight(&problem),
+                vec![x, w, g],
+                |v| values(reference::grad_weight(&problem, &v[0], &v[2])),
+                |t| Ok(vec![grad_weight(&t[0], &t[1], &t[2], groups, options)?]),
+            )
+            .beside(naive.grad_weight())
+            .for_peers(&arguments)
+            .point(case.sweep.clone()),
         )?;
     }
     Ok(())

@@ -1,39 +1,71 @@
 //! Layer norm, and group norm of one group, both phases.
 
-use ghostlight_autodiff::{DType, Tensor, check};
-use ghostlight_bench::{Ops, catalogue};
-use ghostlight_kernels::KernelError;
-use ghostlight_kernels::norm::layer_norm::{Sample, backward, cost, layer_norm};
-use serde_json::json;
+use ghostlight_bench::{
+    Case, DTYPE, Expected, Input, Phase, Suite, SuiteError, Variant, catalogue, values,
+};
+use ghostlight_kernels::norm::layer_norm::{
+    LayerNormProblem, Sample, backward, cost, layer_norm, reference,
+};
 
-pub fn run(ops: &mut Ops) -> Result<(), KernelError> {
-    for (sample, shape) in catalogue::normed() {
-        let [n, pixels, c] = shape;
-        let op = match sample {
-            Sample::Pixel => "layer_norm",
-            Sample::Image => "group_norm",
+const EPSILON: f64 = 1e-5;
+
+pub fn layer_norms(suite: &mut Suite) -> Result<(), SuiteError> {
+    norms(suite, "layer_norm", Sample::Pixel)
+}
+
+pub fn group_norms(suite: &mut Suite) -> Result<(), SuiteError> {
+    norms(suite, "group_norm", Sample::Image)
+}
+
+fn norms(suite: &mut Suite, op: &str, sample: Sample) -> Result<(), SuiteError> {
+    for case in suite.cases(op, catalogue::normed(sample))? {
+        let (name, shape) = (case.name(), [case.n, case.pixels, case.c]);
+        // Pixels of a sample, and samples.
+        let (pixels, samples) = match sample {
+            Sample::Pixel => (1, case.n * case.pixels),
+            Sample::Image => (case.pixels, case.n),
         };
-        let case = format!("n{n} {pixels}x{c}");
-        if !ops.wants(op, &case) {
-            continue;
-        }
-        let client = ops.client().clone();
-        let random = |seed, shape: &[usize]| {
-            let values = check::values(seed, shape.iter().product());
-            Tensor::from_f64(&client, &values, shape, DType::F32)
+        let problem = LayerNormProblem {
+            samples,
+            pixels,
+            channels: case.c,
+            dtype: DTYPE,
         };
-        let (x, grad) = (random(1, &shape)?, random(2, &shape)?);
-        let (gamma, beta) = (random(3, &[c])?, random(4, &[c])?);
-        let (_, saved) = layer_norm(&x, &gamma, &beta, 1e-5, sample)?;
-        let peer = json!({"n": n, "pixels": pixels, "c": c});
-        let work = cost::forward(saved.problem());
-        ops.time([op, &case, "forward"], work, peer.clone(), || {
-            layer_norm(&x, &gamma, &beta, 1e-5, sample)
-        })?;
-        let work = cost::backward(saved.problem());
-        ops.time([op, &case, "backward"], work, peer, || {
-            backward(&saved, &grad)
-        })?;
+        let x = Input::random(1, &shape);
+        let gamma = Input::between(2, &[case.c], 0.5, 1.5);
+        let beta = Input::random(3, &[case.c]);
+        let g = Input::random(4, &shape);
+        suite.phase(
+            Phase::new(
+                [op, &name, "forward"],
+                cost::forward(&problem),
+                vec![x.clone(), gamma.clone(), beta.clone()],
+                |v| values(reference::forward(&v[0], &v[1], &v[2], pixels, EPSILON)),
+                |t| Ok(vec![layer_norm(&t[0], &t[1], &t[2], EPSILON, sample)?.0]),
+            )
+            .for_peers(&case.arguments()),
+        )?;
+        let ours = Variant::prepared("ours", move |t| {
+            let (_, saved) = layer_norm(&t[0], &t[1], &t[2], EPSILON, sample)?;
+            Ok(Box::new(move || {
+                let grads = backward(&saved, &t[3])?;
+                Ok(vec![grads.x, grads.gamma, grads.beta])
+            }))
+        });
+        suite.phase(
+            Phase::of(
+                [op, &name, "backward"],
+                cost::backward(&problem),
+                vec![x, gamma, beta, g],
+                |v| {
+                    reference::backward(&v[0], &v[1], &v[3], pixels, EPSILON)
+                        .map(Expected::Values)
+                        .into()
+                },
+                ours,
+            )
+            .for_peers(&case.arguments()),
+        )?;
     }
     Ok(())
 }

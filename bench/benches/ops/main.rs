@@ -1,11 +1,4 @@
-//! Times single operations, one JSON object a line, beside PyTorch where an interpreter that has it is named:
-//!
-//! ```text
-//! cargo xtask bench --bench ops -- [--torch PYTHON] [--ceiling] [--launches] [FILTER]...
-//! ```
-//!
-//! `--ceiling` measures the device's copy bandwidth by working set first, and gives each row's bandwidth as a fraction of it; `--launches`
-//! adds the device's own time of every launch.
+//! The operations: verified, then timed by criterion, and beside other libraries. `cargo bench -- --help` says how.
 
 mod activation;
 mod adamw;
@@ -26,45 +19,35 @@ mod resize;
 mod soft_sign;
 mod softmax;
 
-use ghostlight_bench::Ops;
-use std::error::Error;
+use ghostlight_bench::Family;
 use std::process::ExitCode;
 
-fn main() -> ExitCode {
-    match run() {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("error: {error}");
-            ExitCode::from(2)
-        }
-    }
-}
+const FAMILIES: &[Family] = &[
+    depthwise::run,
+    grouped::run,
+    dense::run,
+    ghost::run,
+    batch_norm::run,
+    dkd::run,
+    distill::kd,
+    distill::sum,
+    dual_teacher::run,
+    cosine::run,
+    flip_align::run,
+    activation::run,
+    gate::gates,
+    gate::sums,
+    pool::max_pools,
+    pool::average_pools,
+    pool::adaptive_averages,
+    resize::run,
+    layer_norm::layer_norms,
+    layer_norm::group_norms,
+    softmax::run,
+    adamw::run,
+    soft_sign::run,
+];
 
-fn run() -> Result<(), Box<dyn Error>> {
-    let mut ops = Ops::from_arguments(&cubecl::Device::default().client())?;
-    let families = [
-        activation::run,
-        adamw::run,
-        batch_norm::run,
-        cosine::run,
-        dense::run,
-        depthwise::run,
-        distill::kd,
-        distill::sum,
-        dkd::run,
-        dual_teacher::run,
-        flip_align::run,
-        gate::run,
-        ghost::run,
-        grouped::run,
-        layer_norm::run,
-        pool::run,
-        resize::run,
-        soft_sign::run,
-        softmax::run,
-    ];
-    for family in families {
-        family(&mut ops)?;
-    }
-    Ok(())
+fn main() -> ExitCode {
+    ghostlight_bench::main(FAMILIES)
 }

@@ -1,91 +1,115 @@
 //! Max, average and adaptive average pooling, both phases.
 
-use ghostlight_autodiff::{DType, Tensor, check};
-use ghostlight_bench::{Ops, catalogue};
-use ghostlight_kernels::KernelError;
+use ghostlight_bench::{Case, Input, Phase, Suite, SuiteError, Variant, about, catalogue, values};
 use ghostlight_kernels::pool::{adaptive_average, average, max};
-use serde_json::json;
 
-fn random(ops: &Ops, seed: u64, shape: [usize; 4]) -> Result<Tensor, KernelError> {
-    let values = check::values(seed, shape.iter().product());
-    Tensor::from_f64(ops.client(), &values, &shape, DType::F32)
-}
-
-pub fn run(ops: &mut Ops) -> Result<(), KernelError> {
-    max_pools(ops)?;
-    average_pools(ops)?;
-    adaptive_averages(ops)
-}
-
-fn max_pools(ops: &mut Ops) -> Result<(), KernelError> {
+pub fn max_pools(suite: &mut Suite) -> Result<(), SuiteError> {
     const OP: &str = "max_pool";
-    for (case, problem) in catalogue::max_pools() {
-        if !ops.wants(OP, &case) {
-            continue;
-        }
-        let ([n, h, w, c], options) = (problem.input_shape(), problem.options());
-        let x = random(ops, 1, problem.input_shape())?;
-        let g = random(ops, 2, problem.output_shape())?;
-        let (k, s, p) = (options.kernel[0], options.stride[0], options.padding[0]);
-        let peer = json!({"n": n, "h": h, "w": w, "c": c, "k": k, "s": s, "p": p});
-        let (_, winners) = max::train(&x, options)?;
-        let cost = max::cost::inference(&problem);
-        ops.time([OP, &case, "inference"], cost, peer.clone(), || {
-            max::max_pool(&x, options)
-        })?;
-        let cost = max::cost::forward(&problem);
-        ops.time([OP, &case, "forward"], cost, peer.clone(), || {
-            max::train(&x, options)
-        })?;
-        let cost = max::cost::backward(&problem);
-        ops.time([OP, &case, "grad_input"], cost, peer, || {
-            max::backward(&winners, &g)
-        })?;
+    for case in suite.cases(OP, catalogue::max_pools())? {
+        let name = case.name();
+        let problem = case.max().map_err(about(OP, &name))?;
+        let options = problem.options();
+        let x = Input::random(1, &problem.input_shape());
+        let g = Input::random(2, &problem.output_shape());
+        let forward = |v: &[Vec<f64>]| values(max::reference::forward(&problem, &v[0]));
+        suite.phase(
+            Phase::new(
+                [OP, &name, "inference"],
+                max::cost::inference(&problem),
+                vec![x.clone()],
+                forward,
+                |t| Ok(vec![max::max_pool(&t[0], options)?]),
+            )
+            .for_peers(&case.arguments()),
+        )?;
+        suite.phase(
+            Phase::new(
+                [OP, &name, "forward"],
+                max::cost::forward(&problem),
+                vec![x.clone()],
+                forward,
+                |t| Ok(vec![max::train(&t[0], options)?.0]),
+            )
+            .for_peers(&case.arguments()),
+        )?;
+        let ours = Variant::prepared("ours", move |t| {
+            let (_, winners) = max::train(&t[0], options)?;
+            Ok(Box::new(move || Ok(vec![max::backward(&winners, &t[1])?])))
+        });
+        suite.phase(
+            Phase::of(
+                [OP, &name, "grad_input"],
+                max::cost::backward(&problem),
+                vec![x, g],
+                |v| values(max::reference::backward(&problem, &v[0], &v[1])),
+                ours,
+            )
+            .for_peers(&case.arguments()),
+        )?;
     }
     Ok(())
 }
 
-fn average_pools(ops: &mut Ops) -> Result<(), KernelError> {
+pub fn average_pools(suite: &mut Suite) -> Result<(), SuiteError> {
     const OP: &str = "average_pool";
-    for (case, problem) in catalogue::average_pools() {
-        if !ops.wants(OP, &case) {
-            continue;
-        }
-        let ([n, h, w, c], options) = (problem.input_shape(), problem.options());
-        let x = random(ops, 1, problem.input_shape())?;
-        let g = random(ops, 2, problem.output_shape())?;
-        let (k, s, p) = (options.kernel[0], options.stride[0], options.padding[0]);
-        let peer = json!({"n": n, "h": h, "w": w, "c": c, "k": k, "s": s, "p": p});
-        let cost = average::cost::forward(&problem);
-        ops.time([OP, &case, "forward"], cost, peer.clone(), || {
-            average::average_pool(&x, options)
-        })?;
-        let cost = average::cost::backward(&problem);
-        ops.time([OP, &case, "grad_input"], cost, peer, || {
-            average::backward(&problem, &g)
-        })?;
+    for case in suite.cases(OP, catalogue::average_pools())? {
+        let name = case.name();
+        let problem = case.average().map_err(about(OP, &name))?;
+        let options = problem.options();
+        suite.phase(
+            Phase::new(
+                [OP, &name, "forward"],
+                average::cost::forward(&problem),
+                vec![Input::random(1, &problem.input_shape())],
+                |v| values(average::reference::forward(&problem, &v[0])),
+                |t| Ok(vec![average::average_pool(&t[0], options)?]),
+            )
+            .for_peers(&case.arguments()),
+        )?;
+        suite.phase(
+            Phase::new(
+                [OP, &name, "grad_input"],
+                average::cost::backward(&problem),
+                vec![Input::random(2, &problem.output_shape())],
+                |v| values(average::reference::backward(&problem, &v[0])),
+                |t| Ok(vec![average::backward(&problem, &t[0])?]),
+            )
+            .for_peers(&case.arguments()),
+        )?;
     }
     Ok(())
 }
 
-fn adaptive_averages(ops: &mut Ops) -> Result<(), KernelError> {
+pub fn adaptive_averages(suite: &mut Suite) -> Result<(), SuiteError> {
     const OP: &str = "adaptive_average";
-    for (case, problem) in catalogue::adaptive_averages() {
-        if !ops.wants(OP, &case) {
-            continue;
-        }
-        let ([n, h, w, c], [_, oh, ow, _]) = (problem.input_shape(), problem.output_shape());
-        let x = random(ops, 1, problem.input_shape())?;
-        let g = random(ops, 2, problem.output_shape())?;
-        let peer = json!({"n": n, "h": h, "w": w, "c": c, "oh": oh, "ow": ow});
-        let cost = adaptive_average::cost::forward(&problem);
-        ops.time([OP, &case, "forward"], cost, peer.clone(), || {
-            adaptive_average::adaptive_average(&x, [oh, ow])
-        })?;
-        let cost = adaptive_average::cost::backward(&problem);
-        ops.time([OP, &case, "grad_input"], cost, peer, || {
-            adaptive_average::backward(&problem, &g)
-        })?;
+    for case in suite.cases(OP, catalogue::adaptive_averages())? {
+        let name = case.name();
+        let problem = case.adaptive_average().map_err(about(OP, &name))?;
+        suite.phase(
+            Phase::new(
+                [OP, &name, "forward"],
+                adaptive_average::cost::forward(&problem),
+                vec![Input::random(1, &problem.input_shape())],
+                |v| values(adaptive_average::reference::forward(&problem, &v[0])),
+                |t| {
+                    Ok(vec![adaptive_average::adaptive_average(
+                        &t[0],
+                        [case.oh, case.ow],
+                    )?])
+                },
+            )
+            .for_peers(&case.arguments()),
+        )?;
+        suite.phase(
+            Phase::new(
+                [OP, &name, "grad_input"],
+                adaptive_average::cost::backward(&problem),
+                vec![Input::random(2, &problem.output_shape())],
+                |v| values(adaptive_average::reference::backward(&problem, &v[0])),
+                |t| Ok(vec![adaptive_average::backward(&problem, &t[0])?]),
+            )
+            .for_peers(&case.arguments()),
+        )?;
     }
     Ok(())
 }

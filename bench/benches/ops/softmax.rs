@@ -1,29 +1,43 @@
 //! Softmax over the last axis, both phases.
 
-use ghostlight_autodiff::{DType, Tensor, check};
-use ghostlight_bench::{Ops, catalogue};
-use ghostlight_kernels::KernelError;
-use ghostlight_kernels::norm::softmax::{backward, cost, softmax};
-use serde_json::json;
+use ghostlight_bench::{Case, DTYPE, Input, Phase, Suite, SuiteError, Variant, catalogue, values};
+use ghostlight_kernels::norm::softmax::{backward, cost, reference, softmax};
 
 const OP: &str = "softmax";
 
-pub fn run(ops: &mut Ops) -> Result<(), KernelError> {
-    for [rows, length] in catalogue::rows() {
-        let case = format!("{rows}x{length}");
-        if !ops.wants(OP, &case) {
-            continue;
-        }
-        let (client, len, dtype) = (ops.client().clone(), rows * length, DType::F32);
-        let random =
-            |seed| Tensor::from_f64(&client, &check::values(seed, len), &[rows, length], dtype);
-        let (x, grad) = (random(1)?, random(2)?);
-        let y = softmax(&x)?;
-        let peer = json!({"rows": rows, "length": length});
-        let work = cost::forward(len, dtype);
-        ops.time([OP, &case, "forward"], work, peer.clone(), || softmax(&x))?;
-        let work = cost::backward(len, dtype);
-        ops.time([OP, &case, "backward"], work, peer, || backward(&y, &grad))?;
+pub fn run(suite: &mut Suite) -> Result<(), SuiteError> {
+    for case in suite.cases(OP, catalogue::rows())? {
+        let (name, length, len) = (case.name(), case.length, case.rows * case.length);
+        let shape = [case.rows, length];
+        let x = Input::between(1, &shape, -4.0, 4.0);
+        let g = Input::random(2, &shape);
+        suite.phase(
+            Phase::new(
+                [OP, &name, "forward"],
+                cost::forward(len, DTYPE),
+                vec![x.clone()],
+                |v| values(reference::forward(&v[0], length)),
+                |t| Ok(vec![softmax(&t[0])?]),
+            )
+            .for_peers(&case.arguments()),
+        )?;
+        let ours = Variant::prepared("ours", |t| {
+            let y = softmax(&t[0])?;
+            Ok(Box::new(move || Ok(vec![backward(&y, &t[1])?])))
+        });
+        suite.phase(
+            Phase::of(
+                [OP, &name, "backward"],
+                cost::backward(len, DTYPE),
+                vec![x, g],
+                |v| {
+                    let y = reference::forward(&v[0], length);
+                    values(reference::backward(&y, &v[1], length))
+                },
+                ours,
+            )
+            .for_peers(&case.arguments()),
+        )?;
     }
     Ok(())
 }

@@ -1,32 +1,138 @@
+use super::MapCase;
+use crate::suite::Case;
 use ghostlight_kernels::norm::layer_norm::Sample;
 use ghostlight_kernels::pointwise::activation::Activation;
+use serde::{Deserialize, Serialize};
 
-/// `[n, h, w, c]` of activations and gates: a wide early map, and the late ones of light networks.
-pub fn activated() -> Vec<[usize; 4]> {
-    vec![[32, 56, 56, 64], [32, 14, 14, 672], [16, 28, 28, 120]]
+/// A map `[n, h, w, c]` through an activation.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ActivationCase {
+    /// `relu`, `silu` or `hardswish`.
+    pub kind: Kind,
+    /// Images.
+    pub n: usize,
+    /// Rows.
+    pub h: usize,
+    /// Columns.
+    pub w: usize,
+    /// Channels.
+    pub c: usize,
 }
 
 /// The activations that are timed.
-pub fn activations() -> [Activation; 3] {
-    [Activation::Relu, Activation::Silu, Activation::HardSwish]
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Kind {
+    /// `max(x, 0)`.
+    Relu,
+    /// `x sigmoid(x)`.
+    Silu,
+    /// `x clamp(x + 3, 0, 6) / 6`.
+    HardSwish,
 }
 
-/// `[rows, length]` of softmaxes: classifiers, and the attention of small transformers.
-pub fn rows() -> Vec<[usize; 2]> {
-    vec![[4096, 1000], [16_384, 49], [64, 16_384]]
+impl Kind {
+    /// The kernels' own.
+    pub fn activation(self) -> Activation {
+        match self {
+            Self::Relu => Activation::Relu,
+            Self::Silu => Activation::Silu,
+            Self::HardSwish => Activation::HardSwish,
+        }
+    }
 }
 
-/// `[n, pixels, c]` of norms over a pixel or an image, as MobileViT and MobileViTv2 have them.
-pub fn normed() -> Vec<(Sample, [usize; 3])> {
-    vec![
-        (Sample::Pixel, [32, 256, 192]),
-        (Sample::Pixel, [64, 256, 144]),
-        (Sample::Image, [32, 1024, 128]),
-        (Sample::Image, [64, 256, 100]),
-    ]
+impl Case for ActivationCase {
+    fn name(&self) -> String {
+        let map = MapCase::of([self.n, self.h, self.w, self.c]);
+        format!("{} {}", self.kind.activation().name(), map.name())
+    }
+}
+
+/// Maps of activations and gates: a wide early one, and the late ones of light networks.
+pub fn activated() -> Vec<MapCase> {
+    [[32, 56, 56, 64], [32, 14, 14, 672], [16, 28, 28, 120]]
+        .map(MapCase::of)
+        .to_vec()
+}
+
+/// Activations of [`activated`] maps.
+pub fn activations() -> Vec<ActivationCase> {
+    let kinds = [Kind::Relu, Kind::Silu, Kind::HardSwish];
+    let each = |MapCase { n, h, w, c }| kinds.map(|kind| ActivationCase { kind, n, h, w, c });
+    activated().into_iter().flat_map(each).collect()
+}
+
+/// Rows of a softmax.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RowsCase {
+    /// Rows.
+    pub rows: usize,
+    /// Elements of a row.
+    pub length: usize,
+}
+
+impl Case for RowsCase {
+    fn name(&self) -> String {
+        format!("{}x{}", self.rows, self.length)
+    }
+}
+
+/// Rows of softmaxes: classifiers, and the attention of small transformers.
+pub fn rows() -> Vec<RowsCase> {
+    [[4096, 1000], [16_384, 49], [64, 16_384]]
+        .map(|[rows, length]| RowsCase { rows, length })
+        .to_vec()
+}
+
+/// A norm over the channels of a pixel, or over an image.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NormCase {
+    /// Images.
+    pub n: usize,
+    /// Pixels of an image.
+    pub pixels: usize,
+    /// Channels.
+    pub c: usize,
+}
+
+impl Case for NormCase {
+    fn name(&self) -> String {
+        format!("n{} {}x{}", self.n, self.pixels, self.c)
+    }
+}
+
+/// Norms over a pixel or an image, as MobileViT and MobileViTv2 have them.
+pub fn normed(sample: Sample) -> Vec<NormCase> {
+    let shapes = match sample {
+        Sample::Pixel => [[32, 256, 192], [64, 256, 144]],
+        Sample::Image => [[32, 1024, 128], [64, 256, 100]],
+    };
+    shapes
+        .map(|[n, pixels, c]| NormCase { n, pixels, c })
+        .to_vec()
+}
+
+/// The parameters of a model.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ParametersCase {
+    /// How many there are.
+    pub len: usize,
+}
+
+impl Case for ParametersCase {
+    fn name(&self) -> String {
+        format!("{} parameters", self.len)
+    }
 }
 
 /// Parameters of a step: a light student whose number is odd, and GhostNet.
-pub fn parameters() -> [usize; 2] {
+pub fn parameters() -> Vec<ParametersCase> {
     [272_475, 5_000_000]
+        .map(|len| ParametersCase { len })
+        .to_vec()
 }

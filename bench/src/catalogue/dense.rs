@@ -1,9 +1,77 @@
+use crate::results::Sweep;
+use crate::suite::Case;
 use ghostlight_autodiff::DType;
 use ghostlight_kernels::conv::dense::{ConvOptions, ConvProblem};
+use serde::{Deserialize, Serialize};
 
-/// Dense convolutions, each with its name: `[n, side, in, out, kernel, stride]`.
-pub fn dense() -> Vec<(String, ConvProblem)> {
-    [
+/// A dense convolution with a square kernel, padded as much as keeps the image's size at a stride of 1.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DenseCase {
+    /// Images.
+    pub n: usize,
+    /// Rows of an image.
+    pub h: usize,
+    /// Columns of an image.
+    pub w: usize,
+    /// Input channels.
+    pub ci: usize,
+    /// Output channels.
+    pub co: usize,
+    /// Rows and columns of the kernel.
+    pub k: usize,
+    /// Pixels from one output to the next.
+    #[serde(default = "super::one")]
+    pub stride: usize,
+    /// The sweep that it is a point of.
+    #[serde(skip)]
+    pub sweep: Option<Sweep>,
+}
+
+impl DenseCase {
+    /// The problem.
+    pub fn problem(&self) -> ConvProblem {
+        ConvProblem {
+            batch: self.n,
+            input: [self.h, self.w],
+            kernel: [self.k; 2],
+            in_channels: self.ci,
+            out_channels: self.co,
+            options: ConvOptions::square(self.stride, self.k / 2),
+            dtype: DType::F32,
+        }
+    }
+}
+
+impl Case for DenseCase {
+    fn name(&self) -> String {
+        let Self {
+            n,
+            h,
+            w,
+            ci,
+            co,
+            k,
+            stride,
+            ..
+        } = self;
+        format!("n{n} {h}x{w} {ci}->{co} k{k} s{stride}")
+    }
+}
+
+/// Dense convolutions: layers of networks, and a sweep over the channels.
+pub fn dense() -> Vec<DenseCase> {
+    let case = |[n, side, ci, co, k, stride]: [usize; 6]| DenseCase {
+        n,
+        h: side,
+        w: side,
+        ci,
+        co,
+        k,
+        stride,
+        sweep: None,
+    };
+    let mut cases: Vec<DenseCase> = [
         // CIFAR ResNets at 64 px.
         [16, 64, 16, 16, 3, 1],
         [16, 32, 32, 32, 3, 1],
@@ -19,21 +87,13 @@ pub fn dense() -> Vec<(String, ConvProblem)> {
         [8, 28, 40, 60, 1, 1],
         [8, 14, 112, 336, 1, 1],
     ]
-    .into_iter()
-    .map(|[batch, side, ci, co, kernel, stride]| {
-        let problem = ConvProblem {
-            batch,
-            input: [side; 2],
-            kernel: [kernel; 2],
-            in_channels: ci,
-            out_channels: co,
-            options: ConvOptions::square(stride, kernel / 2),
-            dtype: DType::F32,
-        };
-        (
-            format!("n{batch} {side}x{side} {ci}->{co} k{kernel} s{stride} g1"),
-            problem,
-        )
-    })
-    .collect()
+    .map(case)
+    .into();
+    for c in [8, 16, 32, 48, 64, 96, 128] {
+        cases.push(DenseCase {
+            sweep: Some(super::point("channels", c)),
+            ..case([4, 28, c, c, 3, 1])
+        });
+    }
+    cases
 }

@@ -1,9 +1,86 @@
+use crate::results::Sweep;
+use crate::suite::Case;
 use ghostlight_autodiff::DType;
 use ghostlight_kernels::conv::depthwise::{DepthwiseOptions, DepthwiseProblem};
+use serde::{Deserialize, Serialize};
 
-/// Depthwise convolutions, each with its name: `[n, h, w, channels, multiplier, kernel, stride, dilation]`.
-pub fn depthwise() -> Vec<(String, DepthwiseProblem)> {
-    [
+/// A depthwise convolution with a square kernel, padded as much as keeps the image's size at a stride of 1.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DepthwiseCase {
+    /// Images.
+    pub n: usize,
+    /// Rows of an image.
+    pub h: usize,
+    /// Columns of an image.
+    pub w: usize,
+    /// Input channels.
+    pub c: usize,
+    /// Output channels of each input channel.
+    #[serde(default = "super::one")]
+    pub multiplier: usize,
+    /// Rows and columns of the kernel.
+    pub k: usize,
+    /// Pixels from one output to the next.
+    #[serde(default = "super::one")]
+    pub stride: usize,
+    /// Pixels from one tap to the next.
+    #[serde(default = "super::one")]
+    pub dilation: usize,
+    /// The sweep that it is a point of.
+    #[serde(skip)]
+    pub sweep: Option<Sweep>,
+}
+
+impl DepthwiseCase {
+    /// The problem.
+    pub fn problem(&self) -> DepthwiseProblem {
+        DepthwiseProblem {
+            batch: self.n,
+            input: [self.h, self.w],
+            kernel: [self.k; 2],
+            channels: self.c,
+            multiplier: self.multiplier,
+            options: DepthwiseOptions {
+                dilation: [self.dilation; 2],
+                ..DepthwiseOptions::square(self.stride, self.dilation * (self.k / 2))
+            },
+            dtype: DType::F32,
+        }
+    }
+}
+
+impl Case for DepthwiseCase {
+    fn name(&self) -> String {
+        let Self {
+            n,
+            h,
+            w,
+            c,
+            multiplier,
+            k,
+            stride,
+            dilation,
+            ..
+        } = self;
+        format!("n{n} {h}x{w} c{c} m{multiplier} k{k} s{stride} d{dilation}")
+    }
+}
+
+/// Depthwise convolutions: layers of networks, shapes that nobody tuned for, and sweeps.
+pub fn depthwise() -> Vec<DepthwiseCase> {
+    let case = |[n, h, w, c, multiplier, k, stride, dilation]: [usize; 8]| DepthwiseCase {
+        n,
+        h,
+        w,
+        c,
+        multiplier,
+        k,
+        stride,
+        dilation,
+        sweep: None,
+    };
+    let mut cases: Vec<DepthwiseCase> = [
         // MobileNets, GhostNets, EfficientNets, and the 7x7 of ConvNeXt.
         [8, 112, 112, 32, 1, 3, 1, 1],
         [8, 56, 56, 128, 1, 3, 1, 1],
@@ -27,26 +104,30 @@ pub fn depthwise() -> Vec<(String, DepthwiseProblem)> {
         [8, 28, 28, 20, 3, 3, 1, 1],
         [2, 28, 28, 64, 1, 13, 1, 1],
     ]
-    .into_iter()
-    .map(
-        |[batch, h, w, channels, multiplier, kernel, stride, dilation]| {
-            let problem = DepthwiseProblem {
-                batch,
-                input: [h, w],
-                kernel: [kernel; 2],
-                channels,
-                multiplier,
-                options: DepthwiseOptions {
-                    dilation: [dilation; 2],
-                    ..DepthwiseOptions::square(stride, dilation * (kernel / 2))
-                },
-                dtype: DType::F32,
-            };
-            let name = format!(
-                "n{batch} {h}x{w} c{channels} m{multiplier} k{kernel} s{stride} d{dilation}"
-            );
-            (name, problem)
-        },
-    )
-    .collect()
+    .map(case)
+    .into();
+    let base = case([8, 28, 28, 128, 1, 3, 1, 1]);
+    for c in [16, 32, 64, 256, 512] {
+        cases.push(DepthwiseCase {
+            c,
+            sweep: Some(super::point("channels", c)),
+            ..base.clone()
+        });
+    }
+    for side in [7, 14, 56, 112] {
+        cases.push(DepthwiseCase {
+            h: side,
+            w: side,
+            sweep: Some(super::point("side", side)),
+            ..base.clone()
+        });
+    }
+    for k in [5, 7, 9, 11] {
+        cases.push(DepthwiseCase {
+            k,
+            sweep: Some(super::point("kernel", k)),
+            ..base.clone()
+        });
+    }
+    cases
 }

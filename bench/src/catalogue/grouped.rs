@@ -1,9 +1,81 @@
+use crate::results::Sweep;
+use crate::suite::Case;
 use ghostlight_autodiff::DType;
 use ghostlight_kernels::conv::grouped::{ConvOptions, GroupedProblem};
+use serde::{Deserialize, Serialize};
 
-/// Grouped 3x3 convolutions, each with its name: `[n, side, channels, groups, stride]`.
-pub fn grouped() -> Vec<(String, GroupedProblem)> {
-    [
+/// A grouped convolution with as many input as output channels and a square kernel, padded as much as keeps the image's size at a
+/// stride of 1.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct GroupedCase {
+    /// Images.
+    pub n: usize,
+    /// Rows of an image.
+    pub h: usize,
+    /// Columns of an image.
+    pub w: usize,
+    /// Channels, in and out.
+    pub c: usize,
+    /// Groups, of which there are `c` over a whole number.
+    pub groups: usize,
+    /// Rows and columns of the kernel.
+    #[serde(default = "super::three")]
+    pub k: usize,
+    /// Pixels from one output to the next.
+    #[serde(default = "super::one")]
+    pub stride: usize,
+    /// The sweep that it is a point of.
+    #[serde(skip)]
+    pub sweep: Option<Sweep>,
+}
+
+impl GroupedCase {
+    /// The problem.
+    pub fn problem(&self) -> GroupedProblem {
+        GroupedProblem {
+            batch: self.n,
+            input: [self.h, self.w],
+            kernel: [self.k; 2],
+            in_channels: self.c,
+            out_channels: self.c,
+            groups: self.groups,
+            options: ConvOptions::square(self.stride, self.k / 2),
+            dtype: DType::F32,
+        }
+    }
+}
+
+impl Case for GroupedCase {
+    fn name(&self) -> String {
+        let Self {
+            n,
+            h,
+            w,
+            c,
+            groups,
+            k,
+            stride,
+            ..
+        } = self;
+        let each = c / groups.max(&1);
+        format!("n{n} {h}x{w} {c}ch k{k} s{stride} g{groups} ({each} a group)")
+    }
+}
+
+/// Grouped 3x3 convolutions: layers of networks, shapes that nobody tuned for, and a sweep over the groups.
+pub fn grouped() -> Vec<GroupedCase> {
+    let case = |[n, side, c, groups, stride]: [usize; 5]| GroupedCase {
+        n,
+        h: side,
+        w: side,
+        c,
+        groups,
+        k: 3,
+        stride,
+        sweep: None,
+    };
+    let mut cases: Vec<GroupedCase> = [
         // ResNeXt-50 32x4d: 4, 8 and 16 channels a group.
         [8, 56, 128, 32, 1],
         [8, 28, 256, 32, 1],
@@ -22,22 +94,13 @@ pub fn grouped() -> Vec<(String, GroupedProblem)> {
         [8, 15, 240, 6, 2],
         [8, 13, 720, 6, 1],
     ]
-    .into_iter()
-    .map(|[batch, side, channels, groups, stride]| {
-        let problem = GroupedProblem {
-            batch,
-            input: [side; 2],
-            kernel: [3; 2],
-            in_channels: channels,
-            out_channels: channels,
-            groups,
-            options: ConvOptions::square(stride, 1),
-            dtype: DType::F32,
-        };
-        let each = channels / groups;
-        let name =
-            format!("n{batch} {side}x{side} {channels}ch k3 s{stride} g{groups} ({each} a group)");
-        (name, problem)
-    })
-    .collect()
+    .map(case)
+    .into();
+    for groups in [2, 4, 8, 16, 32, 64] {
+        cases.push(GroupedCase {
+            sweep: Some(super::point("groups", groups)),
+            ..case([4, 28, 128, groups, 1])
+        });
+    }
+    cases
 }

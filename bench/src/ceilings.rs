@@ -1,0 +1,260 @@
+//! What the device can do at best, measured in the run whose rows it judges.
+//!
+//! Cold bandwidths are those of CubeCL's throughput probes, which move a window over a buffer that no cache holds. Hot ones and the
+//! peak of multiply-adds are two kernels of our own: a copy of the same two buffers over and over, and twelve chains of
+//! multiply-adds in registers (CubeCL's probe has four, and a core with two units of a latency of four needs eight).
+
+use crate::results::{Bandwidth, Bound, Cache, Ceilings};
+use crate::turn::Turn;
+use cubecl::prelude::*;
+use cubecl::std::throughput::{measure_launch_overhead, measure_memory_curve};
+use cubecl::throughput::MemoryAccess;
+use ghostlight_autodiff::{Client, Cost, DType, Tensor};
+use ghostlight_kernels::launch;
+use std::time::Instant;
+
+/// Working sets of the hot copies, in bytes of both buffers: from half a first-level cache to past every cache but a last one.
+const HOT_SETS: [usize; 8] = [
+    32 << 10,
+    256 << 10,
+    1 << 20,
+    4 << 20,
+    16 << 20,
+    64 << 20,
+    256 << 20,
+    512 << 20,
+];
+/// Bytes that one launch of the hot copy moves at least, so that the launch itself does not count.
+const MOVED: usize = 64 << 20;
+const CHAINS: usize = 12;
+/// Steps of each chain: some ms.
+const STEPS: usize = 200_000;
+
+/// Copies `rounds` times, each time a little more so that no round can be left out.
+#[cube(launch_unchecked)]
+fn copy_again<N: Size>(
+    from: &[Vector<f32, N>],
+    to: &mut [Vector<f32, N>],
+    vectors: usize,
+    run: usize,
+    rounds: usize,
+) {
+    let first = ABSOLUTE_POS * run;
+    let last = min(first + run, vectors);
+    for round in 0..rounds {
+        let more = Vector::new(f32::cast_from(round));
+        for i in first..last {
+            to[i] = from[i] + more;
+        }
+    }
+}
+
+#[cube(launch_unchecked)]
+fn multiply_add<N: Size>(out: &mut [Vector<f32, N>], seed: f32, steps: usize) {
+    let mut chains = Array::<Vector<f32, N>>::new(comptime!(CHAINS));
+    #[unroll]
+    for i in 0..CHAINS {
+        chains[i] = Vector::new(seed + f32::cast_from(i));
+    }
+    let factor = Vector::<f32, N>::new(seed);
+    for _ in 0..steps {
+        #[unroll]
+        for i in 0..CHAINS {
+            chains[i] = fma(chains[i], factor, factor);
+        }
+    }
+    let mut sum = chains[0];
+    #[unroll]
+    for i in 1..CHAINS {
+        sum += chains[i];
+    }
+    out[ABSOLUTE_POS] = sum;
+}
+
+impl Ceilings {
+    /// Measures all of them: some 10 s on a CPU, most of it cold bandwidths.
+    ///
+    /// # Errors
+    /// A probe failed, in words.
+    pub fn measure(client: &Client) -> Result<Self, String> {
+        let mut memory = Vec::new();
+        for (name, access) in [
+            ("read", MemoryAccess::Read),
+            ("write", MemoryAccess::Write),
+            ("copy", MemoryAccess::Copy),
+        ] {
+            let curve = measure_memory_curve(client, access);
+            memory.extend(curve.points().iter().filter_map(|point| {
+                Some(Bandwidth {
+                    access: name.into(),
+                    cache: Cache::Cold,
+                    bytes: point.bytes,
+                    gb_s: curve.ceiling_at(point.bytes)? / 1e9,
+                })
+            }));
+        }
+        for bytes in HOT_SETS {
+            memory.push(Bandwidth {
+                access: "copy".into(),
+                cache: Cache::Hot,
+                bytes: bytes as u64,
+                gb_s: hot_copy(client, bytes)?,
+            });
+        }
+        Ok(Self {
+            memory,
+            gflop_s: peak(client)?,
+            launch_us: measure_launch_overhead(client).as_secs_f64() * 1e6,
+        })
+    }
+
+    /// The bandwidth of a copy over a working set of `bytes`, in GB/s, between measured points by the logarithm of their sizes.
+    pub fn copy_at(&self, bytes: u64, cache: Cache) -> Option<f64> {
+        let mut points: Vec<(f64, f64)> = self
+            .memory
+            .iter()
+            .filter(|point| point.access == "copy" && point.cache == cache)
+            .map(|point| ((point.bytes as f64).ln(), point.gb_s))
+            .collect();
+        points.sort_by(|a, b| a.0.total_cmp(&b.0));
+        let (first, last) = (*points.first()?, *points.last()?);
+        let at = (bytes as f64).ln();
+        if at <= first.0 || at >= last.0 {
+            return Some(if at <= first.0 { first.1 } else { last.1 });
+        }
+        let above = points.partition_point(|point| point.0 <= at);
+        let (low, high) = (points[above - 1], points[above]);
+        Some(low.1 + (at - low.0) / (high.0 - low.0) * (high.1 - low.1))
+    }
+
+    /// The least time in ms in which the device could do work of this cost in one launch, and what binds it.
+    pub fn limit(&self, cost: Cost, cache: Cache) -> Option<(f64, Bound)> {
+        let bytes = cost.bytes_read + cost.bytes_written;
+        let memory = bytes as f64 / self.copy_at(bytes, cache)? / 1e6;
+        let compute = match self.gflop_s > 0.0 {
+            true => 2.0 * cost.macs as f64 / self.gflop_s / 1e6,
+            false => 0.0,
+        };
+        let limits = [
+            (memory, Bound::Memory),
+            (compute, Bound::Compute),
+            (self.launch_us / 1e3, Bound::Launch),
+        ];
+        limits.into_iter().max_by(|a, b| a.0.total_cmp(&b.0))
+    }
+}
+
+fn hot_copy(client: &Client, bytes: usize) -> Result<f64, String> {
+    let width = launch::widest(client, DType::F32);
+    let vectors = bytes / 2 / 4 / width;
+    let rounds = (MOVED / bytes).max(1);
+    let from = Tensor::zeros(client, &[vectors * width], DType::F32);
+    let to = Tensor::zeros(client, &[vectors * width], DType::F32);
+    let grid = launch::grid(client, vectors);
+    let ms = best(client, || {
+        // SAFETY: both buffers have `vectors` vectors, and runs are cut to them.
+        unsafe {
+            copy_again::launch_unchecked(
+                client,
+                grid.count.clone(),
+                grid.dim,
+                width,
+                from.arg(width),
+                to.arg(width),
+                vectors,
+                grid.run,
+                rounds,
+            );
+        }
+    })?;
+    Ok((rounds * vectors * width * 8) as f64 / ms / 1e6)
+}
+
+fn peak(client: &Client) -> Result<f64, String> {
+    let width = launch::widest(client, DType::F32);
+    let items = match launch::is_cpu(client) {
+        true => launch::grid(client, usize::MAX / 2).units,
+        false => 1 << 16,
+    };
+    let grid = launch::grid(client, items);
+    let out = Tensor::empty(client, &[grid.units * width], DType::F32);
+    let steps = if launch::is_cpu(client) { STEPS } else { 1000 };
+    let ms = best(client, || {
+        // SAFETY: every unit has a vector of its own.
+        unsafe {
+            multiply_add::launch_unchecked(
+                client,
+                grid.count.clone(),
+                grid.dim,
+                width,
+                out.arg(width),
+                0.5,
+                steps,
+            );
+        }
+    })?;
+    Ok((2 * CHAINS * steps * grid.units * width) as f64 / ms / 1e6)
+}
+
+/// The fastest of some launches, in ms: a ceiling is what the device can do, not what it does on average.
+fn best(client: &Client, mut launch: impl FnMut()) -> Result<f64, String> {
+    let turn = Turn {
+        discarded: 2,
+        least: 5,
+        ms: 60.0,
+        cold: false,
+    };
+    let times = turn.take(
+        || {
+            let start = Instant::now();
+            launch();
+            cubecl::future::block_on(client.sync()).map_err(|error| error.to_string())?;
+            Ok(start.elapsed().as_secs_f64() * 1e3)
+        },
+        || (),
+    )?;
+    Ok(times.into_iter().fold(f64::INFINITY, f64::min))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ceilings() -> Ceilings {
+        let point = |bytes, gb_s| Bandwidth {
+            access: "copy".into(),
+            cache: Cache::Hot,
+            bytes,
+            gb_s,
+        };
+        Ceilings {
+            memory: vec![point(1 << 10, 100.0), point(1 << 20, 50.0)],
+            gflop_s: 400.0,
+            launch_us: 10.0,
+        }
+    }
+
+    #[test]
+    fn a_ceiling_between_two_working_sets_lies_between_theirs() {
+        let at = |bytes| ceilings().copy_at(bytes, Cache::Hot);
+        assert_eq!(at(1), Some(100.0));
+        assert!((at(1 << 15).expect("measured") - 75.0).abs() < 1e-9);
+        assert_eq!(at(1 << 30), Some(50.0));
+        assert_eq!(ceilings().copy_at(1, Cache::Cold), None);
+    }
+
+    #[test]
+    fn what_takes_longest_binds() {
+        let limit = |macs, bytes| {
+            let cost = Cost {
+                macs,
+                bytes_read: bytes,
+                bytes_written: 0,
+            };
+            ceilings().limit(cost, Cache::Hot).expect("measured")
+        };
+        assert_eq!(limit(1, 1), (0.01, Bound::Launch));
+        assert_eq!(limit(1, 50_000_000), (1.0, Bound::Memory));
+        assert_eq!(limit(200_000_000, 50_000), (1.0, Bound::Compute));
+    }
+}

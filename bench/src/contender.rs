@@ -1,0 +1,176 @@
+use crate::input::{Input, Operands};
+use crate::turn::{Flush, Turn};
+use ghostlight_autodiff::{Client, KernelError, Tensor};
+use serde_json::Value;
+use std::rc::Rc;
+use std::time::Instant;
+
+/// One phase of one problem, as every contender is told it.
+#[derive(Debug, Clone)]
+pub struct Task<'a> {
+    /// The operation.
+    pub op: &'a str,
+    /// The problem.
+    pub case: &'a str,
+    /// The phase.
+    pub phase: &'a str,
+    /// The problem's extents and options, for peers.
+    pub arguments: &'a Value,
+    /// The operands, in our layout.
+    pub inputs: &'a [Input],
+}
+
+/// Something that computes a task: our kernels, or a peer's.
+pub trait Contender {
+    /// What its rows are called.
+    fn name(&self) -> &str;
+
+    /// Takes a draw of the operands, as many and in the order of the task's inputs. Whatever a user would do once (a layout, a
+    /// plan, a compilation) is done here.
+    ///
+    /// # Errors
+    /// What went wrong, in words.
+    fn load(&mut self, values: &[Vec<f32>]) -> Result<(), String>;
+
+    /// Computes the task once, to the end of its work, and keeps the results. Returns the call's time in ms.
+    ///
+    /// # Errors
+    /// What went wrong, in words.
+    fn call(&mut self) -> Result<f64, String>;
+
+    /// The results of the last call, in our layout.
+    ///
+    /// # Errors
+    /// What went wrong, in words.
+    fn outputs(&mut self) -> Result<Vec<Vec<f64>>, String>;
+
+    /// What the operands hold now, without labels; empty where they are out of sight.
+    ///
+    /// # Errors
+    /// What went wrong, in words.
+    fn operands(&mut self) -> Result<Vec<Vec<f64>>, String>;
+
+    /// The times in ms of one turn.
+    ///
+    /// # Errors
+    /// Those of [`Contender::call`].
+    fn turn(&mut self, turn: Turn, flush: &mut Flush) -> Result<Vec<f64>, String> {
+        turn.take(|| self.call(), || flush.run())
+    }
+}
+
+/// A library that may have contenders for a task.
+pub trait Peer {
+    /// Its name and version, as the results list them.
+    fn version(&self) -> [String; 2];
+
+    /// Its contenders; none for what it does not have.
+    fn contenders(&mut self, task: &Task) -> Vec<Box<dyn Contender>>;
+}
+
+/// One call on our device: launches the work and returns its outputs.
+pub type Call<'a> = Box<dyn Fn() -> Result<Vec<Tensor>, KernelError> + 'a>;
+
+type Open<'a> = dyn Fn(Rc<Operands>) -> Result<Call<'a>, KernelError> + 'a;
+
+/// A variant on our own device: our kernels, a composition of them, or a naive kernel.
+#[derive(Clone)]
+pub struct Variant<'a> {
+    pub(crate) name: &'static str,
+    open: Rc<Open<'a>>,
+}
+
+impl<'a> Variant<'a> {
+    /// A variant whose call needs nothing but the operands.
+    pub fn new(
+        name: &'static str,
+        run: impl Fn(&Operands) -> Result<Vec<Tensor>, KernelError> + 'a,
+    ) -> Self {
+        let run = Rc::new(run);
+        Self::prepared(name, move |operands| {
+            let run = run.clone();
+            Ok(Box::new(move || run(&operands)))
+        })
+    }
+
+    /// A variant that makes something from the operands before any call.
+    pub fn prepared(
+        name: &'static str,
+        open: impl Fn(Rc<Operands>) -> Result<Call<'a>, KernelError> + 'a,
+    ) -> Self {
+        Self {
+            name,
+            open: Rc::new(open),
+        }
+    }
+
+    /// The variant's contender on `client`'s device, under `name`.
+    pub(crate) fn contender(
+        &self,
+        client: &Client,
+        inputs: &[Input],
+        name: &'static str,
+    ) -> Box<dyn Contender + 'a> {
+        Box::new(OnDevice {
+            name,
+            client: client.clone(),
+            inputs: inputs.to_vec(),
+            open: self.open.clone(),
+            loaded: None,
+            outputs: Vec::new(),
+        })
+    }
+}
+
+struct OnDevice<'a> {
+    name: &'static str,
+    client: Client,
+    inputs: Vec<Input>,
+    open: Rc<Open<'a>>,
+    loaded: Option<(Rc<Operands>, Call<'a>)>,
+    outputs: Vec<Tensor>,
+}
+
+impl Contender for OnDevice<'_> {
+    fn name(&self) -> &str {
+        self.name
+    }
+
+    fn load(&mut self, values: &[Vec<f32>]) -> Result<(), String> {
+        self.outputs.clear();
+        self.loaded = None;
+        let operands = Operands::new(&self.client, &self.inputs, values).map_err(in_words)?;
+        let operands = Rc::new(operands);
+        let call = (self.open)(operands.clone()).map_err(in_words)?;
+        self.loaded = Some((operands, call));
+        Ok(())
+    }
+
+    fn call(&mut self) -> Result<f64, String> {
+        let Some((_, call)) = &self.loaded else {
+            return Err("nothing was loaded".into());
+        };
+        // The memory of the call before serves this one, as it would in a training step.
+        self.outputs.clear();
+        let start = Instant::now();
+        self.outputs = call().map_err(in_words)?;
+        cubecl::future::block_on(self.client.sync()).map_err(in_words)?;
+        Ok(start.elapsed().as_secs_f64() * 1e3)
+    }
+
+    fn outputs(&mut self) -> Result<Vec<Vec<f64>>, String> {
+        let read = self.outputs.iter().map(Tensor::to_f64);
+        read.collect::<Result<_, _>>().map_err(in_words)
+    }
+
+    fn operands(&mut self) -> Result<Vec<Vec<f64>>, String> {
+        match &self.loaded {
+            Some((operands, _)) => operands.read().map_err(in_words),
+            None => Ok(Vec::new()),
+        }
+    }
+}
+
+fn in_words(error: impl ToString) -> String {
+    error.to_string()
+}

@@ -1,0 +1,218 @@
+use crate::contender::{Contender, Peer, Task};
+use crate::input::{Content, Input};
+use crate::turn::{Flush, Turn};
+use serde_json::{Value, json};
+use std::cell::RefCell;
+use std::io::{BufRead, BufReader, Write};
+use std::path::PathBuf;
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::rc::Rc;
+use std::{env, fs};
+
+/// PyTorch in a process of its own, which runs the same operands on the same machine, in turns with us.
+pub struct Torch {
+    process: Rc<RefCell<Process>>,
+    version: String,
+    /// Whether compiled functions run beside the eager ones.
+    compiled: bool,
+}
+
+impl Torch {
+    /// Starts `peers/torch_peer.py` under `python`, on `device` (`cpu` or `cuda`).
+    ///
+    /// # Errors
+    /// The interpreter does not start, or has no PyTorch.
+    pub fn start(python: &str, device: &str, compiled: bool) -> Result<Self, String> {
+        let mut process = Process::start(python, device)?;
+        let answer = process.ask(&json!({"hello": true}))?;
+        let version = answer["torch"].as_str().unwrap_or_default().to_string();
+        Ok(Self {
+            process: Rc::new(RefCell::new(process)),
+            version,
+            compiled,
+        })
+    }
+}
+
+impl Peer for Torch {
+    fn version(&self) -> [String; 2] {
+        ["torch".into(), self.version.clone()]
+    }
+
+    fn contenders(&mut self, task: &Task) -> Vec<Box<dyn Contender>> {
+        if task.arguments.is_null() {
+            return Vec::new();
+        }
+        let names: &[&'static str] = match self.compiled {
+            true => &["torch", "torch-compiled"],
+            false => &["torch"],
+        };
+        let contenders = names.iter().map(|name| {
+            Box::new(Running {
+                name,
+                process: self.process.clone(),
+                question: json!({
+                    "variant": name, "op": task.op, "phase": task.phase, "arguments": task.arguments,
+                }),
+                inputs: task.inputs.to_vec(),
+            }) as Box<dyn Contender>
+        });
+        contenders.collect()
+    }
+}
+
+struct Running {
+    name: &'static str,
+    process: Rc<RefCell<Process>>,
+    question: Value,
+    inputs: Vec<Input>,
+}
+
+impl Running {
+    fn ask(&self, more: Value) -> Result<Value, String> {
+        let mut question = self.question.clone();
+        if let (Some(question), Some(more)) = (question.as_object_mut(), more.as_object()) {
+            question.extend(more.clone());
+        }
+        self.process.borrow_mut().ask(&question)
+    }
+
+    fn read(&self, what: &str) -> Result<Vec<Vec<f64>>, String> {
+        let answer = self.ask(json!({"do": what}))?;
+        let paths = answer["files"].as_array().cloned().unwrap_or_default();
+        let read = paths.iter().map(|path| {
+            let path = path.as_str().unwrap_or_default();
+            let bytes = fs::read(path).map_err(|error| format!("{path}: {error}"))?;
+            let values = bytes
+                .chunks_exact(4)
+                .map(|four| f64::from(f32::from_le_bytes([four[0], four[1], four[2], four[3]])));
+            Ok(values.collect())
+        });
+        read.collect()
+    }
+}
+
+impl Contender for Running {
+    fn name(&self) -> &str {
+        self.name
+    }
+
+    fn load(&mut self, values: &[Vec<f32>]) -> Result<(), String> {
+        let folder = self.process.borrow().folder.path().to_path_buf();
+        let mut files = Vec::new();
+        for (i, (input, values)) in self.inputs.iter().zip(values).enumerate() {
+            let path = folder.join(format!("input{i}"));
+            let bytes: Vec<u8> = values
+                .iter()
+                .flat_map(|value| value.to_le_bytes())
+                .collect();
+            fs::write(&path, bytes).map_err(|error| format!("{}: {error}", path.display()))?;
+            let labels = matches!(input.content, Content::Labels { .. });
+            files.push(json!({"path": path, "shape": input.shape, "labels": labels}));
+        }
+        self.ask(json!({"do": "load", "inputs": files})).map(|_| ())
+    }
+
+    fn call(&mut self) -> Result<f64, String> {
+        let once = Turn {
+            discarded: 0,
+            least: 1,
+            ms: 0.0,
+            cold: false,
+        };
+        let times = self.turn(once, &mut Flush::of(Some(0)))?;
+        times
+            .first()
+            .copied()
+            .ok_or_else(|| "PyTorch told no time".into())
+    }
+
+    fn outputs(&mut self) -> Result<Vec<Vec<f64>>, String> {
+        self.read("outputs")
+    }
+
+    fn operands(&mut self) -> Result<Vec<Vec<f64>>, String> {
+        self.read("operands")
+    }
+
+    fn turn(&mut self, turn: Turn, flush: &mut Flush) -> Result<Vec<f64>, String> {
+        let answer = self.ask(json!({"do": "turn", "turn": {
+            "discarded": turn.discarded, "least": turn.least, "ms": turn.ms,
+            "flush": if turn.cold { flush.bytes() } else { 0 },
+        }}))?;
+        let times = answer["ms"].as_array().cloned().unwrap_or_default();
+        Ok(times.iter().filter_map(Value::as_f64).collect())
+    }
+}
+
+struct Process {
+    child: Child,
+    input: ChildStdin,
+    output: BufReader<ChildStdout>,
+    /// Where operands and results change hands.
+    folder: tempfile::TempDir,
+}
+
+impl Process {
+    fn start(python: &str, device: &str) -> Result<Self, String> {
+        let script = concat!(env!("CARGO_MANIFEST_DIR"), "/peers/torch_peer.py");
+        let folder =
+            tempfile::tempdir().map_err(|error| format!("no folder for PyTorch: {error}"))?;
+        let mut child = Command::new(python)
+            .args([script, device])
+            .arg(folder.path())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .map_err(|error| format!("{python} does not start: {error}"))?;
+        let (Some(input), Some(output)) = (child.stdin.take(), child.stdout.take()) else {
+            return Err(format!("{python} has no pipes"));
+        };
+        Ok(Self {
+            child,
+            input,
+            output: BufReader::new(output),
+            folder,
+        })
+    }
+
+    fn ask(&mut self, question: &Value) -> Result<Value, String> {
+        let mut line = String::new();
+        writeln!(self.input, "{question}")
+            .and_then(|()| self.input.flush())
+            .and_then(|()| self.output.read_line(&mut line))
+            .map_err(|error| format!("PyTorch went away: {error}"))?;
+        let answer: Value = serde_json::from_str(&line)
+            .map_err(|_| "PyTorch went away; does the interpreter have it?".to_string())?;
+        match answer["error"].as_str() {
+            Some(error) => Err(error.into()),
+            None => Ok(answer),
+        }
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// The interpreter to ask for PyTorch where none was named: the one that is called `python3`, if it has it.
+pub fn found() -> Option<String> {
+    let has_torch = |python: &PathBuf| {
+        let found = Command::new(python)
+            .args([
+                "-c",
+                "import importlib.util as u, sys; sys.exit(u.find_spec('torch') is None)",
+            ])
+            .stderr(Stdio::null())
+            .status();
+        found.is_ok_and(|status| status.success())
+    };
+    let folders = env::var_os("PATH")?;
+    let python = env::split_paths(&folders)
+        .map(|folder| folder.join("python3"))
+        .find(|python| python.is_file())?;
+    has_torch(&python).then(|| python.display().to_string())
+}

@@ -1,0 +1,113 @@
+use crate::contender::{Task, Variant};
+use crate::input::{Input, Operands};
+use crate::results::Sweep;
+use crate::verify::{Effect, Expected};
+use ghostlight_autodiff::{Cost, KernelError, Tensor};
+use serde_json::Value;
+
+type Reference<'a> = dyn Fn(&[Vec<f64>]) -> Vec<Expected> + 'a;
+
+/// One phase of one problem: what it costs, what it must come to, and who computes it.
+pub struct Phase<'a> {
+    /// The operation.
+    pub op: &'a str,
+    /// The problem.
+    pub case: &'a str,
+    /// The phase: `forward`, `grad_input`, `loss+grad`, ...
+    pub phase: &'a str,
+    /// The problem's extents and options, which peers are told; null keeps it from them.
+    pub arguments: Value,
+    /// The work of a call.
+    pub cost: Cost,
+    /// The operands.
+    pub inputs: Vec<Input>,
+    /// The outputs in f64, from the values of the inputs.
+    pub reference: Box<Reference<'a>>,
+    /// What a call does to its operands.
+    pub effect: Effect,
+    /// Ours first, then what else runs on our device.
+    pub variants: Vec<Variant<'a>>,
+    /// The sweep that the problem is a point of.
+    pub sweep: Option<Sweep>,
+}
+
+impl<'a> Phase<'a> {
+    /// A phase whose call needs nothing but the operands. `name` is operation, problem and phase; `reference` maps the inputs'
+    /// values to the outputs' and `run` is one call of our kernel.
+    pub fn new(
+        name: [&'a str; 3],
+        cost: Cost,
+        inputs: Vec<Input>,
+        reference: impl Fn(&[Vec<f64>]) -> Vec<Expected> + 'a,
+        run: impl Fn(&Operands) -> Result<Vec<Tensor>, KernelError> + 'a,
+    ) -> Self {
+        Self::of(name, cost, inputs, reference, Variant::new("ours", run))
+    }
+
+    /// A phase of any variant of ours.
+    pub fn of(
+        [op, case, phase]: [&'a str; 3],
+        cost: Cost,
+        inputs: Vec<Input>,
+        reference: impl Fn(&[Vec<f64>]) -> Vec<Expected> + 'a,
+        ours: Variant<'a>,
+    ) -> Self {
+        Self {
+            op,
+            case,
+            phase,
+            arguments: Value::Null,
+            cost,
+            inputs,
+            reference: Box::new(reference),
+            effect: Effect::Pure,
+            variants: vec![ours],
+            sweep: None,
+        }
+    }
+
+    /// Tells peers of it.
+    pub fn for_peers(mut self, arguments: &Value) -> Self {
+        self.arguments = arguments.clone();
+        self
+    }
+
+    /// Adds another variant on our device: `naive`, `unfused`, ...
+    pub fn beside(mut self, variant: Variant<'a>) -> Self {
+        self.variants.push(variant);
+        self
+    }
+
+    /// Its call updates its operands.
+    pub fn in_place(mut self) -> Self {
+        self.effect = Effect::InPlace;
+        self
+    }
+
+    /// Makes it a point of a sweep.
+    pub fn point(mut self, sweep: Option<Sweep>) -> Self {
+        self.sweep = sweep;
+        self
+    }
+
+    /// `op/phase/case`, which filters are looked for in.
+    pub fn line(&self) -> String {
+        format!("{}/{}/{}", self.op, self.phase, self.case)
+    }
+
+    /// What peers are told.
+    pub fn task(&self) -> Task<'_> {
+        Task {
+            op: self.op,
+            case: self.case,
+            phase: self.phase,
+            arguments: &self.arguments,
+            inputs: &self.inputs,
+        }
+    }
+}
+
+/// The only output has these values.
+pub fn values(values: Vec<f64>) -> Vec<Expected> {
+    vec![Expected::Values(values)]
+}

@@ -1,0 +1,152 @@
+//! The operations' problems, told one phase after another to whoever lists, verifies or times them.
+
+use crate::phase::Phase;
+use ghostlight_autodiff::KernelError;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use std::path::{Path, PathBuf};
+
+/// A problem of an operation. Its fields are what peers are told, and what a file of cases gives.
+pub trait Case: serde::Serialize + DeserializeOwned {
+    /// What the problem is called, unlike every other of its operation.
+    fn name(&self) -> String;
+
+    /// What peers are told: the fields.
+    fn arguments(&self) -> Value {
+        serde_json::to_value(self).unwrap_or_default()
+    }
+}
+
+/// Why a suite ended early.
+#[derive(Debug, thiserror::Error)]
+pub enum SuiteError {
+    /// A problem cannot be made.
+    #[error("{op} {case}: {source}")]
+    Problem {
+        /// The operation.
+        op: String,
+        /// The problem.
+        case: String,
+        /// What its operation said.
+        source: KernelError,
+    },
+    /// A file of cases cannot be read.
+    #[error("{}: {source}", path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// A file of cases is no list of objects with an `op`.
+    #[error("{}: {reason}; write a list like [{{\"op\": \"depthwise\", ...}}], with fields as `list` shows them", path.display())]
+    Cases {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        reason: String,
+    },
+}
+
+/// Problems beside those of the catalogue.
+#[derive(Debug, Default)]
+pub struct Extra {
+    path: PathBuf,
+    cases: Vec<(String, Value)>,
+}
+
+impl Extra {
+    /// Reads a JSON list of objects, each of which names its `op` and has the fields of that operation's cases.
+    ///
+    /// # Errors
+    /// The file cannot be read, is no such list, or names an operation that is not among `ops`.
+    pub fn read(path: &Path, ops: &[String]) -> Result<Self, SuiteError> {
+        let text = std::fs::read_to_string(path).map_err(|source| SuiteError::File {
+            path: path.into(),
+            source,
+        })?;
+        let wrong = |reason: String| SuiteError::Cases {
+            path: path.into(),
+            reason,
+        };
+        let list: Vec<serde_json::Map<String, Value>> =
+            serde_json::from_str(&text).map_err(|error| wrong(error.to_string()))?;
+        let mut cases = Vec::new();
+        for (i, mut fields) in list.into_iter().enumerate() {
+            let op = match fields.remove("op") {
+                Some(Value::String(op)) => op,
+                _ => return Err(wrong(format!("case {i} has no `op`"))),
+            };
+            if !ops.contains(&op) {
+                let ops = ops.join(", ");
+                return Err(wrong(format!("case {i} wants `{op}`; there are {ops}")));
+            }
+            cases.push((op, Value::Object(fields)));
+        }
+        Ok(Self {
+            path: path.into(),
+            cases,
+        })
+    }
+
+    fn of<C: Case>(&self, op: &str) -> Result<Vec<C>, SuiteError> {
+        let wanted = self
+            .cases
+            .iter()
+            .enumerate()
+            .filter(|(_, case)| case.0 == op);
+        let made = wanted.map(|(i, (_, fields))| {
+            serde_json::from_value(fields.clone()).map_err(|error| SuiteError::Cases {
+                path: self.path.clone(),
+                reason: format!("case {i} is no `{op}`: {error}"),
+            })
+        });
+        made.collect()
+    }
+}
+
+/// What the phases are told to.
+type Visit<'v> = dyn FnMut(Phase) -> Result<(), SuiteError> + 'v;
+
+/// Told the phases of every operation.
+pub struct Suite<'v> {
+    extra: &'v Extra,
+    visit: &'v mut Visit<'v>,
+}
+
+impl<'v> Suite<'v> {
+    /// A suite that hands every phase to `visit`.
+    pub fn new(extra: &'v Extra, visit: &'v mut Visit<'v>) -> Self {
+        Self { extra, visit }
+    }
+
+    /// The cases of `op`: those of the catalogue, then those of the user's file.
+    ///
+    /// # Errors
+    /// A case of the file is none of this operation.
+    pub fn cases<C: Case>(&self, op: &str, catalogue: Vec<C>) -> Result<Vec<C>, SuiteError> {
+        let mut cases = catalogue;
+        cases.extend(self.extra.of(op)?);
+        Ok(cases)
+    }
+
+    /// Hands on a phase.
+    ///
+    /// # Errors
+    /// What the visitor says.
+    pub fn phase(&mut self, phase: Phase) -> Result<(), SuiteError> {
+        (self.visit)(phase)
+    }
+}
+
+/// An operation's part of the suite.
+pub type Family = fn(&mut Suite) -> Result<(), SuiteError>;
+
+/// Names the problem in what an operation says about it.
+pub fn about<'a>(op: &'a str, case: &'a str) -> impl Fn(KernelError) -> SuiteError + 'a {
+    move |source| SuiteError::Problem {
+        op: op.into(),
+        case: case.into(),
+        source,
+    }
+}

@@ -1,0 +1,118 @@
+//! What a contender must show in this very run before it gets a time.
+
+use crate::contender::Contender;
+use crate::input::{Content, Input, draw};
+
+/// How far an output may lie from the f64 reference, relative to the reference's largest magnitude: a hundred times the error of a
+/// naive f32 sum over the longest sums here, and a tenth of the smallest mistake in an algorithm.
+const TOLERANCE: f64 = 5e-4;
+/// A time that beats the roofline this many times was not taken from the work.
+pub const TOO_FAST: f64 = 10.0;
+
+/// What an output must be.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Expected {
+    /// These values, in this order.
+    Values(Vec<f64>),
+    /// Any number of values with this sum: a loss, per sample or already summed.
+    Sum(f64),
+}
+
+impl Expected {
+    /// Whether `got` is that, or what it is instead.
+    fn admits(&self, got: &[f64]) -> Result<(), String> {
+        match self {
+            Self::Values(values) if values.len() != got.len() => Err(format!(
+                "{} values where {} belong",
+                got.len(),
+                values.len()
+            )),
+            Self::Values(values) => {
+                let largest = values
+                    .iter()
+                    .fold(0.0f64, |most, value| most.max(value.abs()));
+                let worst = got
+                    .iter()
+                    .zip(values)
+                    .enumerate()
+                    .find(|(_, (got, wanted))| !((*got - *wanted).abs() <= TOLERANCE * largest));
+                match worst {
+                    None => Ok(()),
+                    Some((i, (got, wanted))) => {
+                        Err(format!("element {i} is {got:e} instead of {wanted:e}"))
+                    }
+                }
+            }
+            Self::Sum(sum) => {
+                let found: f64 = got.iter().sum();
+                if (found - sum).abs() <= TOLERANCE * sum.abs().max(1e-6) {
+                    Ok(())
+                } else {
+                    Err(format!("the sum is {found:e} instead of {sum:e}"))
+                }
+            }
+        }
+    }
+}
+
+/// What the call must do to its operands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Effect {
+    /// Nothing: they are the same afterwards.
+    Pure,
+    /// It updates them in place, as an optimiser does.
+    InPlace,
+}
+
+/// Loads the first draw, calls once, and compares everything.
+///
+/// # Errors
+/// Why the contender gets no time: it failed; an output differs from `expected`; an operand was changed by a pure call; the outputs
+/// of a second draw are those of the first, so that they were not computed.
+pub fn verify(
+    contender: &mut dyn Contender,
+    inputs: &[Input],
+    expected: &[Expected],
+    effect: Effect,
+) -> Result<(), String> {
+    // The second draw goes first: what it leaves in caches and buffers is wrong for the first.
+    contender.load(&draw(inputs, 1))?;
+    contender.call()?;
+    let other = contender.outputs()?;
+    let values = draw(inputs, 0);
+    contender.load(&values)?;
+    contender.call()?;
+    let outputs = contender.outputs()?;
+    if outputs.len() != expected.len() {
+        return Err(format!(
+            "{} outputs where {} belong",
+            outputs.len(),
+            expected.len()
+        ));
+    }
+    if outputs.iter().any(|output| !output.is_empty()) && outputs == other {
+        return Err("the outputs do not depend on the operands: they were not computed".into());
+    }
+    for (i, (output, expected)) in outputs.iter().zip(expected).enumerate() {
+        expected
+            .admits(output)
+            .map_err(|how| format!("output {i} differs from the reference: {how}"))?;
+    }
+    if effect == Effect::Pure {
+        let given = inputs
+            .iter()
+            .zip(&values)
+            .filter(|(input, _)| matches!(input.content, Content::Uniform { .. }))
+            .map(|(_, values)| values);
+        for (i, (now, given)) in contender.operands()?.iter().zip(given).enumerate() {
+            let same = now
+                .iter()
+                .zip(given)
+                .all(|(now, given)| *now == f64::from(*given));
+            if !same {
+                return Err(format!("operand {i} was changed by the call"));
+            }
+        }
+    }
+    Ok(())
+}
