@@ -115,35 +115,33 @@ fn summary_section(out: &mut String, results: &Results) {
         out.push_str("No peer was measured in this run.\n\n");
         return;
     }
-    columns(
-        out,
-        &[
-            "operation",
-            "peer",
-            "caches, clock",
-            "-rows",
-            "-mean",
-            "-lowest",
-            "-highest",
-            "-lost",
-            "lowest at",
-        ],
-    );
+    let several = settings(results).len() > 1;
+    let mut names = vec!["operation", "peer"];
+    names.extend(several.then_some("caches, clock"));
+    names.extend([
+        "-rows",
+        "-mean",
+        "-lowest",
+        "-highest",
+        "-lost",
+        "lowest at",
+    ]);
+    columns(out, &names);
     for row in peers {
-        line(
-            out,
-            &[
-                row.op.as_deref().map_or("all".into(), cell),
-                cell(&row.variant),
-                setting_of(row),
-                row.rows.to_string(),
-                bold(ratio(row.mean), row.mean < 1.0),
-                ratio(row.lowest.ratio),
-                ratio(row.highest.ratio),
-                bold(row.lost.to_string(), row.lost > 0),
-                place(row),
-            ],
-        );
+        let mut cells = vec![
+            row.op.as_deref().map_or("all".into(), cell),
+            cell(&row.variant),
+        ];
+        cells.extend(several.then(|| setting_of(row)));
+        cells.extend([
+            row.rows.to_string(),
+            bold(ratio(row.mean), row.mean < 1.0),
+            ratio(row.lowest.ratio),
+            ratio(row.highest.ratio),
+            bold(row.lost.to_string(), row.lost > 0),
+            place(row),
+        ]);
+        line(out, &cells);
     }
     out.push('\n');
 }

@@ -152,7 +152,7 @@ fn rows_of_one_file_only_are_listed() {
     assert!(
         comparison
             .to_string()
-            .contains("only in the first: gate n8 56x56 c128 k3 forward (cold, wall)")
+            .contains("only in the first: gate n8 56x56 c128 m1 k3 s1 d1 forward (cold, wall)")
     );
     assert!(compare(&b, &a).markdown().contains("## Only in the second"));
 }

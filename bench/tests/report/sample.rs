@@ -55,7 +55,7 @@ pub fn sample() -> Results {
     for (op, intensity, phases) in OPS {
         for index in 0..3 {
             let case = format!(
-                "n{} {side}x{side} c{} k{}",
+                "n{} {side}x{side} c{} m1 k{} s1 d1",
                 [8, 32, 1][index],
                 [128, 64, 36][index],
                 [3, 5, 7][index],
@@ -93,7 +93,7 @@ pub fn sample() -> Results {
                 axis: axis.into(),
                 at: *at,
             };
-            let case = format!("n8 28x28 c64 {axis}{at}");
+            let case = format!("n8 28x28 c64 m1 {axis}{at} s1 d1");
             problem(
                 &mut rows,
                 &mut draw,
@@ -125,7 +125,7 @@ pub fn sample() -> Results {
         refused: vec![
             Refused {
                 op: "depthwise".into(),
-                case: "n8 56x56 c128 k3".into(),
+                case: "n8 56x56 c128 m1 k3 s1 d1".into(),
                 phase: "grad_weight".into(),
                 variant: "cubek".into(),
                 reason:
@@ -134,7 +134,7 @@ pub fn sample() -> Results {
             },
             Refused {
                 op: "flip_align".into(),
-                case: "n1 75x75 c36 k7".into(),
+                case: "n1 75x75 c36 m1 k7 s1 d1".into(),
                 phase: "loss+grad".into(),
                 variant: "burn".into(),
                 reason: "has no such operation".into(),

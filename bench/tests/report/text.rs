@@ -50,12 +50,12 @@ fn means_are_geometric_and_of_one_peer_and_setting() {
 #[test]
 fn markdown_keeps_losing_rows_in_bold() {
     let text = markdown(&small());
-    let lost = line_of(&text, "| **n8 56x56 c128 k3** | **forward** |");
+    let lost = line_of(&text, "| **n8 56x56 c128 m1 k3 s1 d1** | **forward** |");
     assert!(
         lost.contains("| **0.50 (") && lost.contains("SLOWER** | 8.00 ("),
         "{lost}"
     );
-    assert!(line_of(&text, "| n8 56x56 c128 k3 | backward |").contains(" FASTER |"));
+    assert!(line_of(&text, "| n8 56x56 c128 m1 k3 s1 d1 | backward |").contains(" FASTER |"));
 
     let run = sample();
     let slower = run
@@ -71,7 +71,7 @@ fn markdown_keeps_losing_rows_in_bold() {
 fn missing_peers_stay_blank() {
     let run = small();
     let text = markdown(&run);
-    assert!(line_of(&text, "| n8 56x56 c128 k3 | alone |").ends_with("|  |  |"));
+    assert!(line_of(&text, "| n8 56x56 c128 m1 k3 s1 d1 | alone |").ends_with("|  |  |"));
     let table = terminal(&run);
     let alone = table
         .lines()
@@ -86,14 +86,12 @@ fn missing_peers_stay_blank() {
 #[test]
 fn refused_variants_are_told_with_their_reasons() {
     let (text, table) = (markdown(&sample()), terminal(&sample()));
-    assert!(
-        text.contains(
-            "| flip_align | n1 75x75 c36 k7 | loss+grad | burn | has no such operation |"
-        )
-    );
-    assert!(
-        table.contains("refused: flip_align n1 75x75 c36 k7 loss+grad burn: has no such operation")
-    );
+    assert!(text.contains(
+        "| flip_align | n1 75x75 c36 m1 k7 s1 d1 | loss+grad | burn | has no such operation |"
+    ));
+    assert!(table.contains(
+        "refused: flip_align n1 75x75 c36 m1 k7 s1 d1 loss+grad burn: has no such operation"
+    ));
 }
 
 #[test]

@@ -7,9 +7,9 @@
 function drawLanes(host, caption, lanes, axis) {
   const width = widthOf(host), narrow = width < 430;
   const longest = Math.max(0, ...lanes.map(lane => lane.name.length));
-  const noted = lanes.some(lane => lane.note);
-  const left = narrow ? 4 : Math.min(width * 0.42, 6.4 * longest + 12), right = width - (noted && !narrow ? 132 : 10);
-  const bars = lanes.every(lane => lane.bar), pitch = narrow ? 34 : bars ? 19 : 23, head = 6;
+  const noted = Math.max(0, ...lanes.map(lane => lane.note?.length ?? 0));
+  const left = narrow ? 4 : Math.min(width * 0.52, 6.3 * longest + 12), right = width - (noted && !narrow ? 6.8 * noted + 10 : 10);
+  const pitch = narrow ? 34 : lanes.some(lane => lane.bar) ? 19 : 23, head = 6;
   const bottom = head + lanes.length * pitch, scale = axis.scale([left + 6, right - 6]);
   const parts = scale.ticks.map(tick => line(scale.at(tick), head, scale.at(tick), bottom + 4, "grid"));
   parts.push(line(scale.at(axis.one), head - 4, scale.at(axis.one), bottom + 6, "one"));
@@ -35,7 +35,7 @@ function laneLabels(lane, { narrow, left, right, width, y }) {
   const kind = lane.lost ? "lost" : "";
   const open = lane.open && { class: "lane", role: "button", tabindex: 0, onclick: lane.open,
     onkeydown: event => { if (event.key === "Enter") lane.open(); } };
-  const limit = Math.floor((narrow ? (lane.note ? width - 130 : width) : left - 8) / 6.2);
+  const limit = Math.floor((narrow ? width - 6.8 * (lane.note?.length ?? 0) - 8 : left - 8) / 6.2);
   const name = lane.name.length > limit ? lane.name.slice(0, limit - 1) + "…" : lane.name;
   const at = narrow ? label(0, y - 12, name) : label(left - 4, y + 4, name, "", "end");
   at.append(svg("title", {}, lane.name));

@@ -3,7 +3,7 @@
 const ratioAxis = domain => ({
   scale: range => logScale(domain, range), one: 1, text: value => `${value}×`, name: "peer's time / ours (log): right of 1, ours is faster",
 });
-const ratioDomain = all => around([...all.flatMap(row => [row.ratio, row.ratio_low, row.ratio_high]), 1 / 1.1, 1.1]);
+const ratioDomain = all => around([...all.flatMap(row => [row.ratio, row.ratio_low, row.ratio_high]), 0.5, 2], 1.04);
 const versionOf = peer => results.versions[peer] ? `${peer} ${results.versions[peer]}` : peer;
 const totalOf = variant => summaries.find(summary => summary.op === null && summary.variant === variant && settingOf(summary) === state.show);
 
@@ -44,16 +44,24 @@ function drawRatios() {
   }, "No peer was measured in this setting.");
 }
 
+/** A win needs no word beside its bar. */
+const SHORT = { faster: "", same: "same", unsure: "unsure", slower: "lost" };
+
 function drawBars() {
   syncControls();
   const ofOp = shown().filter(row => row.op === state.bars && isPeer(row) && known(row.ratio));
-  const axis = ratioAxis(ratioDomain(ofOp));
+  const axis = ratioAxis(ratioDomain(ofOp)), problems = distinct(ofOp.map(keyOf));
   panels("bars", peers, (host, peer) => {
-    const lanes = ofOp.filter(row => row.variant === peer).map(row => ({
-      name: `${row.case} ${row.phase}`, note: `${times(row.ratio)} ${row.verdict ?? ""}`, lost: lost(row),
-      bar: { value: row.ratio, low: row.ratio_low, high: row.ratio_high, kind: kindOf(row), hint: describe(row) },
-    }));
-    return lanes.length && (() => drawLanes(host, [`${state.bars} against ${versionOf(peer)}`], lanes, axis));
+    const theirs = new Map(ofOp.filter(row => row.variant === peer).map(row => [keyOf(row), row]));
+    // The same lanes for every peer, so that a case stands at one height; without a row the lane is blank.
+    const lanes = problems.map(problem => {
+      const row = theirs.get(problem), [, name, phase] = JSON.parse(problem);
+      return row ? {
+        name: `${name} ${phase}`, note: `${times(row.ratio)} ${SHORT[kindOf(row)]}`, lost: lost(row),
+        bar: { value: row.ratio, low: row.ratio_low, high: row.ratio_high, kind: kindOf(row), hint: describe(row) },
+      } : { name: `${name} ${phase}`, note: "" };
+    });
+    return theirs.size && (() => drawLanes(host, [`${state.bars} against ${versionOf(peer)}`], lanes, axis));
   }, "No peer has a row of this operation in this setting.");
 }
 
