@@ -5,6 +5,9 @@ use serde_json::Value;
 use std::rc::Rc;
 use std::time::Instant;
 
+/// Buffers of an output's size that are spoiled: as many as calls on their way may hold.
+const SPOILED: usize = 3;
+
 /// One phase of one problem, as every contender is told it.
 #[derive(Debug, Clone)]
 pub struct Task<'a> {
@@ -137,8 +140,10 @@ impl Contender for OnDevice<'_> {
     }
 
     fn load(&mut self, values: &[Vec<f32>]) -> Result<(), String> {
+        let lens: Vec<usize> = self.outputs.iter().map(Tensor::len).collect();
         self.outputs.clear();
         self.loaded = None;
+        self.spoil_pool(&lens).map_err(in_words)?;
         let operands = Operands::new(&self.client, &self.inputs, values).map_err(in_words)?;
         let operands = Rc::new(operands);
         let call = (self.open)(operands.clone()).map_err(in_words)?;
@@ -168,6 +173,20 @@ impl Contender for OnDevice<'_> {
             Some((operands, _)) => operands.read().map_err(in_words),
             None => Ok(Vec::new()),
         }
+    }
+}
+
+impl OnDevice<'_> {
+    /// Leaves NaN in the memory that outputs of these lengths will get: a kernel that writes nothing must not find in it what
+    /// another one wrote.
+    fn spoil_pool(&self, lens: &[usize]) -> Result<(), KernelError> {
+        for &len in lens.iter().filter(|&&len| len > 0) {
+            let spoiled: Result<Vec<Tensor>, _> = (0..SPOILED)
+                .map(|_| Tensor::from_f32(&self.client, &vec![f32::NAN; len], &[len]))
+                .collect();
+            drop(spoiled?);
+        }
+        Ok(())
     }
 }
 

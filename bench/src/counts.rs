@@ -2,6 +2,7 @@ use cubecl_runtime::logging::{LaunchObservation, LaunchObserver};
 use ghostlight_kernels::launch::allocations;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread::{self, ThreadId};
 
 /// What a call asks of the device.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -12,24 +13,32 @@ pub struct Counts {
     pub allocations: u64,
 }
 
-#[derive(Default)]
-struct Watcher(AtomicU64);
+struct Watcher {
+    thread: ThreadId,
+    launches: AtomicU64,
+}
 
 impl LaunchObserver for Watcher {
+    // Of all launches of the process, it is called on the thread that launches.
     fn launched(&self, _: &'static str) {
-        self.0.fetch_add(1, Ordering::Relaxed);
+        if thread::current().id() == self.thread {
+            self.launches.fetch_add(1, Ordering::Relaxed);
+        }
     }
 }
 
 /// Counts what `call` launches and allocates, both from this thread.
 pub fn count<T>(call: impl FnOnce() -> T) -> (T, Counts) {
-    let watcher = Arc::new(Watcher::default());
+    let watcher = Arc::new(Watcher {
+        thread: thread::current().id(),
+        launches: AtomicU64::new(0),
+    });
     let watching = LaunchObservation::new(watcher.clone());
     let before = allocations();
     let result = call();
     drop(watching);
     let counts = Counts {
-        launches: watcher.0.load(Ordering::Relaxed),
+        launches: watcher.launches.load(Ordering::Relaxed),
         allocations: allocations() - before,
     };
     (result, counts)

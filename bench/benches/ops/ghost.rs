@@ -5,8 +5,8 @@ use ghostlight_bench::catalogue::{self, GhostCase};
 use ghostlight_bench::{
     Case, DTYPE, Expected, Input, Operands, Phase, Suite, SuiteError, Variant, values,
 };
-use ghostlight_kernels::conv::dense::{ConvOptions, ConvProblem};
-use ghostlight_kernels::conv::depthwise::{DepthwiseOptions, DepthwiseProblem};
+use ghostlight_kernels::conv::dense::{self, ConvOptions, ConvProblem};
+use ghostlight_kernels::conv::depthwise::{self, DepthwiseOptions, DepthwiseProblem};
 use ghostlight_kernels::ghost::module::reference::{self, Weights};
 use ghostlight_kernels::ghost::module::{self, Ghost, GhostProblem, Scales, cost};
 use ghostlight_kernels::norm::batch_norm::{BatchNorm, reference::Layer};
@@ -14,6 +14,8 @@ use std::rc::Rc;
 
 const OP: &str = "ghost_module";
 const EPSILON: f64 = 1e-5;
+/// Values nearer to 0 than this have no certain sign in f32.
+const CORNER: f64 = 1e-5;
 
 fn problem(case: &GhostCase) -> GhostProblem {
     let m = case.co.div_ceil(2);
@@ -112,6 +114,36 @@ fn weights(v: &[Vec<f64>]) -> Weights<'_> {
     }
 }
 
+/// Makes the gradient of every pixel NaN that a value at the corner of either ReLU reaches.
+fn leave_corners_out(problem: &GhostProblem, v: &[Vec<f64>], input: &mut [f64]) {
+    let (m, [h, w]) = (problem.primary.out_channels, problem.primary.input);
+    let mut weights = weights(v);
+    let p = dense::reference::forward(&problem.primary, &v[0], weights.primary);
+    let activated = weights.primary_norm.forward(&p).output;
+    let q = depthwise::reference::forward(&problem.cheap, &activated, weights.cheap, None);
+    weights.primary_norm.relu = false;
+    weights.cheap_norm.relu = false;
+    let halves = [
+        weights.primary_norm.forward(&p).output,
+        weights.cheap_norm.forward(&q).output,
+    ];
+    let corners = halves.iter().flat_map(|half| {
+        let pixels = half.chunks(m).enumerate();
+        pixels.filter(|(_, pixel)| pixel.iter().any(|value| value.abs() < CORNER))
+    });
+    for (at, _) in corners {
+        let (image, y, x) = (at / (h * w), at / w % h, at % w);
+        for (y, x) in (y.saturating_sub(1)..=y + 1)
+            .flat_map(|y| (x.saturating_sub(1)..=x + 1).map(move |x| (y, x)))
+        {
+            if y < h && x < w {
+                let channels = problem.primary.in_channels;
+                input[((image * h + y) * w + x) * channels..][..channels].fill(f64::NAN);
+            }
+        }
+    }
+}
+
 pub fn run(suite: &mut Suite) -> Result<(), SuiteError> {
     for case in suite.cases(OP, catalogue::ghost())? {
         let (name, problem, channels) = (case.name(), problem(&case), case.co);
@@ -156,7 +188,8 @@ pub fn run(suite: &mut Suite) -> Result<(), SuiteError> {
                 |v| {
                     let y = reference::train(&problem, &weights(v), &v[0]);
                     let grads = reference::backward(&problem, &weights(v), &v[0], &v[5]);
-                    let [input, primary, _, _, cheap, _, _] = grads;
+                    let [mut input, primary, _, _, cheap, _, _] = grads;
+                    leave_corners_out(&problem, v, &mut input);
                     [y, input, primary, cheap].map(Expected::Values).into()
                 },
                 train,

@@ -89,11 +89,10 @@ pub fn dense() -> Vec<DenseCase> {
     ]
     .map(case)
     .into();
-    for c in [8, 16, 32, 48, 64, 96, 128] {
-        cases.push(DenseCase {
-            sweep: Some(super::point("channels", c)),
-            ..case([4, 28, c, c, 3, 1])
-        });
-    }
+    let points = [8, 16, 32, 48, 64, 96, 128].map(|c| DenseCase {
+        sweep: Some(super::point("channels", c)),
+        ..case([4, 28, c, c, 3, 1])
+    });
+    super::add_points(&mut cases, points, |case| &mut case.sweep);
     cases
 }

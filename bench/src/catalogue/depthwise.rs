@@ -107,27 +107,23 @@ pub fn depthwise() -> Vec<DepthwiseCase> {
     .map(case)
     .into();
     let base = case([8, 28, 28, 128, 1, 3, 1, 1]);
-    for c in [16, 32, 64, 256, 512] {
-        cases.push(DepthwiseCase {
-            c,
-            sweep: Some(super::point("channels", c)),
-            ..base.clone()
-        });
-    }
-    for side in [7, 14, 56, 112] {
-        cases.push(DepthwiseCase {
-            h: side,
-            w: side,
-            sweep: Some(super::point("side", side)),
-            ..base.clone()
-        });
-    }
-    for k in [5, 7, 9, 11] {
-        cases.push(DepthwiseCase {
-            k,
-            sweep: Some(super::point("kernel", k)),
-            ..base.clone()
-        });
-    }
+    let channels = [16, 32, 64, 128, 256, 512].map(|c| DepthwiseCase {
+        c,
+        sweep: Some(super::point("channels", c)),
+        ..base.clone()
+    });
+    let sides = [7, 14, 56, 112].map(|side| DepthwiseCase {
+        h: side,
+        w: side,
+        sweep: Some(super::point("side", side)),
+        ..base.clone()
+    });
+    let kernels = [5, 7, 9, 11].map(|k| DepthwiseCase {
+        k,
+        sweep: Some(super::point("kernel", k)),
+        ..base.clone()
+    });
+    let points = channels.into_iter().chain(sides).chain(kernels);
+    super::add_points(&mut cases, points, |case| &mut case.sweep);
     cases
 }

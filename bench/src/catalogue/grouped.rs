@@ -96,11 +96,10 @@ pub fn grouped() -> Vec<GroupedCase> {
     ]
     .map(case)
     .into();
-    for groups in [2, 4, 8, 16, 32, 64] {
-        cases.push(GroupedCase {
-            sweep: Some(super::point("groups", groups)),
-            ..case([4, 28, 128, groups, 1])
-        });
-    }
+    let points = [2, 4, 8, 16, 32, 64].map(|groups| GroupedCase {
+        sweep: Some(super::point("groups", groups)),
+        ..case([4, 28, 128, groups, 1])
+    });
+    super::add_points(&mut cases, points, |case| &mut case.sweep);
     cases
 }

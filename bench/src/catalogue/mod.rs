@@ -58,13 +58,13 @@ pub fn logits() -> Vec<LogitsCase> {
         .map(|(n, c)| LogitsCase { n, c, sweep: None })
         .to_vec();
     // A million logits each, so that only the length of a row changes.
-    for c in [2, 8, 32, 128, 512, 2048, 8192, 32_768, 131_072] {
-        cases.push(LogitsCase {
-            n: (1 << 20) / c,
-            c,
-            sweep: Some(point("classes", c)),
-        });
-    }
+    let lengths = [2, 8, 32, 128, 512, 2048, 8192, 32_768, 131_072];
+    let points = lengths.map(|c| LogitsCase {
+        n: (1 << 20) / c,
+        c,
+        sweep: Some(point("classes", c)),
+    });
+    add_points(&mut cases, points, |case| &mut case.sweep);
     cases
 }
 
@@ -110,6 +110,20 @@ pub fn maps() -> Vec<MapCase> {
     ]
     .map(MapCase::of)
     .to_vec()
+}
+
+/// Adds the points of a sweep to `cases`; one that is a problem of the catalogue already becomes the sweep's there.
+fn add_points<C: Case>(
+    cases: &mut Vec<C>,
+    points: impl IntoIterator<Item = C>,
+    sweep: impl Fn(&mut C) -> &mut Option<Sweep>,
+) {
+    for mut new in points {
+        match cases.iter_mut().find(|case| case.name() == new.name()) {
+            Some(known) => *sweep(known) = sweep(&mut new).take(),
+            None => cases.push(new),
+        }
+    }
 }
 
 /// The point of a sweep.

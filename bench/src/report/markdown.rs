@@ -1,6 +1,6 @@
 use super::summary::{Summary, distinct};
 use super::{bytes, peers, percent, ratio, settings, significant, summaries};
-use crate::results::{CONTROL, OURS, Results, Row};
+use crate::results::{Bandwidth, CONTROL, OURS, Results, Row};
 use std::fmt::Write;
 
 /// The run as a document: what was measured where, what it comes to, and every row of it.
@@ -207,23 +207,24 @@ fn ceilings_section(out: &mut String, results: &Results) {
     if ceilings.memory.is_empty() {
         return;
     }
-    let accesses = distinct(ceilings.memory.iter().map(|point| point.access.as_str()));
+    let access = |point: &Bandwidth| format!("{} {}", point.cache, point.access);
+    let accesses = distinct(ceilings.memory.iter().map(access));
     let mut sets = distinct(ceilings.memory.iter().map(|point| point.bytes));
     sets.sort_unstable();
     let names: Vec<String> = accesses
         .iter()
-        .map(|access| format!("-{}, GB/s", cell(access)))
+        .map(|name| format!("-{}, GB/s", cell(name)))
         .collect();
     let mut heads = vec!["-bytes touched"];
     heads.extend(names.iter().map(String::as_str));
     columns(out, &heads);
     for set in sets {
         let mut cells = vec![bytes(set)];
-        for access in &accesses {
+        for name in &accesses {
             let point = ceilings
                 .memory
                 .iter()
-                .find(|point| point.bytes == set && point.access == *access);
+                .find(|point| point.bytes == set && access(point) == *name);
             cells.push(
                 point
                     .map(|point| significant(point.gb_s))

@@ -168,6 +168,7 @@ fn ceilings() -> Ceilings {
         .flat_map(|(access, factor)| {
             sets.map(|(power, gb_s)| Bandwidth {
                 access: access.into(),
+                cache: Cache::Hot,
                 bytes: 1 << power,
                 gb_s: gb_s * factor,
             })

@@ -23,9 +23,9 @@ function drawLimits() {
     "No row has a limit.");
 }
 
-/** A few bandwidths that can be told apart: of copies if there are any, the largest working set first. */
+/** A few bandwidths of the caches shown that can be told apart: of copies if there are any, the largest working set first. */
 function memoryCeilings() {
-  const all = results.ceilings.memory;
+  const all = results.ceilings.memory.filter(point => oursShown().every(row => row.cache === point.cache));
   const access = ["copy", "read", "write"].find(name => all.some(point => point.access === name)) ?? all[0]?.access;
   const falling = all.filter(point => point.access === access && point.gb_s > 0).sort((a, b) => b.bytes - a.bytes);
   return falling.reduce((kept, point) => kept.length && point.gb_s < 1.7 * kept.at(-1).gb_s ? kept : [...kept, point], []);
@@ -68,7 +68,7 @@ function ceilingLines({ roofs, peak, x, y, left, right, top, bottom, width, plac
     const [x1, y1, x2, y2] = [x.at(from), y.at(from * roof.gb_s), x.at(to), y.at(to * roof.gb_s)];
     lines.push(line(x1, y1, x2, y2, index ? "roof" : "roof first"));
     const angle = Math.atan2(y2 - y1, x2 - x1), length = Math.hypot(x2 - x1, y2 - y1);
-    const words = width < 560 ? `${bytesText(roof.bytes)}: ${significant(roof.gb_s)} GB/s` : `${roof.access} of ${bytesText(roof.bytes)}: ${significant(roof.gb_s)} GB/s`;
+    const words = width < 560 ? `${bytesText(roof.bytes)}: ${significant(roof.gb_s)} GB/s` : `${roof.cache} ${roof.access} of ${bytesText(roof.bytes)}: ${significant(roof.gb_s)} GB/s`;
     const room = 6.3 * words.length;
     if (length < room) return;
     // Where it covers the fewest points.
