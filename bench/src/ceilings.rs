@@ -7,8 +7,8 @@
 use crate::results::{Bandwidth, Bound, Cache, Ceilings};
 use crate::turn::Turn;
 use cubecl::prelude::*;
-use cubecl::std::throughput::{measure_launch_overhead, measure_memory_curve};
-use cubecl::throughput::MemoryAccess;
+use cubecl::std::throughput::{measure_launch_overhead, measure_peak_throughput};
+use cubecl::throughput::{MemoryAccess, MemorySpec, ThroughputKey, ThroughputMode};
 use ghostlight_autodiff::{Client, Cost, DType, Tensor};
 use ghostlight_kernels::launch;
 use std::time::Instant;
@@ -24,6 +24,8 @@ const HOT_SETS: [usize; 8] = [
     256 << 20,
     512 << 20,
 ];
+/// Working sets of the cold probes. Between 64 KiB and 1 GiB they differed by a tenth here, and each takes a second or two.
+const COLD_SETS: [u64; 4] = [1 << 16, 1 << 20, 1 << 24, 1 << 28];
 /// Bytes that one launch of the hot copy moves at least, so that the launch itself does not count.
 const MOVED: usize = 64 << 20;
 const CHAINS: usize = 12;
@@ -83,15 +85,19 @@ impl Ceilings {
             ("write", MemoryAccess::Write),
             ("copy", MemoryAccess::Copy),
         ] {
-            let curve = measure_memory_curve(client, access);
-            memory.extend(curve.points().iter().filter_map(|point| {
-                Some(Bandwidth {
-                    access: name.into(),
-                    cache: Cache::Cold,
-                    bytes: point.bytes,
-                    gb_s: curve.ceiling_at(point.bytes)? / 1e9,
-                })
-            }));
+            for bytes in COLD_SETS {
+                let mode = ThroughputMode::Memory(MemorySpec::new(access, bytes));
+                let key = ThroughputKey { mode };
+                // A working set that the device has no room for stays out.
+                if let Ok(value) = measure_peak_throughput(client, key) {
+                    memory.push(Bandwidth {
+                        access: name.into(),
+                        cache: Cache::Cold,
+                        bytes,
+                        gb_s: value.bytes_per_s(&key) / 1e9,
+                    });
+                }
+            }
         }
         for bytes in HOT_SETS {
             memory.push(Bandwidth {
