@@ -14,8 +14,8 @@ pub fn client() -> Client {
         let named = match std::env::var("GHOSTLIGHT_DEVICE").as_deref() {
             Err(_) => return Device::default(),
             Ok("cpu") => Device::cpu(),
-            // Vulkan's devices that are no hardware; the lane shows the loader no other driver than lavapipe.
-            Ok("lavapipe") => Device::wgpu(WgpuDeviceKind::Cpu),
+            // Vulkan's device that is no hardware; the lane shows the loader no other driver than lavapipe.
+            Ok("lavapipe") => Device::vulkan(WgpuDeviceKind::Cpu),
             Ok(other) => panic!("GHOSTLIGHT_DEVICE is {other:?}, wanted cpu or lavapipe"),
         };
         named.unwrap_or_else(|error| panic!("the device of GHOSTLIGHT_DEVICE: {error}"))
