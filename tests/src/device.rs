@@ -1,10 +1,27 @@
-use crate::client;
+use cubecl::Device;
+use cubecl::device::WgpuDeviceKind;
 use cubecl::ir::{ElemType, FloatKind};
 use cubecl::prelude::*;
-use ghostlight_kernels::DType;
+use ghostlight_kernels::{Client, DType};
 use std::collections::BTreeSet;
 use std::io::Write;
 use std::sync::{LazyLock, Mutex};
+
+/// The device that the tests run on: the one that `GHOSTLIGHT_DEVICE` names, `cpu` or `lavapipe`, else the default one of the
+/// runtimes that this build links. One build thus serves several lanes.
+pub fn client() -> Client {
+    static DEVICE: LazyLock<Device> = LazyLock::new(|| {
+        let named = match std::env::var("GHOSTLIGHT_DEVICE").as_deref() {
+            Err(_) => return Device::default(),
+            Ok("cpu") => Device::cpu(),
+            // Vulkan's device that is no hardware; the lane shows the loader no other driver than lavapipe.
+            Ok("lavapipe") => Device::vulkan(WgpuDeviceKind::Cpu),
+            Ok(other) => panic!("GHOSTLIGHT_DEVICE is {other:?}, wanted cpu or lavapipe"),
+        };
+        named.unwrap_or_else(|error| panic!("the device of GHOSTLIGHT_DEVICE: {error}"))
+    });
+    DEVICE.client()
+}
 
 /// Says that something is skipped, once a process: on standard error itself, since what tests print is shown for failures alone.
 pub fn skipped(what: &str, reason: &str) {

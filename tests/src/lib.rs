@@ -9,7 +9,7 @@ mod windows;
 
 pub use cores::{Fingerprint, assert_same_bits_on_one_core};
 pub use device::{
-    dtypes, dtypes_with_exp, finishes_loops, has_f64, has_f64_exp, most_rounds, skipped,
+    client, dtypes, dtypes_with_exp, finishes_loops, has_f64, has_f64_exp, most_rounds, skipped,
     tolerances_with_exp,
 };
 pub use launches::{assert_launches, launches};
@@ -20,13 +20,8 @@ pub use tolerance::{
 
 pub use windows::Windowed;
 
-use ghostlight_kernels::{Client, DType, Tensor, pointwise};
+use ghostlight_kernels::{DType, Tensor, pointwise};
 use proptest::test_runner::Config;
-
-/// The default device of the runtimes that this build links.
-pub fn client() -> Client {
-    cubecl::Device::default().client()
-}
 
 /// A property over `cases` random cases, divided by `GHOSTLIGHT_CASES_DIVISOR` where a device takes too long for all of them. A
 /// failure prints its smallest case, seed included; nothing is written beside the tests.

@@ -7,10 +7,10 @@ use std::{
     process::{Command, Stdio},
 };
 
-/// The package whose tests launch kernels, and nothing but kernels.
-const TESTS: &str = "ghostlight-tests";
-/// Properties draw a fraction of their cases: lavapipe compiles and runs on the same cores, and what it is to find (a plane of 8
-/// units, vectors of 4, a grid, the limits of WGSL) shows in few of them.
+/// What links wgpu beside the runtimes of the plain lane. Every lane of `ci` builds with it, so that all run the same binaries.
+pub const WGPU: [&str; 2] = ["--features", "ghostlight-tests/wgpu"];
+/// Properties draw a fraction of their cases: these lanes compile most of their time, and what they are to find (a plane of 8
+/// units, vectors of 4, a grid, the limits of WGSL, an access past a tensor) shows in few cases.
 const DIVISOR: &str = "4";
 
 /// The kernel tests on lavapipe, Mesa's Vulkan device on the CPU, through CubeCL's wgpu runtime.
@@ -19,49 +19,41 @@ const DIVISOR: &str = "4";
 /// Why lavapipe is not there.
 pub fn lavapipe(arguments: &[String]) -> Result<Command, String> {
     let driver = driver()?;
-    let mut command = cargo(&["test", "--release", "-p", TESTS]);
-    // A folder of its own: the test of planted bugs starts the binaries that it finds beside it.
-    if let Some(target) = target() {
-        command.arg("--target-dir").arg(target.join("lavapipe"));
-    }
+    let mut command = kernel_tests("lavapipe", &WGPU, arguments);
     command
-        .args(["--no-default-features", "--features", "wgpu"])
-        .args(arguments)
+        .env("GHOSTLIGHT_DEVICE", "lavapipe")
         // The name of today, and the one that loaders before 1.3.207 read.
         .env("VK_DRIVER_FILES", &driver)
-        .env("VK_ICD_FILENAMES", &driver)
-        // CubeCL takes a software device for none unless it is named.
-        .env("CUBECL_WGPU_DEFAULT_DEVICE", "Cpu")
-        .env("GHOSTLIGHT_LANE", "lavapipe")
-        .env("GHOSTLIGHT_DEVICE", "llvmpipe")
-        // Units that idle past the end of a grid are a GPU's own way to go astray.
-        .env("GHOSTLIGHT_FENCED", "1")
-        .env("GHOSTLIGHT_CASES_DIVISOR", DIVISOR);
+        .env("VK_ICD_FILENAMES", &driver);
+    if env::var_os("XDG_RUNTIME_DIR").is_none() {
+        // wgpu asks for displays; without this every test says that it found none.
+        command.env("XDG_RUNTIME_DIR", env::temp_dir());
+    }
     Ok(command)
 }
 
-/// The kernel tests on the CPU runtime, every buffer between two fences: what is read or written past a tensor fails.
+/// The kernel tests, every buffer between two fences: what is read or written past a tensor fails.
 pub fn fenced(arguments: &[String]) -> Command {
+    kernel_tests("fenced", &[], arguments)
+}
+
+fn kernel_tests(lane: &str, features: &[&str], arguments: &[String]) -> Command {
     // Under the same choice of packages the dependencies have the features, and are the builds, of the plain lane.
     let mut command = cargo(&["test", "--release", "--workspace"]);
+    command.args(features);
     if !arguments.iter().any(|word| word.starts_with("--test")) {
-        // Planted bugs turn the same tests red between fences.
+        // Planted bugs turn the same tests red on any lane: the plain one plants them.
         for binary in binaries().iter().filter(|name| *name != "planted") {
             command.args(["--test", binary]);
         }
     }
     command
         .args(arguments)
-        .env("GHOSTLIGHT_LANE", "fenced")
+        .env("GHOSTLIGHT_LANE", lane)
+        // Units that idle past the end of a grid are a GPU's own way to go astray.
         .env("GHOSTLIGHT_FENCED", "1")
         .env("GHOSTLIGHT_CASES_DIVISOR", DIVISOR);
     command
-}
-
-/// Cargo's folder of builds, which holds this program's folder.
-fn target() -> Option<PathBuf> {
-    let program = env::current_exe().ok()?;
-    program.ancestors().nth(2).map(Path::to_path_buf)
 }
 
 /// The names of the kernels' test binaries.
@@ -162,13 +154,16 @@ mod tests {
     }
 
     #[test]
-    fn the_fenced_lane_hands_its_arguments_on() {
-        let command = fenced(&["--test".into(), "gemm".into()]);
+    fn a_lane_hands_its_arguments_on() {
+        let command = kernel_tests("fenced", &WGPU, &["--test".into(), "gemm".into()]);
         let words: Vec<_> = command
             .get_args()
             .map(|word| word.to_string_lossy())
             .collect();
-        assert_eq!(words.join(" "), "test --release --workspace --test gemm");
+        assert_eq!(
+            words.join(" "),
+            "test --release --workspace --features ghostlight-tests/wgpu --test gemm"
+        );
         let raised = |entry: (&std::ffi::OsStr, Option<&std::ffi::OsStr>)| {
             entry == ("GHOSTLIGHT_FENCED".as_ref(), Some("1".as_ref()))
         };
@@ -176,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn the_fenced_lane_names_every_binary_of_the_kernels_tests() {
+    fn a_lane_names_every_binary_of_the_kernels_tests() {
         let names = binaries();
         for name in ["batch_norm", "fences", "gemm"] {
             assert!(names.iter().any(|it| it == name), "{name} in {names:?}");

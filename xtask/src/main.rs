@@ -26,9 +26,10 @@ Usage: cargo xtask <command> [arguments]
   bench     runs the benchmarks; arguments go to `cargo bench`
   fenced    runs the kernel tests with every buffer between fences; arguments go to `cargo test`
   lavapipe  runs the kernel tests on lavapipe, a Vulkan device on the CPU; arguments go to `cargo test`
-  ci        checks format, lints and documentation, then runs `test` on cases of a fixed seed; arguments go to `test`
+  ci        checks format, lints and documentation, then runs `test`, whose arguments it takes, `fenced` and `lavapipe`
+            on cases of a fixed seed
 
-Each but `lavapipe` runs `setup` first. Cargo's feature flags choose the runtimes: `cargo xtask distill --features cuda`.
+Each runs `setup` first. Cargo's feature flags choose the runtimes: `cargo xtask distill --features cuda`.
 ";
 
 fn main() -> ExitCode {
@@ -55,14 +56,7 @@ fn main() -> ExitCode {
             )),
             (flags, _) => set_up_alone(&flags),
         },
-        "lavapipe" => match lanes::lavapipe(arguments) {
-            Ok(command) => become_command(command),
-            Err(reason) => {
-                eprintln!("error: {reason}");
-                ExitCode::FAILURE
-            }
-        },
-        "distill" | "test" | "bench" | "fenced" | "ci" => {
+        "distill" | "test" | "bench" | "fenced" | "lavapipe" | "ci" => {
             let (flags, _) = features::split(arguments);
             if !has_cpp_compiler() {
                 return ExitCode::FAILURE;
@@ -78,6 +72,10 @@ fn main() -> ExitCode {
                 "test" => become_command(test(arguments)),
                 "bench" => become_command(bench(arguments)),
                 "fenced" => become_command(lanes::fenced(arguments)),
+                "lavapipe" => match lanes::lavapipe(arguments) {
+                    Ok(command) => become_command(command),
+                    Err(reason) => no_lavapipe(&reason),
+                },
                 _ => ci(&flags, arguments),
             }
         }
@@ -178,7 +176,7 @@ fn bench(arguments: &[String]) -> Command {
     command
 }
 
-/// Lints and documents in the release profile, whose build scripts and macros the tests use again.
+/// Lints and documents in the release profile, whose build scripts and macros the tests use again. All tests and lanes run one build.
 fn ci(flags: &[String], arguments: &[String]) -> ExitCode {
     let fmt = cargo(&["fmt", "--all", "--check"]);
     let mut clippy = cargo(&["clippy", "--workspace", "--all-targets", "--release"]);
@@ -186,14 +184,33 @@ fn ci(flags: &[String], arguments: &[String]) -> ExitCode {
     let mut doc = cargo(&["doc", "--workspace", "--no-deps", "--release"]);
     doc.args(flags).env("RUSTDOCFLAGS", "-D warnings");
     let mut test = cargo(&["xtask", "test"]);
-    // The same cases for every change that is checked; `test` by itself draws new ones.
-    test.args(arguments).env("PROPTEST_RNG_SEED", "1");
-    for (name, mut step) in [
-        ("format", fmt),
-        ("clippy", clippy),
-        ("documentation", doc),
-        ("tests", test),
-    ] {
+    test.args(lanes::WGPU).args(arguments);
+    let mut fenced = lanes::fenced(&[&lanes::WGPU.map(String::from), flags].concat());
+    if flags.is_empty() {
+        // That wgpu is linked does not make a GPU of this machine the plain lane's device.
+        test.env("GHOSTLIGHT_DEVICE", "cpu");
+        fenced.env("GHOSTLIGHT_DEVICE", "cpu");
+    }
+    // Asked for first, so that who has to install it learns of it now.
+    let lavapipe = lanes::lavapipe(flags);
+    if let Err(reason) = &lavapipe {
+        eprintln!("ci: the last step will fail: {reason}");
+    }
+    let steps = [
+        ("format", Ok(fmt)),
+        ("clippy", Ok(clippy)),
+        ("documentation", Ok(doc)),
+        ("tests", Ok(test)),
+        ("fenced", Ok(fenced)),
+        ("lavapipe", lavapipe),
+    ];
+    for (name, step) in steps {
+        let mut step = match step {
+            Ok(step) => step,
+            Err(reason) => return no_lavapipe(&reason),
+        };
+        // The same cases for every change that is checked; `test` by itself draws new ones.
+        step.env("PROPTEST_RNG_SEED", "1");
         eprintln!("ci: {name}");
         let start = Instant::now();
         match step.status() {
@@ -208,6 +225,11 @@ fn ci(flags: &[String], arguments: &[String]) -> ExitCode {
         }
     }
     ExitCode::SUCCESS
+}
+
+fn no_lavapipe(reason: &str) -> ExitCode {
+    eprintln!("error: {reason}");
+    ExitCode::FAILURE
 }
 
 #[cfg(unix)]

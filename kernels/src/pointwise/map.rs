@@ -58,9 +58,10 @@ impl<'a> Map<'a> {
         }
     }
 
-    /// Makes every row an element longer than it is: a bug to plant, that the fences find.
+    /// Adds a row behind the last one: a bug to plant, that the fences find.
     pub fn stretch(&mut self) {
-        self.length += 1;
+        self.rows += 1;
+        self.grid = launch::grid(self.client, self.rows);
     }
 
     /// The launch's cubes.

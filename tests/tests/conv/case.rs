@@ -102,18 +102,23 @@ pub fn problems() -> impl Strategy<Value = ConvProblem> {
     };
     let channels = || prop::sample::select(&CHANNELS[..]);
     // Kernels do at least four products a round.
-    let most_macs = MOST_MACS.min((most_rounds() as u64).saturating_mul(4));
+    let within_loops = (most_rounds() as u64).saturating_mul(4);
+    let most_macs = MOST_MACS.min(within_loops);
     let batch = prop_oneof![1 => Just(0usize), 8 => 1usize..4, 1 => 30usize..50];
-    (batch, axis(), axis(), channels(), channels()).prop_map(move |(batch, v, h, ci, co)| {
-        let (mut batch, mut beyond) = (batch, [v.4, h.4]);
-        loop {
-            let size = [batch, v.3 + beyond[0], h.3 + beyond[1]];
-            let problem = problem(size, [v.0, h.0], [ci, co], [v.1, h.1], [v.2, h.2]);
-            if problem.cost().macs <= most_macs || (batch <= 1 && beyond == [0, 0]) {
-                return problem;
+    (batch, axis(), axis(), channels(), channels())
+        .prop_map(move |(batch, v, h, ci, co)| {
+            let (mut batch, mut beyond) = (batch, [v.4, h.4]);
+            loop {
+                let size = [batch, v.3 + beyond[0], h.3 + beyond[1]];
+                let problem = problem(size, [v.0, h.0], [ci, co], [v.1, h.1], [v.2, h.2]);
+                if problem.cost().macs <= most_macs || (batch <= 1 && beyond == [0, 0]) {
+                    return problem;
+                }
+                batch = batch.div_ceil(2);
+                beyond = beyond.map(|pixels| pixels / 2);
             }
-            batch = batch.div_ceil(2);
-            beyond = beyond.map(|pixels| pixels / 2);
-        }
-    })
+        })
+        .prop_filter("more rounds of loops than the device has", move |problem| {
+            problem.cost().macs <= within_loops
+        })
 }

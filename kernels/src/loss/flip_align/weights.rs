@@ -128,11 +128,23 @@ pub(super) fn soft_minimum<F: Float>(
     } else {
         least - tau * (far / count).ln()
     };
-    // `ln(u) x / (u - 1)` is ln(1 + x) without the rounding of u = 1 + x.
-    let excess = near / count;
-    let u = one + excess;
-    let log = select(u == one, excess, u.ln() * excess / (u - one));
-    select(flat, mean - tau * log, far)
+    select(flat, mean - tau * ln_past_one::<F>(near / count), far)
+}
+
+/// `ln(1 + x)` for `0 <= x < 1/20`, as the series of `2 artanh(x / (2 + x))`: what it leaves out is less than 1e-17 of it. A device's
+/// own logarithm near 1 may be off by 2^-21 (Vulkan), which `tau` magnifies.
+#[cube]
+fn ln_past_one<F: Float>(x: F) -> F {
+    let one = F::new(1.0f32);
+    let z = x / (one + one + x);
+    let square = z * z;
+    let mut series = F::new(0.0f32);
+    #[unroll]
+    for i in 0..6 {
+        let odd = comptime!(11 - 2 * i as u32);
+        series = fma(series, square, one / F::cast_from(odd.runtime()));
+    }
+    (z + z) * series
 }
 
 /// `k_g = dL / dD_g` of the selections that are made of distances, into `slopes`; `loss` is `L`.
