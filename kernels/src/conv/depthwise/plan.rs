@@ -1,4 +1,5 @@
 use super::DepthwiseProblem;
+use super::spread::Sharing;
 
 /// Taps of a kernel row that are unrolled, each with its weight in a register.
 const MOST_UNROLLED: usize = 7;
@@ -17,10 +18,38 @@ pub(super) struct Blueprint {
     pub dilation: usize,
     /// Neighbouring targets held in registers.
     pub tile: usize,
+    /// Target rows of a tile: two share the source rows that both read.
+    pub rows: usize,
 }
 
 impl Blueprint {
-    pub fn new(problem: &DepthwiseProblem, transposed: bool, tile: usize) -> Self {
+    /// For the convolution, or, `transposed`, for the gradient with respect to the input.
+    pub fn new(problem: &DepthwiseProblem, transposed: bool) -> Self {
+        let unit_step = problem.options.stride[0] == 1 && problem.options.dilation[0] == 1;
+        let shares = Sharing::new(problem.multiplier).shares();
+        let rows = if unit_step && shares == 1 { 2 } else { 1 };
+        // Sums of long rows wait for each other unless there are eight of them.
+        let tile = match (shares, rows, problem.kernel[1]) {
+            (1, 1, 4..) => 8,
+            (1..=4, ..) => 4,
+            _ => 2,
+        };
+        Self::of(problem, transposed, tile, rows)
+    }
+
+    /// For the gradient with respect to the weight.
+    pub fn of_weight(problem: &DepthwiseProblem) -> Self {
+        let unit_step = problem.options.stride[0] == 1 && problem.options.dilation[0] == 1;
+        let (tile, rows) = match Sharing::new(problem.multiplier).shares() {
+            1 if unit_step => (8, 2),
+            1 => (8, 1),
+            2..=4 => (4, 1),
+            _ => (2, 1),
+        };
+        Self::of(problem, false, tile, rows)
+    }
+
+    fn of(problem: &DepthwiseProblem, transposed: bool, tile: usize, rows: usize) -> Self {
         let (kernel, stride, dilation) = (
             problem.kernel[1],
             problem.options.stride[1],
@@ -34,6 +63,7 @@ impl Blueprint {
             dilation,
             // A tile of the gradient begins at a multiple of the stride, so that its taps are known before it runs.
             tile: tile.next_multiple_of(if transposed { stride } else { 1 }),
+            rows,
         };
         if kernel <= MOST_UNROLLED && stride <= 2 && unrolled.sources() <= WIDEST {
             return unrolled;
@@ -46,6 +76,7 @@ impl Blueprint {
             stride: 1,
             dilation: 1,
             tile: 1,
+            rows: 1,
         }
     }
 
