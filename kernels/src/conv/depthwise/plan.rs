@@ -20,6 +20,8 @@ pub(super) struct Blueprint {
     pub tile: usize,
     /// Target rows of a tile: two share the source rows that both read.
     pub rows: usize,
+    /// The kernel's height where it is known as well, so that the sums of all taps are held in registers.
+    pub height: Option<usize>,
 }
 
 impl Blueprint {
@@ -28,8 +30,9 @@ impl Blueprint {
         let unit_step = problem.options.stride[0] == 1 && problem.options.dilation[0] == 1;
         let shares = Sharing::new(problem.multiplier).shares();
         let rows = if unit_step && shares == 1 { 2 } else { 1 };
-        // Sums of long rows wait for each other unless there are eight of them.
+        // The sums of long rows wait for each other unless there are enough of them.
         let tile = match (shares, rows, problem.kernel[1]) {
+            (1, 2, 4..) => 7,
             (1, 1, 4..) => 8,
             (1..=4, ..) => 4,
             _ => 2,
@@ -46,7 +49,12 @@ impl Blueprint {
             2..=4 => (4, 1),
             _ => (2, 1),
         };
-        Self::of(problem, false, tile, rows)
+        let plan = Self::of(problem, false, tile, rows);
+        let few = problem.kernel.iter().all(|&side| side <= 3);
+        Self {
+            height: (plan.unrolled && rows == 2 && few).then_some(problem.kernel[0]),
+            ..plan
+        }
     }
 
     fn of(problem: &DepthwiseProblem, transposed: bool, tile: usize, rows: usize) -> Self {
@@ -64,6 +72,7 @@ impl Blueprint {
             // A tile of the gradient begins at a multiple of the stride, so that its taps are known before it runs.
             tile: tile.next_multiple_of(if transposed { stride } else { 1 }),
             rows,
+            height: None,
         };
         if kernel <= MOST_UNROLLED && stride <= 2 && unrolled.sources() <= WIDEST {
             return unrolled;
@@ -77,6 +86,7 @@ impl Blueprint {
             dilation: 1,
             tile: 1,
             rows: 1,
+            height: None,
         }
     }
 
@@ -123,5 +133,10 @@ impl Blueprint {
     /// Whether any target of a tile reads source column `source`.
     pub fn reads(&self, source: usize) -> bool {
         (0..self.tile).any(|target| self.tap(target, source).is_some())
+    }
+
+    /// The source column of a tile that tap `tap` leads to from its target `target`; none where the stride jumps over it.
+    pub fn source(&self, target: usize, tap: usize) -> Option<usize> {
+        (0..self.sources()).find(|&source| self.tap(target, source) == Some(tap))
     }
 }

@@ -119,24 +119,37 @@ fn kernel_row<F: Float, B: Size, N: Size>(
             shares,
         );
     }
-    #[unroll]
-    for p in 0..plan.sources() {
-        if comptime!(plan.reads(p)) {
-            let pixel = start + p * geometry.source.pitch;
-            if comptime!(guarded) {
-                if p >= tile.lower && p < tile.upper {
+    if comptime!(plan.rows > 1 && !guarded) {
+        // One weight at a time, as the sources fill the registers.
+        #[unroll]
+        for k in 0..kernel {
+            #[unroll]
+            for i in 0..plan.tile {
+                if comptime!(plan.source(i, k).is_some()) {
+                    let sum = comptime!(of_tile * plan.tile + i);
+                    let x = row[comptime!(plan.source(i, k).unwrap_or(0))];
+                    sums[sum] = fma(x, taps[k], sums[sum]);
+                }
+            }
+        }
+    } else {
+        #[unroll]
+        for p in 0..plan.sources() {
+            if comptime!(plan.reads(p)) {
+                let pixel = start + p * geometry.source.pitch;
+                if comptime!(guarded) {
+                    if p >= tile.lower && p < tile.upper {
+                        column::<F, B, N>(source, &taps, sums, pixel, plan, shares, of_tile, p);
+                    }
+                } else {
                     column::<F, B, N>(source, &taps, sums, pixel, plan, shares, of_tile, p);
                 }
-            } else if comptime!(plan.rows > 1) {
-                products::<F, N>(row, &taps, sums, plan, shares, of_tile, p, p);
-            } else {
-                column::<F, B, N>(source, &taps, sums, pixel, plan, shares, of_tile, p);
             }
         }
     }
 }
 
-/// Loads source place `p` of a tile and adds its products.
+/// Loads source place `p` of a tile and adds its products to the sums of one of the tile's rows.
 #[cube]
 fn column<F: Float, B: Size, N: Size>(
     source: &[Vector<F, B>],
@@ -151,21 +164,6 @@ fn column<F: Float, B: Size, N: Size>(
     let read = comptime!(if plan.transposed { shares } else { 1 });
     let mut x = Array::<Vector<F, N>>::new(read);
     load_apart::<F, B, N>(source, pixel, &mut x, 0usize, read);
-    products::<F, N>(&x, taps, sums, plan, shares, of_tile, p, 0usize);
-}
-
-/// Adds the products of source place `p` of a tile, which begins at `x[from]`, to the sums of one of the tile's rows.
-#[cube]
-fn products<F: Float, N: Size>(
-    x: &Array<Vector<F, N>>,
-    taps: &Array<Vector<F, N>>,
-    sums: &mut Array<Vector<F, N>>,
-    #[comptime] plan: Blueprint,
-    #[comptime] shares: usize,
-    #[comptime] of_tile: usize,
-    #[comptime] p: usize,
-    #[comptime] from: usize,
-) {
     #[unroll]
     for i in 0..plan.tile {
         if comptime!(plan.tap(i, p).is_some()) {
@@ -175,10 +173,10 @@ fn products<F: Float, N: Size>(
             for k in 0..shares {
                 let weight = taps[comptime!(tap + k)];
                 if comptime!(plan.transposed) {
-                    sums[target] = fma(x[comptime!(from + k)], weight, sums[target]);
+                    sums[target] = fma(x[k], weight, sums[target]);
                 } else {
                     let sum = comptime!(target * shares + k);
-                    sums[sum] = fma(x[from], weight, sums[sum]);
+                    sums[sum] = fma(x[0], weight, sums[sum]);
                 }
             }
         }

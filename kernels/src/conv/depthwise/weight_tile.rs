@@ -57,6 +57,113 @@ pub(super) fn unrolled<F: Float, B: Size, N: Size>(
             sums[to] = sum;
         }
     }
+    if comptime!(plan.height.is_some()) {
+        held::<F, B, N>(x, &g, sums, geometry, place, tile, at, kept, plan, guarded);
+    } else {
+        kernel_rows::<F, B, N>(
+            x, &g, sums, geometry, place, tile, at, kept, plan, shares, guarded,
+        );
+    }
+}
+
+/// Adds the products of a tile to the sums of all taps, which are held in registers: each input is loaded once for all of them.
+#[cube]
+fn held<F: Float, B: Size, N: Size>(
+    x: &[Vector<F, B>],
+    g: &Array<Vector<F, N>>,
+    sums: &mut [Vector<F, N>],
+    geometry: &Geometry,
+    place: &Row,
+    tile: &Tile,
+    at: &Channels,
+    kept: &Kept,
+    #[comptime] plan: Blueprint,
+    #[comptime] guarded: bool,
+) {
+    let height = comptime!(plan.height.unwrap_or(0));
+    let taps = comptime!(height * plan.kernel);
+    let mut sum = Array::<Vector<F, N>>::new(taps);
+    #[unroll]
+    for tap in 0..taps {
+        sum[tap] = sums[kept.first + tap * kept.step];
+    }
+    // Source rows are counted from the one under the kernel's first row, which may lie above the image: the sums wrap around.
+    let lower = place.lines.upper.tap;
+    let upper = lower + place.lines.count;
+    let line_step = geometry.horizontal.source * geometry.x.pitch;
+    let line = (place.line + place.lines.first) * geometry.horizontal.source + tile.source;
+    let start = geometry.x.at(line) + at.narrow - lower * line_step;
+    #[unroll]
+    for row in 0..comptime!(height + 1) {
+        if row >= lower && row < upper {
+            let start = start + row * line_step;
+            #[unroll]
+            for p in 0..plan.sources() {
+                if comptime!(plan.reads(p)) {
+                    let mut exists = true.runtime();
+                    if comptime!(guarded) {
+                        exists = p >= tile.lower && p < tile.upper;
+                    }
+                    if exists {
+                        let mut value = Array::<Vector<F, N>>::new(1usize);
+                        let from = start + p * geometry.x.pitch;
+                        load_apart::<F, B, N>(x, from, &mut value, 0usize, 1usize);
+                        if comptime!(row < height) {
+                            column::<F, N>(
+                                value[0],
+                                g,
+                                &mut sum,
+                                tile,
+                                plan,
+                                1usize,
+                                guarded,
+                                p,
+                                0usize,
+                                comptime!(row * plan.kernel),
+                            );
+                        }
+                        if comptime!(row > 0) {
+                            if place.rows > 1 {
+                                column::<F, N>(
+                                    value[0],
+                                    g,
+                                    &mut sum,
+                                    tile,
+                                    plan,
+                                    1usize,
+                                    guarded,
+                                    p,
+                                    1usize,
+                                    comptime!((row - 1) * plan.kernel),
+                                );
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+    #[unroll]
+    for tap in 0..taps {
+        sums[kept.first + tap * kept.step] = sum[tap];
+    }
+}
+
+/// Adds the products of a tile to the sums, a source row and a kernel row at a time.
+#[cube]
+fn kernel_rows<F: Float, B: Size, N: Size>(
+    x: &[Vector<F, B>],
+    g: &Array<Vector<F, N>>,
+    sums: &mut [Vector<F, N>],
+    geometry: &Geometry,
+    place: &Row,
+    tile: &Tile,
+    at: &Channels,
+    kept: &Kept,
+    #[comptime] plan: Blueprint,
+    #[comptime] shares: usize,
+    #[comptime] guarded: bool,
+) {
     let lines = &place.lines;
     let tap_step = plan.kernel * shares * kept.step;
     let line_step = lines.step * geometry.horizontal.source * geometry.x.pitch;
@@ -67,20 +174,20 @@ pub(super) fn unrolled<F: Float, B: Size, N: Size>(
     for i in 0..lines.count {
         if comptime!(plan.rows == 1) {
             kernel_row::<F, B, N>(
-                x, &g, sums, geometry, tile, start, upper, kept.step, plan, shares, guarded, 0usize,
+                x, g, sums, geometry, tile, start, upper, kept.step, plan, shares, guarded, 0usize,
             );
             upper += tap_step;
         } else {
             if i >= lines.upper.begin && i < lines.upper.end {
                 kernel_row::<F, B, N>(
-                    x, &g, sums, geometry, tile, start, upper, kept.step, plan, shares, guarded,
+                    x, g, sums, geometry, tile, start, upper, kept.step, plan, shares, guarded,
                     0usize,
                 );
                 upper += tap_step;
             }
             if i >= lines.lower.begin && i < lines.lower.end {
                 kernel_row::<F, B, N>(
-                    x, &g, sums, geometry, tile, start, lower, kept.step, plan, shares, guarded,
+                    x, g, sums, geometry, tile, start, lower, kept.step, plan, shares, guarded,
                     1usize,
                 );
                 lower += tap_step;
@@ -123,26 +230,46 @@ fn kernel_row<F: Float, B: Size, N: Size>(
                 let mut value = Array::<Vector<F, N>>::new(1usize);
                 let from = start + p * geometry.x.pitch;
                 load_apart::<F, B, N>(x, from, &mut value, 0usize, 1usize);
-                #[unroll]
-                for i in 0..plan.tile {
-                    if comptime!(plan.tap(i, p).is_some()) {
-                        let tap = comptime!(plan.tap(i, p).unwrap_or(0) * shares);
-                        let of = comptime!((of_tile * plan.tile + i) * shares);
-                        if comptime!(guarded) {
-                            if i < tile.last {
-                                products::<F, N>(value[0], g, &mut sum, of, tap, shares);
-                            }
-                        } else {
-                            products::<F, N>(value[0], g, &mut sum, of, tap, shares);
-                        }
-                    }
-                }
+                column::<F, N>(
+                    value[0], g, &mut sum, tile, plan, shares, guarded, p, of_tile, 0usize,
+                );
             }
         }
     }
     #[unroll]
     for k in 0..taps {
         sums[tap + k * step] = sum[k];
+    }
+}
+
+/// Adds the products of source place `p` of a tile with one of the tile's rows of gradients to the sums of a kernel row, which
+/// begin at `sum[from]`.
+#[cube]
+fn column<F: Float, N: Size>(
+    value: Vector<F, N>,
+    g: &Array<Vector<F, N>>,
+    sum: &mut Array<Vector<F, N>>,
+    tile: &Tile,
+    #[comptime] plan: Blueprint,
+    #[comptime] shares: usize,
+    #[comptime] guarded: bool,
+    #[comptime] p: usize,
+    #[comptime] of_tile: usize,
+    #[comptime] from: usize,
+) {
+    #[unroll]
+    for i in 0..plan.tile {
+        if comptime!(plan.tap(i, p).is_some()) {
+            let tap = comptime!(from + plan.tap(i, p).unwrap_or(0) * shares);
+            let of = comptime!((of_tile * plan.tile + i) * shares);
+            if comptime!(guarded) {
+                if i < tile.last {
+                    products::<F, N>(value, g, sum, of, tap, shares);
+                }
+            } else {
+                products::<F, N>(value, g, sum, of, tap, shares);
+            }
+        }
     }
 }
 
