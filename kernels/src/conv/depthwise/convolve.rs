@@ -6,7 +6,8 @@ use super::finish::{Epilogue, finish};
 use super::lines::Lines;
 use super::plan::Blueprint;
 use super::spread::{Channels, Sharing, Vectors};
-use super::tile::{unrolled, walked};
+use super::tile::unrolled;
+use super::walk::{swept, walked};
 use crate::lanes::View;
 use crate::{Tensor, launch, planted};
 use cubecl::prelude::*;
@@ -109,17 +110,23 @@ fn convolve<F: Float, B: Size, N: Size>(
                     singles = geometry.multiplier;
                 }
                 if comptime!(!plan.unrolled) {
-                    let columns = geometry.horizontal.walk(t, transposed);
                     for single in 0..singles {
                         let at = at.share(single);
-                        walked::<F, B, N>(
-                            source, weight, &mut sums, &geometry, &place, &columns, &at, plan,
-                            shares,
-                        );
+                        if comptime!(plan.tile > 1) {
+                            swept::<F, B, N>(
+                                source, weight, &mut sums, &geometry, &place, &tile, &at, plan,
+                            );
+                        } else {
+                            let columns = geometry.horizontal.walk(t, transposed);
+                            walked::<F, B, N>(
+                                source, weight, &mut sums, &geometry, &place, &columns, &at, plan,
+                                shares,
+                            );
+                        }
                     }
                     finish::<F, B, N>(
                         target, bias, centre, scale, shift, plus, &sums, &geometry, &place, &tile,
-                        &at, plan, shares, epilogue, false,
+                        &at, plan, shares, epilogue, true,
                     );
                 } else if tile.inside {
                     for single in 0..singles {

@@ -39,6 +39,7 @@ mod problem;
 pub mod reference;
 mod spread;
 mod tile;
+mod walk;
 mod weight_tile;
 
 pub use problem::{DepthwiseOptions, DepthwiseProblem};

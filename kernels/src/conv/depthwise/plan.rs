@@ -37,7 +37,13 @@ impl Blueprint {
             (1..=4, ..) => 4,
             _ => 2,
         };
-        Self::of(problem, transposed, tile, rows)
+        let plan = Self::of(problem, transposed, tile, rows);
+        // A tap leads from neighbouring targets to sources one step apart, but for the gradient's at a stride.
+        let neighbours = shares == 1 && (!transposed || problem.options.stride[1] == 1);
+        match plan.unrolled || !neighbours {
+            true => plan,
+            false => Self { tile: 7, ..plan },
+        }
     }
 
     /// For the gradient with respect to the weight.
@@ -95,7 +101,7 @@ impl Blueprint {
         let padding = problem.options.padding[2];
         match (self.unrolled, self.transposed) {
             (true, true) => (padding % self.stride + problem.input[1]).div_ceil(self.tile),
-            (false, true) => problem.input[1],
+            (false, true) => problem.input[1].div_ceil(self.tile),
             (_, false) => problem.output()[1].div_ceil(self.tile),
         }
     }
