@@ -52,14 +52,16 @@ impl Axis {
     /// The `t`-th tile of a row.
     pub fn tile(&self, t: usize, #[comptime] plan: Blueprint) -> Tile {
         if comptime!(!plan.unrolled) {
+            let target = t * plan.tile;
+            let last = min(self.target - target, plan.tile);
             Tile {
-                target: t,
+                target,
                 first: 0usize.runtime(),
-                last: 1usize.runtime(),
+                last,
                 source: 0usize.runtime(),
                 lower: 0usize.runtime(),
                 upper: 0usize.runtime(),
-                inside: true.runtime(),
+                inside: last == plan.tile,
             }
         } else {
             self.unrolled_tile(t, plan)

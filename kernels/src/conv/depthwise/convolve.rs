@@ -1,49 +1,45 @@
 //! The kernel of the forward pass and, transposed, of the gradient with respect to the input.
 
 use super::DepthwiseProblem;
-use super::axis::{Axis, Tile, Walk, axis};
+use super::axis::{Axis, axis};
+use super::finish::{Epilogue, finish};
+use super::lines::Lines;
 use super::plan::Blueprint;
-use super::spread::{Channels, Sharing, Vectors, fold, spread};
-use crate::lanes::{View, load, store};
+use super::spread::{Channels, Sharing, Vectors};
+use super::tile::unrolled;
+use super::walk::{swept, walked};
+use crate::lanes::View;
 use crate::{Tensor, launch, planted};
 use cubecl::prelude::*;
 
-/// What is done to a value before it is stored, a comptime choice.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-struct Epilogue {
-    bias: bool,
-    affine: bool,
-    plus: bool,
-    relu: bool,
-}
-
 /// Where everything lies, as a kernel argument.
 #[derive(CubeLaunch, CubeType, Clone, Copy)]
-struct Geometry {
-    vertical: Axis,
-    horizontal: Axis,
-    source: View,
-    target: View,
-    plus: View,
+pub(super) struct Geometry {
+    pub vertical: Axis,
+    pub horizontal: Axis,
+    pub source: View,
+    pub target: View,
+    pub plus: View,
     /// Of the input, and for each of them of the output.
-    channels: usize,
-    multiplier: usize,
+    pub channels: usize,
+    pub multiplier: usize,
 }
 
 /// The pixels that one row of tiles reads and writes.
 #[derive(CubeType, Clone, Copy)]
-struct Row {
-    /// The first pixel of the target's row.
-    target: usize,
+pub(super) struct Row {
+    /// The first pixel of the target's row, and how many of the tile's rows exist.
+    pub target: usize,
+    pub rows: usize,
     /// The first source row of the image.
-    line: usize,
-    taps: Walk,
+    pub line: usize,
+    pub lines: Lines,
 }
 
-/// One unit owns a run of items; an item is `tiles_each` tiles of one target row in `vectors_each` vectors of channels. Pixels go
-/// outside and channels inside, so that memory is walked in its own order.
+/// One unit owns a run of items; an item is `tiles_each` tiles of neighbouring target rows in `vectors_each` vectors of channels.
+/// Pixels go outside and channels inside, so that memory is walked in its own order.
 #[cube(launch_unchecked)]
-fn convolve<F: Float, B: Size, N: Size, M: Size>(
+fn convolve<F: Float, B: Size, N: Size>(
     source: &[Vector<F, B>],
     weight: &[Vector<F, B>],
     target: &mut [Vector<F, B>],
@@ -54,7 +50,8 @@ fn convolve<F: Float, B: Size, N: Size, M: Size>(
     plus: &[Vector<F, B>],
     _anywhere: &[F],
     geometry: Geometry,
-    rows: usize,
+    row_blocks: usize,
+    images: usize,
     tiles: usize,
     tiles_each: usize,
     vectors: usize,
@@ -66,282 +63,96 @@ fn convolve<F: Float, B: Size, N: Size, M: Size>(
     #[define(F)] _dtype: cubecl::ir::ElemType,
 ) {
     let transposed = comptime!(plan.transposed);
+    let shares = comptime!(sharing.shares());
     let tile_blocks = (tiles + tiles_each - 1) / tiles_each;
     let vector_blocks = (vectors + vectors_each - 1) / vectors_each;
     let first = ABSOLUTE_POS * run;
-    let last = min(first + run, rows * tile_blocks * vector_blocks);
+    let last = min(
+        first + run,
+        images * row_blocks * tile_blocks * vector_blocks,
+    );
     for item in first..last {
         let v0 = item % vector_blocks * vectors_each;
         let v1 = min(v0 + vectors_each, vectors);
         let block = item / vector_blocks;
         let t0 = block % tile_blocks * tiles_each;
         let t1 = min(t0 + tiles_each, tiles);
-        let row = block / tile_blocks;
+        let block = block / tile_blocks;
+        let image = block / row_blocks;
+        let row = block % row_blocks * plan.rows;
         let place = Row {
-            target: row * geometry.horizontal.target,
-            line: row / geometry.vertical.target * geometry.vertical.source,
-            taps: geometry
-                .vertical
-                .walk(row % geometry.vertical.target, transposed),
+            target: (image * geometry.vertical.target + row) * geometry.horizontal.target,
+            rows: geometry.vertical.target - row,
+            line: image * geometry.vertical.source,
+            lines: Lines::of(&geometry.vertical, row, plan),
         };
         for t in t0..t1 {
             let tile = geometry.horizontal.tile(t, plan);
-            let columns = geometry.horizontal.walk(t, transposed);
             for v in v0..v1 {
-                let at = Channels::of::<N, M>(
+                let at = Channels::of::<N>(
                     v,
                     geometry.channels,
                     geometry.multiplier,
-                    transposed,
+                    comptime!(!transposed),
                     sharing,
                 );
-                let mut sums = Array::<Vector<F, N>>::new(plan.tile);
+                let size = comptime!(match transposed {
+                    true => plan.rows * plan.tile,
+                    false => plan.rows * plan.tile * shares,
+                });
+                let mut sums = Array::<Vector<F, N>>::new(size);
                 #[unroll]
-                for i in 0..plan.tile {
+                for i in 0..size {
                     sums[i] = Vector::new(F::new(0.0f32));
                 }
-                let mut shares = 1usize.runtime();
+                let mut singles = 1usize.runtime();
                 if comptime!(transposed && sharing == Sharing::Single) {
-                    shares = geometry.multiplier;
+                    singles = geometry.multiplier;
                 }
                 if comptime!(!plan.unrolled) {
-                    for share in 0..shares {
-                        let at = at.share(share);
-                        walked::<F, B, N, M>(
-                            source, weight, &mut sums, &geometry, &place, &columns, &at, plan,
-                        );
+                    for single in 0..singles {
+                        let at = at.share(single);
+                        if comptime!(plan.tile > 1) {
+                            swept::<F, B, N>(
+                                source, weight, &mut sums, &geometry, &place, &tile, &at, plan,
+                            );
+                        } else {
+                            let columns = geometry.horizontal.walk(t, transposed);
+                            walked::<F, B, N>(
+                                source, weight, &mut sums, &geometry, &place, &columns, &at, plan,
+                                shares,
+                            );
+                        }
                     }
-                    finish::<F, B, N, M>(
+                    finish::<F, B, N>(
                         target, bias, centre, scale, shift, plus, &sums, &geometry, &place, &tile,
-                        &at, plan, epilogue, false,
+                        &at, plan, shares, epilogue, true,
                     );
                 } else if tile.inside {
-                    for share in 0..shares {
-                        let at = at.share(share);
-                        unrolled::<F, B, N, M>(
-                            source, weight, &mut sums, &geometry, &place, &tile, &at, plan, false,
+                    for single in 0..singles {
+                        let at = at.share(single);
+                        unrolled::<F, B, N>(
+                            source, weight, &mut sums, &geometry, &place, &tile, &at, plan, shares,
+                            false,
                         );
                     }
-                    finish::<F, B, N, M>(
+                    finish::<F, B, N>(
                         target, bias, centre, scale, shift, plus, &sums, &geometry, &place, &tile,
-                        &at, plan, epilogue, false,
+                        &at, plan, shares, epilogue, false,
                     );
                 } else {
-                    for share in 0..shares {
-                        let at = at.share(share);
-                        unrolled::<F, B, N, M>(
-                            source, weight, &mut sums, &geometry, &place, &tile, &at, plan, true,
+                    for single in 0..singles {
+                        let at = at.share(single);
+                        unrolled::<F, B, N>(
+                            source, weight, &mut sums, &geometry, &place, &tile, &at, plan, shares,
+                            true,
                         );
                     }
-                    finish::<F, B, N, M>(
+                    finish::<F, B, N>(
                         target, bias, centre, scale, shift, plus, &sums, &geometry, &place, &tile,
-                        &at, plan, epilogue, true,
+                        &at, plan, shares, epilogue, true,
                     );
                 }
-            }
-        }
-    }
-}
-
-/// Adds the products of a tile, a kernel row at a time, to `sums`: each source vector is loaded once for all targets of the tile
-/// that read it. `guarded` where the tile reaches past an edge.
-#[cube]
-fn unrolled<F: Float, B: Size, N: Size, M: Size>(
-    source: &[Vector<F, B>],
-    weight: &[Vector<F, B>],
-    sums: &mut Array<Vector<F, N>>,
-    geometry: &Geometry,
-    place: &Row,
-    tile: &Tile,
-    at: &Channels,
-    #[comptime] plan: Blueprint,
-    #[comptime] guarded: bool,
-) {
-    let (kernel, span) = comptime!((plan.kernel, plan.sources()));
-    let transposed = comptime!(plan.transposed);
-    let wide_channels = geometry.channels * geometry.multiplier;
-    for j in 0..place.taps.taps {
-        let row = place.line + geometry.vertical.source_at(&place.taps, j, transposed);
-        let start = geometry
-            .source
-            .at(row * geometry.horizontal.source + tile.source);
-        let tap = geometry.vertical.tap_at(&place.taps, j, transposed) * kernel;
-        let mut taps = Array::<Vector<F, N>>::new(kernel);
-        #[unroll]
-        for k in 0..kernel {
-            taps[k] = load::<F, B, N>(weight, (tap + k) * wide_channels + at.wide);
-        }
-        #[unroll]
-        for p in 0..span {
-            if comptime!(plan.reads(p)) {
-                let pixel = start + p * geometry.source.pitch;
-                if comptime!(guarded) {
-                    if p >= tile.lower && p < tile.upper {
-                        column::<F, B, N, M>(source, &taps, sums, pixel, at, plan, p);
-                    }
-                } else {
-                    column::<F, B, N, M>(source, &taps, sums, pixel, at, plan, p);
-                }
-            }
-        }
-    }
-}
-
-/// Adds the products of source place `p` of a tile.
-#[cube]
-fn column<F: Float, B: Size, N: Size, M: Size>(
-    source: &[Vector<F, B>],
-    taps: &Array<Vector<F, N>>,
-    sums: &mut Array<Vector<F, N>>,
-    pixel: usize,
-    at: &Channels,
-    #[comptime] plan: Blueprint,
-    #[comptime] p: usize,
-) {
-    let x = read::<F, B, N, M>(source, pixel, at, plan.transposed);
-    #[unroll]
-    for i in 0..plan.tile {
-        if comptime!(plan.tap(i, p).is_some()) {
-            let tap = comptime!(plan.tap(i, p).unwrap_or(0));
-            sums[i] = fma(x, taps[tap], sums[i]);
-        }
-    }
-}
-
-/// Adds the products of one target, tap by tap, to `sums[0]`; four chains of sums hide the latency of a long kernel row.
-#[cube]
-fn walked<F: Float, B: Size, N: Size, M: Size>(
-    source: &[Vector<F, B>],
-    weight: &[Vector<F, B>],
-    sums: &mut Array<Vector<F, N>>,
-    geometry: &Geometry,
-    place: &Row,
-    columns: &Walk,
-    at: &Channels,
-    #[comptime] plan: Blueprint,
-) {
-    let (chains, transposed) = comptime!((4usize, plan.transposed));
-    let mut chain = Array::<Vector<F, N>>::new(chains);
-    #[unroll]
-    for i in 0..chains {
-        chain[i] = Vector::new(F::new(0.0f32));
-    }
-    let even = columns.taps - columns.taps % chains;
-    for j in 0..place.taps.taps {
-        let row = place.line + geometry.vertical.source_at(&place.taps, j, transposed);
-        let tap = geometry.vertical.tap_at(&place.taps, j, transposed);
-        for block in 0..even / chains {
-            #[unroll]
-            for i in 0..chains {
-                let k = block * chains + i;
-                chain[i] = product::<F, B, N, M>(
-                    source, weight, chain[i], geometry, columns, at, row, tap, k, transposed,
-                );
-            }
-        }
-        for k in even..columns.taps {
-            chain[0] = product::<F, B, N, M>(
-                source, weight, chain[0], geometry, columns, at, row, tap, k, transposed,
-            );
-        }
-    }
-    sums[0] += (chain[0] + chain[1]) + (chain[2] + chain[3]);
-}
-
-/// `sum` and the product of the `k`-th tap of a kernel row.
-#[cube]
-fn product<F: Float, B: Size, N: Size, M: Size>(
-    source: &[Vector<F, B>],
-    weight: &[Vector<F, B>],
-    sum: Vector<F, N>,
-    geometry: &Geometry,
-    columns: &Walk,
-    at: &Channels,
-    row: usize,
-    tap: usize,
-    k: usize,
-    #[comptime] transposed: bool,
-) -> Vector<F, N> {
-    let column = geometry.horizontal.source_at(columns, k, transposed);
-    let tap = tap * geometry.horizontal.kernel + geometry.horizontal.tap_at(columns, k, transposed);
-    let pixel = geometry
-        .source
-        .at(row * geometry.horizontal.source + column);
-    let x = read::<F, B, N, M>(source, pixel, at, transposed);
-    let wide_channels = geometry.channels * geometry.multiplier;
-    fma(
-        x,
-        load::<F, B, N>(weight, tap * wide_channels + at.wide),
-        sum,
-    )
-}
-
-/// The source's vector for `N` output channels: the input spread over them, or, transposed, the output's gradient itself.
-#[cube]
-fn read<F: Float, B: Size, N: Size, M: Size>(
-    source: &[Vector<F, B>],
-    pixel: usize,
-    at: &Channels,
-    #[comptime] transposed: bool,
-) -> Vector<F, N> {
-    if comptime!(transposed) {
-        load::<F, B, N>(source, pixel + at.wide)
-    } else {
-        spread::<F, B, N, M>(source, pixel + at.narrow)
-    }
-}
-
-/// Applies the epilogue to the targets of a tile that exist, and stores them.
-#[cube]
-fn finish<F: Float, B: Size, N: Size, M: Size>(
-    target: &mut [Vector<F, B>],
-    bias: &[Vector<F, B>],
-    centre: &[Vector<F, B>],
-    scale: &[Vector<F, B>],
-    shift: &[Vector<F, B>],
-    plus: &[Vector<F, B>],
-    sums: &Array<Vector<F, N>>,
-    geometry: &Geometry,
-    place: &Row,
-    tile: &Tile,
-    at: &Channels,
-    #[comptime] plan: Blueprint,
-    #[comptime] epilogue: Epilogue,
-    #[comptime] guarded: bool,
-) {
-    #[unroll]
-    for i in 0..plan.tile {
-        let mut exists = true.runtime();
-        if comptime!(guarded) {
-            exists = i >= tile.first && i < tile.last;
-        }
-        if exists {
-            let pixel = place.target + tile.target + i;
-            let to = geometry.target.at(pixel);
-            let with = geometry.plus.at(pixel);
-            if comptime!(plan.transposed) {
-                let mut value = fold::<F, N, M>(sums[i]);
-                if comptime!(epilogue.plus) {
-                    value += load::<F, B, M>(plus, with + at.narrow);
-                }
-                store::<F, B, M>(target, to + at.narrow, value);
-            } else {
-                let mut value = sums[i];
-                if comptime!(epilogue.bias) {
-                    value += load::<F, B, N>(bias, at.wide);
-                }
-                if comptime!(epilogue.affine) {
-                    let centred = value - load::<F, B, N>(centre, at.wide);
-                    let shift = load::<F, B, N>(shift, at.wide);
-                    value = fma(centred, load::<F, B, N>(scale, at.wide), shift);
-                }
-                if comptime!(epilogue.plus) {
-                    value += load::<F, B, N>(plus, with + at.wide);
-                }
-                if comptime!(epilogue.relu) {
-                    value = max(value, Vector::new(F::new(0.0f32)));
-                }
-                store::<F, B, N>(target, to + at.wide, value);
             }
         }
     }
@@ -367,19 +178,19 @@ pub(super) fn launch_convolve(
     transposed: bool,
 ) {
     let (client, dtype) = (source.client(), problem.dtype);
-    let plan = Blueprint::new(problem, transposed, 4);
+    let plan = Blueprint::new(problem, transposed);
     // What the epilogue does not use is never read: the source stands in for it.
     let plus = after.plus.unwrap_or(source);
     let vectors = Vectors::new(problem, &[source, target, plus]);
     let lanes = &vectors.lanes;
-    let (count, tiles) = (vectors.count(transposed), plan.tiles(problem));
+    let (count, tiles) = (vectors.count(!transposed), plan.tiles(problem));
     // A core walks whole rows; the many units of a GPU take a tile of one vector each.
     let [tiles_each, vectors_each] = match launch::is_cpu(client) {
         true => [tiles, count],
         false => [1, 1],
     };
-    let rows = target.shape()[0] * target.shape()[1];
-    let items = rows * tiles.div_ceil(tiles_each) * count.div_ceil(vectors_each);
+    let (images, row_blocks) = (target.shape()[0], target.shape()[1].div_ceil(plan.rows));
+    let items = images * row_blocks * tiles.div_ceil(tiles_each) * count.div_ceil(vectors_each);
     let grid = launch::grid(client, items);
     let epilogue = Epilogue {
         bias: after.bias.is_some(),
@@ -396,7 +207,6 @@ pub(super) fn launch_convolve(
             grid.dim,
             lanes.item,
             lanes.width,
-            vectors.narrow,
             lanes.arg(source),
             lanes.arg(weight),
             lanes.arg(target),
@@ -415,14 +225,15 @@ pub(super) fn launch_convolve(
                 problem.channels,
                 problem.multiplier,
             ),
-            rows,
+            row_blocks,
+            images,
             tiles,
             tiles_each,
             count,
             vectors_each,
             grid.run,
             plan,
-            vectors.sharing,
+            Sharing::new(problem.multiplier),
             epilogue,
             dtype.elem(),
         );

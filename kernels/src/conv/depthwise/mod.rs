@@ -8,14 +8,15 @@
 //! **Layout** `x [n, h, w, c]`, `w [kh, kw, c m]`, `y [n, oh, ow, c m]`; images, and the tensors of their shapes, may be windows.
 //!
 //! **One unit owns** a run of target rows (forward, and the gradient with respect to the input, which is the same kernel in gather
-//! form) or a run of partial sums (gradient with respect to the weight). It walks pixels outside and channel vectors inside. Four
-//! neighbouring targets are held in registers, and each source vector of a kernel row is loaded once for all of them; the rows in
-//! the padding are cut off before the loop, and only tiles that reach past a side edge ask which columns exist. The gradient with
-//! respect to the weight keeps the sums of all taps in a scratch of the unit's own while eight outputs pass over them.
+//! form) or a run of partial sums (gradient with respect to the weight). It walks pixels outside and channel vectors inside. A tile
+//! of neighbouring targets is held in registers, of two rows where their source rows overlap, and each source vector is loaded once
+//! for all of them; the rows in the padding are cut off before the loop, and only tiles that reach past a side edge ask which
+//! columns exist. The gradient with respect to the weight keeps the sums of all taps in a scratch of the unit's own.
 //!
 //! **Variants.** Kernel rows of up to 7 taps at a stride of 1 or 2 are unrolled, dilation included; the kernel's height and the
-//! vertical steps are run-time numbers. All other problems share one kernel that walks the taps one by one. A multiplier that
-//! divides the vector width is a shuffle of lanes; any other takes vectors of one channel, about a tenth of the speed.
+//! vertical steps are run-time numbers. All other problems share one kernel that walks the taps one by one. A multiplier of up to 8
+//! computes all output channels of a vector of input channels at once, and weaves them together by shuffles; a larger one takes
+//! vectors of one channel, about a tenth of the speed.
 //!
 //! **Saved for the backward pass**: input and weight. Nothing is recomputed.
 //!
@@ -30,11 +31,16 @@
 mod axis;
 mod convolve;
 pub mod cost;
+mod finish;
 mod grad_weight;
+mod lines;
 mod plan;
 mod problem;
 pub mod reference;
 mod spread;
+mod tile;
+mod walk;
+mod weight_tile;
 
 pub use problem::{DepthwiseOptions, DepthwiseProblem};
 

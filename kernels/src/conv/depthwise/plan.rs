@@ -1,4 +1,5 @@
 use super::DepthwiseProblem;
+use super::spread::Sharing;
 
 /// Taps of a kernel row that are unrolled, each with its weight in a register.
 const MOST_UNROLLED: usize = 7;
@@ -17,10 +18,52 @@ pub(super) struct Blueprint {
     pub dilation: usize,
     /// Neighbouring targets held in registers.
     pub tile: usize,
+    /// Target rows of a tile: two share the source rows that both read.
+    pub rows: usize,
+    /// The kernel's height where it is known as well, so that the sums of all taps are held in registers.
+    pub height: Option<usize>,
 }
 
 impl Blueprint {
-    pub fn new(problem: &DepthwiseProblem, transposed: bool, tile: usize) -> Self {
+    /// For the convolution, or, `transposed`, for the gradient with respect to the input.
+    pub fn new(problem: &DepthwiseProblem, transposed: bool) -> Self {
+        let unit_step = problem.options.stride[0] == 1 && problem.options.dilation[0] == 1;
+        let shares = Sharing::new(problem.multiplier).shares();
+        let rows = if unit_step && shares == 1 { 2 } else { 1 };
+        // The sums of long rows wait for each other unless there are enough of them.
+        let tile = match (shares, rows, problem.kernel[1]) {
+            (1, 2, 4..) => 7,
+            (1, 1, 4..) => 8,
+            (1..=4, ..) => 4,
+            _ => 2,
+        };
+        let plan = Self::of(problem, transposed, tile, rows);
+        // A tap leads from neighbouring targets to sources one step apart, but for the gradient's at a stride.
+        let neighbours = shares == 1 && (!transposed || problem.options.stride[1] == 1);
+        match plan.unrolled || !neighbours {
+            true => plan,
+            false => Self { tile: 7, ..plan },
+        }
+    }
+
+    /// For the gradient with respect to the weight.
+    pub fn of_weight(problem: &DepthwiseProblem) -> Self {
+        let unit_step = problem.options.stride[0] == 1 && problem.options.dilation[0] == 1;
+        let (tile, rows) = match Sharing::new(problem.multiplier).shares() {
+            1 if unit_step => (8, 2),
+            1 => (8, 1),
+            2..=4 => (4, 1),
+            _ => (2, 1),
+        };
+        let plan = Self::of(problem, false, tile, rows);
+        let few = problem.kernel.iter().all(|&side| side <= 3);
+        Self {
+            height: (plan.unrolled && rows == 2 && few).then_some(problem.kernel[0]),
+            ..plan
+        }
+    }
+
+    fn of(problem: &DepthwiseProblem, transposed: bool, tile: usize, rows: usize) -> Self {
         let (kernel, stride, dilation) = (
             problem.kernel[1],
             problem.options.stride[1],
@@ -34,6 +77,8 @@ impl Blueprint {
             dilation,
             // A tile of the gradient begins at a multiple of the stride, so that its taps are known before it runs.
             tile: tile.next_multiple_of(if transposed { stride } else { 1 }),
+            rows,
+            height: None,
         };
         if kernel <= MOST_UNROLLED && stride <= 2 && unrolled.sources() <= WIDEST {
             return unrolled;
@@ -46,6 +91,8 @@ impl Blueprint {
             stride: 1,
             dilation: 1,
             tile: 1,
+            rows: 1,
+            height: None,
         }
     }
 
@@ -54,7 +101,7 @@ impl Blueprint {
         let padding = problem.options.padding[2];
         match (self.unrolled, self.transposed) {
             (true, true) => (padding % self.stride + problem.input[1]).div_ceil(self.tile),
-            (false, true) => problem.input[1],
+            (false, true) => problem.input[1].div_ceil(self.tile),
             (_, false) => problem.output()[1].div_ceil(self.tile),
         }
     }
@@ -92,5 +139,10 @@ impl Blueprint {
     /// Whether any target of a tile reads source column `source`.
     pub fn reads(&self, source: usize) -> bool {
         (0..self.tile).any(|target| self.tap(target, source).is_some())
+    }
+
+    /// The source column of a tile that tap `tap` leads to from its target `target`; none where the stride jumps over it.
+    pub fn source(&self, target: usize, tap: usize) -> Option<usize> {
+        (0..self.sources()).find(|&source| self.tap(target, source) == Some(tap))
     }
 }

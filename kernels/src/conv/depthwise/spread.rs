@@ -1,31 +1,48 @@
 //! How the channels of the input meet the `m` times as many of the output.
 //!
-//! Work goes in vectors of `N` output channels, which read `M` input channels. Where the multiplier divides the width, `M = N / m`,
-//! and an input vector is spread over the lanes, or folded from them in the gradient, by a shuffle. Any other multiplier takes
-//! vectors of one channel.
+//! Work goes in vectors of `N` input channels, which meet the `N m` channels of the output that follow each other in memory. Those
+//! are taken `apart` into one vector for each of the `m` shares, and woven together again, by shuffles that are known before the
+//! kernel runs: an input vector is loaded once for all of its shares, and any multiplier does. A multiplier past [`MOST_SHARES`]
+//! takes vectors of one channel.
 
 use super::DepthwiseProblem;
 use crate::Tensor;
-use crate::lanes::{Lanes, channel, load};
+use crate::lanes::{Lanes, channel, load, store};
 use cubecl::prelude::*;
 
-/// How a vector of output channels meets its input channels, a comptime choice.
+/// Shares whose sums are held in registers side by side.
+const MOST_SHARES: usize = 8;
+
+/// How a vector of input channels meets its output channels, a comptime choice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Sharing {
-    /// Channel by channel: the multiplier is 1.
-    None,
-    /// By a shuffle: the multiplier divides the width.
-    Shuffled,
+    /// All shares of a vector of input channels at once.
+    Together(usize),
     /// In vectors of one channel.
     Single,
+}
+
+impl Sharing {
+    /// Of `multiplier` output channels for each input channel.
+    pub fn new(multiplier: usize) -> Self {
+        match multiplier <= MOST_SHARES {
+            true => Self::Together(multiplier),
+            false => Self::Single,
+        }
+    }
+
+    /// Vectors of output channels that are computed at once.
+    pub fn shares(self) -> usize {
+        match self {
+            Self::Together(shares) => shares,
+            Self::Single => 1,
+        }
+    }
 }
 
 /// The vectors of a launch.
 pub(super) struct Vectors {
     pub lanes: Lanes,
-    pub sharing: Sharing,
-    /// Input channels that a vector of output channels reads.
-    pub narrow: usize,
     channels: usize,
     multiplier: usize,
 }
@@ -35,31 +52,23 @@ impl Vectors {
     pub fn new(problem: &DepthwiseProblem, tensors: &[&Tensor]) -> Self {
         let (client, dtype) = (tensors[0].client(), problem.dtype);
         let (channels, multiplier) = (problem.channels, problem.multiplier);
-        let lanes = Lanes::of(client, dtype, problem.out_channels(), tensors);
-        // Where vectors start at their multiples only, those of input and output would need buffers of two widths.
-        let (lanes, sharing) = match multiplier {
-            1 => (lanes, Sharing::None),
-            m if lanes.item == 1 && lanes.width.is_multiple_of(m) => (lanes, Sharing::Shuffled),
-            _ => (Lanes::of(client, dtype, 1, tensors), Sharing::Single),
-        };
-        let narrow = match sharing {
-            Sharing::Shuffled => lanes.width / multiplier,
-            Sharing::None | Sharing::Single => lanes.width,
+        let lanes = match Sharing::new(multiplier) {
+            Sharing::Together(_) => Lanes::of(client, dtype, channels, tensors),
+            Sharing::Single => Lanes::of(client, dtype, 1, tensors),
         };
         Self {
             lanes,
-            sharing,
-            narrow,
             channels,
             multiplier,
         }
     }
 
-    /// Vectors of the output's channels, or of the input's.
-    pub fn count(&self, of_input: bool) -> usize {
-        match of_input {
-            true => self.channels.div_ceil(self.narrow),
-            false => (self.channels * self.multiplier).div_ceil(self.lanes.width),
+    /// The items of work of a pixel: vectors of the input's channels, but single channels of the output where `of_output` asks.
+    pub fn count(&self, of_output: bool) -> usize {
+        let vectors = self.channels.div_ceil(self.lanes.width);
+        match (Sharing::new(self.multiplier), of_output) {
+            (Sharing::Single, true) => vectors * self.multiplier,
+            _ => vectors,
         }
     }
 }
@@ -73,34 +82,25 @@ pub(super) struct Channels {
 
 #[cube]
 impl Channels {
-    /// The channels of vector `v` of the output's, or of the input's.
-    pub fn of<N: Size, M: Size>(
+    /// The channels of the `v`-th item of [`Vectors::count`].
+    pub fn of<N: Size>(
         v: usize,
         channels: usize,
         multiplier: usize,
-        #[comptime] of_input: bool,
+        #[comptime] of_output: bool,
         #[comptime] sharing: Sharing,
     ) -> Channels {
-        if comptime!(sharing == Sharing::None) {
-            let at = channel::<N>(v, channels);
+        if comptime!(sharing == Sharing::Single && of_output) {
             Channels {
-                narrow: at,
-                wide: at,
+                narrow: v / multiplier,
+                wide: v,
             }
-        } else if comptime!(of_input) {
-            let narrow = channel::<M>(v, channels);
+        } else {
+            let narrow = channel::<N>(v, channels);
             Channels {
                 narrow,
                 wide: narrow * multiplier,
             }
-        } else {
-            let wide = channel::<N>(v, channels * multiplier);
-            let narrow = if comptime!(crate::planted::is("depthwise_multiplier")) {
-                min(wide % channels, channels - M::value())
-            } else {
-                wide / multiplier
-            };
-            Channels { narrow, wide }
         }
     }
 
@@ -113,44 +113,91 @@ impl Channels {
     }
 }
 
-/// `N / M` lanes for each of the `M` elements from `index` on.
+/// Reads the vectors of the `shares` output channels of `N` input channels, which begin at `index`, to `to[first..]`: lane `l` of
+/// vector `k` is element `l shares + k`.
 #[cube]
-pub(super) fn spread<F: Float, B: Size, N: Size, M: Size>(
+pub(super) fn load_apart<F: Float, B: Size, N: Size>(
     x: &[Vector<F, B>],
     index: usize,
-) -> Vector<F, N> {
-    let (wide, narrow) = (N::value().comptime(), M::value().comptime());
-    if comptime!(wide == narrow) {
-        load::<F, B, N>(x, index)
+    to: &mut Array<Vector<F, N>>,
+    #[comptime] first: usize,
+    #[comptime] shares: usize,
+) {
+    let width = N::value().comptime();
+    if comptime!(shares == 1) {
+        to[first] = load::<F, B, N>(x, index);
     } else {
-        let few = load::<F, B, M>(x, index);
-        let mut many = Vector::<F, N>::new(F::new(0.0f32));
+        let mut together = Array::<Vector<F, N>>::new(shares);
         #[unroll]
-        for lane in 0..wide {
-            many.insert(lane, few.extract(comptime!(lane * narrow / wide)));
+        for k in 0..shares {
+            together[k] = load::<F, B, N>(x, index + comptime!(k * width));
         }
-        many
+        #[unroll]
+        for k in 0..shares {
+            let mut apart = Vector::<F, N>::new(F::new(0.0f32));
+            #[unroll]
+            for lane in 0..width {
+                let place = comptime!(place(lane, k, width, shares));
+                let from = together[comptime!(place / width)];
+                apart.insert(lane, from.extract(comptime!(place % width)));
+            }
+            to[comptime!(first + k)] = apart;
+        }
     }
 }
 
-/// The sums of each `N / M` neighbouring lanes.
+/// The `k`-th of the vectors that lie side by side in memory, from those of all shares, which begin at `from[first]`.
 #[cube]
-pub(super) fn fold<F: Float, N: Size, M: Size>(many: Vector<F, N>) -> Vector<F, M> {
-    let (wide, narrow) = (N::value().comptime(), M::value().comptime());
-    if comptime!(wide == narrow) {
-        Vector::cast_from(many)
+pub(super) fn weave<F: Float, N: Size>(
+    from: &Array<Vector<F, N>>,
+    #[comptime] first: usize,
+    #[comptime] k: usize,
+    #[comptime] shares: usize,
+) -> Vector<F, N> {
+    let width = N::value().comptime();
+    if comptime!(shares == 1) {
+        from[first]
     } else {
-        let share = comptime!(wide / narrow);
-        let mut few = Vector::<F, M>::new(F::new(0.0f32));
+        let mut woven = Vector::<F, N>::new(F::new(0.0f32));
         #[unroll]
-        for lane in 0..narrow {
-            let mut sum = many.extract(comptime!(lane * share));
-            #[unroll]
-            for k in 1..share {
-                sum += many.extract(comptime!(lane * share + k));
-            }
-            few.insert(lane, sum);
+        for lane in 0..width {
+            let (share, at) = comptime!(share_at(k * width + lane, width, shares));
+            let share = from[comptime!(first + share)];
+            woven.insert(lane, share.extract(at));
         }
-        few
+        woven
+    }
+}
+
+/// Writes the vectors of all shares, which begin at `from[first]`, to the elements from `index` on; see [`load_apart`].
+#[cube]
+pub(super) fn store_woven<F: Float, B: Size, N: Size>(
+    x: &mut [Vector<F, B>],
+    index: usize,
+    from: &Array<Vector<F, N>>,
+    #[comptime] first: usize,
+    #[comptime] shares: usize,
+) {
+    let width = N::value().comptime();
+    #[unroll]
+    for k in 0..shares {
+        let woven = weave::<F, N>(from, first, k, shares);
+        store::<F, B, N>(x, index + comptime!(k * width), woven);
+    }
+}
+
+/// Where among the elements of all shares lane `lane` of share `share` is.
+fn place(lane: usize, share: usize, width: usize, shares: usize) -> usize {
+    match crate::planted::is("depthwise_multiplier") {
+        true => share * width + lane,
+        false => lane * shares + share,
+    }
+}
+
+/// The share and the lane of the element at `place`.
+fn share_at(place: usize, width: usize, shares: usize) -> (usize, usize) {
+    match crate::planted::is("depthwise_multiplier") {
+        true => (place / width, place % width),
+        false => (place % shares, place / shares),
     }
 }

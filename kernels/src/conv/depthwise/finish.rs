@@ -1,0 +1,109 @@
+//! What happens to the sums of a tile, in registers, before they are stored.
+
+use super::axis::Tile;
+use super::convolve::{Geometry, Row};
+use super::plan::Blueprint;
+use super::spread::{Channels, weave};
+use crate::lanes::{load, store};
+use cubecl::prelude::*;
+
+/// What is done to a value before it is stored, a comptime choice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Epilogue {
+    pub bias: bool,
+    pub affine: bool,
+    pub plus: bool,
+    pub relu: bool,
+}
+
+/// Applies the epilogue to the targets of a tile that exist, and stores them.
+#[cube]
+pub(super) fn finish<F: Float, B: Size, N: Size>(
+    target: &mut [Vector<F, B>],
+    bias: &[Vector<F, B>],
+    centre: &[Vector<F, B>],
+    scale: &[Vector<F, B>],
+    shift: &[Vector<F, B>],
+    plus: &[Vector<F, B>],
+    sums: &Array<Vector<F, N>>,
+    geometry: &Geometry,
+    place: &Row,
+    tile: &Tile,
+    at: &Channels,
+    #[comptime] plan: Blueprint,
+    #[comptime] shares: usize,
+    #[comptime] epilogue: Epilogue,
+    #[comptime] guarded: bool,
+) {
+    #[unroll]
+    for row in 0..plan.rows {
+        let mut row_exists = true.runtime();
+        if comptime!(row > 0) {
+            row_exists = row < place.rows;
+        }
+        if row_exists {
+            let first = place.target + row * geometry.horizontal.target + tile.target;
+            #[unroll]
+            for i in 0..plan.tile {
+                let mut exists = true.runtime();
+                if comptime!(guarded) {
+                    exists = i >= tile.first && i < tile.last;
+                }
+                if exists {
+                    let pixel = first + i;
+                    let to = geometry.target.at(pixel);
+                    let with = geometry.plus.at(pixel);
+                    if comptime!(plan.transposed) {
+                        let mut value = sums[comptime!(row * plan.tile + i)];
+                        if comptime!(epilogue.plus) {
+                            value += load::<F, B, N>(plus, with + at.narrow);
+                        }
+                        store::<F, B, N>(target, to + at.narrow, value);
+                    } else {
+                        #[unroll]
+                        for k in 0..shares {
+                            let of_pixel = comptime!((row * plan.tile + i) * shares);
+                            let value = weave::<F, N>(sums, of_pixel, k, shares);
+                            let channel = at.wide + k * N::value();
+                            let value = applied::<F, B, N>(
+                                value, bias, centre, scale, shift, plus, with, channel, epilogue,
+                            );
+                            store::<F, B, N>(target, to + channel, value);
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// `value`, of the output channels from `channel` on, after the epilogue of a forward pass.
+#[cube]
+fn applied<F: Float, B: Size, N: Size>(
+    value: Vector<F, N>,
+    bias: &[Vector<F, B>],
+    centre: &[Vector<F, B>],
+    scale: &[Vector<F, B>],
+    shift: &[Vector<F, B>],
+    plus: &[Vector<F, B>],
+    with: usize,
+    channel: usize,
+    #[comptime] epilogue: Epilogue,
+) -> Vector<F, N> {
+    let mut value = value;
+    if comptime!(epilogue.bias) {
+        value += load::<F, B, N>(bias, channel);
+    }
+    if comptime!(epilogue.affine) {
+        let centred = value - load::<F, B, N>(centre, channel);
+        let shift = load::<F, B, N>(shift, channel);
+        value = fma(centred, load::<F, B, N>(scale, channel), shift);
+    }
+    if comptime!(epilogue.plus) {
+        value += load::<F, B, N>(plus, with + channel);
+    }
+    if comptime!(epilogue.relu) {
+        value = max(value, Vector::new(F::new(0.0f32)));
+    }
+    value
+}
