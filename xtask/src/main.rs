@@ -23,7 +23,8 @@ Usage: cargo xtask <command> [arguments]
   setup     puts LLVM, which CubeCL's CPU runtime links, in place
   distill   trains a teacher and a student and distils the one into the other; arguments go to `ghostlight distill`
   test      runs every test; arguments go to `cargo test`
-  bench     runs the benchmarks; arguments go to `cargo bench`
+  bench     runs the benchmarks; arguments go to `cargo bench`. `bench report` times everything beside other libraries,
+            `bench compare A B` compares two of its results, `bench list` and `bench launches` show problems and launches
   fenced    runs the kernel tests with every buffer between fences; arguments go to `cargo test`
   lavapipe  runs the kernel tests on lavapipe, a Vulkan device on the CPU; arguments go to `cargo test`
   ci        checks format, lints and documentation, then runs `test`, whose arguments it takes, `fenced` and `lavapipe`
@@ -170,8 +171,17 @@ fn test(arguments: &[String]) -> Command {
     command
 }
 
+/// What `bench` is told to do by a word of its own; anything else is cargo's.
+const OF_THE_BENCH: [&str; 4] = ["report", "compare", "list", "launches"];
+
 fn bench(arguments: &[String]) -> Command {
     let mut command = cargo(&["bench", "-p", "ghostlight-bench"]);
+    if arguments
+        .first()
+        .is_some_and(|word| OF_THE_BENCH.contains(&word.as_str()))
+    {
+        command.args(["--bench", "ops", "--"]);
+    }
     command.args(arguments);
     command
 }
@@ -313,6 +323,14 @@ mod tests {
                 "{name}"
             );
         }
+    }
+
+    #[test]
+    fn the_words_of_the_bench_go_to_the_operations() {
+        assert_eq!(
+            line(&bench(&words("report --quick dkd"))),
+            "bench -p ghostlight-bench --bench ops -- report --quick dkd"
+        );
     }
 
     #[test]
