@@ -36,8 +36,7 @@ impl Effort {
     };
 }
 
-/// Calls longer than this are timed in three rounds alone, and not cold.
-const SLOW_MS: f64 = 250.0;
+/// Turns of slow contenders.
 const SLOW_ROUNDS: usize = 3;
 /// Turns of flushed caches.
 const COLD_ROUNDS: usize = 3;
@@ -131,7 +130,7 @@ impl Runner {
                 entrants.reverse();
             }
             entrants.retain_mut(|entrant| {
-                let slow = entrant.call_ms > SLOW_MS;
+                let slow = entrant.call_ms > Turn::SLOW_MS;
                 if slow && (cold || round >= SLOW_ROUNDS) {
                     return true;
                 }
@@ -216,7 +215,7 @@ fn enter(contender: &mut dyn Contender, on_device: bool) -> Result<(Option<Count
         }
         false => None,
     };
-    if first > SLOW_MS {
+    if first > Turn::SLOW_MS {
         return Ok((counts, first));
     }
     let mut times = contender.turn(Turn::WARM, &mut Flush::of(Some(0)))?;

@@ -15,6 +15,8 @@ pub struct Turn {
 }
 
 impl Turn {
+    /// Calls longer than this are slow: they are timed one at a time, in few rounds, and not cold.
+    pub const SLOW_MS: f64 = 30.0;
     /// Compiles kernels, fills memory pools, settles clocks.
     pub const WARM: Self = Self {
         discarded: 0,
@@ -23,9 +25,9 @@ impl Turn {
         cold: false,
     };
 
-    /// A turn for calls of `call_ms` that is to last `ms`: calls of seconds come one at a time.
+    /// A turn for calls of `call_ms` that is to last `ms`: long calls, which what another left behind cannot touch, come one at a time.
     pub fn of(call_ms: f64, ms: f64) -> Self {
-        let slow = call_ms > 250.0;
+        let slow = call_ms > Self::SLOW_MS;
         Self {
             discarded: if slow { 0 } else { 2 },
             least: if slow { 1 } else { 3 },
@@ -118,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn a_call_of_seconds_comes_one_at_a_time() {
+    fn a_long_call_comes_one_at_a_time() {
         let turn = Turn::of(2400.0, 20.0);
         assert_eq!(turn.take(|| Ok(2400.0), || ()), Ok(vec![2400.0]));
     }
