@@ -1,21 +1,15 @@
-use super::decay::{Exponential, Rate};
+use super::decay::Exponential;
 use super::notes::{
     APART, AT_TARGET, COUNTED, DISTANCES, DIVERGENCE, EVEN, FETCHED, LOG_RATIO, Notes, OWN, RATIO,
-    STUDENT_MAX, STUDENT_SUM, STUDENT_TARGET, TEACHER_MAX, TEACHER_SUM, TEACHER_TARGET, notes_len,
+    STUDENT_MAX, STUDENT_SUM, STUDENT_TARGET, TEACHER_MAX, TEACHER_SUM, TEACHER_TARGET,
 };
-use super::piece::{BLOCK, Piece};
-use super::problem::{DistillProblem, Uses};
+use super::piece::Piece;
+use super::problem::Uses;
 use super::settle::{compare, settle};
 use super::sweeps::{Slope, Wanted, divergence, exponentials, gradient, largest};
-use super::terms::{Constants, ConstantsLaunch, Place};
-use crate::lanes::Lanes;
-use crate::loss::log_space::series_terms;
+use super::terms::{Constants, Place};
 use crate::loss::row::lane_numbers;
-use crate::{Labels, Tensor, launch, planted};
 use cubecl::prelude::*;
-
-/// Vectors of the rows that are noted side by side, as long as there is one row: what is known of them is settled together.
-const SIDE_BY_SIDE: usize = 128;
 
 /// What a launch is compiled for, beside the vectors.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -66,7 +60,7 @@ pub(super) struct Extents {
 
 /// One unit owns a run of rows, and walks them in bundles: some rows side by side, or one row in blocks.
 #[cube(launch_unchecked)]
-fn fused<F: Float, B: Size, N: Size>(
+pub(super) fn fused<F: Float, B: Size, N: Size>(
     student: &[Vector<F, B>],
     teacher: &[Vector<F, B>],
     labels: &[u32],
@@ -295,112 +289,4 @@ fn pull_piece<F: Float, B: Size, N: Size>(
     let at_target = notes[at.fact(v, AT_TARGET)].extract_dynamic(lane);
     let even = notes[at.fact(v, EVEN)].extract_dynamic(lane);
     gradient::<F, B, N>(notes, grad, piece, &slopes, at_target, even, taught);
-}
-
-/// Launches losses and gradient.
-pub(super) fn launch_fused(
-    problem: &DistillProblem,
-    student: &Tensor,
-    teacher: Option<&Tensor>,
-    labels: Option<&Labels>,
-    loss: &Tensor,
-    grad: &Tensor,
-) {
-    let client = student.client();
-    let &DistillProblem {
-        batch,
-        classes,
-        dtype,
-        ..
-    } = problem;
-    let temperatures = problem.temperatures();
-    let teacher = teacher.unwrap_or(student);
-    let labels = labels.filter(|_| problem.options.needs_labels());
-    let lanes = Lanes::of(client, dtype, classes, &[student]);
-    let grid = launch::grid(client, batch);
-    let whole = classes / lanes.width;
-    let blocks = (whole / BLOCK).max(1);
-    // An odd number of vectors: lines that lie a page apart would hinder one another.
-    let line = (whole + 1) | 1;
-    let short_line = line.min(2 * BLOCK + 1);
-    let group = if blocks == 1 {
-        (SIDE_BY_SIDE / line).clamp(1, lanes.width).min(grid.run)
-    } else {
-        1
-    };
-    // Units past the last row take no notes.
-    let note_takers = grid.units.min(batch.div_ceil(grid.run));
-    let vectors_of_pieces = blocks.div_ceil(lanes.width);
-    let notes = notes_len(
-        temperatures.len(),
-        [group, line, short_line],
-        vectors_of_pieces,
-    );
-    let notes = Tensor::empty(client, &[note_takers, notes * lanes.width], dtype);
-    let blueprint = Blueprint {
-        uses: temperatures.iter().map(|&(_, uses)| uses).collect(),
-        labelled: labels.is_some(),
-        exponential: Exponential::of(client, dtype),
-        terms: series_terms(dtype),
-    };
-    let constants = temperatures
-        .iter()
-        .map(|&(temperature, _)| constants(problem, blueprint.exponential, temperature))
-        .collect();
-    // SAFETY: the problem relates the extents, every label is a class, and no unit that has a row is without notes.
-    unsafe {
-        fused::launch_unchecked(
-            client,
-            grid.count,
-            grid.dim,
-            lanes.item,
-            lanes.width,
-            lanes.arg(student),
-            lanes.arg(teacher),
-            labels.map_or_else(|| student.buffer(1, 0), Labels::arg),
-            loss.arg(1),
-            lanes.arg(grad),
-            notes.arg(lanes.width),
-            lanes.anywhere(student),
-            constants,
-            ExtentsLaunch::new(batch, classes, blocks, grid.run, group, line, short_line),
-            blueprint,
-            dtype.elem(),
-        );
-    }
-    launch::pace(client);
-}
-
-/// What one temperature's terms multiply by; a term of another temperature, or none, multiplies by 0.
-fn constants(
-    problem: &DistillProblem,
-    exponential: Exponential,
-    temperature: f64,
-) -> ConstantsLaunch {
-    let &DistillProblem {
-        batch,
-        classes,
-        options,
-        dtype,
-    } = problem;
-    let mean = 1.0 / batch as f64;
-    let entropy = options.cross_entropy.unwrap_or_default();
-    let kd = options.kd.map_or(0.0, |kd| kd.weight);
-    let dkd = options.dkd.unwrap_or_default();
-    let in_grad = temperature * mean;
-    let in_loss = in_grad * planted::or("dkd_temperature", temperature, 1.0);
-    let scalar = |value: f64| dtype.scalar(value);
-    ConstantsLaunch::new(
-        scalar(1.0 / temperature),
-        Rate::of(exponential, dtype, temperature),
-        scalar(entropy.weight * mean),
-        scalar(entropy.smoothing),
-        scalar(entropy.smoothing / classes as f64),
-        scalar(kd * in_loss),
-        scalar(kd * in_grad),
-        scalar(dkd.weight * dkd.alpha * in_loss),
-        scalar(dkd.weight * dkd.alpha * in_grad),
-        scalar(dkd.weight * dkd.beta * in_loss),
-        scalar(dkd.weight * dkd.beta * in_grad),
-    )
 }

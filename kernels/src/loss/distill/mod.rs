@@ -26,8 +26,8 @@
 //! general one (`decay.rs`). Divergences are summed as `q (exp(r) - 1 - r)`: no term is below 0, and equal networks give exactly 0;
 //! the difference `p - q` that such a term needs is the gradient's too, once its factor makes good by how much a block's sums differ
 //! from the row's. For two networks at one temperature that makes 47 vector instructions a vector of classes: 2 for the maxima, 29
-//! for the exponentials, 14 for the divergence and 2 for the gradient. Counts were 57 while every walk was on its own, and the scalar
-//! rest of a row was 0.1 us against 0.04 now (100 classes).
+//! for the exponentials, 14 for the divergence and 2 for the gradient. It
+//! was 57 while each walk made its own differences.
 //!
 //! **Memory.** A walk that takes exponentials is slow enough to hide the reads of the next 1,024 logits, which a walk for maxima is
 //! not: one element of each line is fetched on the way, and added up as an integer, for which no vector instruction waits. Where a
@@ -38,15 +38,17 @@
 //! divergence or a sum of distances within a block that overflows, over the temperature, counts as infinite.
 //!
 //! **Measured** for DKD in f32 on 2 cores with AVX-512: 4096 x 100 in 0.37 ms (0.57 with a scalar rest, walks of their own, and no
-//! fetching), 4096 x 1000 in 1.96 ms (2.46; 2.27 without fetching). **Not gained**: 1024 x 16384 takes 11.5 ms (12.0) and
-//! 256 x 131072 takes 26 ms (29): half of that time is spent on waiting for logits and a third on writing the gradient, with 2,048
-//! and 4,096 elements ahead, with blocks of 32 and of 128 vectors, and without fetching alike. 64 x 10 stays at 0.03 ms, of which the
-//! launch is most.
+//! fetching), 4096 x 1000 in 1.96 ms (2.46; 2.27 without fetching logits). The gradient's lines were added in an hour when the memory
+//! was several times slower for everyone: 8.1 and 8.5 ms for 4096 x 1000 with them, 10.1 and 12.1 without. **Not gained**: 1024 x 16384
+//! takes 11.5 ms (12.0) and 256 x 131072 takes 26 to 28 ms (29): in the first, a third of the time is spent on waiting for logits and a
+//! third on the gradient's walk; 512, 2,048 and 4,096 elements ahead, blocks of 32 and of 128 vectors, and no fetching at all came to
+//! the same within 10 %. 64 x 10 stays at 0.03 ms, of which the launch is most.
 
 pub mod cost;
 mod decay;
 mod fused;
 mod join;
+mod launch;
 mod notes;
 mod piece;
 mod problem;
@@ -131,7 +133,7 @@ pub fn distill(
         options: *options,
     };
     if problem.batch > 0 {
-        fused::launch_fused(&problem, student, teacher, labels, &out.losses, &out.grad);
+        launch::launch_fused(&problem, student, teacher, labels, &out.losses, &out.grad);
     }
     Ok(out)
 }
@@ -145,7 +147,7 @@ pub(super) fn one_term(
 ) -> LossAndGrad {
     let out = LossAndGrad::empty_like(student);
     if problem.batch > 0 {
-        fused::launch_fused(problem, student, teacher, labels, &out.loss, &out.grad);
+        launch::launch_fused(problem, student, teacher, labels, &out.loss, &out.grad);
     }
     out
 }
