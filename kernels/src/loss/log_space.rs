@@ -19,36 +19,36 @@ pub(super) fn softplus<F: Float>(x: F) -> F {
 
 /// Target against rest, from the log-odds of the target: one exponential and one logarithm for all four.
 #[derive(CubeType, Clone, Copy)]
-pub(super) struct Odds<F: Float> {
+pub(super) struct Odds<F: Float, N: Size> {
     /// The log-odds themselves.
-    pub log: F,
+    pub log: Vector<F, N>,
     /// The target's probability.
-    pub target: F,
+    pub target: Vector<F, N>,
     /// The probability of the rest.
-    pub rest: F,
+    pub rest: Vector<F, N>,
     /// `-ln(target)`.
-    pub target_loss: F,
+    pub target_loss: Vector<F, N>,
     /// `-ln(rest)`.
-    pub rest_loss: F,
+    pub rest_loss: Vector<F, N>,
 }
 
 #[cube]
-impl<F: Float> Odds<F> {
-    pub fn new(log: F) -> Self {
-        let one = F::new(1.0f32);
-        let zero = F::new(0.0f32);
+impl<F: Float, N: Size> Odds<F, N> {
+    pub fn new(log: Vector<F, N>) -> Self {
+        let one = Vector::<F, N>::new(F::new(1.0f32));
+        let zero = Vector::<F, N>::new(F::new(0.0f32));
         let e = (-log.abs()).exp();
         let u = one + e;
         let (likely, unlikely) = (one / u, e / u);
         // `ln(u) e / (u - 1)` is ln(1 + e) without the rounding of u = 1 + e.
-        let log1p = select(u == one, e, u.ln() * e / (u - one));
-        let ahead = log > zero;
-        Odds::<F> {
+        let log1p = select_many(u.equal(&one), e, u.ln() * e / (u - one));
+        let ahead = log.greater_than(&zero);
+        Odds::<F, N> {
             log,
-            target: select(ahead, likely, unlikely),
-            rest: select(ahead, unlikely, likely),
-            target_loss: select(ahead, log1p, log1p - log),
-            rest_loss: select(ahead, log1p + log, log1p),
+            target: select_many(ahead, likely, unlikely),
+            rest: select_many(ahead, unlikely, likely),
+            target_loss: select_many(ahead, log1p, log1p - log),
+            rest_loss: select_many(ahead, log1p + log, log1p),
         }
     }
 }
@@ -59,34 +59,34 @@ pub(super) fn sigmoid<F: Float>(x: F) -> F {
     F::new(1.0f32) / (F::new(1.0f32) + (-x).exp())
 }
 
-/// The polynomial of degree 5 nearest to `2 (exp(r) - 1 - r) / r^2` over `|r| <= 1/2`, relatively; off by 2.4e-8.
-const PAST_LINEAR: [f32; 6] = [
-    1.0,
-    0.333_333_3,
-    0.083_331_59,
-    0.016_666_904,
-    0.002_796_399_5,
-    0.000_397_512_6,
+/// The polynomial of degree 5 nearest to `(exp(r) - 1 - r) / r^2` over `|r| <= 1/2`, relatively; off by 2.4e-8.
+const HALF_PAST_LINEAR: [f32; 6] = [
+    0.5,
+    0.166_666_66,
+    0.041_665_796,
+    0.008_333_452,
+    0.001_398_199_7,
+    0.000_198_756_3,
 ];
 
-/// `2 (exp(r) - 1 - r) / r^2` for `|r| < 1/2`; `terms` is [`series_terms`].
+/// `(exp(r) - 1 - r) / r^2` for `|r| < 1/2`; `terms` is [`series_terms`].
 #[cube]
-fn past_linear<F: Float, N: Size>(r: Vector<F, N>, #[comptime] terms: usize) -> Vector<F, N> {
+fn half_past_linear<F: Float, N: Size>(r: Vector<F, N>, #[comptime] terms: usize) -> Vector<F, N> {
     let one = Vector::<F, N>::new(F::new(1.0f32));
     let mut series = Vector::<F, N>::new(F::new(0.0f32));
-    if comptime!(terms == PAST_LINEAR.len()) {
-        series = Vector::new(F::new(comptime!(PAST_LINEAR[terms - 1])));
+    if comptime!(terms == HALF_PAST_LINEAR.len()) {
+        series = Vector::new(F::new(comptime!(HALF_PAST_LINEAR[terms - 1])));
         #[unroll]
         for i in 1..terms {
-            let coefficient = Vector::new(F::new(comptime!(PAST_LINEAR[terms - 1 - i])));
+            let coefficient = Vector::new(F::new(comptime!(HALF_PAST_LINEAR[terms - 1 - i])));
             series = fma(series, r, coefficient);
         }
     } else {
-        // The sum of `2 r^i / (i + 2)!`.
+        // The sum of `r^i / (i + 2)!`.
         #[unroll]
         for i in 0..terms {
-            let half_factorial = comptime!((3..terms as u64 - i as u64 + 2).product::<u64>());
-            series = fma(series, r, one / Vector::new(F::cast_from(half_factorial)));
+            let factorial = comptime!((2..terms as u64 - i as u64 + 2).product::<u64>());
+            series = fma(series, r, one / Vector::new(F::cast_from(factorial)));
         }
     }
     series
@@ -103,34 +103,50 @@ pub(super) fn divergence<F: Float, N: Size>(
     r: Vector<F, N>,
     #[comptime] terms: usize,
 ) -> Vector<F, N> {
-    let half = Vector::<F, N>::new(F::new(0.5f32));
-    let near = q * (r * r * half) * past_linear::<F, N>(r, terms);
-    let far = p - q - q * r;
-    select_many(r.abs().less_than(&half), near, far)
+    divergence_apart::<F, N>(q, p - q, r, terms)
+}
+
+/// [`divergence`] from `apart = p - q`; infinite or NaN where `r` is.
+#[cube]
+pub(super) fn divergence_apart<F: Float, N: Size>(
+    q: Vector<F, N>,
+    apart: Vector<F, N>,
+    r: Vector<F, N>,
+    #[comptime] terms: usize,
+) -> Vector<F, N> {
+    let square = r * r;
+    let near = (q * square) * half_past_linear::<F, N>(r, terms);
+    let far = fma(-q, r, apart);
+    let quarter = Vector::<F, N>::new(F::new(0.25f32));
+    select_many(square.less_than(&quarter), near, far)
 }
 
 /// How far the target's probability in `a` lies above that in `b`, as `high low' (1 - exp(low - high))`, `low'` being the rest's
 /// probability: of two probabilities near 1 or near each other, the difference keeps its digits.
 #[cube]
-pub(super) fn target_difference<F: Float>(a: &Odds<F>, b: &Odds<F>, #[comptime] terms: usize) -> F {
-    let half = F::new(0.5f32);
-    let ahead = a.log > b.log;
-    let r = select(ahead, b.log - a.log, a.log - b.log);
-    let series = past_linear::<F, Const<1>>(Vector::new(r), terms).extract(0usize);
-    let fall = select(
-        r > -half,
-        -fma(r * r * half, series, r),
-        F::new(1.0f32) - r.exp(),
+pub(super) fn target_difference<F: Float, N: Size>(
+    a: &Odds<F, N>,
+    b: &Odds<F, N>,
+    #[comptime] terms: usize,
+) -> Vector<F, N> {
+    let one = Vector::<F, N>::new(F::new(1.0f32));
+    let half = Vector::<F, N>::new(F::new(0.5f32));
+    let ahead = a.log.greater_than(&b.log);
+    let r = select_many(ahead, b.log - a.log, a.log - b.log);
+    let fall = select_many(
+        r.greater_than(&-half),
+        -fma(r * r, half_past_linear::<F, N>(r, terms), r),
+        one - r.exp(),
     );
-    let size = select(ahead, a.target * b.rest, b.target * a.rest) * fall;
-    select(ahead, size, -size)
+    let size = select_many(ahead, a.target * b.rest, b.target * a.rest) * fall;
+    select_many(ahead, size, -size)
 }
 
-/// How many terms [`past_linear`] takes: those of its polynomial in f32; in f64 as many of its series as leave out less than a
+/// How many terms [`half_past_linear`] takes: those of its polynomial in f32; in f64 as many of its series as leave out less than a
 /// rounding for `|r| < 1/2`.
 pub(super) fn series_terms(dtype: DType) -> usize {
     if dtype == DType::F32 {
-        return PAST_LINEAR.len();
+        return HALF_PAST_LINEAR.len();
     }
     let (mut term, mut terms) = (1.0, 0);
     while term > f64::EPSILON {

@@ -9,6 +9,7 @@ pub mod distill;
 pub mod dkd;
 pub mod dual_teacher;
 pub mod flip_align;
+mod fold;
 pub mod kd;
 mod log_space;
 mod row;

@@ -13,7 +13,7 @@ pub(super) const BLOCK: usize = 64;
 
 /// `0, 1, 2, ..` along the lanes.
 #[cube]
-fn lane_numbers<N: Size>() -> Vector<u32, N> {
+pub(super) fn lane_numbers<N: Size>() -> Vector<u32, N> {
     let mut lanes = Vector::<u32, N>::new(0u32);
     #[unroll]
     for lane in 0..N::value() {

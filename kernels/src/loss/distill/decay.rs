@@ -4,10 +4,9 @@ use crate::{DType, launch};
 use cubecl::prelude::*;
 use std::f64::consts::LOG2_E;
 
-/// 1.5 times 2^23: added to an f32 between -2^22 and 2^22 it leaves the nearest integer in the lowest bits of the mantissa.
-const ROUNDER: f32 = 12_582_912.0;
-/// The bits of 1.0, the power of two whose exponent is 0.
-const ONE: u32 = 0x3F80_0000;
+/// 1.5 times 2^23: added to an f32 between -2^22 and 2^22 it leaves the nearest integer in the lowest bits of the mantissa. The
+/// exponent of 1.0 comes on top: shifted to the exponent's place, those bits are the power of two whose exponent is the integer.
+const ROUNDER: f32 = 12_582_912.0 + 127.0;
 /// Bits of an f32's mantissa.
 const MANTISSA: u32 = 23;
 /// Where `2^x` is rounded to 0: past the smallest normal number.
@@ -88,7 +87,7 @@ pub(super) fn decay<F: Float, N: Size>(
         for i in 1..7usize {
             power = fma(power, x, Vector::new(F::new(comptime!(POWERS[6 - i]))));
         }
-        let exponent = Vector::<u32, N>::reinterpret(shifted) << Vector::new(MANTISSA);
-        power * Vector::<F, N>::reinterpret(exponent + Vector::new(ONE))
+        let scale = Vector::<u32, N>::reinterpret(shifted) << Vector::new(MANTISSA);
+        power * Vector::<F, N>::reinterpret(scale)
     }
 }

@@ -7,34 +7,53 @@
 //! with alpha 1 and a beta of `1 - q_k` for each sample.
 //!
 //! **Layout** logits and gradient `[n, c]`, losses `[terms, n]`; the vectors lie along the classes and may start anywhere. The last
-//! one overlaps its neighbour; shared lanes, and the target's, are masked in those two vectors alone (`sweeps.rs`).
+//! one overlaps its neighbour. What is kept of its shared lanes, and of the target's, is 0 (`sweeps.rs`), so that only the walks over
+//! logits ask which lanes count.
 //!
-//! **One unit owns** a run of rows, and walks a row block by block: the largest non-target logit (no exponential), the exponentials,
-//! one a class, network and temperature, kept in the unit's notes with their sum, and the divergence within the block. Blocks are
-//! then joined: the divergence of a row is that of the blocks' probabilities plus each block's own times its probability, all terms
-//! at least 0. A last walk scales the kept exponentials into the gradient. The partition depends on the number of classes and the
-//! vector's width alone, never on the number of units.
+//! **One unit owns** a run of rows, and walks it in bundles of pieces (`piece.rs`): up to a vector's lanes of short rows side by side,
+//! or one long row in blocks of 64 vectors. Of a piece it finds the largest non-target logit (no exponential); keeps the exponentials,
+//! one a class, network and temperature, and how far the networks' distances to their maxima lie apart; then sums the divergence, and
+//! keeps how far the softmaxes lie apart in the place of the teacher's exponentials. What is known of a piece is one lane of a vector
+//! (`notes.rs`), so that the logarithms, exponentials and divisions that turn sums into losses and slopes are done once a bundle
+//! (`settle.rs`). The blocks of a long row are joined (`join.rs`): the divergence of a row is that of the blocks' probabilities plus
+//! each block's own times its probability, all terms at least 0. The last walk makes the gradient of two products a class and
+//! temperature. The partition depends on the number of classes and the vector's width alone, never on the number of units.
 //!
 //! **Saved for the backward pass**: the gradient itself, which a chain rule only scales.
 //!
 //! **Why this shape.** A running softmax takes four exponentials a class for two networks (two to read, two to write); this takes
 //! two. An f32 exponential of a distance that is never above 0 needs neither the overflow check nor the two-part scaling of a
-//! general one (`decay.rs`). Divergences are summed as `q (exp(r) - 1 - r)`: no term is below 0, and equal networks give exactly 0.
-//! The gradient scales both networks' exponentials so that the larger share is 1 before it subtracts them: a product that a
-//! compiler fuses into the subtraction would leave its rounding error where equal networks must give 0; `p - q` was tried and did.
+//! general one (`decay.rs`). Divergences are summed as `q (exp(r) - 1 - r)`: no term is below 0, and equal networks give exactly 0;
+//! the difference `p - q` that such a term needs is the gradient's too, once its factor makes good by how much a block's sums differ
+//! from the row's. For two networks at one temperature that makes 47 vector instructions a vector of classes: 2 for the maxima, 29
+//! for the exponentials, 14 for the divergence and 2 for the gradient. It
+//! was 57 while each walk made its own differences.
+//!
+//! **Memory.** A walk that takes exponentials is slow enough to hide the reads of the next 1,024 logits, which a walk for maxima is
+//! not: one element of each line is fetched on the way, and added up as an integer, for which no vector instruction waits. Where a
+//! row is one piece, the lines of its gradient are fetched too.
 //!
 //! **Not finite**: a row with a NaN or infinite logit has a NaN gradient, and NaN in the terms that read that network; other rows
-//! are untouched. A sum of distances within a block that overflows, over the temperature, counts as infinite.
+//! are untouched. It shows in the divergence, which is not finite then, or, for the cross-entropy, in the sum of the distances; a
+//! divergence or a sum of distances within a block that overflows, over the temperature, counts as infinite.
 //!
-//! **Measured** for DKD in f32 on 2 cores with AVX-512, with the sums of lanes still taken one by one: 4096 x 1000 in 2.8 ms (5.7
-//! before), 1024 x 16384 in 13.7 ms (20.6). **Lost**: 256 x 131072 took 72.7 ms (40), where kept exponentials no longer fit the
-//! second cache beside the logits, and 64 x 10 took 0.052 ms (0.04). Not tried: taking the exponentials of long rows twice.
+//! **Measured** for DKD in f32 on 2 cores with AVX-512: 4096 x 100 in 0.37 ms (0.57 with a scalar rest, walks of their own, and no
+//! fetching), 4096 x 1000 in 1.96 ms (2.46; 2.27 without fetching logits). The gradient's lines were added in an hour when the memory
+//! was several times slower for everyone: 8.1 and 8.5 ms for 4096 x 1000 with them, 10.1 and 12.1 without. **Not gained**: 1024 x 16384
+//! takes 11.5 ms (12.0) and 256 x 131072 takes 26 to 28 ms (29): in the first, a third of the time is spent on waiting for logits and a
+//! third on the gradient's walk; 512, 2,048 and 4,096 elements ahead, blocks of 32 and of 128 vectors, and no fetching at all came to
+//! the same within 10 %. 64 x 10 stays at 0.03 ms, of which the launch is most.
 
 pub mod cost;
 mod decay;
 mod fused;
+mod join;
+mod launch;
+mod notes;
+mod piece;
 mod problem;
 pub mod reference;
+mod settle;
 mod sweeps;
 mod terms;
 
@@ -114,7 +133,7 @@ pub fn distill(
         options: *options,
     };
     if problem.batch > 0 {
-        fused::launch_fused(&problem, student, teacher, labels, &out.losses, &out.grad);
+        launch::launch_fused(&problem, student, teacher, labels, &out.losses, &out.grad);
     }
     Ok(out)
 }
@@ -128,7 +147,7 @@ pub(super) fn one_term(
 ) -> LossAndGrad {
     let out = LossAndGrad::empty_like(student);
     if problem.batch > 0 {
-        fused::launch_fused(problem, student, teacher, labels, &out.loss, &out.grad);
+        launch::launch_fused(problem, student, teacher, labels, &out.loss, &out.grad);
     }
     out
 }

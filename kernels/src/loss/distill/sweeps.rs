@@ -1,101 +1,30 @@
-//! Walks over one block of a row. A walk visits every class but the target once; it reads whole vectors, and looks at single lanes
-//! only in the vector that holds the target and in the last one, which overlaps its neighbour where the classes are no multiple of
-//! a vector.
+//! Walks over one piece of a row. The first two look at logits and leave the target out, and what a row's tail shares with its
+//! neighbour; what they keep of such lanes is 0, so that the walks behind them need not ask.
 
 use super::decay::{Exponential, decay};
+use super::notes::Notes;
+use super::piece::Piece;
 use super::terms::Constants;
 use crate::lanes::{load, store};
-use crate::loss::log_space;
+use crate::loss::fold::{larger, top, total};
+use crate::loss::log_space::divergence_apart;
+use crate::loss::row::lane_numbers;
 use crate::special::nan;
 use cubecl::prelude::*;
 
-/// The block of a row that a walk covers. Vectors are counted from the row's first class on.
-#[derive(CubeType, Clone, Copy)]
-pub(super) struct Block {
-    /// The element at which the row starts.
-    pub start: usize,
-    pub classes: usize,
-    pub target: usize,
-    /// The block's first whole vector.
-    pub first: usize,
-    /// Past its last whole vector.
-    pub last: usize,
-    /// The whole vector that holds the target, or `last`.
-    pub with_target: usize,
-    /// Whether the row's classes past its last whole vector are in this block.
-    pub tail: bool,
-}
-
+/// The largest of a piece's non-target logits, in all lanes; a NaN is none.
 #[cube]
-impl Block {
-    /// The first of the two vectors with special lanes to visit: 0 is the target's, 1 the tail.
-    fn special(&self) -> usize {
-        select(self.with_target < self.last, 0usize, 1usize)
-    }
-
-    fn specials(&self) -> usize {
-        select(self.tail, 2usize, 1usize)
-    }
-
-    /// The bounds of the whole vectors before (0) and behind (1) the target's.
-    fn side(&self, side: usize) -> (usize, usize) {
-        (
-            select(side == 0, self.first, self.with_target + 1),
-            select(side == 0, self.with_target, self.last),
-        )
-    }
-
-    /// The first class of a vector with special lanes.
-    fn class<N: Size>(&self, special: usize) -> usize {
-        select(
-            special == 0,
-            self.with_target * N::value(),
-            self.classes - N::value(),
-        )
-    }
-
-    /// Where a vector with special lanes lies among the row's kept values.
-    fn kept(&self, special: usize) -> usize {
-        select(special == 0, self.with_target, self.last)
-    }
-
-    /// Which lanes of a special vector are to be counted: not the target, nor what a whole vector counted already.
-    fn counted<N: Size>(&self, special: usize) -> Vector<bool, N> {
-        let class = self.class::<N>(special);
-        let before = select(special == 0, 0usize, self.last * N::value() - class);
-        let lanes = lanes::<N>();
-        let target = Vector::<u32, N>::new(u32::cast_from(self.target) - u32::cast_from(class));
-        // A lane that is not counted becomes one that no class has.
-        let counted = select_many(
-            lanes.less_than(&Vector::new(u32::cast_from(before))),
-            target,
-            lanes,
-        );
-        counted.not_equal(&target)
-    }
-}
-
-/// 0, 1, 2, ...
-#[cube]
-fn lanes<N: Size>() -> Vector<u32, N> {
-    let mut lanes = Vector::<u32, N>::new(0u32);
-    #[unroll]
-    for lane in 0..N::value() {
-        lanes.insert(lane, u32::cast_from(lane));
-    }
-    lanes
-}
-
-/// The largest of a block's non-target logits; a NaN is none.
-#[cube]
-pub(super) fn largest<F: Float, B: Size, N: Size>(logits: &[Vector<F, B>], block: &Block) -> F {
+pub(super) fn largest<F: Float, B: Size, N: Size>(
+    logits: &[Vector<F, B>],
+    piece: &Piece,
+) -> Vector<F, N> {
     let mut max = Vector::<F, N>::new(F::min_value());
     for side in 0..2usize {
-        let (first, last) = block.side(side);
+        let (first, last) = piece.side(side);
         // Four vectors at a time: a running maximum waits for the one before, so that single vectors would take twice as long.
         let mut i = first;
         while i + 4 <= last {
-            let at = block.start + i * N::value();
+            let at = piece.start + i * N::value();
             let a = load::<F, B, N>(logits, at);
             let b = load::<F, B, N>(logits, at + N::value());
             let c = load::<F, B, N>(logits, at + 2 * N::value());
@@ -107,203 +36,250 @@ pub(super) fn largest<F: Float, B: Size, N: Size>(logits: &[Vector<F, B>], block
             i += 4;
         }
         for j in i..last {
-            let z = load::<F, B, N>(logits, block.start + j * N::value());
+            let z = load::<F, B, N>(logits, piece.start + j * N::value());
             max = larger::<F, N>(z, max);
         }
     }
-    for special in block.special()..block.specials() {
-        let z = load::<F, B, N>(logits, block.start + block.class::<N>(special));
-        let counted = block.counted::<N>(special);
-        max = select_many(counted, larger::<F, N>(z, max), max);
+    for special in 0..piece.specials() {
+        let i = piece.special(special);
+        let z = load::<F, B, N>(logits, piece.start + piece.class::<N>(i));
+        max = select_many(piece.counted::<N>(i), larger::<F, N>(z, max), max);
     }
-    top::<F>(&scalars::<F, N>(max), 0usize, N::value().comptime())
+    top::<F, N>(max)
 }
 
-#[cube]
-fn larger<F: Float, N: Size>(a: Vector<F, N>, b: Vector<F, N>) -> Vector<F, N> {
-    select_many(a.greater_than(&b), a, b)
+/// Elements between a logit whose exponential is taken and the one that is fetched meanwhile.
+const AHEAD: usize = 1024;
+
+/// What a walk over exponentials is to find beside the student's.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub(super) struct Wanted {
+    pub exponential: Exponential,
+    /// The teacher's.
+    pub teacher: bool,
+    /// The sum of the student's distances to its maximum.
+    pub distances: bool,
+    /// The distances between the networks, which other temperatures share.
+    pub apart: bool,
+    /// Whether to fetch the logits behind, and the lines that a row's gradient is to be written to.
+    pub ahead: bool,
 }
 
-#[cube]
-fn scalars<F: Float, N: Size>(vector: Vector<F, N>) -> Sequence<F> {
-    let mut scalars = Sequence::<F>::new();
-    #[unroll]
-    for lane in 0..N::value() {
-        scalars.push(vector.extract(lane));
-    }
-    scalars
-}
-
-/// The largest of `count` lanes, pair by pair: one by one, each would wait for the one before.
-#[cube]
-fn top<F: Float>(lanes: &Sequence<F>, #[comptime] first: usize, #[comptime] count: usize) -> F {
-    if comptime!(count == 1) {
-        *lanes.index(first)
-    } else {
-        let half = comptime!(count / 2);
-        let a = top::<F>(lanes, first, half);
-        let b = top::<F>(lanes, comptime!(first + half), comptime!(count - half));
-        select(a > b, a, b)
-    }
-}
-
-/// The sum of `count` lanes, pair by pair.
-#[cube]
-fn total<F: Float>(lanes: &Sequence<F>, #[comptime] first: usize, #[comptime] count: usize) -> F {
-    if comptime!(count == 1) {
-        *lanes.index(first)
-    } else {
-        let half = comptime!(count / 2);
-        total::<F>(lanes, first, half)
-            + total::<F>(lanes, comptime!(first + half), comptime!(count - half))
-    }
-}
-
-/// Sums over a block's non-target classes.
+/// Sums over a piece's non-target classes, in all lanes.
 #[derive(CubeType, Clone, Copy)]
-pub(super) struct Sums<F: Float> {
-    /// Of `exp((z - max) / T)`; NaN where a logit is a NaN, or infinitely far from the maximum.
-    pub exponentials: F,
+pub(super) struct Sums<F: Float, N: Size> {
+    /// Of `exp((z - max) / T)`; where distances are wanted, NaN if one of them is infinite.
+    pub student: Vector<F, N>,
+    pub teacher: Vector<F, N>,
     /// Of `z - max`.
-    pub distances: F,
+    pub distances: Vector<F, N>,
+    /// What was fetched: a number without a meaning.
+    pub fetched: u32,
 }
 
-/// Keeps `exp((z - max) / T)` of every class, from `at` on, and sums it.
+/// Where a walk reads and keeps, and what it takes from every logit.
+#[derive(CubeType, Clone, Copy)]
+pub(super) struct Walk<F: Float, N: Size> {
+    pub student_at: usize,
+    pub teacher_at: usize,
+    pub apart_at: usize,
+    pub student_max: Vector<F, N>,
+    pub teacher_max: Vector<F, N>,
+    pub rate: F,
+    pub floor: F,
+}
+
+/// Keeps `exp((z - max) / T)` of every class and network, and sums it.
 #[cube]
 pub(super) fn exponentials<F: Float, B: Size, N: Size>(
-    logits: &[Vector<F, B>],
-    kept: &mut [Vector<F, N>],
-    at: usize,
-    block: &Block,
-    max: F,
-    constants: &Constants,
-    #[comptime] exponential: Exponential,
-    #[comptime] with_distances: bool,
-) -> Sums<F> {
-    let rate = constants.rate.rate.get::<F>();
-    let floor = constants.rate.floor.get::<F>();
-    let max = Vector::<F, N>::new(max);
-    let zero = Vector::<F, N>::new(F::new(0.0f32));
-    let mut sum = zero;
-    let mut distances = zero;
-    for side in 0..2usize {
-        let (first, last) = block.side(side);
-        for i in first..last {
-            let d = load::<F, B, N>(logits, block.start + i * N::value()) - max;
-            let e = decay::<F, N>(d, rate, floor, exponential);
-            kept[at + i] = e;
-            sum += e;
-            distances += d;
-        }
-    }
-    for special in block.special()..block.specials() {
-        let d = load::<F, B, N>(logits, block.start + block.class::<N>(special)) - max;
-        let e = decay::<F, N>(d, rate, floor, exponential);
-        kept[at + block.kept(special)] = e;
-        let counted = block.counted::<N>(special);
-        sum += select_many(counted, e, zero);
-        distances += select_many(counted, d, zero);
-    }
-    // An infinite distance has left its mark in the sum of all; a NaN is in both sums.
-    let reach = (distances * Vector::new(constants.inverse_t.get::<F>())).abs();
-    let near = reach.less_equal(&Vector::new(F::max_value()));
-    let sum = select_many(near, sum, Vector::new(nan::<F>()));
-    let mut distance = F::new(0.0f32);
-    if comptime!(with_distances) {
-        distance = total::<F>(&scalars::<F, N>(distances), 0usize, N::value().comptime());
-    }
-    Sums::<F> {
-        exponentials: total::<F>(&scalars::<F, N>(sum), 0usize, N::value().comptime()),
-        distances: distance,
-    }
-}
-
-/// Two networks' softmaxes over the non-target classes of one block.
-#[derive(CubeType, Clone, Copy)]
-pub(super) struct Pair<F: Float> {
-    pub student_max: F,
-    pub teacher_max: F,
-    pub inverse_t: F,
-    /// The logarithm of the student's sum of exponentials over the teacher's.
-    pub log_ratio: F,
-    /// The teacher's sum over the student's.
-    pub ratio: F,
-}
-
-/// The divergence of the two softmaxes, times the teacher's sum.
-#[cube]
-pub(super) fn divergence<F: Float, B: Size, N: Size>(
     student: &[Vector<F, B>],
     teacher: &[Vector<F, B>],
-    kept: &[Vector<F, N>],
-    student_at: usize,
-    teacher_at: usize,
-    block: &Block,
-    pair: &Pair<F>,
-    #[comptime] terms: usize,
-) -> F {
+    grad: &[Vector<F, B>],
+    notes: &mut [Vector<F, N>],
+    at: &Notes,
+    piece: &Piece,
+    student_max: Vector<F, N>,
+    teacher_max: Vector<F, N>,
+    constants: &Constants,
+    #[comptime] t: usize,
+    #[comptime] wanted: Wanted,
+) -> Sums<F, N> {
     let zero = Vector::<F, N>::new(F::new(0.0f32));
-    let mut sum = zero;
+    let walk = Walk::<F, N> {
+        student_at: at.student(piece.row, t),
+        teacher_at: at.teacher(piece.row, t),
+        apart_at: at.distances(piece.row),
+        student_max,
+        teacher_max,
+        rate: constants.rate.rate.get::<F>(),
+        floor: constants.rate.floor.get::<F>(),
+    };
+    let mut sums = Sums::<F, N> {
+        student: zero,
+        teacher: zero,
+        distances: zero,
+        fetched: 0u32.runtime(),
+    };
     for side in 0..2usize {
-        let (first, last) = block.side(side);
+        let (first, last) = piece.side(side);
         for i in first..last {
-            let z = load::<F, B, N>(student, block.start + i * N::value());
-            let v = load::<F, B, N>(teacher, block.start + i * N::value());
-            let (e_s, e_t) = (kept[student_at + i], kept[teacher_at + i]);
-            sum += share::<F, N>(z, v, e_s, e_t, pair, terms);
+            let found = step::<F, B, N>(
+                student,
+                teacher,
+                grad,
+                notes,
+                piece,
+                &walk,
+                i,
+                i * N::value(),
+                false,
+                wanted,
+            );
+            sums.student += found.student;
+            sums.teacher += found.teacher;
+            sums.distances += found.distances;
+            sums.fetched += found.fetched;
         }
     }
-    for special in block.special()..block.specials() {
-        let start = block.start + block.class::<N>(special);
-        let z = load::<F, B, N>(student, start);
-        let v = load::<F, B, N>(teacher, start);
-        let i = block.kept(special);
-        let (e_s, e_t) = (kept[student_at + i], kept[teacher_at + i]);
-        let share = share::<F, N>(z, v, e_s, e_t, pair, terms);
-        sum += select_many(block.counted::<N>(special), share, zero);
+    for special in 0..piece.specials() {
+        let i = piece.special(special);
+        let class = piece.class::<N>(i);
+        let found = step::<F, B, N>(
+            student, teacher, grad, notes, piece, &walk, i, class, true, wanted,
+        );
+        sums.student += found.student;
+        sums.teacher += found.teacher;
+        sums.distances += found.distances;
+        sums.fetched += found.fetched;
     }
-    total::<F>(&scalars::<F, N>(sum), 0usize, N::value().comptime())
+    let mut own = sums.student;
+    let mut distances = zero;
+    if comptime!(wanted.distances) {
+        let reach = (sums.distances * Vector::new(constants.inverse_t.get::<F>())).abs();
+        let near = reach.less_equal(&Vector::new(F::max_value()));
+        own = select_many(near, own, Vector::new(nan::<F>()));
+        distances = total::<F, N>(sums.distances);
+    }
+    let mut taught = zero;
+    if comptime!(wanted.teacher) {
+        taught = total::<F, N>(sums.teacher);
+    }
+    Sums::<F, N> {
+        student: total::<F, N>(own),
+        teacher: taught,
+        distances,
+        fetched: sums.fetched,
+    }
 }
 
-/// One vector's shares of the divergence, times the teacher's sum.
+/// Vector `i` of [`exponentials`], which starts at `class`.
 #[cube]
-fn share<F: Float, N: Size>(
-    z: Vector<F, N>,
-    v: Vector<F, N>,
-    e_s: Vector<F, N>,
-    e_t: Vector<F, N>,
-    pair: &Pair<F>,
+fn step<F: Float, B: Size, N: Size>(
+    student: &[Vector<F, B>],
+    teacher: &[Vector<F, B>],
+    grad: &[Vector<F, B>],
+    notes: &mut [Vector<F, N>],
+    piece: &Piece,
+    walk: &Walk<F, N>,
+    i: usize,
+    class: usize,
+    #[comptime] special: bool,
+    #[comptime] wanted: Wanted,
+) -> Sums<F, N> {
+    let zero = Vector::<F, N>::new(F::new(0.0f32));
+    let exponential = comptime!(wanted.exponential);
+    let mut d = load::<F, B, N>(student, piece.start + class) - walk.student_max;
+    let mut e = decay::<F, N>(d, walk.rate, walk.floor, exponential);
+    let mut taught = zero;
+    let mut apart = zero;
+    if comptime!(wanted.teacher) {
+        let teacher_d = load::<F, B, N>(teacher, piece.start + class) - walk.teacher_max;
+        taught = decay::<F, N>(teacher_d, walk.rate, walk.floor, exponential);
+        // The maxima went first: the logits may share an offset that would round the difference of the networks.
+        apart = d - teacher_d;
+    }
+    if comptime!(special) {
+        let counted = piece.counted::<N>(i);
+        d = select_many(counted, d, zero);
+        e = select_many(counted, e, zero);
+        taught = select_many(counted, taught, zero);
+        apart = select_many(counted, apart, zero);
+    }
+    notes[walk.student_at + i] = e;
+    if comptime!(wanted.teacher) {
+        notes[walk.teacher_at + i] = taught;
+    }
+    if comptime!(wanted.apart) {
+        notes[walk.apart_at + i - piece.first] = apart;
+    }
+    let mut fetched = 0u32.runtime();
+    if comptime!(wanted.ahead) {
+        let index = min(piece.start + class + AHEAD, piece.all - 1);
+        let behind = select(piece.split, piece.start, piece.start + class);
+        fetched = fetch::<F, B>(student, index) + fetch::<F, B>(grad, behind);
+        if comptime!(wanted.teacher) {
+            fetched += fetch::<F, B>(teacher, index);
+        }
+    }
+    Sums::<F, N> {
+        student: e,
+        teacher: taught,
+        distances: d,
+        fetched,
+    }
+}
+
+/// Reads one element with an instruction that takes no vector's turn.
+#[cube]
+fn fetch<F: Float, B: Size>(x: &[Vector<F, B>], index: usize) -> u32 {
+    u32::reinterpret(x[index / B::value()].extract(0usize))
+}
+
+/// The divergence of the two softmaxes of a piece, times the teacher's sum, in all lanes; infinite or NaN where a logit of either
+/// network is not finite. What is kept of the teacher becomes how far the student's softmax lies above the teacher's, times the
+/// teacher's sum: the gradient is made of it.
+#[cube]
+pub(super) fn divergence<F: Float, N: Size>(
+    notes: &mut [Vector<F, N>],
+    at: &Notes,
+    piece: &Piece,
+    inverse_t: F,
+    ratio: F,
+    log_ratio: F,
+    #[comptime] t: usize,
     #[comptime] terms: usize,
 ) -> Vector<F, N> {
-    // The maxima go first: the logits may share an offset that would round the difference of the networks.
-    let apart = (z - Vector::new(pair.student_max)) - (v - Vector::new(pair.teacher_max));
-    let r = fma(
-        apart,
-        Vector::new(pair.inverse_t),
-        Vector::new(-pair.log_ratio),
-    );
-    log_space::divergence::<F, N>(e_t, e_s * Vector::new(pair.ratio), r, terms)
+    let student_at = at.student(piece.row, t);
+    let teacher_at = at.teacher(piece.row, t);
+    let apart_at = at.distances(piece.row);
+    let inverse_t = Vector::<F, N>::new(inverse_t);
+    let ratio = Vector::<F, N>::new(ratio);
+    let log_ratio = Vector::<F, N>::new(log_ratio);
+    let mut sum = Vector::<F, N>::new(F::new(0.0f32));
+    for i in piece.first..piece.end() {
+        let q = notes[teacher_at + i];
+        let r = fma(notes[apart_at + i - piece.first], inverse_t, log_ratio);
+        let apart = fma(notes[student_at + i], ratio, -q);
+        notes[teacher_at + i] = apart;
+        sum += divergence_apart::<F, N>(q, apart, r, terms);
+    }
+    total::<F, N>(sum)
 }
 
-/// How one temperature's kept exponentials enter the gradient of a block.
+/// How one temperature's kept lines enter the gradient of a piece.
 #[derive(CubeType, Clone, Copy)]
 pub(super) struct Slope<F: Float> {
-    /// Multiplies the student's.
+    /// Multiplies the student's exponentials.
     pub own: F,
-    /// Multiplies the difference of the networks' exponentials, after each was multiplied by its share.
+    /// Multiplies how far they lie above the teacher's.
     pub apart: F,
-    /// The larger of the two shares is 1, so that the difference of equal networks is 0 whether or not a product is rounded before
-    /// it is subtracted.
-    pub student_share: F,
-    pub teacher_share: F,
-    /// Where the exponentials were kept.
     pub student_at: usize,
     pub teacher_at: usize,
 }
 
 #[cube]
 fn slope<F: Float, N: Size>(
-    kept: &[Vector<F, N>],
+    notes: &[Vector<F, N>],
     i: usize,
     slopes: &Sequence<Slope<F>>,
     even: F,
@@ -313,38 +289,42 @@ fn slope<F: Float, N: Size>(
     #[unroll]
     for t in 0..comptime!(taught.len()) {
         let slope = slopes.index(t);
-        let e_s = kept[slope.student_at + i];
-        sum = fma(e_s, Vector::new(slope.own), sum);
+        sum = fma(notes[slope.student_at + i], Vector::new(slope.own), sum);
         if comptime!(taught[t]) {
-            let e_t = kept[slope.teacher_at + i] * Vector::new(slope.teacher_share);
-            let apart = fma(e_s, Vector::new(slope.student_share), -e_t);
-            sum = fma(apart, Vector::new(slope.apart), sum);
+            sum = fma(notes[slope.teacher_at + i], Vector::new(slope.apart), sum);
         }
     }
     sum
 }
 
-/// Writes the gradient of a block: `at_target` at the target, elsewhere the slopes of all temperatures and `even`.
+/// Writes the gradient of a piece: `at_target` at the target, elsewhere the slopes of all temperatures and `even`.
 #[cube]
 pub(super) fn gradient<F: Float, B: Size, N: Size>(
-    kept: &[Vector<F, N>],
+    notes: &[Vector<F, N>],
     grad: &mut [Vector<F, B>],
-    block: &Block,
+    piece: &Piece,
     slopes: &Sequence<Slope<F>>,
     at_target: F,
     even: F,
     #[comptime] taught: Vec<bool>,
 ) {
-    for i in block.first..block.last {
-        let g = slope::<F, N>(kept, i, slopes, even, comptime!(taught.clone()));
-        store::<F, B, N>(grad, block.start + i * N::value(), g);
+    // The tail first: its shared lanes are its neighbour's to write.
+    for i in piece.last..piece.end() {
+        let g = slope::<F, N>(notes, i, slopes, even, comptime!(taught.clone()));
+        store::<F, B, N>(grad, piece.start + piece.class::<N>(i), g);
     }
-    for special in block.special()..block.specials() {
-        let class = block.class::<N>(special);
-        let i = block.kept(special);
-        let g = slope::<F, N>(kept, i, slopes, even, comptime!(taught.clone()));
-        let target = Vector::<u32, N>::new(u32::cast_from(block.target) - u32::cast_from(class));
-        let g = select_many(lanes::<N>().equal(&target), Vector::new(at_target), g);
-        store::<F, B, N>(grad, block.start + class, g);
+    for i in piece.first..piece.last {
+        let g = slope::<F, N>(notes, i, slopes, even, comptime!(taught.clone()));
+        store::<F, B, N>(grad, piece.start + i * N::value(), g);
+    }
+    if piece.with_target::<N>() {
+        let index = piece.start + piece.target;
+        let lane = Vector::<u32, B>::new(u32::cast_from(index % B::value()));
+        let item = index / B::value();
+        grad[item] = select_many(
+            lane_numbers::<B>().equal(&lane),
+            Vector::new(at_target),
+            grad[item],
+        );
     }
 }

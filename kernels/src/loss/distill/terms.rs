@@ -1,12 +1,9 @@
-//! What one row's softmaxes at one temperature come to: the losses of the terms that share it, and their slopes.
+//! What the softmaxes of rows at one temperature come to, one lane a row: the losses of the terms that share it, and their slopes.
 
 use super::decay::Rate;
 use super::problem::Uses;
 use crate::loss::log_space::{Odds, divergence, target_difference};
 use cubecl::prelude::*;
-
-/// One scalar, as the vector that [`divergence`] takes.
-type One = Const<1>;
 
 /// The constants of one temperature. Every weight includes what the mean over the batch and the temperature ask for.
 #[derive(CubeLaunch, CubeType, Clone, Copy)]
@@ -25,90 +22,116 @@ pub(super) struct Constants {
     pub beta_grad: InputScalar,
 }
 
-/// A row's softmaxes at one temperature, as all terms see them. The teacher's half is a copy of the student's where there is none.
+/// Rows' softmaxes at one temperature, as all terms see them. The teacher's half is a copy of the student's where there is none.
 #[derive(CubeType, Clone, Copy)]
-pub(super) struct Sample<F: Float> {
+pub(super) struct Samples<F: Float, N: Size> {
     /// `ln(p_target / (1 - p_target))`.
-    pub student_odds: F,
-    pub teacher_odds: F,
+    pub student_odds: Vector<F, N>,
+    pub teacher_odds: Vector<F, N>,
     /// The logarithm of the student's sum of non-target exponentials.
-    pub log_sum: F,
+    pub log_sum: Vector<F, N>,
     /// The sum of the distances of the student's non-target logits from their maximum.
-    pub distances: F,
+    pub distances: Vector<F, N>,
     /// The divergence between the non-target softmaxes.
-    pub divergence: F,
+    pub divergence: Vector<F, N>,
 }
 
 /// The slope of all terms of one temperature.
 #[derive(CubeType, Clone, Copy)]
-pub(super) struct Pull<F: Float> {
+pub(super) struct Pull<F: Float, N: Size> {
     /// At the target.
-    pub at_target: F,
+    pub at_target: Vector<F, N>,
     /// On each of the other classes, multiplied by the student's probability among them.
-    pub own: F,
+    pub own: Vector<F, N>,
     /// The same, multiplied by how far that probability lies above the teacher's.
-    pub apart: F,
+    pub apart: Vector<F, N>,
     /// The same, multiplied by nothing.
-    pub even: F,
+    pub even: Vector<F, N>,
 }
 
-/// Writes the losses of sample `n` and returns their slope.
+/// Where the losses of rows go.
+#[derive(CubeType, Clone, Copy)]
+pub(super) struct Place {
+    /// The first of the rows, their number, and that of all rows.
+    pub n: usize,
+    pub rows: usize,
+    pub batch: usize,
+}
+
 #[cube]
-pub(super) fn pull<F: Float>(
+fn write<F: Float, N: Size>(
     loss: &mut [F],
-    n: usize,
-    batch: usize,
+    place: &Place,
+    #[comptime] term: usize,
+    value: Vector<F, N>,
+) {
+    let first = term * place.batch + place.n;
+    for row in 0..place.rows {
+        loss[first + row] = value.extract_dynamic(row);
+    }
+}
+
+/// Writes the losses of rows and returns their slopes.
+#[cube]
+pub(super) fn pull<F: Float, N: Size>(
+    loss: &mut [F],
+    place: &Place,
     others: F,
-    sample: &Sample<F>,
+    samples: &Samples<F, N>,
     constants: &Constants,
     #[comptime] uses: Uses,
     #[comptime] terms: usize,
-) -> Pull<F> {
-    let zero = F::new(0.0f32);
+) -> Pull<F, N> {
+    let zero = Vector::<F, N>::new(F::new(0.0f32));
     let mut at_target = zero;
     let mut own = zero;
     let mut apart = zero;
     let mut even = zero;
-    let student = Odds::<F>::new(sample.student_odds);
+    let student = Odds::<F, N>::new(samples.student_odds);
     if comptime!(uses.cross_entropy.is_some()) {
         let row = comptime!(uses.cross_entropy.unwrap_or(0));
         let smoothing = constants.smoothing.get::<F>();
-        let spread = constants.spread.get::<F>();
-        let weight = constants.cross_entropy.get::<F>();
+        let spread = Vector::<F, N>::new(constants.spread.get::<F>());
+        let weight = Vector::<F, N>::new(constants.cross_entropy.get::<F>());
         let of_target = student.target_loss;
-        let of_others = others * (sample.log_sum + student.rest_loss) - sample.distances;
-        let one = F::new(1.0f32);
-        loss[row * batch + n] =
-            weight * ((one - smoothing) * of_target + spread * (of_target + of_others));
-        at_target += weight * (smoothing - spread - student.rest);
+        let others = Vector::<F, N>::new(others);
+        let of_others = others * (samples.log_sum + student.rest_loss) - samples.distances;
+        let hard = Vector::<F, N>::new(F::new(1.0f32) - smoothing);
+        let found = weight * (hard * of_target + spread * (of_target + of_others));
+        write::<F, N>(loss, place, row, found);
+        at_target += weight * (Vector::new(smoothing) - spread - student.rest);
         own += weight * student.rest;
         even -= weight * spread;
     }
     if comptime!(uses.teacher()) {
-        let teacher = Odds::<F>::new(sample.teacher_odds);
-        let binary = binary_divergence::<F>(&student, &teacher, terms);
-        let gap = target_difference::<F>(&student, &teacher, terms);
-        let mut alpha = zero;
+        let teacher = Odds::<F, N>::new(samples.teacher_odds);
+        let binary = binary_divergence::<F, N>(&student, &teacher, terms);
+        let gap = target_difference::<F, N>(&student, &teacher, terms);
+        let mut alpha = F::new(0.0f32);
         if comptime!(uses.kd.is_some()) {
             let row = comptime!(uses.kd.unwrap_or(0));
             // The divergence of the whole rows is that of target against rest, and that of the rests, which the teacher weighs.
             let doubt = teacher.rest;
-            loss[row * batch + n] =
-                constants.kd_loss.get::<F>() * (binary + doubt * sample.divergence);
+            let weight = Vector::<F, N>::new(constants.kd_loss.get::<F>());
+            let found = weight * (binary + doubt * samples.divergence);
+            write::<F, N>(loss, place, row, found);
             alpha += constants.kd_grad.get::<F>();
-            apart += constants.kd_grad.get::<F>() * doubt;
+            apart += Vector::new(constants.kd_grad.get::<F>()) * doubt;
         }
         if comptime!(uses.dkd.is_some()) {
             let row = comptime!(uses.dkd.unwrap_or(0));
-            loss[row * batch + n] = constants.alpha_loss.get::<F>() * binary
-                + constants.beta_loss.get::<F>() * sample.divergence;
+            let alpha_loss = Vector::<F, N>::new(constants.alpha_loss.get::<F>());
+            let beta_loss = Vector::<F, N>::new(constants.beta_loss.get::<F>());
+            let found = alpha_loss * binary + beta_loss * samples.divergence;
+            write::<F, N>(loss, place, row, found);
             alpha += constants.alpha_grad.get::<F>();
-            apart += constants.beta_grad.get::<F>();
+            apart += Vector::new(constants.beta_grad.get::<F>());
         }
+        let alpha = Vector::<F, N>::new(alpha);
         at_target += alpha * gap;
         own -= alpha * gap;
     }
-    Pull::<F> {
+    Pull::<F, N> {
         at_target,
         own,
         apart,
@@ -118,22 +141,22 @@ pub(super) fn pull<F: Float>(
 
 /// The divergence of target against rest.
 #[cube]
-fn binary_divergence<F: Float>(
-    student: &Odds<F>,
-    teacher: &Odds<F>,
+fn binary_divergence<F: Float, N: Size>(
+    student: &Odds<F, N>,
+    teacher: &Odds<F, N>,
     #[comptime] terms: usize,
-) -> F {
-    let target = divergence::<F, One>(
-        Vector::new(teacher.target),
-        Vector::new(student.target),
-        Vector::new(teacher.target_loss - student.target_loss),
+) -> Vector<F, N> {
+    let target = divergence::<F, N>(
+        teacher.target,
+        student.target,
+        teacher.target_loss - student.target_loss,
         terms,
     );
-    let rest = divergence::<F, One>(
-        Vector::new(teacher.rest),
-        Vector::new(student.rest),
-        Vector::new(teacher.rest_loss - student.rest_loss),
+    let rest = divergence::<F, N>(
+        teacher.rest,
+        student.rest,
+        teacher.rest_loss - student.rest_loss,
         terms,
     );
-    (target + rest).extract(0usize)
+    target + rest
 }

@@ -1,0 +1,129 @@
+//! The blocks of a long row joined into the row, one lane a block; all lanes of a result hold the row's number.
+
+use super::notes::{
+    COUNTED, DISTANCES, DIVERGENCE, Notes, STUDENT_MAX, STUDENT_SUM, TEACHER_MAX, TEACHER_SUM,
+};
+use crate::loss::fold::{larger, top, total};
+use crate::loss::log_space::divergence;
+use crate::loss::row::lane_numbers;
+use cubecl::prelude::*;
+
+/// The blocks of the row at hand.
+#[derive(CubeType, Clone, Copy)]
+pub(super) struct Blocks {
+    pub count: usize,
+    /// Vectors of them.
+    pub vectors: usize,
+}
+
+#[cube]
+impl Blocks {
+    /// Which lanes of vector `v` are blocks of the row.
+    fn there<N: Size>(&self, v: usize) -> Vector<bool, N> {
+        let left = u32::cast_from(self.count - v * N::value());
+        lane_numbers::<N>().less_than(&Vector::new(left))
+    }
+}
+
+/// The largest of the blocks' maxima.
+#[cube]
+pub(super) fn row_max<F: Float, N: Size>(
+    notes: &[Vector<F, N>],
+    at: &Notes,
+    blocks: &Blocks,
+    #[comptime] network: usize,
+) -> Vector<F, N> {
+    let none = Vector::<F, N>::new(F::min_value());
+    let mut max = none;
+    for v in 0..blocks.vectors {
+        let found = select_many(blocks.there::<N>(v), notes[at.fact(v, network)], none);
+        max = larger::<F, N>(found, max);
+    }
+    top::<F, N>(max)
+}
+
+/// The sum of exponentials relative to the row's own maximum.
+#[cube]
+pub(super) fn row_sum<F: Float, N: Size>(
+    notes: &[Vector<F, N>],
+    at: &Notes,
+    blocks: &Blocks,
+    row_max: Vector<F, N>,
+    inverse_t: F,
+    #[comptime] t: usize,
+    #[comptime] network: usize,
+) -> Vector<F, N> {
+    let zero = Vector::<F, N>::new(F::new(0.0f32));
+    let max = comptime!(if network == STUDENT_SUM {
+        STUDENT_MAX
+    } else {
+        TEACHER_MAX
+    });
+    let mut sum = zero;
+    for v in 0..blocks.vectors {
+        let fall = (notes[at.fact(v, max)] - row_max) * Vector::new(inverse_t);
+        let part = notes[at.finding(v, t, network)] * fall.exp();
+        sum += select_many(blocks.there::<N>(v), part, zero);
+    }
+    total::<F, N>(sum)
+}
+
+/// Two networks' rows at one temperature.
+#[derive(CubeType, Clone, Copy)]
+pub(super) struct Rows<F: Float, N: Size> {
+    pub student_max: Vector<F, N>,
+    pub teacher_max: Vector<F, N>,
+    pub student_sum: Vector<F, N>,
+    pub teacher_sum: Vector<F, N>,
+}
+
+/// The divergence between the non-target softmaxes of a row, times the teacher's sum: that of the blocks' probabilities, and that
+/// within each block. Both parts are sums of terms that are at least 0.
+#[cube]
+pub(super) fn row_divergence<F: Float, N: Size>(
+    notes: &[Vector<F, N>],
+    at: &Notes,
+    blocks: &Blocks,
+    rows: &Rows<F, N>,
+    inverse_t: F,
+    #[comptime] t: usize,
+    #[comptime] terms: usize,
+) -> Vector<F, N> {
+    let zero = Vector::<F, N>::new(F::new(0.0f32));
+    let ratio = rows.teacher_sum / rows.student_sum;
+    let log_ratio = ratio.ln();
+    let mut all = zero;
+    for v in 0..blocks.vectors {
+        let own = notes[at.finding(v, t, STUDENT_SUM)];
+        let taught = notes[at.finding(v, t, TEACHER_SUM)];
+        let x = (notes[at.fact(v, STUDENT_MAX)] - rows.student_max) * Vector::new(inverse_t);
+        let y = (notes[at.fact(v, TEACHER_MAX)] - rows.teacher_max) * Vector::new(inverse_t);
+        let fall = y.exp();
+        let p = x.exp() * own * ratio;
+        let r = (x - y) + (own.ln() - taught.ln()) + log_ratio;
+        let between = divergence::<F, N>(fall * taught, p, r, terms);
+        let within = notes[at.finding(v, t, DIVERGENCE)];
+        all += select_many(blocks.there::<N>(v), fma(fall, within, between), zero);
+    }
+    total::<F, N>(all)
+}
+
+/// The sum of the student's distances to its row's maximum.
+#[cube]
+pub(super) fn row_distances<F: Float, N: Size>(
+    notes: &[Vector<F, N>],
+    at: &Notes,
+    blocks: &Blocks,
+    row_max: Vector<F, N>,
+    #[comptime] t: usize,
+) -> Vector<F, N> {
+    let zero = Vector::<F, N>::new(F::new(0.0f32));
+    let mut all = zero;
+    for v in 0..blocks.vectors {
+        let down = notes[at.fact(v, STUDENT_MAX)] - row_max;
+        let counted = notes[at.fact(v, COUNTED)];
+        let found = fma(down, counted, notes[at.finding(v, t, DISTANCES)]);
+        all += select_many(blocks.there::<N>(v), found, zero);
+    }
+    total::<F, N>(all)
+}

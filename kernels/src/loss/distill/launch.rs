@@ -1,0 +1,120 @@
+use super::decay::{Exponential, Rate};
+use super::fused::{Blueprint, ExtentsLaunch, fused};
+use super::notes::notes_len;
+use super::piece::BLOCK;
+use super::problem::DistillProblem;
+use super::terms::ConstantsLaunch;
+use crate::lanes::Lanes;
+use crate::loss::log_space::series_terms;
+use crate::{Labels, Tensor, launch, planted};
+
+/// Vectors of one line of notes that rows side by side may take together: they are settled together.
+const SIDE_BY_SIDE: usize = 128;
+
+/// Launches losses and gradient.
+pub(super) fn launch_fused(
+    problem: &DistillProblem,
+    student: &Tensor,
+    teacher: Option<&Tensor>,
+    labels: Option<&Labels>,
+    loss: &Tensor,
+    grad: &Tensor,
+) {
+    let client = student.client();
+    let &DistillProblem {
+        batch,
+        classes,
+        dtype,
+        ..
+    } = problem;
+    let temperatures = problem.temperatures();
+    let teacher = teacher.unwrap_or(student);
+    let labels = labels.filter(|_| problem.options.needs_labels());
+    let lanes = Lanes::of(client, dtype, classes, &[student]);
+    let grid = launch::grid(client, batch);
+    let whole = classes / lanes.width;
+    let blocks = (whole / BLOCK).max(1);
+    // An odd number of vectors: lines that lie a page apart would hinder one another.
+    let line = (whole + 1) | 1;
+    let short_line = line.min(2 * BLOCK + 1);
+    let group = if blocks == 1 {
+        (SIDE_BY_SIDE / line).clamp(1, lanes.width).min(grid.run)
+    } else {
+        1
+    };
+    // Units past the last row take no notes.
+    let note_takers = grid.units.min(batch.div_ceil(grid.run));
+    let vectors_of_pieces = blocks.div_ceil(lanes.width);
+    let notes = notes_len(
+        temperatures.len(),
+        [group, line, short_line],
+        vectors_of_pieces,
+    );
+    let notes = Tensor::empty(client, &[note_takers, notes * lanes.width], dtype);
+    let blueprint = Blueprint {
+        uses: temperatures.iter().map(|&(_, uses)| uses).collect(),
+        labelled: labels.is_some(),
+        exponential: Exponential::of(client, dtype),
+        terms: series_terms(dtype),
+    };
+    let constants = temperatures
+        .iter()
+        .map(|&(temperature, _)| constants(problem, blueprint.exponential, temperature))
+        .collect();
+    // SAFETY: the problem relates the extents, every label is a class, and no unit that has a row is without notes.
+    unsafe {
+        fused::launch_unchecked(
+            client,
+            grid.count,
+            grid.dim,
+            lanes.item,
+            lanes.width,
+            lanes.arg(student),
+            lanes.arg(teacher),
+            labels.map_or_else(|| student.buffer(1, 0), Labels::arg),
+            loss.arg(1),
+            lanes.arg(grad),
+            notes.arg(lanes.width),
+            lanes.anywhere(student),
+            constants,
+            ExtentsLaunch::new(batch, classes, blocks, grid.run, group, line, short_line),
+            blueprint,
+            dtype.elem(),
+        );
+    }
+    launch::pace(client);
+}
+
+/// What one temperature's terms multiply by; a term of another temperature, or none, multiplies by 0.
+fn constants(
+    problem: &DistillProblem,
+    exponential: Exponential,
+    temperature: f64,
+) -> ConstantsLaunch {
+    let &DistillProblem {
+        batch,
+        classes,
+        options,
+        dtype,
+    } = problem;
+    let mean = 1.0 / batch as f64;
+    let entropy = options.cross_entropy.unwrap_or_default();
+    let kd = options.kd.map_or(0.0, |kd| kd.weight);
+    let dkd = options.dkd.unwrap_or_default();
+    let in_grad = temperature * mean;
+    let in_loss = in_grad * planted::or("dkd_temperature", temperature, 1.0);
+    let scalar = |value: f64| dtype.scalar(value);
+    ConstantsLaunch::new(
+        scalar(1.0 / temperature),
+        Rate::of(exponential, dtype, temperature),
+        scalar(entropy.weight * mean),
+        scalar(entropy.smoothing),
+        scalar(entropy.smoothing / classes as f64),
+        scalar(kd * in_loss),
+        scalar(kd * in_grad),
+        scalar(dkd.weight * dkd.alpha * in_loss),
+        scalar(dkd.weight * dkd.alpha * in_grad),
+        scalar(dkd.weight * dkd.beta * in_loss),
+        scalar(dkd.weight * dkd.beta * in_grad),
+    )
+}

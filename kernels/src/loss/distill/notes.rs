@@ -1,0 +1,103 @@
+use super::fused::Extents;
+use cubecl::prelude::*;
+
+/// A unit's notes on the rows at hand, in vectors: for each temperature the lines that the gradient is made of, then the lines that
+/// outlive a block only where a block is a row, then what is known of each piece, one lane a piece.
+#[derive(CubeType, Clone, Copy)]
+pub(super) struct Notes {
+    base: usize,
+    /// Vectors of a row, and of the part of it whose logits' distances are kept.
+    line: usize,
+    short_line: usize,
+    /// Rows that are noted side by side.
+    rows: usize,
+    distances: usize,
+    facts: usize,
+    /// Facts and findings of one vector of pieces.
+    per_vector: usize,
+}
+
+/// What is known of a piece, whatever the temperature: the target's logit in either network, and the largest of the others.
+pub(super) const STUDENT_TARGET: usize = 0;
+pub(super) const TEACHER_TARGET: usize = 1;
+pub(super) const STUDENT_MAX: usize = 2;
+pub(super) const TEACHER_MAX: usize = 3;
+/// The number of classes but the target.
+pub(super) const COUNTED: usize = 4;
+/// The gradient at the target, and what all others have in common.
+pub(super) const AT_TARGET: usize = 5;
+pub(super) const EVEN: usize = 6;
+/// Where what was fetched ahead ends, so that it is not left out for having no use.
+pub(super) const FETCHED: usize = 7;
+/// Places of these.
+const FACTS: usize = 8;
+/// At each temperature: the sums of exponentials and of the student's distances to its maximum.
+pub(super) const STUDENT_SUM: usize = 0;
+pub(super) const TEACHER_SUM: usize = 1;
+pub(super) const DISTANCES: usize = 2;
+/// The teacher's sum over the student's, and its logarithm.
+pub(super) const RATIO: usize = 3;
+pub(super) const LOG_RATIO: usize = 4;
+/// The divergence times the teacher's sum.
+pub(super) const DIVERGENCE: usize = 5;
+/// The gradient's factors of what is kept.
+pub(super) const OWN: usize = 6;
+pub(super) const APART: usize = 7;
+/// Places of these.
+const FINDINGS: usize = 8;
+
+#[cube]
+impl Notes {
+    /// Those of the unit at hand.
+    pub fn new<N: Size>(extents: &Extents, #[comptime] temperatures: usize) -> Notes {
+        let lines = comptime!(2 * temperatures).runtime() * extents.group * extents.line;
+        let distances = extents.group * extents.short_line;
+        let per_vector = comptime!(FACTS + FINDINGS * temperatures).runtime();
+        let facts = (extents.blocks + N::value() - 1) / N::value() * per_vector;
+        let base = ABSOLUTE_POS * (lines + distances + facts);
+        Notes {
+            base,
+            line: extents.line,
+            short_line: extents.short_line,
+            rows: extents.group,
+            distances: base + lines,
+            facts: base + lines + distances,
+            per_vector,
+        }
+    }
+
+    /// The student's exponentials of row `row` of those side by side.
+    pub fn student(&self, row: usize, #[comptime] t: usize) -> usize {
+        self.base + (2 * t * self.rows + row) * self.line
+    }
+
+    /// The teacher's exponentials, later by how much the student's are larger, at the teacher's sum.
+    pub fn teacher(&self, row: usize, #[comptime] t: usize) -> usize {
+        self.base + ((2 * t + 1) * self.rows + row) * self.line
+    }
+
+    /// How much further a logit lies from its maximum in the teacher than in the student.
+    pub fn distances(&self, row: usize) -> usize {
+        self.distances + row * self.short_line
+    }
+
+    /// A fact about the pieces of vector `v` of pieces.
+    pub fn fact(&self, v: usize, #[comptime] what: usize) -> usize {
+        self.facts + v * self.per_vector + what
+    }
+
+    /// A finding about the pieces of vector `v` of pieces, at temperature `t`.
+    pub fn finding(&self, v: usize, #[comptime] t: usize, #[comptime] what: usize) -> usize {
+        self.fact(v, comptime!(FACTS + t * FINDINGS + what))
+    }
+}
+
+/// Vectors of the notes of one unit.
+pub(super) fn notes_len(
+    temperatures: usize,
+    [group, line, short_line]: [usize; 3],
+    vectors_of_pieces: usize,
+) -> usize {
+    group * (2 * temperatures * line + short_line)
+        + vectors_of_pieces * (FACTS + FINDINGS * temperatures)
+}

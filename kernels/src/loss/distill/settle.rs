@@ -1,0 +1,190 @@
+//! From what is known of the pieces to the losses and to the factors of the gradient: one lane a row, or, for a row that was split,
+//! the row's numbers in all lanes.
+
+use super::fused::{Blueprint, Extents};
+use super::join::{Blocks, Rows, row_distances, row_divergence, row_max, row_sum};
+use super::notes::{
+    APART, AT_TARGET, DISTANCES, DIVERGENCE, EVEN, LOG_RATIO, Notes, OWN, RATIO, STUDENT_MAX,
+    STUDENT_SUM, STUDENT_TARGET, TEACHER_MAX, TEACHER_SUM, TEACHER_TARGET,
+};
+use super::terms::{Constants, Place, Pull, Samples, pull};
+use crate::special::nan;
+use cubecl::prelude::*;
+
+/// Notes how the sums of both networks compare, for vector `v` of pieces.
+#[cube]
+pub(super) fn compare<F: Float, N: Size>(
+    notes: &mut [Vector<F, N>],
+    at: &Notes,
+    v: usize,
+    #[comptime] t: usize,
+) {
+    let own = notes[at.finding(v, t, STUDENT_SUM)];
+    let taught = notes[at.finding(v, t, TEACHER_SUM)];
+    let ratio = taught / own;
+    notes[at.finding(v, t, RATIO)] = ratio;
+    notes[at.finding(v, t, LOG_RATIO)] = ratio.ln();
+}
+
+/// A fact as the row's lanes see it: all lanes of a split row see its first piece.
+#[cube]
+fn of_row<F: Float, N: Size>(fact: Vector<F, N>, split: bool) -> Vector<F, N> {
+    select(split, Vector::new(fact.extract(0usize)), fact)
+}
+
+/// `sum`, or NaN where a number that it should be seen with is not finite.
+#[cube]
+fn beside<F: Float, N: Size>(sum: Vector<F, N>, number: Vector<F, N>) -> Vector<F, N> {
+    let finite = number.abs().less_equal(&Vector::new(F::max_value()));
+    select_many(finite, sum, Vector::new(nan::<F>()))
+}
+
+/// Writes the losses of the rows at `place` and notes the factors of their gradients.
+#[cube]
+pub(super) fn settle<F: Float, N: Size>(
+    notes: &mut [Vector<F, N>],
+    at: &Notes,
+    loss: &mut [F],
+    place: &Place,
+    extents: &Extents,
+    constants: &Sequence<Constants>,
+    #[comptime] blueprint: Blueprint,
+) {
+    let one = Vector::<F, N>::new(F::new(1.0f32));
+    let zero = Vector::<F, N>::new(F::new(0.0f32));
+    let temperatures = comptime!(blueprint.uses.len());
+    let any_taught = comptime!(blueprint.taught().contains(&true));
+    let split = extents.blocks > 1;
+    let blocks = Blocks {
+        count: extents.blocks,
+        vectors: (extents.blocks + N::value() - 1) / N::value(),
+    };
+    let others = F::cast_from(extents.classes - 1);
+    let z = of_row::<F, N>(notes[at.fact(0usize, STUDENT_TARGET)], split);
+    let mut student_max = notes[at.fact(0usize, STUDENT_MAX)];
+    let mut v = z;
+    let mut teacher_max = student_max;
+    if any_taught {
+        v = of_row::<F, N>(notes[at.fact(0usize, TEACHER_TARGET)], split);
+        teacher_max = notes[at.fact(0usize, TEACHER_MAX)];
+    }
+    if split {
+        student_max = row_max::<F, N>(&*notes, at, &blocks, STUDENT_MAX);
+        if any_taught {
+            teacher_max = row_max::<F, N>(&*notes, at, &blocks, TEACHER_MAX);
+        }
+    }
+    let mut at_target = zero;
+    let mut even = zero;
+    #[unroll]
+    for t in 0..temperatures {
+        let uses = comptime!(blueprint.uses[t]);
+        let of = constants.index(t);
+        let inverse_t = of.inverse_t.get::<F>();
+        let mut rows = Rows::<F, N> {
+            student_max,
+            teacher_max,
+            student_sum: notes[at.finding(0usize, t, STUDENT_SUM)],
+            teacher_sum: one,
+        };
+        if split {
+            rows.student_sum =
+                row_sum::<F, N>(&*notes, at, &blocks, student_max, inverse_t, t, STUDENT_SUM);
+        }
+        let distance = (z - student_max) * Vector::new(inverse_t);
+        rows.student_sum = beside::<F, N>(rows.student_sum, distance);
+        let log_sum = rows.student_sum.ln();
+        let odds = distance - log_sum;
+        let mut samples = Samples::<F, N> {
+            student_odds: odds,
+            teacher_odds: odds,
+            log_sum,
+            distances: zero,
+            divergence: zero,
+        };
+        if comptime!(uses.teacher()) {
+            rows.teacher_sum = notes[at.finding(0usize, t, TEACHER_SUM)];
+            let mut apart = notes[at.finding(0usize, t, DIVERGENCE)];
+            if split {
+                rows.teacher_sum =
+                    row_sum::<F, N>(&*notes, at, &blocks, teacher_max, inverse_t, t, TEACHER_SUM);
+                let terms = comptime!(blueprint.terms);
+                apart = row_divergence::<F, N>(&*notes, at, &blocks, &rows, inverse_t, t, terms);
+            }
+            let distance = (v - teacher_max) * Vector::new(inverse_t);
+            // A logit that is not finite shows in the divergence, whichever network's it is.
+            rows.teacher_sum = beside::<F, N>(rows.teacher_sum, distance);
+            rows.teacher_sum = beside::<F, N>(rows.teacher_sum, apart);
+            samples.teacher_odds = distance - rows.teacher_sum.ln();
+            samples.divergence = apart / rows.teacher_sum;
+        }
+        if comptime!(uses.cross_entropy.is_some()) {
+            samples.distances = notes[at.finding(0usize, t, DISTANCES)];
+            if split {
+                samples.distances = row_distances::<F, N>(&*notes, at, &blocks, student_max, t);
+            }
+        }
+        let found = pull::<F, N>(
+            loss,
+            place,
+            others,
+            &samples,
+            of,
+            uses,
+            comptime!(blueprint.terms),
+        );
+        at_target += found.at_target;
+        even += found.even;
+        note_factors::<F, N>(
+            notes,
+            at,
+            &blocks,
+            &rows,
+            &found,
+            inverse_t,
+            split,
+            t,
+            comptime!(uses.teacher()),
+        );
+    }
+    for vector in 0..blocks.vectors {
+        notes[at.fact(vector, AT_TARGET)] = at_target;
+        notes[at.fact(vector, EVEN)] = even;
+    }
+}
+
+/// Notes what each piece's kept lines are multiplied by. The networks' distance was kept for the ratio of the piece's sums; what the
+/// row's differs is made good by the student's own line, by 0 where the networks are equal.
+#[cube]
+fn note_factors<F: Float, N: Size>(
+    notes: &mut [Vector<F, N>],
+    at: &Notes,
+    blocks: &Blocks,
+    rows: &Rows<F, N>,
+    pull: &Pull<F, N>,
+    inverse_t: F,
+    split: bool,
+    #[comptime] t: usize,
+    #[comptime] taught: bool,
+) {
+    let one = Vector::<F, N>::new(F::new(1.0f32));
+    for v in 0..blocks.vectors {
+        let mut share = one / rows.student_sum;
+        if split {
+            let down = notes[at.fact(v, STUDENT_MAX)] - rows.student_max;
+            share *= (down * Vector::new(inverse_t)).exp();
+        }
+        let mut own = share * pull.own;
+        if taught {
+            let mut teacher_share = one / rows.teacher_sum;
+            if split {
+                let down = notes[at.fact(v, TEACHER_MAX)] - rows.teacher_max;
+                teacher_share *= (down * Vector::new(inverse_t)).exp();
+            }
+            let ratio = notes[at.finding(v, t, RATIO)];
+            own += pull.apart * (share - teacher_share * ratio);
+            notes[at.finding(v, t, APART)] = pull.apart * teacher_share;
+        }
+        notes[at.finding(v, t, OWN)] = own;
+    }
+}
