@@ -10,6 +10,9 @@ const GPU_UNITS: u32 = 128;
 /// launch: a ResNet-20 step of 32 px images ran at 217 images/s with a flush every 12 or 32 launches and at 1,000 with one every 6.
 const FLUSH_EVERY: u32 = 6;
 
+/// Elements that one core goes through while a second one wakes.
+const LITTLE: usize = 4096;
+
 thread_local! {
     static LAUNCHES: Cell<u32> = const { Cell::new(0) };
     static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
@@ -58,6 +61,19 @@ pub fn grid(client: &Client, items: usize) -> Grid {
         run: 1,
         units: units_in_all,
     }
+}
+
+/// [`grid`] for work of `elements` in all: too little of it is not worth waking a second thread of a CPU.
+pub fn grid_for(client: &Client, items: usize, elements: usize) -> Grid {
+    if is_cpu(client) && elements <= LITTLE {
+        return Grid {
+            count: CubeCount::Static(1, 1, 1),
+            dim: CubeDim::new_1d(1),
+            run: items.max(1),
+            units: 1,
+        };
+    }
+    grid(client, items)
 }
 
 /// The widest vector of `dtype` that the device loads at once.

@@ -31,7 +31,7 @@ pub(super) fn launch_fused(
     let teacher = teacher.unwrap_or(student);
     let labels = labels.filter(|_| problem.options.needs_labels());
     let lanes = Lanes::of(client, dtype, classes, &[student]);
-    let grid = launch::grid(client, batch);
+    let grid = launch::grid_for(client, batch, batch * classes);
     let whole = classes / lanes.width;
     let blocks = (whole / BLOCK).max(1);
     // An odd number of vectors: lines that lie a page apart would hinder one another.
