@@ -81,14 +81,13 @@ impl Blueprint {
         self.chunks * self.chunk[1] != self.channels[1]
     }
 
-    /// Elements of one pixel of a patch of `chunks` chunks: an odd multiple of 16, so that neighbouring pixels fall into different
-    /// sets of a cache.
+    /// Elements from one pixel of a patch of `chunks` chunks to the next. Chunks that are groups lie side by side, an odd multiple of
+    /// 16 elements in all, so that neighbouring pixels fall into different sets of a cache; others lie one behind the other.
     pub fn pitch(&self, chunks: usize) -> usize {
-        let own = match self.spread {
-            Spread::Plain => self.chunk[0],
+        match self.spread {
+            Spread::Plain => odd(chunks * self.chunk[0]),
             Spread::Shuffled(_) => self.spread.parts() * self.lanes.width,
-        };
-        ((chunks * own).div_ceil(16) | 1) * 16
+        }
     }
 
     /// Elements that filling a patch copies at a time: of `chunks` chunks, at the least.
@@ -109,9 +108,22 @@ impl Blueprint {
         behind: usize,
     ) -> (usize, PatchLaunch) {
         let pitch = self.pitch(chunks);
-        let len = (rows * width * pitch + behind).next_multiple_of(16);
         let [share, _] = self.chunk;
         let [channels, _] = self.channels;
-        (len, PatchLaunch::new(width, pitch, len, share, channels))
+        let whole = rows * width * pitch;
+        let (chunk, parts, len) = match self.spread {
+            Spread::Plain => (share, 1, whole),
+            Spread::Shuffled(_) => (odd(whole), chunks, chunks * odd(whole)),
+        };
+        let len = (len + behind).next_multiple_of(16);
+        (
+            len,
+            PatchLaunch::new(width, pitch, len, chunk, parts, share, channels),
+        )
     }
+}
+
+/// An odd multiple of 16 elements, at least `len`.
+fn odd(len: usize) -> usize {
+    (len.div_ceil(16) | 1) * 16
 }

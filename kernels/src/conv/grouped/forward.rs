@@ -1,8 +1,7 @@
 use super::GroupedProblem;
 use super::blueprint::Blueprint;
-use super::patch::{
-    Extent, Patch, Spread, broadcast, chunk_len, load_part, spread_out, stage, store_part,
-};
+use super::patch::{Extent, Patch, Spread, load_part, stage, store_part};
+use super::walk::{Epilogue, Variant, multiply};
 use crate::conv::dense::stage::{Axis, AxisLaunch};
 use crate::conv::dense::{Affine, ConvOptions};
 use crate::lanes::{View, channel};
@@ -16,28 +15,6 @@ const WIDEST_WALK: usize = 5;
 /// Elements of a patch, beside which a chunk's weight and output fit a second-level cache of a megabyte; a range of chunks this
 /// wide still reads long runs of every pixel.
 const PATCH: usize = 100_000;
-
-/// What is done to a tile before it is stored, a comptime choice.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-struct Epilogue {
-    affine: bool,
-    residual: bool,
-    relu: bool,
-}
-
-/// The comptime variant of the kernel.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-struct Variant {
-    /// Neighbouring outputs of one row held in registers.
-    pixels: usize,
-    /// `[kernel width, horizontal stride]` where each column of the patch is loaded once for all the taps that read it.
-    walk: Option<[usize; 2]>,
-    spread: Spread,
-    /// Lanes of a vector that hold channels of its chunk.
-    used: usize,
-    transposed: bool,
-    epilogue: Epilogue,
-}
 
 /// The tiled convolution, forward or transposed. One unit owns a run of (image, block of output rows, range of chunks); a tile is
 /// `pixels` neighbouring outputs of one row by one vector of output channels, held in registers.
@@ -144,7 +121,7 @@ fn tiled<F: Float, I: Size, B: Size, N: Size, M: Size, T: Size>(
                         }
                     }
                 }
-                let mut xc = scratch_start + (chunk - chunk0) * chunk_len::<N>(&patch, spread);
+                let mut xc = scratch_start + (chunk - chunk0) * patch.chunk;
                 if comptime!(planted::is("grouped_first_group")) {
                     xc = scratch_start;
                 }
@@ -217,117 +194,15 @@ pub(super) fn first_channel<N: Size>(v: usize, share: usize, #[comptime] used: u
     }
 }
 
-/// Adds one kernel row's products to the tile.
-#[cube]
-fn multiply<F: Float, I: Size, N: Size>(
-    scratch: &[Vector<F, I>],
-    packed: &[Vector<F, N>],
-    acc: &mut Array<Vector<F, N>>,
-    xb: usize,
-    wb: usize,
-    inputs: usize,
-    taps: usize,
-    step: usize,
-    pitch: usize,
-    #[comptime] variant: Variant,
-) {
-    let size = comptime!(variant.spread.size());
-    let (pixels, walks) = comptime!((variant.pixels, variant.walk.is_some()));
-    if comptime!(walks && size > 0) {
-        #[unroll]
-        for i in 0..size {
-            let mut w = taps_of::<F, N>(packed, wb + i, inputs, variant);
-            walk::<F, I, N>(scratch, &mut w, acc, xb, pitch, i, variant);
-        }
-    } else if comptime!(walks) {
-        for i in 0..inputs {
-            let mut w = taps_of::<F, N>(packed, wb + i, inputs, variant);
-            walk::<F, I, N>(scratch, &mut w, acc, xb + i, pitch, 0usize, variant);
-        }
-    } else if comptime!(size > 0) {
-        for k in 0..taps {
-            #[unroll]
-            for i in 0..size {
-                let w = packed[wb + k * inputs + i];
-                #[unroll]
-                for p in 0..pixels {
-                    let at = xb + p * step + k * pitch;
-                    acc[p] = fma(spread_out::<F, I, N>(scratch, at, i, size), w, acc[p]);
-                }
-            }
-        }
-    } else {
-        for k in 0..taps {
-            for i in 0..inputs {
-                let w = packed[wb + k * inputs + i];
-                #[unroll]
-                for p in 0..pixels {
-                    let at = xb + p * step + k * pitch + i;
-                    acc[p] = fma(broadcast::<F, I, N>(scratch, at), w, acc[p]);
-                }
-            }
-        }
-    }
-}
-
-/// The weights of a kernel row's taps for one input channel.
-#[cube]
-fn taps_of<F: Float, N: Size>(
-    packed: &[Vector<F, N>],
-    at: usize,
-    inputs: usize,
-    #[comptime] variant: Variant,
-) -> Array<Vector<F, N>> {
-    let width = comptime!(variant.walk.map_or(1, |[width, _]| width));
-    let mut w = Array::<Vector<F, N>>::new(width);
-    #[unroll]
-    for k in 0..width {
-        w[k] = packed[at + k * inputs];
-    }
-    w
-}
-
-/// Loads each column of the patch once and multiplies it with every tap whose output lies in the tile; `i` tells the input
-/// channel where groups share a vector.
-#[cube]
-fn walk<F: Float, I: Size, N: Size>(
-    scratch: &[Vector<F, I>],
-    w: &mut Array<Vector<F, N>>,
-    acc: &mut Array<Vector<F, N>>,
-    xb: usize,
-    pitch: usize,
-    #[comptime] i: usize,
-    #[comptime] variant: Variant,
-) {
-    let (pixels, size) = comptime!((variant.pixels, variant.spread.size()));
-    let [width, stride] = comptime!(variant.walk.unwrap_or([1, 1]));
-    #[unroll]
-    for column in 0..comptime!((pixels - 1) * stride + width) {
-        let at = xb + column * pitch;
-        let value = if comptime!(size > 0) {
-            spread_out::<F, I, N>(scratch, at, i, size)
-        } else {
-            broadcast::<F, I, N>(scratch, at)
-        };
-        #[unroll]
-        for k in 0..width {
-            let p = comptime!(column.saturating_sub(k) / stride);
-            if comptime!(column >= k && (column - k) % stride == 0 && p < pixels) {
-                acc[p] = fma(value, w[k], acc[p]);
-            }
-        }
-    }
-}
-
 /// The pixels of a tile for rows of `columns`: the fewest computed in vain, then the longest tile. A shuffle a column leaves fewer
 /// registers.
 fn tile(columns: usize, spread: Spread) -> usize {
     let sizes = match spread {
-        Spread::Plain => [16, 14, 12],
-        Spread::Shuffled(_) => [10, 8, 7],
+        Spread::Plain => 7..=16,
+        Spread::Shuffled(_) => 6..=10,
     };
     sizes
-        .into_iter()
+        .rev()
         .min_by_key(|&pixels| columns.div_ceil(pixels) * (pixels + 2))
         .unwrap_or(8)
 }
@@ -367,7 +242,7 @@ pub(super) fn launch_tiled(
     let walk = (phases[1] == 1 && problem.kernel[1] <= WIDEST_WALK && steps[1] <= 2)
         .then_some([problem.kernel[1], steps[1]]);
     let patch_width = (columns.next_multiple_of(pixels) - 1) * steps[1] + problem.kernel[1];
-    let block = BLOCK.min(rows);
+    let block = rows.div_ceil(rows.div_ceil(BLOCK));
     let patch_rows = (block - 1) * steps[0] + problem.kernel[0];
     let chunks = blueprint.chunks;
     let range = match blueprint.overlaps() {

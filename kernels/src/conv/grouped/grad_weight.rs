@@ -1,9 +1,7 @@
 use super::GroupedProblem;
 use super::blueprint::Blueprint;
 use super::forward::first_channel;
-use super::patch::{
-    Extent, Patch, Spread, broadcast, chunk_len, load_part, spread_out, stage, store_part,
-};
+use super::patch::{Extent, Patch, Spread, broadcast, load_part, spread_out, stage, store_part};
 use crate::conv::dense::stage::{Axis, AxisLaunch};
 use crate::lanes::{View, channel};
 use crate::pointwise::sum_rows;
@@ -34,9 +32,10 @@ struct Variant {
     used: usize,
 }
 
-/// One unit owns a run of (partial sum, range of chunks). It stages a block of input rows; for a vector of output channels at a
-/// time it gathers the gradient's rows, holds a tile of the weight's gradient in registers over the block and adds it to the
-/// item's sums, so that no sum in a row is longer than a block.
+/// One unit owns a run of (partial sum, range of chunks). It stages a block of input rows and gathers the gradient's rows, pixel by
+/// pixel for all vectors of the range; for a vector of output channels at a time it holds a tile of the weight's gradient in
+/// registers over the block and adds it to the item's sums, so that no sum in a row is longer than a block. The blocks are dealt
+/// out evenly: an empty last partial sum would leave the unit that owns it idle.
 #[cube(launch_unchecked)]
 fn partial_sums<F: Float, I: Size, B: Size, N: Size, M: Size, T: Size>(
     x: &[Vector<F, I>],
@@ -67,7 +66,7 @@ fn partial_sums<F: Float, I: Size, B: Size, N: Size, M: Size, T: Size>(
     let (spread, used) = comptime!((variant.spread, variant.used));
     let zero = Vector::<F, N>::new(F::new(0.0f32));
     let blocks = (vertical.target + block - 1) / block;
-    let per_partial = (batch * blocks + partial_count - 1) / partial_count;
+    let jobs = batch * blocks;
     let ranges = (chunks + range - 1) / range;
     let v = vertical.taps(0usize.runtime(), false);
     let h = horizontal.taps(0usize.runtime(), false);
@@ -79,7 +78,7 @@ fn partial_sums<F: Float, I: Size, B: Size, N: Size, M: Size, T: Size>(
     });
     let line = horizontal.target + 2 * edge;
     let scratch_start = ABSOLUTE_POS * patch.len;
-    let gathered_start = ABSOLUTE_POS * block * line;
+    let gathered_start = ABSOLUTE_POS * range * vectors * block * line;
     let sums_start = ABSOLUTE_POS * range * vectors * size;
     let first = ABSOLUTE_POS * run;
     let last = min(first + run, partial_count * ranges);
@@ -90,8 +89,8 @@ fn partial_sums<F: Float, I: Size, B: Size, N: Size, M: Size, T: Size>(
         for i in sums_start..sums_start + (chunk1 - chunk0) * vectors * size {
             sums[i] = zero;
         }
-        let from = min(partial * per_partial, batch * blocks);
-        let to = min(from + per_partial, batch * blocks);
+        let from = partial * jobs / partial_count;
+        let to = (partial + 1) * jobs / partial_count;
         for job in from..to {
             let n = job / blocks;
             let t0 = job % blocks * block;
@@ -116,23 +115,33 @@ fn partial_sums<F: Float, I: Size, B: Size, N: Size, M: Size, T: Size>(
                 &h,
                 spread,
             );
-            for slot in chunk0 * vectors..chunk1 * vectors {
-                let c = slot_channel::<N>(slot, vectors, share, channels, spread, used);
-                for t in t0..t1 {
-                    let to = gathered_start + (t - t0) * line;
-                    let from = (n * vertical.target + t) * horizontal.target;
+            for t in t0..t1 {
+                let row = gathered_start + (t - t0) * line;
+                let from = (n * vertical.target + t) * horizontal.target;
+                for own in 0..(chunk1 - chunk0) * vectors {
                     #[unroll]
                     for i in 0..edge {
-                        gathered[to + i] = zero;
-                        gathered[to + edge + horizontal.target + i] = zero;
-                    }
-                    for ow in 0..horizontal.target {
-                        let at = grad_view.at(from + ow) + c;
-                        gathered[to + edge + ow] = load_part::<F, B, N, T>(grad, at, used);
+                        let to = row + own * block * line + i;
+                        gathered[to] = zero;
+                        gathered[to + edge + horizontal.target] = zero;
                     }
                 }
+                for ow in 0..horizontal.target {
+                    let mut to = row + edge + ow;
+                    for chunk in chunk0..chunk1 {
+                        for v in 0..vectors {
+                            let c = vector_channel::<N>(chunk, v, share, channels, spread, used);
+                            let at = grad_view.at(from + ow) + c;
+                            gathered[to] = load_part::<F, B, N, T>(grad, at, used);
+                            to += block * line;
+                        }
+                    }
+                }
+            }
+            for slot in chunk0 * vectors..chunk1 * vectors {
+                let gathered_at = gathered_start + (slot - chunk0 * vectors) * block * line;
                 let own = slot / vectors - chunk0;
-                let xc = scratch_start + own * chunk_len::<N>(&patch, spread);
+                let xc = scratch_start + own * patch.chunk;
                 let sum = sums_start + (slot - chunk0 * vectors) * size;
                 for kh in 0..vertical.kernel {
                     let across = comptime!(variant.tile[0]);
@@ -143,7 +152,7 @@ fn partial_sums<F: Float, I: Size, B: Size, N: Size, M: Size, T: Size>(
                             &*gathered,
                             sums,
                             xc + (kh * patch.width + k * across) * patch.pitch,
-                            gathered_start,
+                            gathered_at,
                             sum + tap * inputs,
                             t1 - t0,
                             line,
@@ -158,7 +167,8 @@ fn partial_sums<F: Float, I: Size, B: Size, N: Size, M: Size, T: Size>(
             }
         }
         for slot in chunk0 * vectors..chunk1 * vectors {
-            let c = slot_channel::<N>(slot, vectors, share, channels, spread, used);
+            let (chunk, v) = (slot / vectors, slot % vectors);
+            let c = vector_channel::<N>(chunk, v, share, channels, spread, used);
             let sum = sums_start + (slot - chunk0 * vectors) * size;
             let out = partial * size * channels + c;
             for i in 0..size {
@@ -169,20 +179,20 @@ fn partial_sums<F: Float, I: Size, B: Size, N: Size, M: Size, T: Size>(
     }
 }
 
-/// The first output channel of a vector.
+/// The first output channel of the vector `v` of a chunk.
 #[cube]
-fn slot_channel<N: Size>(
-    slot: usize,
-    vectors: usize,
+fn vector_channel<N: Size>(
+    chunk: usize,
+    v: usize,
     share: usize,
     channels: usize,
     #[comptime] spread: Spread,
     #[comptime] used: usize,
 ) -> usize {
     if comptime!(spread.size() > 0) {
-        channel::<N>(slot, channels)
+        channel::<N>(chunk, channels)
     } else {
-        slot / vectors * share + first_channel::<N>(slot % vectors, share, used)
+        chunk * share + first_channel::<N>(v, share, used)
     }
 }
 
@@ -301,7 +311,7 @@ pub(super) fn launch_grad_weight(
     let stride = problem.options.stride;
     let tile = tile(kw, blueprint.inputs, blueprint.spread);
     let walks = tile[0] == kw && stride[1] == 1;
-    let block = BLOCK.min(oh);
+    let block = oh.div_ceil(oh.div_ceil(BLOCK));
     let jobs = problem.batch * oh.div_ceil(block);
     let partial_count = (MOST_ELEMENTS / out.len())
         .clamp(FEWEST_PARTIALS, ITEMS)
@@ -320,7 +330,7 @@ pub(super) fn launch_grad_weight(
     let edge = if walks { kw - 1 } else { 0 };
     let empty = |len: usize| Tensor::empty(client, &[grid.units * len], problem.dtype);
     let scratch = empty(patch_len);
-    let gathered = empty(block * (ow + 2 * edge) * lanes.width);
+    let gathered = empty(range * blueprint.vectors * block * (ow + 2 * edge) * lanes.width);
     let sums = empty(range * blueprint.vectors * kh * kw * blueprint.inputs * lanes.width);
     let partials = match partial_count {
         1 => out.clone(),

@@ -35,6 +35,13 @@
 //! once for three output rows in a ring instead of shuffling in the inner loop, with 14 rows a block instead of 8: 1.55 and
 //! 1.54. The gradient with respect to the weight row by row over rows spread likewise, and more, uneven partial sums: 2.24 for 8
 //! channels a group against 1.68.
+//!
+//! Vectors of pixels instead of channels, the inputs of a block transposed to a plane per channel and the results transposed back:
+//! no lane idles whatever the width of a group, and the inner loop of 24 multiply-adds ran at about 360 GFLOP/s, but writing 16
+//! planes at once and reading them back took more than it gained for groups of up to 24 channels (GFLOP/s forward, against this
+//! kernel in the same hour: 4 a group 69 of 144, 8 a group 107 of 141, 12 129 of 165, 24 190 of 217, 36 218 of 237, 48 266 of 306;
+//! 56 274 of 263, 120 272 of 248), and doubled the time to compile. The gradient with respect to the weight over such planes, its
+//! lanes added up at the end: 70 of 109 for 8 channels a group, 201 of 275 for 48, 143 of 233 for 120.
 
 mod blueprint;
 pub mod cost;
@@ -44,6 +51,7 @@ mod grad_weight;
 mod patch;
 mod problem;
 pub mod reference;
+mod walk;
 
 pub use crate::conv::dense::{Affine, ConvOptions};
 pub use problem::GroupedProblem;

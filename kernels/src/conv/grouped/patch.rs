@@ -58,20 +58,14 @@ pub(super) struct Patch {
     pub pitch: usize,
     /// The whole patch.
     pub len: usize,
+    /// From one chunk to the next.
+    pub chunk: usize,
+    /// Stretches of memory that a row takes: one, or one for each chunk.
+    pub parts: usize,
     /// Source channels of a chunk.
     pub share: usize,
     /// Source channels of all chunks.
     pub channels: usize,
-}
-
-/// Elements of a chunk within a pixel of the patch.
-#[cube]
-pub(super) fn chunk_len<N: Size>(patch: &Patch, #[comptime] spread: Spread) -> usize {
-    if comptime!(spread.size() > 0) {
-        comptime!(spread.parts()) * N::value()
-    } else {
-        patch.share
-    }
 }
 
 /// Fills the patch at `start` from the input row `extent.first + v.up - v.lead` on, shifted by the columns' own `up - lead`. What
@@ -97,17 +91,31 @@ pub(super) fn stage<F: Float, I: Size, N: Size, M: Size>(
         let line = start + row * patch.width * patch.pitch;
         let end = line + patch.width * patch.pitch;
         let shifted = extent.first + row + v.up;
+        let parts = min(patch.parts, extent.chunks);
         if shifted >= v.lead && shifted < v.lead + vertical.source {
             let from = (extent.n * vertical.source + shifted - v.lead) * horizontal.source + skip;
             let begin = line + left * patch.pitch;
-            clear::<F, I>(scratch, line, begin);
+            let copied_end = begin + copied * patch.pitch;
+            for part in 0..parts {
+                clear::<F, I>(
+                    scratch,
+                    line + part * patch.chunk,
+                    begin + part * patch.chunk,
+                );
+                clear::<F, I>(
+                    scratch,
+                    copied_end + part * patch.chunk,
+                    end + part * patch.chunk,
+                );
+            }
             for q in 0..copied {
                 let (at, to) = (view.at(from + q), begin + q * patch.pitch);
                 copy::<F, I, N, M>(x, scratch, at, to, patch, extent, spread);
             }
-            clear::<F, I>(scratch, begin + copied * patch.pitch, end);
         } else {
-            clear::<F, I>(scratch, line, end);
+            for part in 0..parts {
+                clear::<F, I>(scratch, line + part * patch.chunk, end + part * patch.chunk);
+            }
         }
     }
 }
@@ -153,7 +161,7 @@ fn copy<F: Float, I: Size, N: Size, M: Size>(
                         value.insert(lane, own.extract(from));
                     }
                 }
-                store::<F, I, N>(scratch, to + (k * parts + part) * N::value(), value);
+                store::<F, I, N>(scratch, to + k * patch.chunk + part * N::value(), value);
             }
         }
     }
