@@ -19,6 +19,7 @@ mod profile;
 pub mod report;
 pub mod results;
 mod run;
+mod session;
 pub mod stats;
 mod step;
 mod suite;

@@ -303,7 +303,7 @@ pub(super) fn launch_fused(
         Between::Softmaxes(temperature) => (Of::Softmaxes, 0.0, temperature),
     };
     let lanes = Lanes::of(client, dtype, length, &[student, teacher, &out.grad]);
-    let grid = launch::grid(client, batch);
+    let grid = launch::grid_for(client, batch, batch * length);
     let pitch = length.next_multiple_of(lanes.width);
     let rows = if of == Of::Rows { 0 } else { 2 * grid.units };
     let kept = Tensor::empty(client, &[rows, pitch], dtype);

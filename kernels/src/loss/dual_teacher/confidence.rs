@@ -46,7 +46,7 @@ pub(super) fn launch_rows(problem: &DualTeacherProblem, logits: &[Tensor; 2], ro
     let client = first.client();
     let temperature = planted::or("dual_teacher_hard_confidence", options.temperature, 1.0);
     let lanes = Lanes::of(client, dtype, classes, &[first, second]);
-    let grid = launch::grid(client, batch);
+    let grid = launch::grid_for(client, batch, batch * classes);
     // SAFETY: both hold `batch` rows of `classes` logits.
     unsafe {
         rows_kernel::launch_unchecked(

@@ -189,7 +189,7 @@ pub(super) fn launch_fused(
     } = &teachers.problem;
     let [first, second] = &teachers.logits;
     let lanes = Lanes::of(client, dtype, classes, &[student, first, second, &out.grad]);
-    let grid = launch::grid(client, batch);
+    let grid = launch::grid_for(client, batch, batch * classes);
     let (t, mean) = (options.temperature, 1.0 / batch as f64);
     let scales = ScalesLaunch::new(
         dtype.scalar(1.0 / t),
