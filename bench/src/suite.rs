@@ -28,7 +28,7 @@ pub enum SuiteError {
         /// The problem.
         case: String,
         /// What its operation said.
-        source: KernelError,
+        source: Box<KernelError>,
     },
     /// A file of cases cannot be read.
     #[error("{}: {source}", path.display())]
@@ -147,6 +147,6 @@ pub fn about<'a>(op: &'a str, case: &'a str) -> impl Fn(KernelError) -> SuiteErr
     move |source| SuiteError::Problem {
         op: op.into(),
         case: case.into(),
-        source,
+        source: Box::new(source),
     }
 }
