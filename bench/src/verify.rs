@@ -31,13 +31,13 @@ impl Expected {
                 let largest = values
                     .iter()
                     .fold(0.0f64, |most, value| most.max(value.abs()));
+                // A NaN of the contender is near nothing.
+                let near = |got: f64, wanted: f64| (got - wanted).abs() <= TOLERANCE * largest;
                 let worst = got
                     .iter()
                     .zip(values)
                     .enumerate()
-                    .find(|(_, (got, wanted))| {
-                        !wanted.is_nan() && !((*got - *wanted).abs() <= TOLERANCE * largest)
-                    });
+                    .find(|(_, (got, wanted))| !wanted.is_nan() && !near(**got, **wanted));
                 match worst {
                     None => Ok(()),
                     Some((i, (got, wanted))) => {
