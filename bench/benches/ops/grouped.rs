@@ -16,7 +16,7 @@ pub fn run(suite: &mut Suite) -> Result<(), SuiteError> {
             kernel: problem.kernel,
             in_channels: problem.in_channels,
             out_channels: problem.out_channels,
-            groups: groups,
+            groups,
             stride: options.stride,
             dilation: [1; 2],
             padding: [options.padding[0], options.padding[1]],
