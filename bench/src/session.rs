@@ -210,9 +210,11 @@ impl<'a> Session<'a> {
             eprintln!("[{at}/{}] {}", self.phases.len(), summary(&phase, &outcome));
             results.rows.extend(outcome.rows);
             results.refused.extend(outcome.refused);
+            results.seconds = begun.elapsed().as_secs_f64();
+            // What a run that is cut short has measured is there; that it cannot be written is told at the end.
+            let _ = results.write(&folder.join("results.json"));
             Ok(())
         })?;
-        results.seconds = begun.elapsed().as_secs_f64();
         results.write(&folder.join("results.json"))?;
         for (name, text) in [
             ("results.md", report::markdown(&results)),
