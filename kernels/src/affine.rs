@@ -1,6 +1,7 @@
 use crate::{DType, KernelError, Tensor};
 
-/// What follows a convolution in inference, applied to the values in registers: `act((y - centre) scale + shift + residual)`.
+/// What follows a convolution in inference, applied to the values in registers: `act((y - centre) scale + shift + residual)`. The
+/// maps are in the accumulator of the convolution's element type, the residual in that type itself.
 #[derive(Debug, Clone, Copy)]
 pub struct Affine<'a> {
     /// Subtracted, `[co]`: a batch norm's running mean.
@@ -32,7 +33,7 @@ impl Affine<'_> {
             ("scale", self.scale),
             ("shift", self.shift),
         ] {
-            tensor.check(op, name, &channels, dtype)?;
+            tensor.check(op, name, &channels, dtype.accumulator())?;
         }
         match self.residual {
             Some(residual) => residual.check_view(op, "residual", output, dtype),

@@ -17,8 +17,8 @@ pub enum KernelError {
         /// The shape it should have, in words or numbers.
         wanted: String,
     },
-    /// Two tensors that must share an element type do not.
-    #[error("{op}: {tensor} holds {got:?}, wanted {wanted:?} as the first argument holds")]
+    /// A tensor has not the element type that the first argument asks for: its own, or that of sums of it.
+    #[error("{op}: {tensor} holds {got:?}, wanted {wanted:?} beside the first argument")]
     DType {
         /// The operation that was asked for.
         op: &'static str,

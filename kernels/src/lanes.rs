@@ -102,21 +102,25 @@ pub(crate) fn channel<N: Size>(v: usize, channels: usize) -> usize {
     min(v * N::value(), channels - N::value())
 }
 
-/// The vector of elements `index..index + N` of a buffer of items of `B` elements: `B` is `N`, which divides `index`, or 1.
+/// The vector of elements `index..index + N` of a buffer of items of `B` elements: `B` is `N`, which divides `index`, or 1. The
+/// buffer stores numbers of type `S`, which one computes with in `F`.
 #[cube]
-pub(crate) fn load<F: Float, B: Size, N: Size>(x: &[Vector<F, B>], index: usize) -> Vector<F, N> {
+pub(crate) fn load<S: Float, F: Float, B: Size, N: Size>(
+    x: &[Vector<S, B>],
+    index: usize,
+) -> Vector<F, N> {
     let (item, width) = (B::value().comptime(), N::value().comptime());
     if comptime!(item == width) {
         Vector::cast_from(x[index / N::value()])
     } else {
-        load_anywhere::<Vector<F, B>, F, N>(x, index)
+        Vector::cast_from(load_anywhere::<Vector<S, B>, S, N>(x, index))
     }
 }
 
-/// Writes the elements `index..index + N`; see [`load`].
+/// Writes the elements `index..index + N`, rounded to the nearest that `S` has; see [`load`].
 #[cube]
-pub(crate) fn store<F: Float, B: Size, N: Size>(
-    x: &mut [Vector<F, B>],
+pub(crate) fn store<S: Float, F: Float, B: Size, N: Size>(
+    x: &mut [Vector<S, B>],
     index: usize,
     value: Vector<F, N>,
 ) {
@@ -124,14 +128,15 @@ pub(crate) fn store<F: Float, B: Size, N: Size>(
     if comptime!(item == width) {
         x[index / N::value()] = Vector::cast_from(value);
     } else {
-        store_anywhere::<Vector<F, B>, F, N>(x, index, value);
+        store_anywhere::<Vector<S, B>, S, N>(x, index, Vector::cast_from(value));
     }
 }
 
-/// Copies `len` elements of buffers of scalars; `B` and `N` are a launch's [`Lanes`], whatever channels they were chosen for.
+/// Copies `len` elements of buffers of scalars, from the type they are stored in to the one to compute in; `B` and `N` are a
+/// launch's [`Lanes`], whatever channels they were chosen for.
 #[cube]
-pub(crate) fn copy<F: Float, B: Size, N: Size>(
-    from: &[F],
+pub(crate) fn copy<S: Float, F: Float, B: Size, N: Size>(
+    from: &[S],
     start: usize,
     to: &mut [F],
     target: usize,
@@ -142,12 +147,12 @@ pub(crate) fn copy<F: Float, B: Size, N: Size>(
     if comptime!(item == 1 && width > 1) {
         copied = len / width * width;
         for i in 0..len / width {
-            let value = load_anywhere::<F, F, N>(from, start + i * width);
-            store_anywhere::<F, F, N>(to, target + i * width, value);
+            let value = load_anywhere::<S, S, N>(from, start + i * width);
+            store_anywhere::<F, F, N>(to, target + i * width, Vector::cast_from(value));
         }
     }
     for i in copied..len {
-        to[target + i] = from[start + i];
+        to[target + i] = F::cast_from(from[start + i]);
     }
 }
 

@@ -76,10 +76,11 @@ pub fn grid_for(client: &Client, items: usize, elements: usize) -> Grid {
     grid(client, items)
 }
 
-/// The widest vector of `dtype` that the device loads at once.
+/// The widest vector in which the device computes with elements of `dtype`. What 16-bit elements would leave over of a register is
+/// not used: they are converted on the way, and every problem is walked as the same one in 32 bits.
 pub fn widest(client: &Client, dtype: DType) -> usize {
     let hardware = &client.properties().hardware;
-    let register = hardware.load_width as usize / 8 / dtype.size();
+    let register = hardware.load_width as usize / 8 / dtype.accumulator().size();
     let limit = if is_cpu(client) {
         register
     } else {

@@ -2,6 +2,7 @@ use crate::lanes::ViewLaunch;
 use crate::memory::Memory;
 use crate::{DType, KernelError, planted};
 use cubecl::prelude::*;
+use half::{bf16, f16};
 
 /// A dense tensor on a device; images are `[n, h, w, c]`, channels innermost.
 ///
@@ -56,21 +57,19 @@ impl Tensor {
         shape: &[usize],
         dtype: DType,
     ) -> Result<Self, KernelError> {
-        match dtype {
+        check_len(values.len(), shape)?;
+        let each = |convert: fn(f64) -> u16| values.iter().map(|&v| convert(v)).collect::<Vec<_>>();
+        let of_bits =
+            |bits: &[u16]| Self::of_bytes(client, bytemuck::cast_slice(bits), shape, dtype);
+        Ok(match dtype {
+            DType::F16 => of_bits(&each(|v| f16::from_f64(v).to_bits())),
+            DType::Bf16 => of_bits(&each(|v| bf16::from_f64(v).to_bits())),
             DType::F32 => {
                 let narrow: Vec<f32> = values.iter().map(|&v| v as f32).collect();
-                Self::from_f32(client, &narrow, shape)
+                Self::of_bytes(client, bytemuck::cast_slice(&narrow), shape, dtype)
             }
-            DType::F64 => {
-                check_len(values.len(), shape)?;
-                Ok(Self::of_bytes(
-                    client,
-                    bytemuck::cast_slice(values),
-                    shape,
-                    dtype,
-                ))
-            }
-        }
+            DType::F64 => Self::of_bytes(client, bytemuck::cast_slice(values), shape, dtype),
+        })
     }
 
     /// Copies `values` to the device as [`DType::F32`].
@@ -272,8 +271,10 @@ impl Tensor {
     /// [`KernelError::Device`] when a launch before this failed or the copy does.
     pub fn to_f64(&self) -> Result<Vec<f64>, KernelError> {
         Ok(match self.dtype {
-            DType::F32 => self.to_f32()?.into_iter().map(f64::from).collect(),
-            DType::F64 => bytemuck::pod_collect_to_vec::<u8, f64>(&self.bytes()?),
+            DType::F16 => self.elements(|bits| f16::from_bits(bits).to_f64())?,
+            DType::Bf16 => self.elements(|bits| bf16::from_bits(bits).to_f64())?,
+            DType::F32 => self.elements::<f32, _>(f64::from)?,
+            DType::F64 => self.elements(|v: f64| v)?,
         })
     }
 
@@ -283,9 +284,19 @@ impl Tensor {
     /// [`KernelError::Device`] when a launch before this failed or the copy does.
     pub fn to_f32(&self) -> Result<Vec<f32>, KernelError> {
         Ok(match self.dtype {
-            DType::F32 => bytemuck::pod_collect_to_vec::<u8, f32>(&self.bytes()?),
-            DType::F64 => self.to_f64()?.into_iter().map(|v| v as f32).collect(),
+            DType::F16 => self.elements(|bits| f16::from_bits(bits).to_f32())?,
+            DType::Bf16 => self.elements(|bits| bf16::from_bits(bits).to_f32())?,
+            DType::F32 => self.elements(|v: f32| v)?,
+            DType::F64 => self.elements(|v: f64| v as f32)?,
         })
+    }
+
+    fn elements<E: bytemuck::Pod, T>(
+        &self,
+        convert: impl Fn(E) -> T,
+    ) -> Result<Vec<T>, KernelError> {
+        let elements = bytemuck::pod_collect_to_vec::<u8, E>(&self.bytes()?);
+        Ok(elements.into_iter().map(convert).collect())
     }
 
     fn bytes(&self) -> Result<Vec<u8>, KernelError> {

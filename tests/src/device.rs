@@ -84,10 +84,9 @@ pub fn dtypes_with_exp() -> Vec<DType> {
 
 /// [`dtypes_with_exp`], each with its tolerance.
 pub fn tolerances_with_exp(f32: f64, f64: f64) -> impl Iterator<Item = (DType, f64)> {
-    dtypes_with_exp().into_iter().map(move |dtype| match dtype {
-        DType::F32 => (dtype, f32),
-        DType::F64 => (dtype, f64),
-    })
+    dtypes_with_exp()
+        .into_iter()
+        .map(move |dtype| (dtype, if dtype == DType::F64 { f64 } else { f32 }))
 }
 
 /// How many rounds of loops a unit of this device goes through in one launch, those of all its loops together; `usize::MAX` where

@@ -1,4 +1,5 @@
 use ghostlight_kernels::{DType, Tensor};
+use half::{bf16, f16};
 
 use crate::download;
 
@@ -47,7 +48,8 @@ pub fn assert_near(what: &str, got: &Tensor, wanted: &[f64], magnitude: &[f64], 
     let unit = units * epsilon(got.dtype());
     // What lies below the smallest normal number may vanish.
     let vanishing = match got.dtype() {
-        DType::F32 => f64::from(f32::MIN_POSITIVE),
+        DType::F16 => f16::MIN_POSITIVE.to_f64(),
+        DType::Bf16 | DType::F32 => f64::from(f32::MIN_POSITIVE),
         DType::F64 => f64::MIN_POSITIVE,
     };
     assert_each(what, got, wanted, |i| unit * magnitude[i] + vanishing);
@@ -56,6 +58,8 @@ pub fn assert_near(what: &str, got: &Tensor, wanted: &[f64], magnitude: &[f64], 
 /// The rounding unit of a comparison with a reference in f64: in f64 itself the reference rounds as well.
 fn epsilon(dtype: DType) -> f64 {
     match dtype {
+        DType::F16 => f16::EPSILON.to_f64(),
+        DType::Bf16 => bf16::EPSILON.to_f64(),
         DType::F32 => f64::from(f32::EPSILON),
         DType::F64 => 2.0 * f64::EPSILON,
     }

@@ -22,7 +22,7 @@ use crate::{DType, KernelError, Labels, Tensor};
 /// What a loss kernel leaves behind.
 #[derive(Debug, Clone)]
 pub struct LossAndGrad {
-    /// `[n]`: each sample's loss over `n`, so that the sum is the mean over the batch.
+    /// `[n]`: each sample's loss over `n`, so that the sum is the mean over the batch; in the accumulator of the logits' element type.
     pub loss: Tensor,
     /// `[n, c]`: the gradient of that mean with respect to the logits.
     pub grad: Tensor,
@@ -30,7 +30,8 @@ pub struct LossAndGrad {
 
 impl LossAndGrad {
     fn empty_like(logits: &Tensor) -> Self {
-        let loss = Tensor::empty(logits.client(), &logits.shape()[..1], logits.dtype());
+        let accumulator = logits.dtype().accumulator();
+        let loss = Tensor::empty(logits.client(), &logits.shape()[..1], accumulator);
         Self {
             loss,
             grad: Tensor::empty(logits.client(), logits.shape(), logits.dtype()),
@@ -97,10 +98,7 @@ fn check_temperature(op: &'static str, dtype: DType, temperature: f64) -> Result
     })
 }
 
-/// Whether a kernel can hold `value` in `dtype` without overflow.
+/// Whether a kernel can compute with `value` beside elements of `dtype` without overflow.
 fn holds(dtype: DType, value: f64) -> bool {
-    match dtype {
-        DType::F32 => (value as f32).is_finite(),
-        DType::F64 => value.is_finite(),
-    }
+    dtype.accumulator().round(value).is_finite()
 }

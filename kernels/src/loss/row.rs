@@ -43,25 +43,29 @@ pub(super) fn is_class<N: Size>(at: usize, class: usize) -> Vector<bool, N> {
 
 /// One element of the row that starts at element `start` of its buffer.
 #[cube]
-pub(super) fn element<F: Float, B: Size>(x: &[Vector<F, B>], start: usize, index: usize) -> F {
-    load::<F, B, B>(x, (start + index) / B::value() * B::value())
+pub(super) fn element<S: Float, F: Float, B: Size>(
+    x: &[Vector<S, B>],
+    start: usize,
+    index: usize,
+) -> F {
+    load::<S, F, B, B>(x, (start + index) / B::value() * B::value())
         .extract_dynamic((start + index) % B::value())
 }
 
 /// The largest element of the row, to be taken from every logit before its exponential; NaN where a logit is infinite, or so far
 /// from another that the difference times `inverse_t` is. A NaN logit may leave it a number, and shows in the exponentials' sum.
 #[cube]
-pub(super) fn row_max<F: Float, B: Size, N: Size>(
-    x: &[Vector<F, B>],
+pub(super) fn row_max<S: Float, F: Float, B: Size, N: Size>(
+    x: &[Vector<S, B>],
     start: usize,
     length: usize,
     vectors: usize,
     inverse_t: F,
 ) -> F {
-    let mut high = load::<F, B, N>(x, start);
+    let mut high = load::<S, F, B, N>(x, start);
     let mut low = high;
     for v in 1..vectors {
-        let z = load::<F, B, N>(x, start + channel::<N>(v, length));
+        let z = load::<S, F, B, N>(x, start + channel::<N>(v, length));
         high = select_many(z.greater_than(&high), z, high);
         low = select_many(z.less_than(&low), z, low);
     }
@@ -91,8 +95,8 @@ pub(super) fn where_finite<F: Float>(value: F, magnitude: F) -> F {
 
 /// The sum of `exp((z - shift) inverse_t)` over the row.
 #[cube]
-pub(super) fn exponential_sum<F: Float, B: Size, N: Size>(
-    x: &[Vector<F, B>],
+pub(super) fn exponential_sum<S: Float, F: Float, B: Size, N: Size>(
+    x: &[Vector<S, B>],
     start: usize,
     length: usize,
     vectors: usize,
@@ -106,7 +110,7 @@ pub(super) fn exponential_sum<F: Float, B: Size, N: Size>(
         let mut part = zero;
         for v in block * BLOCK..min(block * BLOCK + BLOCK, vectors) {
             let at = channel::<N>(v, length);
-            let e = ((load::<F, B, N>(x, start + at) - shift) * scale).exp();
+            let e = ((load::<S, F, B, N>(x, start + at) - shift) * scale).exp();
             part += select_many(fresh::<N>(v, at), e, zero);
         }
         sum += part;

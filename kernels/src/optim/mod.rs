@@ -2,3 +2,21 @@
 
 pub mod adamw;
 pub mod sgd;
+
+use crate::{KernelError, Tensor};
+
+/// Passes for parameters that a step can move: in 16 bits a change of less than one part in 2,048, as most steps are, vanishes.
+fn check_wide(op: &'static str, params: &Tensor) -> Result<(), KernelError> {
+    let dtype = params.dtype();
+    if dtype.is_half() {
+        let parameter = "element type of params";
+        let wanted = "32 bits or more: keep the parameters so and copy them into 16 bits";
+        return Err(KernelError::range(
+            op,
+            parameter,
+            format!("{dtype:?}"),
+            wanted,
+        ));
+    }
+    Ok(())
+}

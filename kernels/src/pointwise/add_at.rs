@@ -5,11 +5,11 @@ use cubecl::prelude::*;
 /// `out = full`, or zeros, with `part` added to its channels from `start` on. One unit owns a run of pixels. Shared channels of
 /// overlapping vectors are computed twice from the operands, never from what was written.
 #[cube(launch_unchecked)]
-fn add_at_kernel<F: Float, B: Size, N: Size>(
-    full: &[Vector<F, B>],
-    part: &[Vector<F, B>],
-    out: &mut [Vector<F, B>],
-    _anywhere: &[F],
+fn add_at_kernel<S: Float, F: Float, B: Size, N: Size>(
+    full: &[Vector<S, B>],
+    part: &[Vector<S, B>],
+    out: &mut [Vector<S, B>],
+    _anywhere: &[S],
     full_view: View,
     part_view: View,
     pixels: usize,
@@ -20,7 +20,7 @@ fn add_at_kernel<F: Float, B: Size, N: Size>(
     part_vectors: usize,
     run: usize,
     #[comptime] has_full: bool,
-    #[define(F)] _dtype: cubecl::ir::ElemType,
+    #[define(S, F)] _dtypes: [cubecl::ir::ElemType; 2],
 ) {
     let first = ABSOLUTE_POS * run;
     for pixel in first..min(first + run, pixels) {
@@ -29,17 +29,17 @@ fn add_at_kernel<F: Float, B: Size, N: Size>(
             let c = channel::<N>(v, channels);
             let mut value = Vector::<F, N>::new(F::new(0.0f32));
             if has_full {
-                value = load::<F, B, N>(full, from + c);
+                value = load::<S, F, B, N>(full, from + c);
             }
-            store::<F, B, N>(out, to + c, value);
+            store::<S, F, B, N>(out, to + c, value);
         }
         for v in 0..part_vectors {
             let c = channel::<N>(v, count);
-            let mut value = load::<F, B, N>(part, part_view.at(pixel) + c);
+            let mut value = load::<S, F, B, N>(part, part_view.at(pixel) + c);
             if has_full {
-                value += load::<F, B, N>(full, from + start + c);
+                value += load::<S, F, B, N>(full, from + start + c);
             }
-            store::<F, B, N>(out, to + start + c, value);
+            store::<S, F, B, N>(out, to + start + c, value);
         }
     }
 }
@@ -108,7 +108,7 @@ pub fn add_at(
             lanes.vectors(),
             grid.run,
             full.is_some(),
-            dtype.elem(),
+            dtype.elems(),
         );
     }
     launch::pace(client);

@@ -10,7 +10,8 @@ pub(crate) struct Flat<'a> {
     pub client: &'a Client,
     /// Elements of a vector; divides the length.
     pub width: usize,
-    pub elem: ElemType,
+    /// The types that elements are stored and computed with in.
+    pub elems: [ElemType; 2],
     vectors: usize,
     grid: Grid,
 }
@@ -31,7 +32,7 @@ impl<'a> Flat<'a> {
         Self {
             client,
             width,
-            elem: tensor.dtype().elem(),
+            elems: tensor.dtype().elems(),
             vectors,
             grid: launch::grid(client, vectors),
         }

@@ -3,12 +3,14 @@
 pub mod activation;
 mod add_at;
 pub mod add_relu;
+mod convert;
 mod flat;
 pub mod gate;
 mod map;
 mod per_image;
 
 pub use add_at::add_at;
+pub use convert::{convert, cost_of_convert};
 
 use crate::lanes::{View, channel, store};
 use crate::memory::is_fenced;
@@ -19,20 +21,26 @@ use map::{Map, Walk};
 
 /// `out[i] = sum over r of rows[r, i]`, in the order of `r`. One unit owns a run of vectors of columns.
 #[cube(launch_unchecked)]
-fn sum_rows_kernel<F: Float, N: Size>(
-    rows: &[Vector<F, N>],
-    out: &mut [Vector<F, N>],
+fn sum_rows_kernel<R: Float, S: Float, F: Float, N: Size>(
+    rows: &[Vector<R, N>],
+    out: &mut [Vector<S, N>],
     count: usize,
     span: Span,
-    #[define(F)] _dtype: cubecl::ir::ElemType,
+    #[define(R, S, F)] _dtypes: [cubecl::ir::ElemType; 3],
 ) {
     for i in span.first()..span.end() {
-        let mut sum = rows[i];
+        let mut sum = Vector::<F, N>::cast_from(rows[i]);
         for r in 1..count {
-            sum += rows[r * span.all() + i];
+            sum += Vector::cast_from(rows[r * span.all() + i]);
         }
-        out[i] = sum;
+        out[i] = Vector::cast_from(sum);
     }
+}
+
+/// The element types of a sum of `rows`, which may be partial results and wider than `out`.
+fn sums_of(rows: &Tensor, out: &Tensor) -> [cubecl::ir::ElemType; 3] {
+    let [stored, wide] = out.dtype().elems();
+    [rows.dtype().elem(), stored, wide]
 }
 
 /// Sums `rows` `[r, ..]` over its first axis into `out`; `r` is at least 1.
@@ -49,7 +57,7 @@ pub(crate) fn sum_rows(rows: &Tensor, out: &Tensor) {
             flat.arg(out),
             rows.len() / out.len(),
             flat.span(),
-            flat.elem,
+            sums_of(rows, out),
         );
     }
     launch::pace(flat.client);
@@ -57,27 +65,27 @@ pub(crate) fn sum_rows(rows: &Tensor, out: &Tensor) {
 
 /// [`sum_rows_kernel`] whose columns from `split` on go to `tail`.
 #[cube(launch_unchecked)]
-fn sum_rows_apart_kernel<F: Float, N: Size>(
-    rows: &[Vector<F, N>],
-    head: &mut [Vector<F, N>],
-    tail: &mut [Vector<F, N>],
+fn sum_rows_apart_kernel<R: Float, S: Float, F: Float, N: Size>(
+    rows: &[Vector<R, N>],
+    head: &mut [Vector<S, N>],
+    tail: &mut [Vector<S, N>],
     count: usize,
     columns: usize,
     split: usize,
     run: usize,
-    #[define(F)] _dtype: cubecl::ir::ElemType,
+    #[define(R, S, F)] _dtypes: [cubecl::ir::ElemType; 3],
 ) {
     let first = ABSOLUTE_POS * run;
     let last = min(first + run, columns);
     for i in first..last {
-        let mut sum = rows[i];
+        let mut sum = Vector::<F, N>::cast_from(rows[i]);
         for r in 1..count {
-            sum += rows[r * columns + i];
+            sum += Vector::cast_from(rows[r * columns + i]);
         }
         if i < split {
-            head[i] = sum;
+            head[i] = Vector::cast_from(sum);
         } else {
-            tail[i - split] = sum;
+            tail[i - split] = Vector::cast_from(sum);
         }
     }
 }
@@ -107,7 +115,7 @@ pub(crate) fn sum_rows_apart(rows: &Tensor, head: &Tensor, tail: &Tensor) {
             columns,
             head.len() / width,
             grid.run,
-            rows.dtype().elem(),
+            sums_of(rows, head),
         );
     }
     launch::pace(client);
@@ -115,14 +123,15 @@ pub(crate) fn sum_rows_apart(rows: &Tensor, head: &Tensor, tail: &Tensor) {
 
 /// `into += add`. One unit owns a run of vectors.
 #[cube(launch_unchecked)]
-fn add_kernel<F: Float, N: Size>(
-    into: &mut [Vector<F, N>],
-    add: &[Vector<F, N>],
+fn add_kernel<S: Float, F: Float, N: Size>(
+    into: &mut [Vector<S, N>],
+    add: &[Vector<S, N>],
     span: Span,
-    #[define(F)] _dtype: cubecl::ir::ElemType,
+    #[define(S, F)] _dtypes: [cubecl::ir::ElemType; 2],
 ) {
     for i in span.first()..span.end() {
-        into[i] += add[i];
+        let sum = Vector::<F, N>::cast_from(into[i]) + Vector::cast_from(add[i]);
+        into[i] = Vector::cast_from(sum);
     }
 }
 
@@ -147,7 +156,7 @@ pub fn add_into(into: &Tensor, add: &Tensor) -> Result<(), KernelError> {
             flat.arg(into),
             flat.arg(add),
             flat.span(),
-            flat.elem,
+            flat.elems,
         );
     }
     launch::pace(flat.client);
@@ -156,16 +165,17 @@ pub fn add_into(into: &Tensor, add: &Tensor) -> Result<(), KernelError> {
 
 /// `out = a + b`. One unit owns a run of vectors.
 #[cube(launch_unchecked)]
-fn sum_kernel<F: Float, N: Size>(
-    a: &[Vector<F, N>],
-    b: &[Vector<F, N>],
-    out: &mut [Vector<F, N>],
+fn sum_kernel<S: Float, F: Float, N: Size>(
+    a: &[Vector<S, N>],
+    b: &[Vector<S, N>],
+    out: &mut [Vector<S, N>],
     span: Span,
-    #[define(F)] _dtype: cubecl::ir::ElemType,
+    #[define(S, F)] _dtypes: [cubecl::ir::ElemType; 2],
 ) {
     let ahead = comptime!(usize::from(is_fenced() && planted::is("add_past_the_end")));
     for i in span.first()..span.end() {
-        out[i] = a[i] + b[i + ahead];
+        let sum = Vector::<F, N>::cast_from(a[i]) + Vector::cast_from(b[i + ahead]);
+        out[i] = Vector::cast_from(sum);
     }
 }
 
@@ -192,7 +202,7 @@ pub fn add(a: &Tensor, b: &Tensor) -> Result<Tensor, KernelError> {
             flat.arg(b),
             flat.arg(&out),
             flat.span(),
-            flat.elem,
+            flat.elems,
         );
     }
     launch::pace(flat.client);
@@ -206,19 +216,19 @@ pub fn cost_of_add(into: &Tensor) -> Cost {
 
 /// `out[row, i] = value`. One unit owns a run of rows.
 #[cube(launch_unchecked)]
-fn fill_kernel<F: Float, B: Size, N: Size>(
-    out: &mut [Vector<F, B>],
-    _anywhere: &[F],
+fn fill_kernel<S: Float, F: Float, B: Size, N: Size>(
+    out: &mut [Vector<S, B>],
+    _anywhere: &[S],
     view: View,
     value: InputScalar,
     walk: Walk,
-    #[define(F)] _dtype: cubecl::ir::ElemType,
+    #[define(S, F)] _dtypes: [cubecl::ir::ElemType; 2],
 ) {
     let value = Vector::<F, N>::new(value.get::<F>());
     for row in walk.first()..walk.end() {
         let start = walk.start(row, view.at(row));
         for v in 0..walk.vectors {
-            store::<F, B, N>(out, start + channel::<N>(v, walk.length), value);
+            store::<S, F, B, N>(out, start + channel::<N>(v, walk.length), value);
         }
     }
 }
@@ -245,7 +255,7 @@ pub fn fill(out: &Tensor, value: f64) {
             map.view(out),
             out.dtype().scalar(value),
             map.walk(),
-            out.dtype().elem(),
+            out.dtype().elems(),
         );
     }
     launch::pace(map.client);
@@ -253,26 +263,26 @@ pub fn fill(out: &Tensor, value: f64) {
 
 /// `out = x factor[0]`. One unit owns a run of vectors.
 #[cube(launch_unchecked)]
-fn scale_kernel<F: Float, N: Size>(
-    x: &[Vector<F, N>],
+fn scale_kernel<S: Float, F: Float, N: Size>(
+    x: &[Vector<S, N>],
     factor: &[F],
-    out: &mut [Vector<F, N>],
+    out: &mut [Vector<S, N>],
     span: Span,
-    #[define(F)] _dtype: cubecl::ir::ElemType,
+    #[define(S, F)] _dtypes: [cubecl::ir::ElemType; 2],
 ) {
     let by = Vector::<F, N>::new(factor[0]);
     for i in span.first()..span.end() {
-        out[i] = x[i] * by;
+        out[i] = Vector::cast_from(Vector::<F, N>::cast_from(x[i]) * by);
     }
 }
 
-/// `x` times the scalar `factor` `[1]`, which stays on the device. One launch.
+/// `x` times the scalar `factor` `[1]`, in the accumulator of `x`'s element type, which stays on the device. One launch.
 ///
 /// # Errors
-/// `x` is a window, then shape of `factor` is not `[1]`, or its element type differs from `x`'s.
+/// `x` is a window, then shape of `factor` is not `[1]`, or its element type is not that accumulator.
 pub fn scale(x: &Tensor, factor: &Tensor) -> Result<Tensor, KernelError> {
     x.check_whole("scale", "x")?;
-    factor.check("scale", "factor", &[1], x.dtype())?;
+    factor.check("scale", "factor", &[1], x.dtype().accumulator())?;
     let out = Tensor::empty(x.client(), x.shape(), x.dtype());
     if x.is_empty() {
         return Ok(out);
@@ -289,7 +299,7 @@ pub fn scale(x: &Tensor, factor: &Tensor) -> Result<Tensor, KernelError> {
             factor.arg(1),
             flat.arg(&out),
             flat.span(),
-            flat.elem,
+            flat.elems,
         );
     }
     launch::pace(flat.client);

@@ -136,37 +136,37 @@ impl BlockRun {
 /// `out[n, c] = a'(s[n, c]) sum over blocks of partials[n, block, c]`, in the order of the blocks. One unit owns a run of (image,
 /// vector of channels) pairs.
 #[cube(launch_unchecked)]
-fn sum_blocks_kernel<F: Float, B: Size, N: Size>(
+fn sum_blocks_kernel<S: Float, F: Float, B: Size, N: Size>(
     partials: &[Vector<F, B>],
-    s: &[Vector<F, B>],
-    out: &mut [Vector<F, B>],
-    _anywhere: &[F],
+    s: &[Vector<S, B>],
+    out: &mut [Vector<S, B>],
+    _anywhere: &[S],
     per_image: usize,
     channels: usize,
     vectors: usize,
     items: usize,
     run: usize,
     #[comptime] activation: Activation,
-    #[define(F)] _dtype: cubecl::ir::ElemType,
+    #[define(S, F)] _dtypes: [cubecl::ir::ElemType; 2],
 ) {
     let first = ABSOLUTE_POS * run;
     let last = min(first + run, items);
     for item in first..last {
         let (image, c) = (item / vectors, channel::<N>(item % vectors, channels));
         let start = image * per_image * channels + c;
-        let mut sum = load::<F, B, N>(partials, start);
+        let mut sum = load::<F, F, B, N>(partials, start);
         for block in 1..per_image {
-            sum += load::<F, B, N>(partials, start + block * channels);
+            sum += load::<F, F, B, N>(partials, start + block * channels);
         }
         let at = image * channels + c;
-        let value = load::<F, B, N>(s, at);
-        store::<F, B, N>(out, at, pull_back::<F, N>(value, sum, activation));
+        let value = load::<S, F, B, N>(s, at);
+        store::<S, F, B, N>(out, at, pull_back::<F, N>(value, sum, activation));
     }
 }
 
 /// Launches the sum of `partials` `[n, blocks, c]` over the blocks, at least one of them, times the slope of `activation` at `s` `[n, c]`, into `out` `[n, c]`.
 pub(super) fn sum_blocks(partials: &Tensor, s: &Tensor, activation: Activation, out: &Tensor) {
-    let (client, dtype) = (partials.client(), partials.dtype());
+    let (client, dtype) = (out.client(), out.dtype());
     let (per_image, channels) = (partials.shape()[1], partials.shape()[2]);
     let lanes = Lanes::of(client, dtype, channels, &[partials, s, out]);
     let items = partials.shape()[0] * lanes.vectors();
@@ -189,7 +189,7 @@ pub(super) fn sum_blocks(partials: &Tensor, s: &Tensor, activation: Activation, 
             items,
             grid.run,
             activation,
-            dtype.elem(),
+            dtype.elems(),
         );
     }
     launch::pace(client);

@@ -86,9 +86,10 @@ impl Case {
     fn magnitudes(&self, loss: &[f64], dtype: DType) -> (Vec<f64>, Vec<f64>) {
         let batch = self.batch() as f64;
         // The kernel's error where the vectors are parallel is a squared rounding; the reference's, which takes 1 - cos, is one of f64.
-        let floor = match dtype {
-            DType::F32 => f64::from(f32::EPSILON),
-            DType::F64 => 1.0,
+        let floor = if dtype == DType::F64 {
+            1.0
+        } else {
+            f64::from(f32::EPSILON)
         };
         let (mut loss_size, mut grad_size) = (Vec::new(), Vec::new());
         for n in 0..self.batch() {

@@ -149,7 +149,7 @@ fn refusals_come_in_the_documented_order() {
     let error = refuse(&good, &of(&[2, 3], f64), &labels(3, 4), bad);
     assert_eq!(
         error,
-        "dkd: teacher holds F64, wanted F32 as the first argument holds"
+        "dkd: teacher holds F64, wanted F32 beside the first argument"
     );
     let error = refuse(&good, &good, &labels(3, 4), bad);
     assert_eq!(

@@ -106,9 +106,10 @@ fn assert_agrees(case: &Case, dtype: DType) {
         units,
     );
     let unit = units
-        * match dtype {
-            DType::F32 => f64::from(f32::EPSILON),
-            DType::F64 => 4.0 * f64::EPSILON,
+        * if dtype == DType::F64 {
+            4.0 * f64::EPSILON
+        } else {
+            f64::from(f32::EPSILON)
         };
     // A weight moves by its distance's error over tau.
     let steepness = 1.0 + 2.0 / case.options.selection.tau().unwrap_or(1e30);

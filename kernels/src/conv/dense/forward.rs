@@ -23,16 +23,16 @@ fn tile(columns: usize, vectors: usize) -> [usize; 2] {
 /// The tiled convolution, forward or transposed. One unit owns a run of blocks of `block` output rows; a tile is `pixels`
 /// neighbouring outputs of one row by `vectors` vectors of output channels, all held in registers.
 #[cube(launch_unchecked)]
-fn tiled<F: Float, B: Size, N: Size>(
-    x: &[F],
-    weight: &[Vector<F, B>],
-    y: &mut [Vector<F, B>],
+fn tiled<S: Float, F: Float, B: Size, N: Size>(
+    x: &[S],
+    weight: &[Vector<S, B>],
+    y: &mut [Vector<S, B>],
     patches: &mut [F],
     centre: &[Vector<F, B>],
     scale: &[Vector<F, B>],
     shift: &[Vector<F, B>],
-    residual: &[Vector<F, B>],
-    _anywhere: &[F],
+    residual: &[Vector<S, B>],
+    _anywhere: &[S],
     y_view: View,
     residual_view: View,
     batch: usize,
@@ -49,7 +49,7 @@ fn tiled<F: Float, B: Size, N: Size>(
     #[comptime] vectors: usize,
     #[comptime] transposed: bool,
     #[comptime] epilogue: Epilogue,
-    #[define(F)] _dtype: cubecl::ir::ElemType,
+    #[define(S, F)] _dtypes: [cubecl::ir::ElemType; 2],
 ) {
     let zero = Vector::<F, N>::new(F::new(0.0f32));
     let phases_v = if transposed {
@@ -79,7 +79,7 @@ fn tiled<F: Float, B: Size, N: Size>(
             let columns = (horizontal.target - ph + phases_h - 1) / phases_h;
             let tiles = (columns + comptime!(pixels - 1)) / pixels;
             let patch_rows = (t1 - t0 - 1) * v.in_step + max(v.taps, 1);
-            stage::<F, B, N>(
+            stage::<S, F, B, N>(
                 x,
                 patches,
                 patch_start,
@@ -120,7 +120,7 @@ fn tiled<F: Float, B: Size, N: Size>(
                                     let mut wv = Array::<Vector<F, N>>::new(vectors);
                                     #[unroll]
                                     for o in 0..vectors {
-                                        wv[o] = load::<F, B, N>(
+                                        wv[o] = load::<S, F, B, N>(
                                             weight,
                                             wb + q * out_channels + channels[o],
                                         );
@@ -149,13 +149,13 @@ fn tiled<F: Float, B: Size, N: Size>(
                                         let mut value = acc[i * vectors + o];
                                         if comptime!(epilogue.affine) {
                                             value = fma(
-                                                value - load::<F, B, N>(centre, c),
-                                                load::<F, B, N>(scale, c),
-                                                load::<F, B, N>(shift, c),
+                                                value - load::<F, F, B, N>(centre, c),
+                                                load::<F, F, B, N>(scale, c),
+                                                load::<F, F, B, N>(shift, c),
                                             );
                                         }
                                         if comptime!(epilogue.residual) {
-                                            value += load::<F, B, N>(
+                                            value += load::<S, F, B, N>(
                                                 residual,
                                                 residual_view.at(line + ow) + c,
                                             );
@@ -163,7 +163,7 @@ fn tiled<F: Float, B: Size, N: Size>(
                                         if comptime!(epilogue.relu) {
                                             value = max(value, zero);
                                         }
-                                        store::<F, B, N>(y, y_view.at(line + ow) + c, value);
+                                        store::<S, F, B, N>(y, y_view.at(line + ow) + c, value);
                                     }
                                 }
                             }
@@ -223,7 +223,11 @@ pub(super) fn launch_tiled(
     let grid = launch::grid(client, problem.batch * rows.div_ceil(block));
     // What the epilogue does not use is never read: any buffer stands in for it.
     let part = |of: fn(&Affine) -> Tensor| lanes.arg(&affine.map_or(weight.clone(), of));
-    let patches = Tensor::empty(client, &[grid.units * patch_len], problem.dtype);
+    let patches = Tensor::empty(
+        client,
+        &[grid.units * patch_len],
+        problem.dtype.accumulator(),
+    );
     // SAFETY: `ConvProblem` relates all extents; a patch holds every row and column that the phases of a block read.
     unsafe {
         tiled::launch_unchecked(
@@ -257,7 +261,7 @@ pub(super) fn launch_tiled(
             vectors,
             transposed,
             Epilogue::of(affine),
-            problem.dtype.elem(),
+            problem.dtype.elems(),
         );
     }
     launch::pace(client);

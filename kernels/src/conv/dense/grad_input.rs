@@ -8,9 +8,9 @@ use cubecl::prelude::*;
 /// within a group, so that each phase of the gradient reads its taps one after another. One unit owns a run of lines
 /// `flipped[kh', kw', co]` of `in_channels` each.
 #[cube(launch_unchecked)]
-fn flip_weight<F: Float>(
-    weight: &[F],
-    flipped: &mut [F],
+fn flip_weight<S: Float>(
+    weight: &[S],
+    flipped: &mut [S],
     kernel_h: usize,
     kernel_w: usize,
     in_channels: usize,
@@ -18,7 +18,7 @@ fn flip_weight<F: Float>(
     stride_h: usize,
     stride_w: usize,
     run: usize,
-    #[define(F)] _dtype: cubecl::ir::ElemType,
+    #[define(S)] _dtype: cubecl::ir::ElemType,
 ) {
     let first = ABSOLUTE_POS * run;
     for line in first..min(first + run, kernel_h * kernel_w * out_channels) {

@@ -16,12 +16,12 @@ const MOST_PARTIALS: usize = 32;
 /// (column, input channel) pairs of one kernel row by `vectors` vectors of output channels, held in registers over a block. Vectors
 /// that overlap in the weight lie side by side in a partial sum, as it is updated in place.
 #[cube(launch_unchecked)]
-fn partial_sums<F: Float, B: Size, N: Size>(
-    x: &[F],
-    grad: &[Vector<F, B>],
+fn partial_sums<S: Float, F: Float, B: Size, N: Size>(
+    x: &[S],
+    grad: &[Vector<S, B>],
     partials: &mut [Vector<F, N>],
     patches: &mut [F],
-    _anywhere: &[F],
+    _anywhere: &[S],
     batch: usize,
     vertical: Axis,
     horizontal: Axis,
@@ -35,7 +35,7 @@ fn partial_sums<F: Float, B: Size, N: Size>(
     run: usize,
     #[comptime] taps: usize,
     #[comptime] vectors: usize,
-    #[define(F)] _dtype: cubecl::ir::ElemType,
+    #[define(S, F)] _dtypes: [cubecl::ir::ElemType; 2],
 ) {
     let zero = Vector::<F, N>::new(F::new(0.0f32));
     let blocks = (vertical.target + block - 1) / block;
@@ -61,7 +61,7 @@ fn partial_sums<F: Float, B: Size, N: Size>(
             let n = item / blocks;
             let t0 = item % blocks * block;
             let t1 = min(t0 + block, vertical.target);
-            stage::<F, B, N>(
+            stage::<S, F, B, N>(
                 x,
                 patches,
                 patch_start,
@@ -104,8 +104,10 @@ fn partial_sums<F: Float, B: Size, N: Size>(
                                 let mut gv = Array::<Vector<F, N>>::new(vectors);
                                 #[unroll]
                                 for o in 0..vectors {
-                                    gv[o] =
-                                        load::<F, B, N>(grad, gb + ow * out_channels + channels[o]);
+                                    gv[o] = load::<S, F, B, N>(
+                                        grad,
+                                        gb + ow * out_channels + channels[o],
+                                    );
                                 }
                                 #[unroll]
                                 for q in 0..taps {
@@ -151,11 +153,12 @@ pub(super) fn launch_grad_weight(problem: &ConvProblem, x: &Tensor, grad: &Tenso
     let rows = out.len() / co;
     let pitch = lanes.vectors().next_multiple_of(vectors);
     let grid = launch::grid(client, partial_count);
-    let patches = Tensor::empty(client, &[grid.units * patch_len], problem.dtype);
+    let accumulator = problem.dtype.accumulator();
+    let patches = Tensor::empty(client, &[grid.units * patch_len], accumulator);
     let partials = Tensor::empty(
         client,
         &[partial_count, rows, pitch * lanes.width],
-        problem.dtype,
+        accumulator,
     );
     let axis = |axis: usize, target: usize| {
         AxisLaunch::new(
@@ -192,7 +195,7 @@ pub(super) fn launch_grad_weight(problem: &ConvProblem, x: &Tensor, grad: &Tenso
             grid.run,
             taps,
             vectors,
-            problem.dtype.elem(),
+            problem.dtype.elems(),
         );
     }
     launch::pace(client);

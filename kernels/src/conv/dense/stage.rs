@@ -73,8 +73,8 @@ pub(in crate::conv) fn residue_taps(kernel: usize, stride: usize, residue: usize
 /// Copies `rows` input rows of image `n`, from row `first + up - lead` on, into `patch`: `rows` rows of `width` pixels of
 /// `channels`, shifted by the columns' own `up - lead`. What lies outside of the image becomes zero.
 #[cube]
-pub(super) fn stage<F: Float, B: Size, N: Size>(
-    x: &[F],
+pub(super) fn stage<S: Float, F: Float, B: Size, N: Size>(
+    x: &[S],
     patch: &mut [F],
     patch_start: usize,
     n: usize,
@@ -104,7 +104,7 @@ pub(super) fn stage<F: Float, B: Size, N: Size>(
             for q in 0..begin {
                 patch[out + q] = zero;
             }
-            copy::<F, B, N>(x, from, patch, out + begin, copied * channels);
+            copy::<S, F, B, N>(x, from, patch, out + begin, copied * channels);
             for q in end..line {
                 patch[out + q] = zero;
             }

@@ -39,16 +39,16 @@ pub(super) struct Row {
 /// One unit owns a run of items; an item is `tiles_each` tiles of neighbouring target rows in `vectors_each` vectors of channels.
 /// Pixels go outside and channels inside, so that memory is walked in its own order.
 #[cube(launch_unchecked)]
-fn convolve<F: Float, B: Size, N: Size>(
-    source: &[Vector<F, B>],
-    weight: &[Vector<F, B>],
-    target: &mut [Vector<F, B>],
-    bias: &[Vector<F, B>],
+fn convolve<S: Float, F: Float, B: Size, N: Size>(
+    source: &[Vector<S, B>],
+    weight: &[Vector<S, B>],
+    target: &mut [Vector<S, B>],
+    bias: &[Vector<S, B>],
     centre: &[Vector<F, B>],
     scale: &[Vector<F, B>],
     shift: &[Vector<F, B>],
-    plus: &[Vector<F, B>],
-    _anywhere: &[F],
+    plus: &[Vector<S, B>],
+    _anywhere: &[S],
     geometry: Geometry,
     row_blocks: usize,
     images: usize,
@@ -60,7 +60,7 @@ fn convolve<F: Float, B: Size, N: Size>(
     #[comptime] plan: Blueprint,
     #[comptime] sharing: Sharing,
     #[comptime] epilogue: Epilogue,
-    #[define(F)] _dtype: cubecl::ir::ElemType,
+    #[define(S, F)] _dtypes: [cubecl::ir::ElemType; 2],
 ) {
     let transposed = comptime!(plan.transposed);
     let shares = comptime!(sharing.shares());
@@ -113,42 +113,42 @@ fn convolve<F: Float, B: Size, N: Size>(
                     for single in 0..singles {
                         let at = at.share(single);
                         if comptime!(plan.tile > 1) {
-                            swept::<F, B, N>(
+                            swept::<S, F, B, N>(
                                 source, weight, &mut sums, &geometry, &place, &tile, &at, plan,
                             );
                         } else {
                             let columns = geometry.horizontal.walk(t, transposed);
-                            walked::<F, B, N>(
+                            walked::<S, F, B, N>(
                                 source, weight, &mut sums, &geometry, &place, &columns, &at, plan,
                                 shares,
                             );
                         }
                     }
-                    finish::<F, B, N>(
+                    finish::<S, F, B, N>(
                         target, bias, centre, scale, shift, plus, &sums, &geometry, &place, &tile,
                         &at, plan, shares, epilogue, true,
                     );
                 } else if tile.inside {
                     for single in 0..singles {
                         let at = at.share(single);
-                        unrolled::<F, B, N>(
+                        unrolled::<S, F, B, N>(
                             source, weight, &mut sums, &geometry, &place, &tile, &at, plan, shares,
                             false,
                         );
                     }
-                    finish::<F, B, N>(
+                    finish::<S, F, B, N>(
                         target, bias, centre, scale, shift, plus, &sums, &geometry, &place, &tile,
                         &at, plan, shares, epilogue, false,
                     );
                 } else {
                     for single in 0..singles {
                         let at = at.share(single);
-                        unrolled::<F, B, N>(
+                        unrolled::<S, F, B, N>(
                             source, weight, &mut sums, &geometry, &place, &tile, &at, plan, shares,
                             true,
                         );
                     }
-                    finish::<F, B, N>(
+                    finish::<S, F, B, N>(
                         target, bias, centre, scale, shift, plus, &sums, &geometry, &place, &tile,
                         &at, plan, shares, epilogue, true,
                     );
@@ -235,7 +235,7 @@ pub(super) fn launch_convolve(
             plan,
             Sharing::new(problem.multiplier),
             epilogue,
-            dtype.elem(),
+            dtype.elems(),
         );
     }
     launch::pace(client);

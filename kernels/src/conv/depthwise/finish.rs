@@ -18,13 +18,13 @@ pub(super) struct Epilogue {
 
 /// Applies the epilogue to the targets of a tile that exist, and stores them.
 #[cube]
-pub(super) fn finish<F: Float, B: Size, N: Size>(
-    target: &mut [Vector<F, B>],
-    bias: &[Vector<F, B>],
+pub(super) fn finish<S: Float, F: Float, B: Size, N: Size>(
+    target: &mut [Vector<S, B>],
+    bias: &[Vector<S, B>],
     centre: &[Vector<F, B>],
     scale: &[Vector<F, B>],
     shift: &[Vector<F, B>],
-    plus: &[Vector<F, B>],
+    plus: &[Vector<S, B>],
     sums: &Array<Vector<F, N>>,
     geometry: &Geometry,
     place: &Row,
@@ -56,19 +56,19 @@ pub(super) fn finish<F: Float, B: Size, N: Size>(
                     if comptime!(plan.transposed) {
                         let mut value = sums[comptime!(row * plan.tile + i)];
                         if comptime!(epilogue.plus) {
-                            value += load::<F, B, N>(plus, with + at.narrow);
+                            value += load::<S, F, B, N>(plus, with + at.narrow);
                         }
-                        store::<F, B, N>(target, to + at.narrow, value);
+                        store::<S, F, B, N>(target, to + at.narrow, value);
                     } else {
                         #[unroll]
                         for k in 0..shares {
                             let of_pixel = comptime!((row * plan.tile + i) * shares);
                             let value = weave::<F, N>(sums, of_pixel, k, shares);
                             let channel = at.wide + k * N::value();
-                            let value = applied::<F, B, N>(
+                            let value = applied::<S, F, B, N>(
                                 value, bias, centre, scale, shift, plus, with, channel, epilogue,
                             );
-                            store::<F, B, N>(target, to + channel, value);
+                            store::<S, F, B, N>(target, to + channel, value);
                         }
                     }
                 }
@@ -79,28 +79,28 @@ pub(super) fn finish<F: Float, B: Size, N: Size>(
 
 /// `value`, of the output channels from `channel` on, after the epilogue of a forward pass.
 #[cube]
-fn applied<F: Float, B: Size, N: Size>(
+fn applied<S: Float, F: Float, B: Size, N: Size>(
     value: Vector<F, N>,
-    bias: &[Vector<F, B>],
+    bias: &[Vector<S, B>],
     centre: &[Vector<F, B>],
     scale: &[Vector<F, B>],
     shift: &[Vector<F, B>],
-    plus: &[Vector<F, B>],
+    plus: &[Vector<S, B>],
     with: usize,
     channel: usize,
     #[comptime] epilogue: Epilogue,
 ) -> Vector<F, N> {
     let mut value = value;
     if comptime!(epilogue.bias) {
-        value += load::<F, B, N>(bias, channel);
+        value += load::<S, F, B, N>(bias, channel);
     }
     if comptime!(epilogue.affine) {
-        let centred = value - load::<F, B, N>(centre, channel);
-        let shift = load::<F, B, N>(shift, channel);
-        value = fma(centred, load::<F, B, N>(scale, channel), shift);
+        let centred = value - load::<F, F, B, N>(centre, channel);
+        let shift = load::<F, F, B, N>(shift, channel);
+        value = fma(centred, load::<F, F, B, N>(scale, channel), shift);
     }
     if comptime!(epilogue.plus) {
-        value += load::<F, B, N>(plus, with + channel);
+        value += load::<S, F, B, N>(plus, with + channel);
     }
     if comptime!(epilogue.relu) {
         value = max(value, Vector::new(F::new(0.0f32)));

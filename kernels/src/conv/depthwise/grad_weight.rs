@@ -53,12 +53,12 @@ pub(super) struct Kept {
 /// output rows. The sums of all taps stay in the unit's own scratch, which the first-level cache holds, while pixels are walked in
 /// memory order; each vector of channels has its own, so that overlapping vectors add up nothing twice.
 #[cube(launch_unchecked)]
-fn partial_sums<F: Float, B: Size, N: Size>(
-    x: &[Vector<F, B>],
-    grad: &[Vector<F, B>],
+fn partial_sums<S: Float, F: Float, B: Size, N: Size>(
+    x: &[Vector<S, B>],
+    grad: &[Vector<S, B>],
     sums: &mut [Vector<F, N>],
     partials: &mut [Vector<F, B>],
-    _anywhere: &[F],
+    _anywhere: &[S],
     geometry: Geometry,
     row_blocks: usize,
     blocks: usize,
@@ -71,7 +71,7 @@ fn partial_sums<F: Float, B: Size, N: Size>(
     #[comptime] plan: Blueprint,
     #[comptime] sharing: Sharing,
     #[comptime] bias: bool,
-    #[define(F)] _dtype: cubecl::ir::ElemType,
+    #[define(S, F)] _dtypes: [cubecl::ir::ElemType; 2],
 ) {
     let shares = comptime!(sharing.shares());
     let zero = Vector::<F, N>::new(F::new(0.0f32));
@@ -111,16 +111,16 @@ fn partial_sums<F: Float, B: Size, N: Size>(
                         step: vectors_each,
                     };
                     if comptime!(!plan.unrolled) {
-                        walked::<F, B, N>(
+                        walked::<S, F, B, N>(
                             x, grad, sums, &geometry, &place, &at, &kept, shares, bias,
                         );
                     } else if tile.inside {
-                        unrolled::<F, B, N>(
+                        unrolled::<S, F, B, N>(
                             x, grad, sums, &geometry, &place, &tile, &at, &kept, plan, shares,
                             bias, false,
                         );
                     } else {
-                        unrolled::<F, B, N>(
+                        unrolled::<S, F, B, N>(
                             x, grad, sums, &geometry, &place, &tile, &at, &kept, plan, shares,
                             bias, true,
                         );
@@ -138,7 +138,7 @@ fn partial_sums<F: Float, B: Size, N: Size>(
                     all[k] = sums[scratch + (tap * shares + k) * vectors_each + v - v0];
                 }
                 let to = (partial * taps + tap) * wide_channels + at.wide;
-                store_woven::<F, B, N>(partials, to, &all, 0usize, shares);
+                store_woven::<F, F, B, N>(partials, to, &all, 0usize, shares);
             }
         }
     }
@@ -174,8 +174,8 @@ pub(super) fn launch_grad_weight(
     let vectors_each = if launch::is_cpu(client) { count } else { 1 };
     let grid = launch::grid(client, partial_count * count.div_ceil(vectors_each));
     let scratch = grid.units * kept * sharing.shares() * vectors_each * lanes.width;
-    let sums = Tensor::empty(client, &[scratch], dtype);
-    let partials = Tensor::empty(client, &[partial_count, kept * channels], dtype);
+    let sums = Tensor::empty(client, &[scratch], dtype.accumulator());
+    let partials = Tensor::empty(client, &[partial_count, kept * channels], sums.dtype());
     // One walk along a row serves all of its outputs, where tiles serve a few each.
     let tiles = if plan.unrolled {
         plan.tiles(problem)
@@ -214,7 +214,7 @@ pub(super) fn launch_grad_weight(
             plan,
             sharing,
             bias.is_some(),
-            dtype.elem(),
+            dtype.elems(),
         );
     }
     launch::pace(client);

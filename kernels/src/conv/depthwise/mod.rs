@@ -124,17 +124,8 @@ pub fn depthwise_affine_into(
 ) -> Result<(), KernelError> {
     const OP: &str = "depthwise_affine";
     let problem = DepthwiseProblem::new(x, weight, options)?;
-    for (name, tensor) in [
-        ("centre", affine.centre),
-        ("scale", affine.scale),
-        ("shift", affine.shift),
-    ] {
-        tensor.check(OP, name, &[problem.out_channels()], problem.dtype)?;
-    }
     let shape = problem.output_shape();
-    if let Some(residual) = affine.residual {
-        residual.check_view(OP, "residual", &shape, problem.dtype)?;
-    }
+    affine.check(OP, &shape, problem.dtype)?;
     out.check_view(OP, "out", &shape, problem.dtype)?;
     if !out.is_empty() {
         let after = After {

@@ -116,8 +116,8 @@ impl Channels {
 /// Reads the vectors of the `shares` output channels of `N` input channels, which begin at `index`, to `to[first..]`: lane `l` of
 /// vector `k` is element `l shares + k`.
 #[cube]
-pub(super) fn load_apart<F: Float, B: Size, N: Size>(
-    x: &[Vector<F, B>],
+pub(super) fn load_apart<S: Float, F: Float, B: Size, N: Size>(
+    x: &[Vector<S, B>],
     index: usize,
     to: &mut Array<Vector<F, N>>,
     #[comptime] first: usize,
@@ -125,12 +125,12 @@ pub(super) fn load_apart<F: Float, B: Size, N: Size>(
 ) {
     let width = N::value().comptime();
     if comptime!(shares == 1) {
-        to[first] = load::<F, B, N>(x, index);
+        to[first] = load::<S, F, B, N>(x, index);
     } else {
         let mut together = Array::<Vector<F, N>>::new(shares);
         #[unroll]
         for k in 0..shares {
-            together[k] = load::<F, B, N>(x, index + comptime!(k * width));
+            together[k] = load::<S, F, B, N>(x, index + comptime!(k * width));
         }
         #[unroll]
         for k in 0..shares {
@@ -171,8 +171,8 @@ pub(super) fn weave<F: Float, N: Size>(
 
 /// Writes the vectors of all shares, which begin at `from[first]`, to the elements from `index` on; see [`load_apart`].
 #[cube]
-pub(super) fn store_woven<F: Float, B: Size, N: Size>(
-    x: &mut [Vector<F, B>],
+pub(super) fn store_woven<S: Float, F: Float, B: Size, N: Size>(
+    x: &mut [Vector<S, B>],
     index: usize,
     from: &Array<Vector<F, N>>,
     #[comptime] first: usize,
@@ -182,7 +182,7 @@ pub(super) fn store_woven<F: Float, B: Size, N: Size>(
     #[unroll]
     for k in 0..shares {
         let woven = weave::<F, N>(from, first, k, shares);
-        store::<F, B, N>(x, index + comptime!(k * width), woven);
+        store::<S, F, B, N>(x, index + comptime!(k * width), woven);
     }
 }
 

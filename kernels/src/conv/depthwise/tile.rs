@@ -9,9 +9,9 @@ use cubecl::prelude::*;
 /// Adds the products of a tile, a source row at a time, to `sums`: each source vector is loaded once for all targets of a tile
 /// inside of the image that read it. `guarded` where the tile reaches past a side edge.
 #[cube]
-pub(super) fn unrolled<F: Float, B: Size, N: Size>(
-    source: &[Vector<F, B>],
-    weight: &[Vector<F, B>],
+pub(super) fn unrolled<S: Float, F: Float, B: Size, N: Size>(
+    source: &[Vector<S, B>],
+    weight: &[Vector<S, B>],
     sums: &mut Array<Vector<F, N>>,
     geometry: &Geometry,
     place: &Row,
@@ -43,7 +43,7 @@ pub(super) fn unrolled<F: Float, B: Size, N: Size>(
             #[unroll]
             for p in 0..held {
                 if comptime!(plan.reads(p)) {
-                    load_apart::<F, B, N>(
+                    load_apart::<S, F, B, N>(
                         source,
                         start + p * geometry.source.pitch,
                         &mut row,
@@ -54,21 +54,21 @@ pub(super) fn unrolled<F: Float, B: Size, N: Size>(
             }
         }
         if comptime!(plan.rows == 1) {
-            kernel_row::<F, B, N>(
+            kernel_row::<S, F, B, N>(
                 source, weight, &row, sums, geometry, tile, start, upper, step, plan, shares,
                 guarded, 0usize,
             );
             upper = next(upper, tap_step, plan.transposed);
         } else {
             if i >= lines.upper.begin && i < lines.upper.end {
-                kernel_row::<F, B, N>(
+                kernel_row::<S, F, B, N>(
                     source, weight, &row, sums, geometry, tile, start, upper, step, plan, shares,
                     guarded, 0usize,
                 );
                 upper = next(upper, tap_step, plan.transposed);
             }
             if i >= lines.lower.begin && i < lines.lower.end {
-                kernel_row::<F, B, N>(
+                kernel_row::<S, F, B, N>(
                     source, weight, &row, sums, geometry, tile, start, lower, step, plan, shares,
                     guarded, 1usize,
                 );
@@ -92,9 +92,9 @@ fn next(tap: usize, tap_step: usize, #[comptime] transposed: bool) -> usize {
 /// Adds the products of one source row, from registers where `row` has it, with the kernel's row at `tap` to the sums of one of
 /// the tile's rows.
 #[cube]
-fn kernel_row<F: Float, B: Size, N: Size>(
-    source: &[Vector<F, B>],
-    weight: &[Vector<F, B>],
+fn kernel_row<S: Float, F: Float, B: Size, N: Size>(
+    source: &[Vector<S, B>],
+    weight: &[Vector<S, B>],
     row: &Array<Vector<F, N>>,
     sums: &mut Array<Vector<F, N>>,
     geometry: &Geometry,
@@ -111,7 +111,7 @@ fn kernel_row<F: Float, B: Size, N: Size>(
     let mut taps = Array::<Vector<F, N>>::new(comptime!(kernel * shares));
     #[unroll]
     for k in 0..kernel {
-        load_apart::<F, B, N>(
+        load_apart::<S, F, B, N>(
             weight,
             tap + k * step,
             &mut taps,
@@ -139,10 +139,10 @@ fn kernel_row<F: Float, B: Size, N: Size>(
                 let pixel = start + p * geometry.source.pitch;
                 if comptime!(guarded) {
                     if p >= tile.lower && p < tile.upper {
-                        column::<F, B, N>(source, &taps, sums, pixel, plan, shares, of_tile, p);
+                        column::<S, F, B, N>(source, &taps, sums, pixel, plan, shares, of_tile, p);
                     }
                 } else {
-                    column::<F, B, N>(source, &taps, sums, pixel, plan, shares, of_tile, p);
+                    column::<S, F, B, N>(source, &taps, sums, pixel, plan, shares, of_tile, p);
                 }
             }
         }
@@ -151,8 +151,8 @@ fn kernel_row<F: Float, B: Size, N: Size>(
 
 /// Loads source place `p` of a tile and adds its products to the sums of one of the tile's rows.
 #[cube]
-fn column<F: Float, B: Size, N: Size>(
-    source: &[Vector<F, B>],
+fn column<S: Float, F: Float, B: Size, N: Size>(
+    source: &[Vector<S, B>],
     taps: &Array<Vector<F, N>>,
     sums: &mut Array<Vector<F, N>>,
     pixel: usize,
@@ -163,7 +163,7 @@ fn column<F: Float, B: Size, N: Size>(
 ) {
     let read = comptime!(if plan.transposed { shares } else { 1 });
     let mut x = Array::<Vector<F, N>>::new(read);
-    load_apart::<F, B, N>(source, pixel, &mut x, 0usize, read);
+    load_apart::<S, F, B, N>(source, pixel, &mut x, 0usize, read);
     #[unroll]
     for i in 0..plan.tile {
         if comptime!(plan.tap(i, p).is_some()) {

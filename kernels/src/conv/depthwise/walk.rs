@@ -10,9 +10,9 @@ use cubecl::prelude::*;
 /// Adds the products of neighbouring targets, tap by tap: a weight is loaded once for all of them, and only a tap that leads some
 /// of them past a side edge asks which columns exist.
 #[cube]
-pub(super) fn swept<F: Float, B: Size, N: Size>(
-    source: &[Vector<F, B>],
-    weight: &[Vector<F, B>],
+pub(super) fn swept<S: Float, F: Float, B: Size, N: Size>(
+    source: &[Vector<S, B>],
+    weight: &[Vector<S, B>],
     sums: &mut Array<Vector<F, N>>,
     geometry: &Geometry,
     place: &Row,
@@ -41,13 +41,13 @@ pub(super) fn swept<F: Float, B: Size, N: Size>(
         let mut column = from;
         let mut weights = tap * wide_channels + at.wide;
         for _ in 0..axis.kernel {
-            let taps = load::<F, B, N>(weight, weights);
+            let taps = load::<S, F, B, N>(weight, weights);
             let start = geometry.source.at(row + column - lead) + channel;
             let step = axis.stride * geometry.source.pitch;
             if column >= lead && column + (plan.tile - 1) * axis.stride < end {
                 #[unroll]
                 for i in 0..plan.tile {
-                    let x = load::<F, B, N>(source, start + i * step);
+                    let x = load::<S, F, B, N>(source, start + i * step);
                     sums[i] = fma(x, taps, sums[i]);
                 }
             } else {
@@ -55,7 +55,7 @@ pub(super) fn swept<F: Float, B: Size, N: Size>(
                 for i in 0..plan.tile {
                     let column = column + i * axis.stride;
                     if column >= lead && column < end {
-                        let x = load::<F, B, N>(source, start + i * step);
+                        let x = load::<S, F, B, N>(source, start + i * step);
                         sums[i] = fma(x, taps, sums[i]);
                     }
                 }
@@ -72,9 +72,9 @@ pub(super) fn swept<F: Float, B: Size, N: Size>(
 
 /// Adds the products of one target, tap by tap, to the sums of its shares; chains of sums hide the latency of a long kernel row.
 #[cube]
-pub(super) fn walked<F: Float, B: Size, N: Size>(
-    source: &[Vector<F, B>],
-    weight: &[Vector<F, B>],
+pub(super) fn walked<S: Float, F: Float, B: Size, N: Size>(
+    source: &[Vector<S, B>],
+    weight: &[Vector<S, B>],
     sums: &mut Array<Vector<F, N>>,
     geometry: &Geometry,
     place: &Row,
@@ -104,14 +104,14 @@ pub(super) fn walked<F: Float, B: Size, N: Size>(
             #[unroll]
             for i in 0..chains {
                 let k = block * chains + i;
-                product::<F, B, N>(
+                product::<S, F, B, N>(
                     source, weight, &mut chain, geometry, columns, at, row, tap, k, i, shares,
                     transposed,
                 );
             }
         }
         for k in even..columns.taps {
-            product::<F, B, N>(
+            product::<S, F, B, N>(
                 source, weight, &mut chain, geometry, columns, at, row, tap, k, 0usize, shares,
                 transposed,
             );
@@ -129,9 +129,9 @@ pub(super) fn walked<F: Float, B: Size, N: Size>(
 
 /// Adds the products of the `k`-th tap of a kernel row to chain `i`.
 #[cube]
-fn product<F: Float, B: Size, N: Size>(
-    source: &[Vector<F, B>],
-    weight: &[Vector<F, B>],
+fn product<S: Float, F: Float, B: Size, N: Size>(
+    source: &[Vector<S, B>],
+    weight: &[Vector<S, B>],
     chain: &mut Array<Vector<F, N>>,
     geometry: &Geometry,
     columns: &Walk,
@@ -149,7 +149,7 @@ fn product<F: Float, B: Size, N: Size>(
     let wide_channels = geometry.channels * geometry.multiplier;
     let mut taps = Array::<Vector<F, N>>::new(shares);
     let weights = tap * wide_channels + at.wide;
-    load_apart::<F, B, N>(weight, weights, &mut taps, 0usize, shares);
+    load_apart::<S, F, B, N>(weight, weights, &mut taps, 0usize, shares);
     let read = comptime!(if transposed { shares } else { 1 });
     let mut x = Array::<Vector<F, N>>::new(read);
     let first = if comptime!(transposed) {
@@ -157,7 +157,7 @@ fn product<F: Float, B: Size, N: Size>(
     } else {
         pixel + at.narrow
     };
-    load_apart::<F, B, N>(source, first, &mut x, 0usize, read);
+    load_apart::<S, F, B, N>(source, first, &mut x, 0usize, read);
     #[unroll]
     for k in 0..shares {
         if comptime!(transposed) {

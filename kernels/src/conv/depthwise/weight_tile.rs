@@ -8,9 +8,9 @@ use cubecl::prelude::*;
 
 /// Adds the products of a tile of outputs to the sums, a source row at a time. `guarded` where the tile reaches past a side edge.
 #[cube]
-pub(super) fn unrolled<F: Float, B: Size, N: Size>(
-    x: &[Vector<F, B>],
-    grad: &[Vector<F, B>],
+pub(super) fn unrolled<S: Float, F: Float, B: Size, N: Size>(
+    x: &[Vector<S, B>],
+    grad: &[Vector<S, B>],
     sums: &mut [Vector<F, N>],
     geometry: &Geometry,
     place: &Row,
@@ -41,7 +41,7 @@ pub(super) fn unrolled<F: Float, B: Size, N: Size>(
         if exists {
             let pixel = place.grad + row * geometry.horizontal.target + tile.target + column;
             let from = geometry.grad.at(pixel) + at.wide;
-            load_apart::<F, B, N>(grad, from, &mut g, comptime!(i * shares), shares);
+            load_apart::<S, F, B, N>(grad, from, &mut g, comptime!(i * shares), shares);
         }
     }
     if comptime!(bias) {
@@ -58,9 +58,9 @@ pub(super) fn unrolled<F: Float, B: Size, N: Size>(
         }
     }
     if comptime!(plan.height.is_some()) {
-        held::<F, B, N>(x, &g, sums, geometry, place, tile, at, kept, plan, guarded);
+        held::<S, F, B, N>(x, &g, sums, geometry, place, tile, at, kept, plan, guarded);
     } else {
-        kernel_rows::<F, B, N>(
+        kernel_rows::<S, F, B, N>(
             x, &g, sums, geometry, place, tile, at, kept, plan, shares, guarded,
         );
     }
@@ -68,8 +68,8 @@ pub(super) fn unrolled<F: Float, B: Size, N: Size>(
 
 /// Adds the products of a tile to the sums of all taps, which are held in registers: each input is loaded once for all of them.
 #[cube]
-fn held<F: Float, B: Size, N: Size>(
-    x: &[Vector<F, B>],
+fn held<S: Float, F: Float, B: Size, N: Size>(
+    x: &[Vector<S, B>],
     g: &Array<Vector<F, N>>,
     sums: &mut [Vector<F, N>],
     geometry: &Geometry,
@@ -107,7 +107,7 @@ fn held<F: Float, B: Size, N: Size>(
                     if exists {
                         let mut value = Array::<Vector<F, N>>::new(1usize);
                         let from = start + p * geometry.x.pitch;
-                        load_apart::<F, B, N>(x, from, &mut value, 0usize, 1usize);
+                        load_apart::<S, F, B, N>(x, from, &mut value, 0usize, 1usize);
                         if comptime!(row < height) {
                             column::<F, N>(
                                 value[0],
@@ -151,8 +151,8 @@ fn held<F: Float, B: Size, N: Size>(
 
 /// Adds the products of a tile to the sums, a source row and a kernel row at a time.
 #[cube]
-fn kernel_rows<F: Float, B: Size, N: Size>(
-    x: &[Vector<F, B>],
+fn kernel_rows<S: Float, F: Float, B: Size, N: Size>(
+    x: &[Vector<S, B>],
     g: &Array<Vector<F, N>>,
     sums: &mut [Vector<F, N>],
     geometry: &Geometry,
@@ -173,20 +173,20 @@ fn kernel_rows<F: Float, B: Size, N: Size>(
     let mut lower = kept.first + lines.lower.tap * tap_step;
     for i in 0..lines.count {
         if comptime!(plan.rows == 1) {
-            kernel_row::<F, B, N>(
+            kernel_row::<S, F, B, N>(
                 x, g, sums, geometry, tile, start, upper, kept.step, plan, shares, guarded, 0usize,
             );
             upper += tap_step;
         } else {
             if i >= lines.upper.begin && i < lines.upper.end {
-                kernel_row::<F, B, N>(
+                kernel_row::<S, F, B, N>(
                     x, g, sums, geometry, tile, start, upper, kept.step, plan, shares, guarded,
                     0usize,
                 );
                 upper += tap_step;
             }
             if i >= lines.lower.begin && i < lines.lower.end {
-                kernel_row::<F, B, N>(
+                kernel_row::<S, F, B, N>(
                     x, g, sums, geometry, tile, start, lower, kept.step, plan, shares, guarded,
                     1usize,
                 );
@@ -199,8 +199,8 @@ fn kernel_rows<F: Float, B: Size, N: Size>(
 
 /// Adds the products of one source row with one of the tile's rows of gradients to the sums of a kernel row, which begin at `tap`.
 #[cube]
-fn kernel_row<F: Float, B: Size, N: Size>(
-    x: &[Vector<F, B>],
+fn kernel_row<S: Float, F: Float, B: Size, N: Size>(
+    x: &[Vector<S, B>],
     g: &Array<Vector<F, N>>,
     sums: &mut [Vector<F, N>],
     geometry: &Geometry,
@@ -229,7 +229,7 @@ fn kernel_row<F: Float, B: Size, N: Size>(
             if exists {
                 let mut value = Array::<Vector<F, N>>::new(1usize);
                 let from = start + p * geometry.x.pitch;
-                load_apart::<F, B, N>(x, from, &mut value, 0usize, 1usize);
+                load_apart::<S, F, B, N>(x, from, &mut value, 0usize, 1usize);
                 column::<F, N>(
                     value[0], g, &mut sum, tile, plan, shares, guarded, p, of_tile, 0usize,
                 );
@@ -292,9 +292,9 @@ fn products<F: Float, N: Size>(
 
 /// Adds the products of a whole row of outputs to the sums, tap by tap, in chains that hide the latency.
 #[cube]
-pub(super) fn walked<F: Float, B: Size, N: Size>(
-    x: &[Vector<F, B>],
-    grad: &[Vector<F, B>],
+pub(super) fn walked<S: Float, F: Float, B: Size, N: Size>(
+    x: &[Vector<S, B>],
+    grad: &[Vector<S, B>],
     sums: &mut [Vector<F, N>],
     geometry: &Geometry,
     place: &Row,
@@ -312,7 +312,7 @@ pub(super) fn walked<F: Float, B: Size, N: Size>(
         let mut g = Array::<Vector<F, N>>::new(shares);
         for o in 0..columns {
             let from = geometry.grad.at(place.grad + o) + at.wide;
-            load_apart::<F, B, N>(grad, from, &mut g, 0usize, shares);
+            load_apart::<S, F, B, N>(grad, from, &mut g, 0usize, shares);
             #[unroll]
             for k in 0..shares {
                 sums[kept.first + (taps * shares + k) * kept.step] += g[k];
@@ -342,13 +342,13 @@ pub(super) fn walked<F: Float, B: Size, N: Size>(
                 #[unroll]
                 for i in 0..chains {
                     let o = start + block * chains + i;
-                    product::<F, B, N>(
+                    product::<S, F, B, N>(
                         x, grad, &mut chain, geometry, place, at, first, o, i, shares,
                     );
                 }
             }
             for o in even..stop {
-                product::<F, B, N>(
+                product::<S, F, B, N>(
                     x, grad, &mut chain, geometry, place, at, first, o, 0usize, shares,
                 );
             }
@@ -367,9 +367,9 @@ pub(super) fn walked<F: Float, B: Size, N: Size>(
 
 /// Adds the products of output `o` to chain `i`; `first` is the input pixel that output 0 would meet.
 #[cube]
-fn product<F: Float, B: Size, N: Size>(
-    x: &[Vector<F, B>],
-    grad: &[Vector<F, B>],
+fn product<S: Float, F: Float, B: Size, N: Size>(
+    x: &[Vector<S, B>],
+    grad: &[Vector<S, B>],
     chain: &mut Array<Vector<F, N>>,
     geometry: &Geometry,
     place: &Row,
@@ -381,9 +381,9 @@ fn product<F: Float, B: Size, N: Size>(
 ) {
     let mut g = Array::<Vector<F, N>>::new(shares);
     let from = geometry.grad.at(place.grad + o) + at.wide;
-    load_apart::<F, B, N>(grad, from, &mut g, 0usize, shares);
+    load_apart::<S, F, B, N>(grad, from, &mut g, 0usize, shares);
     let mut value = Array::<Vector<F, N>>::new(1usize);
     let pixel = geometry.x.at(first + o * geometry.horizontal.stride);
-    load_apart::<F, B, N>(x, pixel + at.narrow, &mut value, 0usize, 1usize);
+    load_apart::<S, F, B, N>(x, pixel + at.narrow, &mut value, 0usize, 1usize);
     products::<F, N>(value[0], &g, chain, 0usize, comptime!(i * shares), shares);
 }

@@ -19,17 +19,17 @@ const PATCH: usize = 100_000;
 /// The tiled convolution, forward or transposed. One unit owns a run of (image, block of output rows, range of chunks); a tile is
 /// `pixels` neighbouring outputs of one row by one vector of output channels, held in registers.
 #[cube(launch_unchecked)]
-fn tiled<F: Float, I: Size, B: Size, N: Size, M: Size, T: Size>(
-    x: &[Vector<F, I>],
-    weight: &[Vector<F, B>],
-    y: &mut [Vector<F, B>],
+fn tiled<S: Float, F: Float, I: Size, B: Size, N: Size, M: Size, T: Size>(
+    x: &[Vector<S, I>],
+    weight: &[Vector<S, B>],
+    y: &mut [Vector<S, B>],
     scratch: &mut [Vector<F, I>],
     packed: &mut [Vector<F, N>],
     centre: &[Vector<F, B>],
     scale: &[Vector<F, B>],
     shift: &[Vector<F, B>],
-    residual: &[Vector<F, B>],
-    _anywhere: &[F],
+    residual: &[Vector<S, B>],
+    _anywhere: &[S],
     x_view: View,
     y_view: View,
     residual_view: View,
@@ -46,7 +46,7 @@ fn tiled<F: Float, I: Size, B: Size, N: Size, M: Size, T: Size>(
     block: usize,
     run: usize,
     #[comptime] variant: Variant,
-    #[define(F)] _dtype: cubecl::ir::ElemType,
+    #[define(S, F)] _dtypes: [cubecl::ir::ElemType; 2],
 ) {
     let (pixels, spread) = comptime!((variant.pixels, variant.spread));
     let (used, epilogue) = comptime!((variant.used, variant.epilogue));
@@ -88,7 +88,7 @@ fn tiled<F: Float, I: Size, B: Size, N: Size, M: Size, T: Size>(
                 chunk: chunk0,
                 chunks: chunk1 - chunk0,
             };
-            stage::<F, I, N, M>(
+            stage::<S, F, I, N, M>(
                 x,
                 scratch,
                 scratch_start,
@@ -117,7 +117,7 @@ fn tiled<F: Float, I: Size, B: Size, N: Size, M: Size, T: Size>(
                         let to = packed_start + (j * h.taps + k) * inputs;
                         for i in 0..inputs {
                             let at = (tap * inputs + i) * channels + c;
-                            packed[to + i] = load_part::<F, B, N, T>(weight, at, used);
+                            packed[to + i] = load_part::<S, F, B, N, T>(weight, at, used);
                         }
                     }
                 }
@@ -158,20 +158,20 @@ fn tiled<F: Float, I: Size, B: Size, N: Size, M: Size, T: Size>(
                                 if ow < horizontal.target {
                                     let mut value = acc[p];
                                     if comptime!(epilogue.affine) {
-                                        let m = load_part::<F, B, N, T>(centre, c, used);
-                                        let by = load_part::<F, B, N, T>(scale, c, used);
-                                        let plus = load_part::<F, B, N, T>(shift, c, used);
+                                        let m = load_part::<F, F, B, N, T>(centre, c, used);
+                                        let by = load_part::<F, F, B, N, T>(scale, c, used);
+                                        let plus = load_part::<F, F, B, N, T>(shift, c, used);
                                         value = fma(value - m, by, plus);
                                     }
                                     if comptime!(epilogue.residual) {
                                         let at = residual_view.at(line + ow) + c;
-                                        value += load_part::<F, B, N, T>(residual, at, used);
+                                        value += load_part::<S, F, B, N, T>(residual, at, used);
                                     }
                                     if comptime!(epilogue.relu) {
                                         value = max(value, zero);
                                     }
                                     let at = y_view.at(line + ow) + c;
-                                    store_part::<F, B, N, T>(y, at, value, used);
+                                    store_part::<S, F, B, N, T>(y, at, value, used);
                                 }
                             }
                         }
@@ -265,7 +265,8 @@ pub(super) fn launch_tiled(
     // What the epilogue does not use is never read: any buffer stands in for it.
     let part = |of: fn(&Affine) -> Tensor| lanes.arg(&affine.map_or(weight.clone(), of));
     let beside = residual.unwrap_or(weight);
-    let empty = |len: usize| Tensor::empty(client, &[grid.units * len], problem.dtype);
+    let empty =
+        |len: usize| Tensor::empty(client, &[grid.units * len], problem.dtype.accumulator());
     let scratch = empty(patch_len);
     let taps = problem.kernel[0] * problem.kernel[1];
     let packed = empty(taps * blueprint.inputs * lanes.width);
@@ -313,7 +314,7 @@ pub(super) fn launch_tiled(
                 transposed,
                 epilogue,
             },
-            problem.dtype.elem(),
+            problem.dtype.elems(),
         );
     }
     launch::pace(client);

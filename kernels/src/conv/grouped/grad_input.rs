@@ -9,9 +9,9 @@ use cubecl::prelude::*;
 /// in which the phases of the gradient read them, as [`crate::conv::dense`] does. One unit owns a run of (tap, output channel of
 /// a group) pairs, each a line of the flipped weight.
 #[cube(launch_unchecked)]
-fn flip_weight<F: Float>(
-    weight: &[F],
-    flipped: &mut [F],
+fn flip_weight<S: Float>(
+    weight: &[S],
+    flipped: &mut [S],
     kernel_h: usize,
     kernel_w: usize,
     group_in: usize,
@@ -20,7 +20,7 @@ fn flip_weight<F: Float>(
     stride_h: usize,
     stride_w: usize,
     run: usize,
-    #[define(F)] _dtype: cubecl::ir::ElemType,
+    #[define(S)] _dtype: cubecl::ir::ElemType,
 ) {
     let first = ABSOLUTE_POS * run;
     let last = min(first + run, kernel_h * kernel_w * group_out);

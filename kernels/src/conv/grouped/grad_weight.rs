@@ -37,14 +37,14 @@ struct Variant {
 /// registers over the block and adds it to the item's sums, so that no sum in a row is longer than a block. The blocks are dealt
 /// out evenly: an empty last partial sum would leave the unit that owns it idle.
 #[cube(launch_unchecked)]
-fn partial_sums<F: Float, I: Size, B: Size, N: Size, M: Size, T: Size>(
-    x: &[Vector<F, I>],
-    grad: &[Vector<F, B>],
-    partials: &mut [Vector<F, B>],
+fn partial_sums<S: Float, F: Float, P: Float, I: Size, B: Size, N: Size, M: Size, T: Size>(
+    x: &[Vector<S, I>],
+    grad: &[Vector<S, B>],
+    partials: &mut [Vector<P, B>],
     scratch: &mut [Vector<F, I>],
     gathered: &mut [Vector<F, N>],
     sums: &mut [Vector<F, N>],
-    _anywhere: &[F],
+    _anywhere: &[S],
     x_view: View,
     grad_view: View,
     batch: usize,
@@ -61,7 +61,7 @@ fn partial_sums<F: Float, I: Size, B: Size, N: Size, M: Size, T: Size>(
     block: usize,
     run: usize,
     #[comptime] variant: Variant,
-    #[define(F)] _dtype: cubecl::ir::ElemType,
+    #[define(S, F, P)] _dtypes: [cubecl::ir::ElemType; 3],
 ) {
     let (spread, used) = comptime!((variant.spread, variant.used));
     let zero = Vector::<F, N>::new(F::new(0.0f32));
@@ -102,7 +102,7 @@ fn partial_sums<F: Float, I: Size, B: Size, N: Size, M: Size, T: Size>(
                 chunk: chunk0,
                 chunks: chunk1 - chunk0,
             };
-            stage::<F, I, N, M>(
+            stage::<S, F, I, N, M>(
                 x,
                 scratch,
                 scratch_start,
@@ -132,7 +132,7 @@ fn partial_sums<F: Float, I: Size, B: Size, N: Size, M: Size, T: Size>(
                         for v in 0..vectors {
                             let c = vector_channel::<N>(chunk, v, share, channels, spread, used);
                             let at = grad_view.at(from + ow) + c;
-                            gathered[to] = load_part::<F, B, N, T>(grad, at, used);
+                            gathered[to] = load_part::<S, F, B, N, T>(grad, at, used);
                             to += block * line;
                         }
                     }
@@ -173,7 +173,7 @@ fn partial_sums<F: Float, I: Size, B: Size, N: Size, M: Size, T: Size>(
             let out = partial * size * channels + c;
             for i in 0..size {
                 let value = sums[sum + i];
-                store_part::<F, B, N, T>(partials, out + i * channels, value, used);
+                store_part::<P, F, B, N, T>(partials, out + i * channels, value, used);
             }
         }
     }
@@ -328,13 +328,14 @@ pub(super) fn launch_grad_weight(
     let copied = blueprint.copied(client, problem, chunks - (ranges - 1) * range);
     let grid = launch::grid(client, partial_count * ranges);
     let edge = if walks { kw - 1 } else { 0 };
-    let empty = |len: usize| Tensor::empty(client, &[grid.units * len], problem.dtype);
+    let accumulator = problem.dtype.accumulator();
+    let empty = |len: usize| Tensor::empty(client, &[grid.units * len], accumulator);
     let scratch = empty(patch_len);
     let gathered = empty(range * blueprint.vectors * block * (ow + 2 * edge) * lanes.width);
     let sums = empty(range * blueprint.vectors * kh * kw * blueprint.inputs * lanes.width);
     let partials = match partial_count {
         1 => out.clone(),
-        _ => Tensor::empty(client, &[partial_count, out.len()], problem.dtype),
+        _ => Tensor::empty(client, &[partial_count, out.len()], accumulator),
     };
     let axis = |axis: usize, target: usize| {
         let padding = problem.options.padding[axis];
@@ -385,7 +386,7 @@ pub(super) fn launch_grad_weight(
                 spread: blueprint.spread,
                 used: blueprint.used,
             },
-            problem.dtype.elem(),
+            problem.dtype.elems_into(&partials),
         );
     }
     launch::pace(client);

@@ -93,16 +93,7 @@ pub fn conv_affine(
 ) -> Result<Tensor, KernelError> {
     const OP: &str = "grouped_conv_affine";
     let problem = GroupedProblem::new(input, weight, groups, options)?;
-    for (name, tensor) in [
-        ("centre", affine.centre),
-        ("scale", affine.scale),
-        ("shift", affine.shift),
-    ] {
-        tensor.check(OP, name, &[problem.out_channels], problem.dtype)?;
-    }
-    if let Some(residual) = affine.residual {
-        residual.check_view(OP, "residual", &problem.output_shape(), problem.dtype)?;
-    }
+    affine.check(OP, &problem.output_shape(), problem.dtype)?;
     Ok(apply(&problem, input, weight, Some(affine)))
 }
 

@@ -71,8 +71,8 @@ pub(super) struct Patch {
 /// Fills the patch at `start` from the input row `extent.first + v.up - v.lead` on, shifted by the columns' own `up - lead`. What
 /// lies outside of the image becomes zero.
 #[cube]
-pub(super) fn stage<F: Float, I: Size, N: Size, M: Size>(
-    x: &[Vector<F, I>],
+pub(super) fn stage<S: Float, F: Float, I: Size, N: Size, M: Size>(
+    x: &[Vector<S, I>],
     scratch: &mut [Vector<F, I>],
     start: usize,
     patch: &Patch,
@@ -110,7 +110,7 @@ pub(super) fn stage<F: Float, I: Size, N: Size, M: Size>(
             }
             for q in 0..copied {
                 let (at, to) = (view.at(from + q), begin + q * patch.pitch);
-                copy::<F, I, N, M>(x, scratch, at, to, patch, extent, spread);
+                copy::<S, F, I, N, M>(x, scratch, at, to, patch, extent, spread);
             }
         } else {
             for part in 0..parts {
@@ -130,8 +130,8 @@ fn clear<F: Float, I: Size>(scratch: &mut [Vector<F, I>], from: usize, to: usize
 
 /// Copies the chunks of one pixel, which starts at `at` in the input and at `to` in the patch.
 #[cube]
-fn copy<F: Float, I: Size, N: Size, M: Size>(
-    x: &[Vector<F, I>],
+fn copy<S: Float, F: Float, I: Size, N: Size, M: Size>(
+    x: &[Vector<S, I>],
     scratch: &mut [Vector<F, I>],
     at: usize,
     to: usize,
@@ -144,13 +144,13 @@ fn copy<F: Float, I: Size, N: Size, M: Size>(
         let count = extent.chunks * patch.share;
         for m in 0..(count + M::value() - 1) / M::value() {
             let c = channel::<M>(m, count);
-            store::<F, I, M>(scratch, to + c, load::<F, I, M>(x, from + c));
+            store::<F, F, I, M>(scratch, to + c, load::<S, F, I, M>(x, from + c));
         }
     } else {
         let (size, parts) = comptime!((spread.size(), spread.parts()));
         for k in 0..extent.chunks {
             let c = channel::<N>(extent.chunk + k, patch.channels);
-            let own = load::<F, I, N>(x, at + c);
+            let own = load::<S, F, I, N>(x, at + c);
             #[unroll]
             for part in 0..parts {
                 let mut value = own;
@@ -161,7 +161,7 @@ fn copy<F: Float, I: Size, N: Size, M: Size>(
                         value.insert(lane, own.extract(from));
                     }
                 }
-                store::<F, I, N>(scratch, to + k * patch.chunk + part * N::value(), value);
+                store::<F, F, I, N>(scratch, to + k * patch.chunk + part * N::value(), value);
             }
         }
     }
@@ -177,7 +177,7 @@ pub(super) fn spread_out<F: Float, I: Size, N: Size>(
     #[comptime] i: usize,
     #[comptime] size: usize,
 ) -> Vector<F, N> {
-    let own = load::<F, I, N>(scratch, at + comptime!(i / QUAD) * N::value());
+    let own = load::<F, F, I, N>(scratch, at + comptime!(i / QUAD) * N::value());
     let quad = comptime!(size.min(QUAD));
     let mut value = own;
     #[unroll]
@@ -198,17 +198,17 @@ pub(super) fn broadcast<F: Float, I: Size, N: Size>(
 
 /// The first `used` of the lanes from `index` on, and zeros: in two loads of `T` that overlap, where that is not the whole vector.
 #[cube]
-pub(super) fn load_part<F: Float, B: Size, N: Size, T: Size>(
-    x: &[Vector<F, B>],
+pub(super) fn load_part<S: Float, F: Float, B: Size, N: Size, T: Size>(
+    x: &[Vector<S, B>],
     index: usize,
     #[comptime] used: usize,
 ) -> Vector<F, N> {
     let (width, piece) = (N::value().comptime(), T::value().comptime());
     if comptime!(used == width) {
-        load::<F, B, N>(x, index)
+        load::<S, F, B, N>(x, index)
     } else {
-        let head = load::<F, B, T>(x, index);
-        let tail = load::<F, B, T>(x, index + comptime!(used - piece));
+        let head = load::<S, F, B, T>(x, index);
+        let tail = load::<S, F, B, T>(x, index + comptime!(used - piece));
         let mut value = Vector::<F, N>::new(F::new(0.0f32));
         #[unroll]
         for lane in 0..piece {
@@ -224,15 +224,15 @@ pub(super) fn load_part<F: Float, B: Size, N: Size, T: Size>(
 
 /// Writes the first `used` lanes; see [`load_part`].
 #[cube]
-pub(super) fn store_part<F: Float, B: Size, N: Size, T: Size>(
-    x: &mut [Vector<F, B>],
+pub(super) fn store_part<S: Float, F: Float, B: Size, N: Size, T: Size>(
+    x: &mut [Vector<S, B>],
     index: usize,
     value: Vector<F, N>,
     #[comptime] used: usize,
 ) {
     let (width, piece) = (N::value().comptime(), T::value().comptime());
     if comptime!(used == width) {
-        store::<F, B, N>(x, index, value);
+        store::<S, F, B, N>(x, index, value);
     } else {
         let mut head = Vector::<F, T>::empty();
         let mut tail = Vector::<F, T>::empty();
@@ -241,7 +241,7 @@ pub(super) fn store_part<F: Float, B: Size, N: Size, T: Size>(
             head.insert(lane, value.extract(lane));
             tail.insert(lane, value.extract(comptime!(lane + used - piece)));
         }
-        store::<F, B, T>(x, index, head);
-        store::<F, B, T>(x, index + comptime!(used - piece), tail);
+        store::<S, F, B, T>(x, index, head);
+        store::<S, F, B, T>(x, index + comptime!(used - piece), tail);
     }
 }

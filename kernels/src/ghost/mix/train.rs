@@ -102,7 +102,7 @@ pub fn backward(mix: &Mix, saved: &Saved, grad: &Tensor) -> Result<MixGrads, Ker
     let to_pooled = grad_a(&saved.pooled, mix.first, &first.input)?;
 
     // A mean hands an equal share of its gradient to every pixel.
-    let share = Tensor::empty(client, &[1], dtype);
+    let share = Tensor::empty(client, &[1], dtype.accumulator());
     pointwise::fill(&share, 1.0 / (h * w) as f64);
     let shared = pointwise::scale(&to_pooled, &share)?;
     let x0 = Tensor::empty(client, &[n, h, w, problem.base], dtype);

@@ -16,13 +16,13 @@ enum Of {
 /// One unit owns a run of samples. `kept` has two rows for each unit, `pitch` elements apart, for vectors that are not the rows
 /// themselves; `mean` is 1 over the batch.
 #[cube(launch_unchecked)]
-fn fused<F: Float, B: Size, N: Size>(
-    student: &[Vector<F, B>],
-    teacher: &[Vector<F, B>],
-    _anywhere: &[F],
+fn fused<S: Float, F: Float, B: Size, N: Size>(
+    student: &[Vector<S, B>],
+    teacher: &[Vector<S, B>],
+    _anywhere: &[S],
     kept: &mut [Vector<F, B>],
     loss: &mut [F],
-    grad: &mut [Vector<F, B>],
+    grad: &mut [Vector<S, B>],
     epsilon: InputScalar,
     inverse_t: InputScalar,
     mean: InputScalar,
@@ -32,7 +32,7 @@ fn fused<F: Float, B: Size, N: Size>(
     pitch: usize,
     run: usize,
     #[comptime] of: Of,
-    #[define(F)] _dtype: cubecl::ir::ElemType,
+    #[define(S, F)] _dtypes: [cubecl::ir::ElemType; 2],
 ) {
     let epsilon = epsilon.get::<F>();
     let inverse_t = inverse_t.get::<F>();
@@ -43,17 +43,17 @@ fn fused<F: Float, B: Size, N: Size>(
     for n in first..last {
         let start = n * length;
         if comptime!(of == Of::Rows) {
-            loss[n] = turn::<F, B, N>(
+            loss[n] = turn::<S, S, F, B, N>(
                 student, teacher, start, start, grad, start, length, vectors, epsilon, inverse_t,
                 mean, of,
             );
         } else {
             if comptime!(of == Of::CentredRows) {
-                centre::<F, B, N>(student, start, kept, own, length, vectors);
-                centre::<F, B, N>(teacher, start, kept, own + pitch, length, vectors);
+                centre::<S, F, B, N>(student, start, kept, own, length, vectors);
+                centre::<S, F, B, N>(teacher, start, kept, own + pitch, length, vectors);
             } else {
-                soften::<F, B, N>(student, start, kept, own, length, vectors, inverse_t);
-                soften::<F, B, N>(
+                soften::<S, F, B, N>(student, start, kept, own, length, vectors, inverse_t);
+                soften::<S, F, B, N>(
                     teacher,
                     start,
                     kept,
@@ -64,7 +64,7 @@ fn fused<F: Float, B: Size, N: Size>(
                 );
             }
             let rows = kept.slice(0usize, (own + 2 * pitch) / B::value());
-            loss[n] = turn::<F, B, N>(
+            loss[n] = turn::<F, S, F, B, N>(
                 rows,
                 rows,
                 own,
@@ -85,12 +85,12 @@ fn fused<F: Float, B: Size, N: Size>(
 /// Writes a sample's gradient from `start` of `grad` on and returns its loss, for the vectors that start at `at_u` of `student` and at
 /// `at_w` of `teacher`.
 #[cube]
-fn turn<F: Float, B: Size, N: Size>(
-    student: &[Vector<F, B>],
-    teacher: &[Vector<F, B>],
+fn turn<S: Float, G: Float, F: Float, B: Size, N: Size>(
+    student: &[Vector<S, B>],
+    teacher: &[Vector<S, B>],
     at_u: usize,
     at_w: usize,
-    grad: &mut [Vector<F, B>],
+    grad: &mut [Vector<G, B>],
     start: usize,
     length: usize,
     vectors: usize,
@@ -101,8 +101,8 @@ fn turn<F: Float, B: Size, N: Size>(
 ) -> F {
     let one = F::new(1.0f32);
     let zero = F::new(0.0f32);
-    let u_square = square_sum::<F, B, N>(student, at_u, length, vectors);
-    let w_square = square_sum::<F, B, N>(teacher, at_w, length, vectors);
+    let u_square = square_sum::<S, F, B, N>(student, at_u, length, vectors);
+    let w_square = square_sum::<S, F, B, N>(teacher, at_w, length, vectors);
     let u_norm = u_square.sqrt();
     let w_norm = w_square.sqrt();
     let u_short = u_norm < epsilon;
@@ -112,7 +112,7 @@ fn turn<F: Float, B: Size, N: Size>(
     let share = one / u_divisor;
     // The teacher's vector at the student's length: where it is the student's, their difference is 0, however it is rounded.
     let ratio = u_divisor / w_divisor;
-    let apart = square_distance::<F, B, N>(student, at_u, teacher, at_w, length, vectors, ratio);
+    let apart = square_distance::<S, F, B, N>(student, at_u, teacher, at_w, length, vectors, ratio);
     // 1 - |u|^2 of the divided vectors: nothing but rounding, unless the divisor was epsilon.
     let u_lack = select(u_short, one - u_square * share * share, zero);
     let w_lack = select(w_short, one - w_square / (w_divisor * w_divisor), zero);
@@ -128,21 +128,21 @@ fn turn<F: Float, B: Size, N: Size>(
     let by = Vector::<F, N>::new(share * share * mean);
     for v in 0..vectors {
         let at = channel::<N>(v, length);
-        let u = load::<F, B, N>(student, at_u + at);
-        let w = load::<F, B, N>(teacher, at_w + at);
+        let u = load::<S, F, B, N>(student, at_u + at);
+        let w = load::<S, F, B, N>(teacher, at_w + at);
         let mut g = ((u - w * ratio) - along * u) * by;
         if comptime!(of == Of::Softmaxes) {
             g *= u * Vector::new(inverse_t);
         }
-        store::<F, B, N>(grad, start + at, g);
+        store::<G, F, B, N>(grad, start + at, g);
     }
     doubt * mean
 }
 
 /// Writes the row less its mean, zeros where all elements are equal.
 #[cube]
-fn centre<F: Float, B: Size, N: Size>(
-    x: &[Vector<F, B>],
+fn centre<S: Float, F: Float, B: Size, N: Size>(
+    x: &[Vector<S, B>],
     start: usize,
     out: &mut [Vector<F, B>],
     to: usize,
@@ -153,11 +153,11 @@ fn centre<F: Float, B: Size, N: Size>(
     let share = F::new(1.0f32) / F::cast_from(length);
     // The mean of a row far from 0 is rounded by more than its elements may differ. What is left of them without it is small, and
     // so is the rounding of that's mean.
-    let mean = sum::<F, B, N>(x, start, length, vectors, zero) * share;
-    let rest = sum::<F, B, N>(x, start, length, vectors, mean) * share;
+    let mean = sum::<S, F, B, N>(x, start, length, vectors, zero) * share;
+    let rest = sum::<S, F, B, N>(x, start, length, vectors, mean) * share;
     // Equal elements have no direction; what rounding leaves of them would have one.
-    let level = element::<F, B>(x, start, 0usize);
-    let flat = spread::<F, B, N>(x, start, length, vectors, level) == zero;
+    let level = element::<S, F, B>(x, start, 0usize);
+    let flat = spread::<S, F, B, N>(x, start, length, vectors, level) == zero;
     let mean = Vector::<F, N>::new(select(flat, level, mean));
     let rest = Vector::<F, N>::new(select(flat, zero, rest));
     let rest = if comptime!(crate::planted::is("cosine_centre")) {
@@ -167,15 +167,15 @@ fn centre<F: Float, B: Size, N: Size>(
     };
     for v in 0..vectors {
         let at = channel::<N>(v, length);
-        let z = load::<F, B, N>(x, start + at);
-        store::<F, B, N>(out, to + at, (z - mean) - rest);
+        let z = load::<S, F, B, N>(x, start + at);
+        store::<F, F, B, N>(out, to + at, (z - mean) - rest);
     }
 }
 
 /// Writes the row's softmax but for a factor: its largest element is 1.
 #[cube]
-fn soften<F: Float, B: Size, N: Size>(
-    x: &[Vector<F, B>],
+fn soften<S: Float, F: Float, B: Size, N: Size>(
+    x: &[Vector<S, B>],
     start: usize,
     out: &mut [Vector<F, B>],
     to: usize,
@@ -183,20 +183,20 @@ fn soften<F: Float, B: Size, N: Size>(
     vectors: usize,
     inverse_t: F,
 ) {
-    let max = row_max::<F, B, N>(x, start, length, vectors, inverse_t);
+    let max = row_max::<S, F, B, N>(x, start, length, vectors, inverse_t);
     let max = Vector::<F, N>::new(max);
     let scale = Vector::<F, N>::new(inverse_t);
     for v in 0..vectors {
         let at = channel::<N>(v, length);
-        let z = load::<F, B, N>(x, start + at);
-        store::<F, B, N>(out, to + at, ((z - max) * scale).exp());
+        let z = load::<S, F, B, N>(x, start + at);
+        store::<F, F, B, N>(out, to + at, ((z - max) * scale).exp());
     }
 }
 
 /// The sum of `x - origin` over a row.
 #[cube]
-fn sum<F: Float, B: Size, N: Size>(
-    x: &[Vector<F, B>],
+fn sum<S: Float, F: Float, B: Size, N: Size>(
+    x: &[Vector<S, B>],
     start: usize,
     length: usize,
     vectors: usize,
@@ -208,7 +208,7 @@ fn sum<F: Float, B: Size, N: Size>(
         let mut part = zero;
         for v in block * BLOCK..min(block * BLOCK + BLOCK, vectors) {
             let at = channel::<N>(v, length);
-            let shifted = load::<F, B, N>(x, start + at) - Vector::new(origin);
+            let shifted = load::<S, F, B, N>(x, start + at) - Vector::new(origin);
             part += select_many(fresh::<N>(v, at), shifted, zero);
         }
         sum += part;
@@ -218,8 +218,8 @@ fn sum<F: Float, B: Size, N: Size>(
 
 /// The sum of `|x - origin|` over a row: 0 where all elements are `origin`.
 #[cube]
-fn spread<F: Float, B: Size, N: Size>(
-    x: &[Vector<F, B>],
+fn spread<S: Float, F: Float, B: Size, N: Size>(
+    x: &[Vector<S, B>],
     start: usize,
     length: usize,
     vectors: usize,
@@ -227,7 +227,7 @@ fn spread<F: Float, B: Size, N: Size>(
 ) -> F {
     let mut sum = Vector::<F, N>::new(F::new(0.0f32));
     for v in 0..vectors {
-        let z = load::<F, B, N>(x, start + channel::<N>(v, length));
+        let z = load::<S, F, B, N>(x, start + channel::<N>(v, length));
         sum += (z - Vector::new(origin)).abs();
     }
     sum.vector_sum()
@@ -235,8 +235,8 @@ fn spread<F: Float, B: Size, N: Size>(
 
 /// The sum of the row's squares; NaN where it is infinite.
 #[cube]
-fn square_sum<F: Float, B: Size, N: Size>(
-    x: &[Vector<F, B>],
+fn square_sum<S: Float, F: Float, B: Size, N: Size>(
+    x: &[Vector<S, B>],
     start: usize,
     length: usize,
     vectors: usize,
@@ -246,7 +246,7 @@ fn square_sum<F: Float, B: Size, N: Size>(
         let mut part = Vector::<F, N>::new(F::new(0.0f32));
         for v in block * BLOCK..min(block * BLOCK + BLOCK, vectors) {
             let at = channel::<N>(v, length);
-            let u = load::<F, B, N>(x, start + at);
+            let u = load::<S, F, B, N>(x, start + at);
             part = select_many(fresh::<N>(v, at), fma(u, u, part), part);
         }
         sum += part;
@@ -257,10 +257,10 @@ fn square_sum<F: Float, B: Size, N: Size>(
 
 /// The squared distance between the student's vector and the teacher's times `ratio`; NaN where it is infinite.
 #[cube]
-fn square_distance<F: Float, B: Size, N: Size>(
-    student: &[Vector<F, B>],
+fn square_distance<S: Float, F: Float, B: Size, N: Size>(
+    student: &[Vector<S, B>],
     at_u: usize,
-    teacher: &[Vector<F, B>],
+    teacher: &[Vector<S, B>],
     at_w: usize,
     length: usize,
     vectors: usize,
@@ -271,8 +271,8 @@ fn square_distance<F: Float, B: Size, N: Size>(
         let mut part = Vector::<F, N>::new(F::new(0.0f32));
         for v in block * BLOCK..min(block * BLOCK + BLOCK, vectors) {
             let at = channel::<N>(v, length);
-            let u = load::<F, B, N>(student, at_u + at);
-            let w = load::<F, B, N>(teacher, at_w + at);
+            let u = load::<S, F, B, N>(student, at_u + at);
+            let w = load::<S, F, B, N>(teacher, at_w + at);
             let d = u - w * Vector::new(ratio);
             part = select_many(fresh::<N>(v, at), fma(d, d, part), part);
         }
@@ -306,7 +306,7 @@ pub(super) fn launch_fused(
     let grid = launch::grid_for(client, batch, batch * length);
     let pitch = length.next_multiple_of(lanes.width);
     let rows = if of == Of::Rows { 0 } else { 2 * grid.units };
-    let kept = Tensor::empty(client, &[rows, pitch], dtype);
+    let kept = Tensor::empty(client, &[rows, pitch], dtype.accumulator());
     let inverse_t = planted::or("cosine_temperature", 1.0 / temperature, 1.0);
     // SAFETY: the problem relates the extents: student, teacher and gradient hold `batch` rows of `length` elements, and `kept` two
     // for every unit that reads it.
@@ -332,7 +332,7 @@ pub(super) fn launch_fused(
             pitch,
             grid.run,
             of,
-            dtype.elem(),
+            dtype.elems(),
         );
     }
     launch::pace(client);

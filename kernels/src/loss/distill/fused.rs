@@ -19,6 +19,8 @@ pub(super) struct Blueprint {
     /// Without labels every sample's target is class 0: classical distillation may be split at any class.
     pub labelled: bool,
     pub exponential: Exponential,
+    /// Whether to fetch the logits behind those whose exponentials are taken.
+    pub ahead: bool,
     /// Of the divergences' polynomial.
     pub terms: usize,
 }
@@ -36,7 +38,7 @@ impl Blueprint {
             exponential: self.exponential,
             teacher: taught[t],
             distances: self.uses[t].cross_entropy.is_some(),
-            ahead: t == 0 && self.exponential == Exponential::Polynomial,
+            ahead: t == 0 && self.ahead,
             apart: taught.iter().position(|&taught| taught) == Some(t),
         }
     }
@@ -60,18 +62,18 @@ pub(super) struct Extents {
 
 /// One unit owns a run of rows, and walks them in bundles: some rows side by side, or one row in blocks.
 #[cube(launch_unchecked)]
-pub(super) fn fused<F: Float, B: Size, N: Size>(
-    student: &[Vector<F, B>],
-    teacher: &[Vector<F, B>],
+pub(super) fn fused<S: Float, F: Float, B: Size, N: Size>(
+    student: &[Vector<S, B>],
+    teacher: &[Vector<S, B>],
     labels: &[u32],
     loss: &mut [F],
-    grad: &mut [Vector<F, B>],
+    grad: &mut [Vector<S, B>],
     notes: &mut [Vector<F, N>],
-    _anywhere: &[F],
+    _anywhere: &[S],
     constants: Sequence<Constants>,
     extents: Extents,
     #[comptime] blueprint: Blueprint,
-    #[define(F)] _dtype: cubecl::ir::ElemType,
+    #[define(S, F)] _dtypes: [cubecl::ir::ElemType; 2],
 ) {
     let temperatures = comptime!(blueprint.uses.len());
     let at = Notes::new::<N>(&extents, temperatures);
@@ -89,7 +91,7 @@ pub(super) fn fused<F: Float, B: Size, N: Size>(
         while from < pieces {
             for p in from..from + together {
                 let piece = Piece::new::<N>(&extents, labels, n, p, labelled);
-                sum_piece::<F, B, N>(
+                sum_piece::<S, F, B, N>(
                     student,
                     teacher,
                     &*grad,
@@ -138,7 +140,7 @@ pub(super) fn fused<F: Float, B: Size, N: Size>(
         for p in 0..pieces {
             let p = pieces - 1 - p;
             let piece = Piece::new::<N>(&extents, labels, n, p, labelled);
-            pull_piece::<F, B, N>(&*notes, grad, &at, p, &piece, comptime!(blueprint.taught()));
+            pull_piece::<S, F, B, N>(&*notes, grad, &at, p, &piece, comptime!(blueprint.taught()));
         }
         n += rows;
     }
@@ -146,8 +148,12 @@ pub(super) fn fused<F: Float, B: Size, N: Size>(
 
 /// One logit, in all lanes.
 #[cube]
-fn logit<F: Float, B: Size, N: Size>(logits: &[Vector<F, B>], index: usize) -> Vector<F, N> {
-    Vector::new(logits[index / B::value()].extract_dynamic(index % B::value()))
+fn logit<S: Float, F: Float, B: Size, N: Size>(
+    logits: &[Vector<S, B>],
+    index: usize,
+) -> Vector<F, N> {
+    let item = logits[index / B::value()];
+    Vector::new(F::cast_from(item.extract_dynamic(index % B::value())))
 }
 
 /// Writes `value` into the lane of piece `p`.
@@ -164,10 +170,10 @@ fn note<F: Float, N: Size>(
 
 /// Keeps a piece's exponentials and notes its maxima and sums.
 #[cube]
-fn sum_piece<F: Float, B: Size, N: Size>(
-    student: &[Vector<F, B>],
-    teacher: &[Vector<F, B>],
-    grad: &[Vector<F, B>],
+fn sum_piece<S: Float, F: Float, B: Size, N: Size>(
+    student: &[Vector<S, B>],
+    teacher: &[Vector<S, B>],
+    grad: &[Vector<S, B>],
     notes: &mut [Vector<F, N>],
     at: &Notes,
     p: usize,
@@ -184,14 +190,14 @@ fn sum_piece<F: Float, B: Size, N: Size>(
             .iter()
             .any(|uses| uses.cross_entropy.is_some())
     );
-    let student_max = largest::<F, B, N>(student, piece);
+    let student_max = largest::<S, F, B, N>(student, piece);
     let mut teacher_max = student_max;
-    let z = logit::<F, B, N>(student, target);
+    let z = logit::<S, F, B, N>(student, target);
     note::<F, N>(notes, at.fact(v, STUDENT_TARGET), p, z);
     note::<F, N>(notes, at.fact(v, STUDENT_MAX), p, student_max);
     if any_taught {
-        teacher_max = largest::<F, B, N>(teacher, piece);
-        let z = logit::<F, B, N>(teacher, target);
+        teacher_max = largest::<S, F, B, N>(teacher, piece);
+        let z = logit::<S, F, B, N>(teacher, target);
         note::<F, N>(notes, at.fact(v, TEACHER_TARGET), p, z);
         note::<F, N>(notes, at.fact(v, TEACHER_MAX), p, teacher_max);
     }
@@ -202,7 +208,7 @@ fn sum_piece<F: Float, B: Size, N: Size>(
     #[unroll]
     for t in 0..comptime!(blueprint.uses.len()) {
         let wanted = comptime!(blueprint.wanted(t));
-        let sums = exponentials::<F, B, N>(
+        let sums = exponentials::<S, F, B, N>(
             student,
             teacher,
             grad,
@@ -262,9 +268,9 @@ fn diverge_piece<F: Float, N: Size>(
 
 /// Writes a piece's gradient.
 #[cube]
-fn pull_piece<F: Float, B: Size, N: Size>(
+fn pull_piece<S: Float, F: Float, B: Size, N: Size>(
     notes: &[Vector<F, N>],
-    grad: &mut [Vector<F, B>],
+    grad: &mut [Vector<S, B>],
     at: &Notes,
     p: usize,
     piece: &Piece,
@@ -288,5 +294,5 @@ fn pull_piece<F: Float, B: Size, N: Size>(
     }
     let at_target = notes[at.fact(v, AT_TARGET)].extract_dynamic(lane);
     let even = notes[at.fact(v, EVEN)].extract_dynamic(lane);
-    gradient::<F, B, N>(notes, grad, piece, &slopes, at_target, even, taught);
+    gradient::<S, F, B, N>(notes, grad, piece, &slopes, at_target, even, taught);
 }

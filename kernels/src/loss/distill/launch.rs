@@ -50,12 +50,16 @@ pub(super) fn launch_fused(
         [group, line, short_line],
         vectors_of_pieces,
     );
-    let notes = Tensor::empty(client, &[note_takers, notes * lanes.width], dtype);
+    let accumulator = dtype.accumulator();
+    let notes = Tensor::empty(client, &[note_takers, notes * lanes.width], accumulator);
+    let exponential = Exponential::of(client, accumulator);
     let blueprint = Blueprint {
         uses: temperatures.iter().map(|&(_, uses)| uses).collect(),
         labelled: labels.is_some(),
-        exponential: Exponential::of(client, dtype),
-        terms: series_terms(dtype),
+        exponential,
+        // What is fetched is read as 32 bits.
+        ahead: exponential == Exponential::Polynomial && !dtype.is_half(),
+        terms: series_terms(accumulator),
     };
     let constants = temperatures
         .iter()
@@ -79,7 +83,7 @@ pub(super) fn launch_fused(
             constants,
             ExtentsLaunch::new(batch, classes, blocks, grid.run, group, line, short_line),
             blueprint,
-            dtype.elem(),
+            dtype.elems(),
         );
     }
     launch::pace(client);
@@ -106,7 +110,7 @@ fn constants(
     let scalar = |value: f64| dtype.scalar(value);
     ConstantsLaunch::new(
         scalar(1.0 / temperature),
-        Rate::of(exponential, dtype, temperature),
+        Rate::of(exponential, dtype.accumulator(), temperature),
         scalar(entropy.weight * mean),
         scalar(entropy.smoothing),
         scalar(entropy.smoothing / classes as f64),

@@ -130,7 +130,11 @@ pub fn distill(
     let problem = DistillProblem::new(student, teacher, labels, options)?;
     let (client, dtype) = (student.client(), problem.dtype);
     let out = Distilled {
-        losses: Tensor::empty(client, &[options.terms(), problem.batch], dtype),
+        losses: Tensor::empty(
+            client,
+            &[options.terms(), problem.batch],
+            dtype.accumulator(),
+        ),
         grad: Tensor::empty(client, student.shape(), dtype),
         options: *options,
     };

@@ -14,8 +14,8 @@ use cubecl::prelude::*;
 
 /// The largest of a piece's non-target logits, in all lanes; a NaN is none.
 #[cube]
-pub(super) fn largest<F: Float, B: Size, N: Size>(
-    logits: &[Vector<F, B>],
+pub(super) fn largest<S: Float, F: Float, B: Size, N: Size>(
+    logits: &[Vector<S, B>],
     piece: &Piece,
 ) -> Vector<F, N> {
     let mut max = Vector::<F, N>::new(F::min_value());
@@ -25,10 +25,10 @@ pub(super) fn largest<F: Float, B: Size, N: Size>(
         let mut i = first;
         while i + 4 <= last {
             let at = piece.start + i * N::value();
-            let a = load::<F, B, N>(logits, at);
-            let b = load::<F, B, N>(logits, at + N::value());
-            let c = load::<F, B, N>(logits, at + 2 * N::value());
-            let d = load::<F, B, N>(logits, at + 3 * N::value());
+            let a = load::<S, F, B, N>(logits, at);
+            let b = load::<S, F, B, N>(logits, at + N::value());
+            let c = load::<S, F, B, N>(logits, at + 2 * N::value());
+            let d = load::<S, F, B, N>(logits, at + 3 * N::value());
             max = larger::<F, N>(
                 larger::<F, N>(larger::<F, N>(a, b), larger::<F, N>(c, d)),
                 max,
@@ -36,13 +36,13 @@ pub(super) fn largest<F: Float, B: Size, N: Size>(
             i += 4;
         }
         for j in i..last {
-            let z = load::<F, B, N>(logits, piece.start + j * N::value());
+            let z = load::<S, F, B, N>(logits, piece.start + j * N::value());
             max = larger::<F, N>(z, max);
         }
     }
     for special in 0..piece.specials() {
         let i = piece.special(special);
-        let z = load::<F, B, N>(logits, piece.start + piece.class::<N>(i));
+        let z = load::<S, F, B, N>(logits, piece.start + piece.class::<N>(i));
         max = select_many(piece.counted::<N>(i), larger::<F, N>(z, max), max);
     }
     top::<F, N>(max)
@@ -91,10 +91,10 @@ pub(super) struct Walk<F: Float, N: Size> {
 
 /// Keeps `exp((z - max) / T)` of every class and network, and sums it.
 #[cube]
-pub(super) fn exponentials<F: Float, B: Size, N: Size>(
-    student: &[Vector<F, B>],
-    teacher: &[Vector<F, B>],
-    grad: &[Vector<F, B>],
+pub(super) fn exponentials<S: Float, F: Float, B: Size, N: Size>(
+    student: &[Vector<S, B>],
+    teacher: &[Vector<S, B>],
+    grad: &[Vector<S, B>],
     notes: &mut [Vector<F, N>],
     at: &Notes,
     piece: &Piece,
@@ -123,7 +123,7 @@ pub(super) fn exponentials<F: Float, B: Size, N: Size>(
     for side in 0..2usize {
         let (first, last) = piece.side(side);
         for i in first..last {
-            let found = step::<F, B, N>(
+            let found = step::<S, F, B, N>(
                 student,
                 teacher,
                 grad,
@@ -144,7 +144,7 @@ pub(super) fn exponentials<F: Float, B: Size, N: Size>(
     for special in 0..piece.specials() {
         let i = piece.special(special);
         let class = piece.class::<N>(i);
-        let found = step::<F, B, N>(
+        let found = step::<S, F, B, N>(
             student, teacher, grad, notes, piece, &walk, i, class, true, wanted,
         );
         sums.student += found.student;
@@ -174,10 +174,10 @@ pub(super) fn exponentials<F: Float, B: Size, N: Size>(
 
 /// Vector `i` of [`exponentials`], which starts at `class`.
 #[cube]
-fn step<F: Float, B: Size, N: Size>(
-    student: &[Vector<F, B>],
-    teacher: &[Vector<F, B>],
-    grad: &[Vector<F, B>],
+fn step<S: Float, F: Float, B: Size, N: Size>(
+    student: &[Vector<S, B>],
+    teacher: &[Vector<S, B>],
+    grad: &[Vector<S, B>],
     notes: &mut [Vector<F, N>],
     piece: &Piece,
     walk: &Walk<F, N>,
@@ -188,12 +188,12 @@ fn step<F: Float, B: Size, N: Size>(
 ) -> Sums<F, N> {
     let zero = Vector::<F, N>::new(F::new(0.0f32));
     let exponential = comptime!(wanted.exponential);
-    let mut d = load::<F, B, N>(student, piece.start + class) - walk.student_max;
+    let mut d = load::<S, F, B, N>(student, piece.start + class) - walk.student_max;
     let mut e = decay::<F, N>(d, walk.rate, walk.floor, exponential);
     let mut taught = zero;
     let mut apart = zero;
     if comptime!(wanted.teacher) {
-        let teacher_d = load::<F, B, N>(teacher, piece.start + class) - walk.teacher_max;
+        let teacher_d = load::<S, F, B, N>(teacher, piece.start + class) - walk.teacher_max;
         taught = decay::<F, N>(teacher_d, walk.rate, walk.floor, exponential);
         // The maxima went first: the logits may share an offset that would round the difference of the networks.
         apart = d - teacher_d;
@@ -216,9 +216,9 @@ fn step<F: Float, B: Size, N: Size>(
     if comptime!(wanted.ahead) {
         let index = min(piece.start + class + AHEAD, piece.all - 1);
         let behind = select(piece.split, piece.start, piece.start + class);
-        fetched = fetch::<F, B>(student, index) + fetch::<F, B>(grad, behind);
+        fetched = fetch::<S, B>(student, index) + fetch::<S, B>(grad, behind);
         if comptime!(wanted.teacher) {
-            fetched += fetch::<F, B>(teacher, index);
+            fetched += fetch::<S, B>(teacher, index);
         }
     }
     Sums::<F, N> {
@@ -231,7 +231,7 @@ fn step<F: Float, B: Size, N: Size>(
 
 /// Reads one element with an instruction that takes no vector's turn.
 #[cube]
-fn fetch<F: Float, B: Size>(x: &[Vector<F, B>], index: usize) -> u32 {
+fn fetch<S: Float, B: Size>(x: &[Vector<S, B>], index: usize) -> u32 {
     u32::reinterpret(x[index / B::value()].extract(0usize))
 }
 
@@ -299,9 +299,9 @@ fn slope<F: Float, N: Size>(
 
 /// Writes the gradient of a piece: `at_target` at the target, elsewhere the slopes of all temperatures and `even`.
 #[cube]
-pub(super) fn gradient<F: Float, B: Size, N: Size>(
+pub(super) fn gradient<S: Float, F: Float, B: Size, N: Size>(
     notes: &[Vector<F, N>],
-    grad: &mut [Vector<F, B>],
+    grad: &mut [Vector<S, B>],
     piece: &Piece,
     slopes: &Sequence<Slope<F>>,
     at_target: F,
@@ -311,11 +311,11 @@ pub(super) fn gradient<F: Float, B: Size, N: Size>(
     // The tail first: its shared lanes are its neighbour's to write.
     for i in piece.last..piece.end() {
         let g = slope::<F, N>(notes, i, slopes, even, comptime!(taught.clone()));
-        store::<F, B, N>(grad, piece.start + piece.class::<N>(i), g);
+        store::<S, F, B, N>(grad, piece.start + piece.class::<N>(i), g);
     }
     for i in piece.first..piece.last {
         let g = slope::<F, N>(notes, i, slopes, even, comptime!(taught.clone()));
-        store::<F, B, N>(grad, piece.start + i * N::value(), g);
+        store::<S, F, B, N>(grad, piece.start + i * N::value(), g);
     }
     if piece.with_target::<N>() {
         let index = piece.start + piece.target;
@@ -323,7 +323,7 @@ pub(super) fn gradient<F: Float, B: Size, N: Size>(
         let item = index / B::value();
         grad[item] = select_many(
             lane_numbers::<B>().equal(&lane),
-            Vector::new(at_target),
+            Vector::new(S::cast_from(at_target)),
             grad[item],
         );
     }

@@ -6,31 +6,31 @@ use cubecl::prelude::*;
 
 /// The largest logit and the sum of exponentials of each row of both teachers. One unit owns a run of rows.
 #[cube(launch_unchecked)]
-fn rows_kernel<F: Float, B: Size, N: Size>(
-    first_teacher: &[Vector<F, B>],
-    second_teacher: &[Vector<F, B>],
-    _anywhere: &[F],
+fn rows_kernel<S: Float, F: Float, B: Size, N: Size>(
+    first_teacher: &[Vector<S, B>],
+    second_teacher: &[Vector<S, B>],
+    _anywhere: &[S],
     rows: &mut [F],
     inverse_t: InputScalar,
     batch: usize,
     classes: usize,
     vectors: usize,
     run: usize,
-    #[define(F)] _dtype: cubecl::ir::ElemType,
+    #[define(S, F)] _dtypes: [cubecl::ir::ElemType; 2],
 ) {
     let t = inverse_t.get::<F>();
     let first = ABSOLUTE_POS * run;
     let last = min(first + run, batch);
     for n in first..last {
         let start = n * classes;
-        let max = row_max::<F, B, N>(first_teacher, start, classes, vectors, t);
+        let max = row_max::<S, F, B, N>(first_teacher, start, classes, vectors, t);
         rows[4 * n] = max;
         rows[4 * n + 1] =
-            exponential_sum::<F, B, N>(first_teacher, start, classes, vectors, max, t);
-        let max = row_max::<F, B, N>(second_teacher, start, classes, vectors, t);
+            exponential_sum::<S, F, B, N>(first_teacher, start, classes, vectors, max, t);
+        let max = row_max::<S, F, B, N>(second_teacher, start, classes, vectors, t);
         rows[4 * n + 2] = max;
         rows[4 * n + 3] =
-            exponential_sum::<F, B, N>(second_teacher, start, classes, vectors, max, t);
+            exponential_sum::<S, F, B, N>(second_teacher, start, classes, vectors, max, t);
     }
 }
 
@@ -64,7 +64,7 @@ pub(super) fn launch_rows(problem: &DualTeacherProblem, logits: &[Tensor; 2], ro
             classes,
             lanes.vectors(),
             grid.run,
-            dtype.elem(),
+            dtype.elems(),
         );
     }
     launch::pace(client);
@@ -180,7 +180,7 @@ pub(super) fn launch_rule(problem: &DualTeacherProblem, rows: &Tensor, weights: 
             batch,
             block,
             batch.div_ceil(block),
-            dtype.elem(),
+            dtype.accumulator().elem(),
         );
     }
     launch::pace(client);

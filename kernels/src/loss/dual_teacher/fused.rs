@@ -35,23 +35,23 @@ struct Row<F: Float> {
 
 /// One unit owns a run of rows. `rows` and `weights` are what weighing the teachers left.
 #[cube(launch_unchecked)]
-fn fused<F: Float, B: Size, N: Size>(
-    student: &[Vector<F, B>],
-    first_teacher: &[Vector<F, B>],
-    second_teacher: &[Vector<F, B>],
-    _anywhere: &[F],
+fn fused<S: Float, F: Float, B: Size, N: Size>(
+    student: &[Vector<S, B>],
+    first_teacher: &[Vector<S, B>],
+    second_teacher: &[Vector<S, B>],
+    _anywhere: &[S],
     labels: &[u32],
     rows: &[F],
     weights: &[F],
     loss: &mut [F],
-    grad: &mut [Vector<F, B>],
+    grad: &mut [Vector<S, B>],
     scales: Scales,
     batch: usize,
     classes: usize,
     vectors: usize,
     run: usize,
     #[comptime] terms: usize,
-    #[define(F)] _dtype: cubecl::ir::ElemType,
+    #[define(S, F)] _dtypes: [cubecl::ir::ElemType; 2],
 ) {
     let one = F::new(1.0f32);
     let zero = Vector::<F, N>::new(F::new(0.0f32));
@@ -70,7 +70,7 @@ fn fused<F: Float, B: Size, N: Size>(
     for n in first..last {
         let start = n * classes;
         let label = usize::cast_from(labels[n]);
-        let s = read_row::<F, B, N>(student, start, classes, vectors, label, inverse_t);
+        let s = read_row::<S, F, B, N>(student, start, classes, vectors, label, inverse_t);
         let (max1, sum1) = (rows[4 * n], rows[4 * n + 1]);
         let (max2, sum2) = (rows[4 * n + 2], rows[4 * n + 3]);
         let log_sum = s.sum.ln();
@@ -90,10 +90,10 @@ fn fused<F: Float, B: Size, N: Size>(
             let mut part = zero;
             for v in block * BLOCK..min(block * BLOCK + BLOCK, vectors) {
                 let at = channel::<N>(v, classes);
-                let z = load::<F, B, N>(student, start + at);
+                let z = load::<S, F, B, N>(student, start + at);
                 let shifted = z - max;
-                let shifted1 = load::<F, B, N>(first_teacher, start + at) - max1;
-                let shifted2 = load::<F, B, N>(second_teacher, start + at) - max2;
+                let shifted1 = load::<S, F, B, N>(first_teacher, start + at) - max1;
+                let shifted2 = load::<S, F, B, N>(second_teacher, start + at) - max2;
                 let p = (shifted * scale).exp() * share;
                 let q1 = (shifted1 * scale).exp() * share1;
                 let q2 = (shifted2 * scale).exp() * share2;
@@ -108,7 +108,7 @@ fn fused<F: Float, B: Size, N: Size>(
                     (z - rest_max).exp() * rest_share,
                 );
                 let soft_grad = both * (alphas * (p - q1) + betas * (p - q2));
-                store::<F, B, N>(grad, start + at, hard_grad + soft_grad);
+                store::<S, F, B, N>(grad, start + at, hard_grad + soft_grad);
             }
             kl += part;
         }
@@ -118,8 +118,8 @@ fn fused<F: Float, B: Size, N: Size>(
 
 /// Reads the student's row twice: for its maxima, then for the sums of exponentials.
 #[cube]
-fn read_row<F: Float, B: Size, N: Size>(
-    logits: &[Vector<F, B>],
+fn read_row<S: Float, F: Float, B: Size, N: Size>(
+    logits: &[Vector<S, B>],
     start: usize,
     classes: usize,
     vectors: usize,
@@ -128,14 +128,14 @@ fn read_row<F: Float, B: Size, N: Size>(
 ) -> Row<F> {
     let zero = Vector::<F, N>::new(F::new(0.0f32));
     let scale = Vector::<F, N>::new(inverse_t);
-    let label_logit = element::<F, B>(logits, start, label);
+    let label_logit = element::<S, F, B>(logits, start, label);
     // Any other logit is a maximum to start from; with it no lane needs a stand-in for minus infinity.
     let other = select(label == 0, 1usize, 0usize);
-    let mut high = Vector::<F, N>::new(element::<F, B>(logits, start, other));
+    let mut high = Vector::<F, N>::new(element::<S, F, B>(logits, start, other));
     let mut low = Vector::<F, N>::new(label_logit);
     for v in 0..vectors {
         let at = channel::<N>(v, classes);
-        let z = load::<F, B, N>(logits, start + at);
+        let z = load::<S, F, B, N>(logits, start + at);
         let higher = select_many(z.greater_than(&high), z, high);
         high = select_many(is_class::<N>(at, label), high, higher);
         low = select_many(z.less_than(&low), z, low);
@@ -152,7 +152,7 @@ fn read_row<F: Float, B: Size, N: Size>(
         let mut part = zero;
         for v in block * BLOCK..min(block * BLOCK + BLOCK, vectors) {
             let at = channel::<N>(v, classes);
-            let z = load::<F, B, N>(logits, start + at);
+            let z = load::<S, F, B, N>(logits, start + at);
             let counted = fresh::<N>(v, at);
             let e = ((z - Vector::new(max)) * scale).exp();
             let rest = (z - Vector::new(rest_max)).exp();
@@ -219,8 +219,8 @@ pub(super) fn launch_fused(
             classes,
             lanes.vectors(),
             grid.run,
-            series_terms(dtype),
-            dtype.elem(),
+            series_terms(dtype.accumulator()),
+            dtype.elems(),
         );
     }
     launch::pace(client);

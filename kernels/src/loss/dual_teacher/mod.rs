@@ -111,7 +111,7 @@ pub struct DualTeacherProblem {
     pub classes: usize,
     /// Temperature and rule.
     pub options: DualTeacherOptions,
-    /// Element type of all logits, weights, loss and gradient.
+    /// Element type of all logits and of the gradient; weights and losses are in its accumulator.
     pub dtype: DType,
 }
 
@@ -165,9 +165,10 @@ impl Teachers {
             dtype,
         };
         let logits = [first.clone(), second.clone()];
-        let rows = Tensor::empty(client, &[batch, 4], dtype);
+        let accumulator = dtype.accumulator();
+        let rows = Tensor::empty(client, &[batch, 4], accumulator);
         if batch == 0 {
-            let weights = Tensor::zeros(client, &[4], dtype);
+            let weights = Tensor::zeros(client, &[4], accumulator);
             return Ok(Self {
                 problem,
                 logits,
@@ -175,7 +176,7 @@ impl Teachers {
                 weights,
             });
         }
-        let weights = Tensor::empty(client, &[4], dtype);
+        let weights = Tensor::empty(client, &[4], accumulator);
         confidence::launch_rows(&problem, &logits, &rows);
         confidence::launch_rule(&problem, &rows, &weights);
         Ok(Self {

@@ -9,9 +9,9 @@ use cubecl::prelude::*;
 /// `scales` are the multipliers of both maps; under the norm per position, `norms` holds them, the student's from `norms_at` on and
 /// the teacher's behind them.
 #[cube]
-pub(super) fn squared_distances<F: Float, B: Size, N: Size>(
-    student: &[Vector<F, B>],
-    teacher: &[Vector<F, B>],
+pub(super) fn squared_distances<S: Float, F: Float, B: Size, N: Size>(
+    student: &[Vector<S, B>],
+    teacher: &[Vector<S, B>],
     views: &Views,
     first: usize,
     extent: &Extent,
@@ -62,14 +62,14 @@ pub(super) fn squared_distances<F: Float, B: Size, N: Size>(
             }
             for v in 0..extent.vectors {
                 let c = channel::<N>(v, extent.channels);
-                let a = load::<F, B, N>(student, at + c) * scale;
+                let a = load::<S, F, B, N>(student, at + c) * scale;
                 let mut counted = zero;
                 if comptime!(blueprint.overlaps) {
                     counted = fresh::<F, N>(v, extent);
                 }
                 #[unroll]
                 for g in 0..columns {
-                    let mut difference = a - load::<F, B, N>(teacher, from[g] + c) * by[g];
+                    let mut difference = a - load::<S, F, B, N>(teacher, from[g] + c) * by[g];
                     if comptime!(blueprint.overlaps) {
                         difference *= counted;
                     }

@@ -25,14 +25,14 @@ struct Numbers {
 
 /// One unit owns a run of samples. `chosen` is read where the transforms are given, and written where they are chosen.
 #[cube(launch_unchecked)]
-fn fused<F: Float, B: Size, N: Size>(
-    student: &[Vector<F, B>],
-    teacher: &[Vector<F, B>],
-    _anywhere: &[F],
+fn fused<S: Float, F: Float, B: Size, N: Size>(
+    student: &[Vector<S, B>],
+    teacher: &[Vector<S, B>],
+    _anywhere: &[S],
     views: Views,
     norms: &mut [F],
     loss: &mut [F],
-    grad: &mut [Vector<F, B>],
+    grad: &mut [Vector<S, B>],
     distances: &mut [F],
     weights: &mut [F],
     chosen: &mut [u32],
@@ -41,7 +41,7 @@ fn fused<F: Float, B: Size, N: Size>(
     batch: usize,
     run: usize,
     #[comptime] blueprint: Blueprint,
-    #[define(F)] _dtype: cubecl::ir::ElemType,
+    #[define(S, F)] _dtypes: [cubecl::ir::ElemType; 2],
 ) {
     let columns = comptime!(blueprint.columns());
     let divisor = numbers.divisor.get::<F>();
@@ -56,7 +56,7 @@ fn fused<F: Float, B: Size, N: Size>(
         let start = n * pixels;
         let norms_at = 2 * start;
         if comptime!(blueprint.normalisation == Normalisation::Position) {
-            write_position_scales::<F, B, N>(
+            write_position_scales::<S, F, B, N>(
                 student,
                 &views.student,
                 start,
@@ -66,7 +66,7 @@ fn fused<F: Float, B: Size, N: Size>(
                 blueprint,
             );
             let behind = norms_at + pixels;
-            write_position_scales::<F, B, N>(
+            write_position_scales::<S, F, B, N>(
                 teacher,
                 &views.teacher,
                 start,
@@ -77,15 +77,15 @@ fn fused<F: Float, B: Size, N: Size>(
             );
         }
         let scales = (
-            sample_scale::<F, B, N>(student, &views.student, start, &extent, blueprint),
-            sample_scale::<F, B, N>(teacher, &views.teacher, start, &extent, blueprint),
+            sample_scale::<S, F, B, N>(student, &views.student, start, &extent, blueprint),
+            sample_scale::<S, F, B, N>(teacher, &views.teacher, start, &extent, blueprint),
         );
         let mut given = 0u32.runtime();
         if comptime!(blueprint.choices.is_none()) {
             given = chosen[n];
         }
         let mut d = Array::<F>::new(columns);
-        squared_distances::<F, B, N>(
+        squared_distances::<S, F, B, N>(
             student, teacher, &views, start, &extent, scales, norms, norms_at, given, &mut d,
             blueprint,
         );
@@ -112,7 +112,7 @@ fn fused<F: Float, B: Size, N: Size>(
         }
         if comptime!(blueprint.rule == Rule::Mixed) {
             let mut products = Array::<F>::new(columns);
-            let square = mixed_residual::<F, B, N>(
+            let square = mixed_residual::<S, F, B, N>(
                 student,
                 teacher,
                 &views,
@@ -131,7 +131,7 @@ fn fused<F: Float, B: Size, N: Size>(
             for g in 0..columns {
                 pull[g] = -w[g] * slope * (products[g] - mean);
             }
-            write_mixed_gradient::<F, B, N>(
+            write_mixed_gradient::<S, F, B, N>(
                 student, teacher, grad, &views, start, &extent, &w, &pull, factor, blueprint,
             );
         } else {
@@ -156,7 +156,7 @@ fn fused<F: Float, B: Size, N: Size>(
                 };
                 inner = share * (along + length::<F>(scales.0) - length::<F>(scales.1));
             }
-            write_gradient::<F, B, N>(
+            write_gradient::<S, F, B, N>(
                 student, teacher, grad, &views, start, &extent, scales, norms, norms_at, code, &k,
                 factor, inner, blueprint,
             );
@@ -188,13 +188,13 @@ pub(super) fn launch_fused(
     } = problem;
     let lanes = Lanes::of(client, dtype, channels, &[student, teacher, &out.grad]);
     let overlaps = !channels.is_multiple_of(lanes.width);
-    let blueprint = Blueprint::new(problem, overlaps, series_terms(dtype));
+    let blueprint = Blueprint::new(problem, overlaps, series_terms(dtype.accumulator()));
     // The kernel's own notes: the reciprocal norm of each position of both maps.
     let norms = match blueprint.normalisation {
         Normalisation::Position => 2 * batch * problem.positions(),
         Normalisation::None | Normalisation::Sample => 1,
     };
-    let norms = Tensor::empty(client, &[norms], dtype);
+    let norms = Tensor::empty(client, &[norms], dtype.accumulator());
     let tau = problem.options.selection.tau().unwrap_or(1.0);
     let (divisor, share) = (problem.divisor() as f64, 1.0 / batch as f64);
     let numbers = NumbersLaunch::new(
@@ -228,7 +228,7 @@ pub(super) fn launch_fused(
             batch,
             grid.run,
             blueprint,
-            dtype.elem(),
+            dtype.elems(),
         );
     }
     launch::pace(client);

@@ -5,18 +5,18 @@ use cubecl::prelude::*;
 
 /// `sum of slopes t_g` at channel `c`, from the teacher's pixels at `from`.
 #[cube]
-fn target<F: Float, B: Size, N: Size>(
-    teacher: &[Vector<F, B>],
+fn target<S: Float, F: Float, B: Size, N: Size>(
+    teacher: &[Vector<S, B>],
     from: &Array<usize>,
     slopes: &Array<F>,
     c: usize,
     #[comptime] targets: usize,
 ) -> Vector<F, N> {
-    let mut sum = load::<F, B, N>(teacher, from[0] + c) * Vector::new(slopes[0]);
+    let mut sum = load::<S, F, B, N>(teacher, from[0] + c) * Vector::new(slopes[0]);
     #[unroll]
     for g in 1..targets {
         sum = fma(
-            load::<F, B, N>(teacher, from[g] + c),
+            load::<S, F, B, N>(teacher, from[g] + c),
             Vector::new(slopes[g]),
             sum,
         );
@@ -28,10 +28,10 @@ fn target<F: Float, B: Size, N: Size>(
 ///
 /// `inner` is `<a^, e>` under the norm per sample; `code` is the transform of a hard selection.
 #[cube]
-pub(super) fn write_gradient<F: Float, B: Size, N: Size>(
-    student: &[Vector<F, B>],
-    teacher: &[Vector<F, B>],
-    grad: &mut [Vector<F, B>],
+pub(super) fn write_gradient<S: Float, F: Float, B: Size, N: Size>(
+    student: &[Vector<S, B>],
+    teacher: &[Vector<S, B>],
+    grad: &mut [Vector<S, B>],
     views: &Views,
     first: usize,
     extent: &Extent,
@@ -77,8 +77,8 @@ pub(super) fn write_gradient<F: Float, B: Size, N: Size>(
                 let mut sum = Vector::<F, N>::new(F::new(0.0f32));
                 for v in 0..extent.vectors {
                     let c = channel::<N>(v, extent.channels);
-                    let mut a = load::<F, B, N>(student, at + c) * Vector::new(scale);
-                    let rest = a - target::<F, B, N>(teacher, &from, &by, c, targets);
+                    let mut a = load::<S, F, B, N>(student, at + c) * Vector::new(scale);
+                    let rest = a - target::<S, F, B, N>(teacher, &from, &by, c, targets);
                     if comptime!(blueprint.overlaps) {
                         a *= fresh::<F, N>(v, extent);
                     }
@@ -93,13 +93,13 @@ pub(super) fn write_gradient<F: Float, B: Size, N: Size>(
             let radial = Vector::<F, N>::new(along * scale);
             for v in 0..extent.vectors {
                 let c = channel::<N>(v, extent.channels);
-                let a = load::<F, B, N>(student, at + c) * Vector::new(scale);
-                let rest = a - target::<F, B, N>(teacher, &from, &by, c, targets);
+                let a = load::<S, F, B, N>(student, at + c) * Vector::new(scale);
+                let rest = a - target::<S, F, B, N>(teacher, &from, &by, c, targets);
                 let mut value = rest * straight;
                 if comptime!(blueprint.normalisation != Normalisation::None) {
                     value -= a * radial;
                 }
-                store::<F, B, N>(grad, to + c, value);
+                store::<S, F, B, N>(grad, to + c, value);
             }
         }
     }
@@ -107,9 +107,9 @@ pub(super) fn write_gradient<F: Float, B: Size, N: Size>(
 
 /// `|r|^2` for `r = sum of weights g.a - t`, and `<r, g.a>` for each choice into `products`.
 #[cube]
-pub(super) fn mixed_residual<F: Float, B: Size, N: Size>(
-    student: &[Vector<F, B>],
-    teacher: &[Vector<F, B>],
+pub(super) fn mixed_residual<S: Float, F: Float, B: Size, N: Size>(
+    student: &[Vector<S, B>],
+    teacher: &[Vector<S, B>],
     views: &Views,
     first: usize,
     extent: &Extent,
@@ -142,14 +142,14 @@ pub(super) fn mixed_residual<F: Float, B: Size, N: Size>(
             }
             for v in 0..extent.vectors {
                 let c = channel::<N>(v, extent.channels);
-                let mixed = target::<F, B, N>(student, &from, weights, c, columns);
-                let mut rest = mixed - load::<F, B, N>(teacher, at + c);
+                let mixed = target::<S, F, B, N>(student, &from, weights, c, columns);
+                let mut rest = mixed - load::<S, F, B, N>(teacher, at + c);
                 if comptime!(blueprint.overlaps) {
                     rest *= fresh::<F, N>(v, extent);
                 }
                 #[unroll]
                 for g in 0..columns {
-                    row[g] = fma(rest, load::<F, B, N>(student, from[g] + c), row[g]);
+                    row[g] = fma(rest, load::<S, F, B, N>(student, from[g] + c), row[g]);
                 }
                 row[columns] = fma(rest, rest, row[columns]);
             }
@@ -169,10 +169,10 @@ pub(super) fn mixed_residual<F: Float, B: Size, N: Size>(
 /// The gradient of the mixed selection for one sample: `factor (sum of W_k k.a - sum of (w_g + pull_g) g^-1.t)`, where `pull` is
 /// `N b_g`, and `W_k` the sum of `w_g w_h` over the pairs with `g^-1 h = k`.
 #[cube]
-pub(super) fn write_mixed_gradient<F: Float, B: Size, N: Size>(
-    student: &[Vector<F, B>],
-    teacher: &[Vector<F, B>],
-    grad: &mut [Vector<F, B>],
+pub(super) fn write_mixed_gradient<S: Float, F: Float, B: Size, N: Size>(
+    student: &[Vector<S, B>],
+    teacher: &[Vector<S, B>],
+    grad: &mut [Vector<S, B>],
     views: &Views,
     first: usize,
     extent: &Extent,
@@ -212,9 +212,9 @@ pub(super) fn write_mixed_gradient<F: Float, B: Size, N: Size>(
             }
             for v in 0..extent.vectors {
                 let c = channel::<N>(v, extent.channels);
-                let a = target::<F, B, N>(student, &from, &own, c, columns);
-                let t = target::<F, B, N>(teacher, &there, &other, c, columns);
-                store::<F, B, N>(grad, to + c, (a - t) * Vector::new(factor));
+                let a = target::<S, F, B, N>(student, &from, &own, c, columns);
+                let t = target::<S, F, B, N>(teacher, &there, &other, c, columns);
+                store::<S, F, B, N>(grad, to + c, (a - t) * Vector::new(factor));
             }
         }
     }

@@ -143,15 +143,15 @@ pub(super) fn inverse_norm<F: Float>(square: F) -> F {
 
 /// The squares of the channels of the pixel that starts at element `at`, added up by lane.
 #[cube]
-fn pixel_squares<F: Float, B: Size, N: Size>(
-    x: &[Vector<F, B>],
+fn pixel_squares<S: Float, F: Float, B: Size, N: Size>(
+    x: &[Vector<S, B>],
     at: usize,
     extent: &Extent,
     #[comptime] blueprint: Blueprint,
 ) -> Vector<F, N> {
     let mut sum = Vector::<F, N>::new(F::new(0.0f32));
     for v in 0..extent.vectors {
-        let mut value = load::<F, B, N>(x, at + channel::<N>(v, extent.channels));
+        let mut value = load::<S, F, B, N>(x, at + channel::<N>(v, extent.channels));
         if comptime!(blueprint.overlaps) {
             value *= fresh::<F, N>(v, extent);
         }
@@ -162,8 +162,8 @@ fn pixel_squares<F: Float, B: Size, N: Size>(
 
 /// What a map that starts at pixel `first` is multiplied by: 1, or the reciprocal of its norm.
 #[cube]
-pub(super) fn sample_scale<F: Float, B: Size, N: Size>(
-    x: &[Vector<F, B>],
+pub(super) fn sample_scale<S: Float, F: Float, B: Size, N: Size>(
+    x: &[Vector<S, B>],
     view: &View,
     first: usize,
     extent: &Extent,
@@ -175,7 +175,7 @@ pub(super) fn sample_scale<F: Float, B: Size, N: Size>(
             let mut row = Vector::<F, N>::new(F::new(0.0f32));
             for j in 0..extent.width {
                 let at = view.at(first + i * extent.width + j);
-                row += pixel_squares::<F, B, N>(x, at, extent, blueprint);
+                row += pixel_squares::<S, F, B, N>(x, at, extent, blueprint);
             }
             sum += row;
         }
@@ -187,8 +187,8 @@ pub(super) fn sample_scale<F: Float, B: Size, N: Size>(
 
 /// Writes the reciprocal of the norm of each position of a map to `scales`, from `start` on.
 #[cube]
-pub(super) fn write_position_scales<F: Float, B: Size, N: Size>(
-    x: &[Vector<F, B>],
+pub(super) fn write_position_scales<S: Float, F: Float, B: Size, N: Size>(
+    x: &[Vector<S, B>],
     view: &View,
     first: usize,
     extent: &Extent,
@@ -198,7 +198,7 @@ pub(super) fn write_position_scales<F: Float, B: Size, N: Size>(
 ) {
     for pixel in 0..extent.height * extent.width {
         let at = view.at(first + pixel);
-        let squares = pixel_squares::<F, B, N>(x, at, extent, blueprint);
+        let squares = pixel_squares::<S, F, B, N>(x, at, extent, blueprint);
         scales[start + pixel] = inverse_norm::<F>(squares.vector_sum());
     }
 }

@@ -241,7 +241,7 @@ impl FlipProblem {
     }
 }
 
-/// What a flip alignment leaves behind.
+/// What a flip alignment leaves behind: the gradient in the maps' element type, all else in its accumulator.
 #[derive(Debug, Clone)]
 pub struct FlipAlignment {
     /// `[n]`: each sample's loss over `n`, so that the sum is the mean over the batch.
@@ -268,12 +268,13 @@ pub fn flip_align(
 ) -> Result<FlipAlignment, KernelError> {
     let problem = FlipProblem::new(student, teacher, options)?;
     let (client, dtype, batch) = (student.client(), problem.dtype, problem.batch);
+    let accumulator = dtype.accumulator();
     let columns = [batch, options.group.columns()];
     let out = FlipAlignment {
-        loss: Tensor::empty(client, &[batch], dtype),
+        loss: Tensor::empty(client, &[batch], accumulator),
         grad: Tensor::empty(client, student.shape(), dtype),
-        distances: Tensor::empty(client, &columns, dtype),
-        weights: Tensor::empty(client, &columns, dtype),
+        distances: Tensor::empty(client, &columns, accumulator),
+        weights: Tensor::empty(client, &columns, accumulator),
         chosen: match options.group.given(batch) {
             Some(transforms) => Chosen::given(client, &transforms),
             None => Chosen::empty(client, batch),

@@ -37,17 +37,17 @@ impl Tile {
 /// One unit owns a run of row tiles, taken in blocks; within a block, a panel of `vectors` vectors of columns at a time. Rows past
 /// the end compute the last row again and store nothing.
 #[cube(launch_unchecked)]
-fn gemm_kernel<F: Float, I: Size, W: Size>(
-    a: &[F],
-    b: &[Vector<F, I>],
-    bias: &[Vector<F, I>],
+fn gemm_kernel<S: Float, F: Float, I: Size, W: Size>(
+    a: &[S],
+    b: &[Vector<S, I>],
+    bias: &[Vector<S, I>],
     centre: &[Vector<F, I>],
     scale: &[Vector<F, I>],
     shift: &[Vector<F, I>],
-    residual: &[Vector<F, I>],
-    c: &mut [Vector<F, I>],
+    residual: &[Vector<S, I>],
+    c: &mut [Vector<S, I>],
     panels: &mut [Vector<F, W>],
-    _anywhere: &[F],
+    _anywhere: &[S],
     a_view: View,
     residual_view: View,
     c_view: View,
@@ -63,7 +63,7 @@ fn gemm_kernel<F: Float, I: Size, W: Size>(
     #[comptime] packed: bool,
     #[comptime] has_bias: bool,
     #[comptime] epilogue: Epilogue,
-    #[define(F)] _dtype: cubecl::ir::ElemType,
+    #[define(S, F)] _dtypes: [cubecl::ir::ElemType; 2],
 ) {
     let zero = Vector::<F, W>::new(F::new(0.0f32));
     let first = min(ABSOLUTE_POS * run, (m + comptime!(rows - 1)) / rows);
@@ -81,7 +81,7 @@ fn gemm_kernel<F: Float, I: Size, W: Size>(
                 for l in 0..k {
                     #[unroll]
                     for j in 0..vectors {
-                        panels[panel + l * vectors + j] = load::<F, I, W>(b, l * n + columns[j]);
+                        panels[panel + l * vectors + j] = load::<S, F, I, W>(b, l * n + columns[j]);
                     }
                 }
             }
@@ -94,7 +94,7 @@ fn gemm_kernel<F: Float, I: Size, W: Size>(
                     #[unroll]
                     for j in 0..vectors {
                         if has_bias {
-                            acc[i * vectors + j] = load::<F, I, W>(bias, columns[j]);
+                            acc[i * vectors + j] = load::<S, F, I, W>(bias, columns[j]);
                         } else {
                             acc[i * vectors + j] = zero;
                         }
@@ -107,7 +107,7 @@ fn gemm_kernel<F: Float, I: Size, W: Size>(
                         if packed {
                             bv[j] = panels[panel + l * vectors + j];
                         } else {
-                            bv[j] = load::<F, I, W>(b, l * n + columns[j]);
+                            bv[j] = load::<S, F, I, W>(b, l * n + columns[j]);
                         }
                     }
                     #[unroll]
@@ -128,13 +128,13 @@ fn gemm_kernel<F: Float, I: Size, W: Size>(
                             let mut value = acc[i * vectors + j];
                             if comptime!(epilogue.affine) {
                                 value = fma(
-                                    value - load::<F, I, W>(centre, columns[j]),
-                                    load::<F, I, W>(scale, columns[j]),
-                                    load::<F, I, W>(shift, columns[j]),
+                                    value - load::<F, F, I, W>(centre, columns[j]),
+                                    load::<F, F, I, W>(scale, columns[j]),
+                                    load::<F, F, I, W>(shift, columns[j]),
                                 );
                             }
                             if comptime!(epilogue.residual) {
-                                value += load::<F, I, W>(
+                                value += load::<S, F, I, W>(
                                     residual,
                                     residual_view.at(row / span) + columns[j],
                                 );
@@ -142,7 +142,7 @@ fn gemm_kernel<F: Float, I: Size, W: Size>(
                             if comptime!(epilogue.relu) {
                                 value = max(value, zero);
                             }
-                            store::<F, I, W>(c, c_view.at(row) + columns[j], value);
+                            store::<S, F, I, W>(c, c_view.at(row) + columns[j], value);
                         }
                     }
                 }
@@ -185,8 +185,8 @@ pub(crate) fn launch_gemm(problem: &GemmProblem, a: &Tensor, b: &Tensor, after: 
     let grid = launch::grid(client, m.div_ceil(rows));
     let packed = m >= ROWS_TO_PACK && launch::is_cpu(client);
     let panel = if packed { k * vectors * lanes.width } else { 1 };
-    let panels = Tensor::empty(client, &[grid.units, panel], dtype);
-    let block = (BLOCK_BYTES / (k * rows * dtype.size())).max(1);
+    let panels = Tensor::empty(client, &[grid.units, panel], dtype.accumulator());
+    let block = (BLOCK_BYTES / (k * rows * panels.dtype().size())).max(1);
     // What the epilogue does not use is never read: any buffer stands in for it.
     let part = |of: fn(&Affine) -> Tensor| lanes.arg(&affine.map_or(b.clone(), of));
     // SAFETY: `GemmProblem` relates the extents; a panel holds `k` rows of a group's vectors.
@@ -222,7 +222,7 @@ pub(crate) fn launch_gemm(problem: &GemmProblem, a: &Tensor, b: &Tensor, after: 
             packed,
             bias.is_some(),
             epilogue,
-            dtype.elem(),
+            dtype.elems(),
         );
     }
     launch::pace(client);
@@ -252,13 +252,13 @@ pub(crate) fn launch_transpose(matrix: &Tensor, transposed: &Tensor, rows: usize
 /// One unit owns a run of the columns that become rows. No index is divided: that took four times as long as the product of a small
 /// batch.
 #[cube(launch_unchecked)]
-fn transpose<F: Float>(
-    matrix: &[F],
-    transposed: &mut [F],
+fn transpose<S: Float>(
+    matrix: &[S],
+    transposed: &mut [S],
     rows: usize,
     columns: usize,
     run: usize,
-    #[define(F)] _dtype: cubecl::ir::ElemType,
+    #[define(S)] _dtype: cubecl::ir::ElemType,
 ) {
     let first = ABSOLUTE_POS * run;
     for column in first..min(first + run, columns) {

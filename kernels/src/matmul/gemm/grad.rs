@@ -16,11 +16,11 @@ const BLOCK: usize = 128;
 /// vectors of columns of `grad`, held in registers over a block of rows. The vectors of a row lie side by side in a partial sum,
 /// so that those which overlap in the result do not here, where they are updated in place.
 #[cube(launch_unchecked)]
-fn partial_sums<F: Float, I: Size, W: Size>(
-    a: &[F],
-    grad: &[Vector<F, I>],
+fn partial_sums<S: Float, F: Float, I: Size, W: Size>(
+    a: &[S],
+    grad: &[Vector<S, I>],
     partials: &mut [Vector<F, W>],
-    _anywhere: &[F],
+    _anywhere: &[S],
     a_view: View,
     grad_view: View,
     m: usize,
@@ -31,7 +31,7 @@ fn partial_sums<F: Float, I: Size, W: Size>(
     run: usize,
     #[comptime] taps: usize,
     #[comptime] vectors: usize,
-    #[define(F)] _dtype: cubecl::ir::ElemType,
+    #[define(S, F)] _dtypes: [cubecl::ir::ElemType; 2],
 ) {
     let block = comptime!(BLOCK);
     let zero = Vector::<F, W>::new(F::new(0.0f32));
@@ -76,7 +76,7 @@ fn partial_sums<F: Float, I: Size, W: Size>(
                         let mut gv = Array::<Vector<F, W>>::new(vectors);
                         #[unroll]
                         for j in 0..vectors {
-                            gv[j] = load::<F, I, W>(grad, grad_start + columns[j]);
+                            gv[j] = load::<S, F, I, W>(grad, grad_start + columns[j]);
                         }
                         #[unroll]
                         for l in 0..taps {
@@ -104,17 +104,17 @@ fn partial_sums<F: Float, I: Size, W: Size>(
 
 /// Adds the partial sums in order and moves each vector to its columns. One unit owns a run of rows of the result.
 #[cube(launch_unchecked)]
-fn add_partials<F: Float, I: Size, W: Size>(
+fn add_partials<S: Float, F: Float, I: Size, W: Size>(
     partials: &[Vector<F, W>],
-    out: &mut [Vector<F, I>],
-    _anywhere: &[F],
+    out: &mut [Vector<S, I>],
+    _anywhere: &[S],
     rows: usize,
     n: usize,
     column_vectors: usize,
     pitch: usize,
     partial_count: usize,
     run: usize,
-    #[define(F)] _dtype: cubecl::ir::ElemType,
+    #[define(S, F)] _dtypes: [cubecl::ir::ElemType; 2],
 ) {
     let first = ABSOLUTE_POS * run;
     for row in first..min(first + run, rows) {
@@ -123,7 +123,7 @@ fn add_partials<F: Float, I: Size, W: Size>(
             for partial in 1..partial_count {
                 sum += partials[(partial * rows + row) * pitch + v];
             }
-            store::<F, I, W>(out, row * n + channel::<W>(v, n), sum);
+            store::<S, F, I, W>(out, row * n + channel::<W>(v, n), sum);
         }
     }
 }
@@ -185,7 +185,11 @@ pub(crate) fn launch_grad_b(problem: &GemmProblem, a: &Tensor, grad: &Tensor, ou
     let [taps, vectors] = accumulators(k, lanes.vectors());
     let pitch = lanes.vectors().next_multiple_of(vectors);
     let partial_count = partial_count(m, k * n);
-    let partials = Tensor::empty(client, &[partial_count, k, pitch * lanes.width], dtype);
+    let partials = Tensor::empty(
+        client,
+        &[partial_count, k, pitch * lanes.width],
+        dtype.accumulator(),
+    );
     let grid = launch::grid(client, partial_count);
     // SAFETY: `GemmProblem` relates the extents; a partial sum holds `pitch` vectors for each of `k` rows.
     unsafe {
@@ -209,7 +213,7 @@ pub(crate) fn launch_grad_b(problem: &GemmProblem, a: &Tensor, grad: &Tensor, ou
             grid.run,
             taps,
             vectors,
-            dtype.elem(),
+            dtype.elems(),
         );
     }
     launch::pace(client);
@@ -243,7 +247,7 @@ pub(crate) fn launch_add_partials(
             pitch,
             partials.shape()[0],
             grid.run,
-            out.dtype().elem(),
+            out.dtype().elems(),
         );
     }
     launch::pace(client);

@@ -10,9 +10,9 @@ const PIXELS: usize = 4;
 /// The gradient before the activation: `grad` where the output is positive, else 0. Without a residual the sign is computed
 /// again from `x`, in the forward pass' own operations, which is cheaper than reading the output.
 #[cube]
-fn before_activation<F: Float, B: Size, N: Size>(
+fn before_activation<S: Float, F: Float, B: Size, N: Size>(
     grad: Vector<F, N>,
-    y: &[Vector<F, B>],
+    y: &[Vector<S, B>],
     y_at: usize,
     deviation: Vector<F, N>,
     scale: Vector<F, N>,
@@ -23,7 +23,7 @@ fn before_activation<F: Float, B: Size, N: Size>(
     if comptime!(!epilogue.relu) {
         grad
     } else if comptime!(epilogue.residual) {
-        select_many(load::<F, B, N>(y, y_at).greater_than(&zero), grad, zero)
+        select_many(load::<S, F, B, N>(y, y_at).greater_than(&zero), grad, zero)
     } else {
         select_many(fma(deviation, scale, shift).greater_than(&zero), grad, zero)
     }
@@ -32,17 +32,17 @@ fn before_activation<F: Float, B: Size, N: Size>(
 /// Sums of `g` and of `g (x - mean)` for each kept channel over a run of pixels, `g` being the gradient before the activation, which
 /// is also the residual's gradient and written as such. One unit owns a run of partial results, vector beside vector.
 #[cube(launch_unchecked)]
-fn partial_sums<F: Float, B: Size, N: Size>(
-    x: &[Vector<F, B>],
-    y: &[Vector<F, B>],
-    grad: &[Vector<F, B>],
+fn partial_sums<S: Float, F: Float, B: Size, N: Size>(
+    x: &[Vector<S, B>],
+    y: &[Vector<S, B>],
+    grad: &[Vector<S, B>],
     mean: &[Vector<F, B>],
     inv_std: &[Vector<F, B>],
     scale: &[Vector<F, B>],
     beta: &[Vector<F, B>],
-    grad_residual: &mut [Vector<F, B>],
+    grad_residual: &mut [Vector<S, B>],
     partials: &mut [Vector<F, N>],
-    _anywhere: &[F],
+    _anywhere: &[S],
     grad_view: View,
     y_view: View,
     pixels: usize,
@@ -53,7 +53,7 @@ fn partial_sums<F: Float, B: Size, N: Size>(
     partial_count: usize,
     run: usize,
     #[comptime] epilogue: Epilogue,
-    #[define(F)] _dtype: cubecl::ir::ElemType,
+    #[define(S, F)] _dtypes: [cubecl::ir::ElemType; 2],
 ) {
     let zero = Vector::<F, N>::new(F::new(0.0f32));
     let ahead = comptime!(PIXELS_AT_ONCE);
@@ -69,9 +69,9 @@ fn partial_sums<F: Float, B: Size, N: Size>(
         for group in 0..(to - from + comptime!(PIXELS_AT_ONCE - 1)) / ahead {
             for v in 0..vectors {
                 let c = channel::<N>(v, kept);
-                let centre = load::<F, B, N>(mean, c);
-                let slope = load::<F, B, N>(scale, c);
-                let shift = load::<F, B, N>(beta, c);
+                let centre = load::<F, F, B, N>(mean, c);
+                let slope = load::<F, F, B, N>(scale, c);
+                let shift = load::<F, F, B, N>(beta, c);
                 let mut sum = Array::<Vector<F, N>>::new(ahead);
                 let mut product = Array::<Vector<F, N>>::new(ahead);
                 #[unroll]
@@ -81,9 +81,9 @@ fn partial_sums<F: Float, B: Size, N: Size>(
                     product[u] = zero;
                     if pixel < to {
                         let at = pixel * channels + c;
-                        let d = load::<F, B, N>(x, at) - centre;
-                        let g = before_activation::<F, B, N>(
-                            load::<F, B, N>(grad, grad_view.at(pixel) + c),
+                        let d = load::<S, F, B, N>(x, at) - centre;
+                        let g = before_activation::<S, F, B, N>(
+                            load::<S, F, B, N>(grad, grad_view.at(pixel) + c),
                             y,
                             y_view.at(pixel) + c,
                             d,
@@ -92,7 +92,7 @@ fn partial_sums<F: Float, B: Size, N: Size>(
                             epilogue,
                         );
                         if comptime!(epilogue.residual) {
-                            store::<F, B, N>(grad_residual, at, g);
+                            store::<S, F, B, N>(grad_residual, at, g);
                         }
                         sum[u] = g;
                         product[u] = g * d;
@@ -104,7 +104,7 @@ fn partial_sums<F: Float, B: Size, N: Size>(
         }
         for v in 0..vectors {
             // The derivative by gamma is the sum of g (x - mean) inv_std.
-            partials[products + v] *= load::<F, B, N>(inv_std, channel::<N>(v, kept));
+            partials[products + v] *= load::<F, F, B, N>(inv_std, channel::<N>(v, kept));
         }
     }
 }
@@ -112,19 +112,19 @@ fn partial_sums<F: Float, B: Size, N: Size>(
 /// Adds the partial sums in order: the gradients of `beta` and `gamma`, 0 for channels that were not kept. One unit owns a run of
 /// vectors of channels.
 #[cube(launch_unchecked)]
-fn add_sums<F: Float, B: Size, N: Size>(
+fn add_sums<S: Float, F: Float, B: Size, N: Size>(
     partials: &[Vector<F, N>],
     beta: &mut [Vector<F, B>],
     gamma: &mut [Vector<F, B>],
     beta_rest: &mut [F],
     gamma_rest: &mut [F],
-    _anywhere: &[F],
+    _anywhere: &[S],
     channels: usize,
     kept: usize,
     vectors: usize,
     partial_count: usize,
     run: usize,
-    #[define(F)] _dtype: cubecl::ir::ElemType,
+    #[define(S, F)] _dtypes: [cubecl::ir::ElemType; 2],
 ) {
     let first = ABSOLUTE_POS * run;
     for v in first..min(first + run, vectors) {
@@ -134,8 +134,8 @@ fn add_sums<F: Float, B: Size, N: Size>(
             sum += partials[partial * 2 * vectors + v];
             product += partials[(partial * 2 + 1) * vectors + v];
         }
-        store::<F, B, N>(beta, channel::<N>(v, kept), sum);
-        store::<F, B, N>(gamma, channel::<N>(v, kept), product);
+        store::<F, F, B, N>(beta, channel::<N>(v, kept), sum);
+        store::<F, F, B, N>(gamma, channel::<N>(v, kept), product);
     }
     if ABSOLUTE_POS == 0 {
         for c in kept..channels {
@@ -148,18 +148,18 @@ fn add_sums<F: Float, B: Size, N: Size>(
 /// `grad_x = scale (g - (grad_beta + (x - mean) inv_std grad_gamma) / m)`, m pixels; 0 for channels that were not kept. One unit
 /// owns a run of groups of `PIXELS` pixels; pixels past the end are the last one again.
 #[cube(launch_unchecked)]
-fn grad_input<F: Float, B: Size, N: Size>(
-    x: &[Vector<F, B>],
-    grad: &[Vector<F, B>],
+fn grad_input<S: Float, F: Float, B: Size, N: Size>(
+    x: &[Vector<S, B>],
+    grad: &[Vector<S, B>],
     mean: &[Vector<F, B>],
     inv_std: &[Vector<F, B>],
     scale: &[Vector<F, B>],
     beta: &[Vector<F, B>],
     grad_beta: &[Vector<F, B>],
     grad_gamma: &[Vector<F, B>],
-    out: &mut [Vector<F, B>],
-    zeros: &mut [F],
-    _anywhere: &[F],
+    out: &mut [Vector<S, B>],
+    zeros: &mut [S],
+    _anywhere: &[S],
     grad_view: View,
     pixels: usize,
     channels: usize,
@@ -168,7 +168,7 @@ fn grad_input<F: Float, B: Size, N: Size>(
     inverse_count: InputScalar,
     run: usize,
     #[comptime] epilogue: Epilogue,
-    #[define(F)] _dtype: cubecl::ir::ElemType,
+    #[define(S, F)] _dtypes: [cubecl::ir::ElemType; 2],
 ) {
     let at_once = comptime!(PIXELS);
     let groups = (pixels + comptime!(PIXELS - 1)) / at_once;
@@ -180,18 +180,19 @@ fn grad_input<F: Float, B: Size, N: Size>(
         let group = first + last - 1 - i;
         for v in 0..vectors {
             let c = channel::<N>(v, kept);
-            let centre = load::<F, B, N>(mean, c);
-            let factor = load::<F, B, N>(scale, c);
-            let shift = load::<F, B, N>(beta, c);
-            let offset = load::<F, B, N>(grad_beta, c) * per_pixel;
-            let slope = load::<F, B, N>(inv_std, c) * load::<F, B, N>(grad_gamma, c) * per_pixel;
+            let centre = load::<F, F, B, N>(mean, c);
+            let factor = load::<F, F, B, N>(scale, c);
+            let shift = load::<F, F, B, N>(beta, c);
+            let offset = load::<F, F, B, N>(grad_beta, c) * per_pixel;
+            let slope =
+                load::<F, F, B, N>(inv_std, c) * load::<F, F, B, N>(grad_gamma, c) * per_pixel;
             #[unroll]
             for u in 0..at_once {
                 let pixel = min(group * at_once + u, pixels - 1);
                 let at = pixel * channels + c;
-                let d = load::<F, B, N>(x, at) - centre;
-                let g = before_activation::<F, B, N>(
-                    load::<F, B, N>(grad, grad_view.at(pixel) + c),
+                let d = load::<S, F, B, N>(x, at) - centre;
+                let g = before_activation::<S, F, B, N>(
+                    load::<S, F, B, N>(grad, grad_view.at(pixel) + c),
                     x,
                     at,
                     d,
@@ -199,12 +200,12 @@ fn grad_input<F: Float, B: Size, N: Size>(
                     shift,
                     epilogue,
                 );
-                store::<F, B, N>(out, at, factor * (g - offset - d * slope));
+                store::<S, F, B, N>(out, at, factor * (g - offset - d * slope));
             }
         }
         for pixel in group * at_once..min(group * at_once + at_once, pixels) {
             for c in kept..channels {
-                zeros[pixel * channels + c] = F::new(0.0f32);
+                zeros[pixel * channels + c] = S::new(0.0f32);
             }
         }
     }
@@ -235,7 +236,7 @@ pub(super) fn launch_backward(
     let partials = Tensor::empty(
         client,
         &[problem.partials(), 2, vectors * lanes.width],
-        dtype,
+        dtype.accumulator(),
     );
     let grid = launch::grid(client, problem.partials());
     // SAFETY: `BatchNormProblem` relates the extents; without a residual the kernel touches neither `y` nor its gradient.
@@ -266,12 +267,11 @@ pub(super) fn launch_backward(
             problem.partials(),
             grid.run,
             epilogue,
-            dtype.elem(),
+            dtype.elems(),
         );
     }
     launch::pace(client);
-    let beta = Tensor::empty(client, &[channels], dtype);
-    let gamma = Tensor::empty(client, &[channels], dtype);
+    let [beta, gamma] = [(); 2].map(|()| Tensor::empty(client, &[channels], dtype.accumulator()));
     let grid = launch::grid(client, vectors);
     // SAFETY: as above; both sums hold `channels` elements.
     unsafe {
@@ -292,7 +292,7 @@ pub(super) fn launch_backward(
             vectors,
             problem.partials(),
             grid.run,
-            dtype.elem(),
+            dtype.elems(),
         );
     }
     launch::pace(client);
@@ -340,7 +340,7 @@ pub(super) fn launch_backward(
             )),
             grid.run,
             epilogue,
-            dtype.elem(),
+            dtype.elems(),
         );
     }
     launch::pace(client);

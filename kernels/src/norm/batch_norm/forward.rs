@@ -9,14 +9,14 @@ const PIXELS: usize = 4;
 /// `y = act((x - mean) scale + beta + residual)` for the first channels of `x`, as many as `y` has. One unit owns a run of groups of
 /// `PIXELS` pixels; pixels past the end are the last one again, written twice with the same value.
 #[cube(launch_unchecked)]
-fn normalise<F: Float, B: Size, N: Size>(
-    x: &[Vector<F, B>],
-    residual: &[Vector<F, B>],
+fn normalise<S: Float, F: Float, B: Size, N: Size>(
+    x: &[Vector<S, B>],
+    residual: &[Vector<S, B>],
     mean: &[Vector<F, B>],
     scale: &[Vector<F, B>],
     beta: &[Vector<F, B>],
-    y: &mut [Vector<F, B>],
-    _anywhere: &[F],
+    y: &mut [Vector<S, B>],
+    _anywhere: &[S],
     y_view: View,
     residual_view: View,
     span: usize,
@@ -26,7 +26,7 @@ fn normalise<F: Float, B: Size, N: Size>(
     vectors: usize,
     run: usize,
     #[comptime] epilogue: Epilogue,
-    #[define(F)] _dtype: cubecl::ir::ElemType,
+    #[define(S, F)] _dtypes: [cubecl::ir::ElemType; 2],
 ) {
     let zero = Vector::<F, N>::new(F::new(0.0f32));
     let at_once = comptime!(PIXELS);
@@ -38,21 +38,21 @@ fn normalise<F: Float, B: Size, N: Size>(
         let group = first + last - 1 - i;
         for v in 0..vectors {
             let c = channel::<N>(v, kept);
-            let centre = load::<F, B, N>(mean, c);
-            let slope = load::<F, B, N>(scale, c);
-            let shift = load::<F, B, N>(beta, c);
+            let centre = load::<F, F, B, N>(mean, c);
+            let slope = load::<F, F, B, N>(scale, c);
+            let shift = load::<F, F, B, N>(beta, c);
             #[unroll]
             for u in 0..at_once {
                 let pixel = min(group * at_once + u, pixels - 1);
                 let at = pixel * channels + c;
-                let mut value = fma(load::<F, B, N>(x, at) - centre, slope, shift);
+                let mut value = fma(load::<S, F, B, N>(x, at) - centre, slope, shift);
                 if comptime!(epilogue.residual) {
-                    value += load::<F, B, N>(residual, residual_view.at(pixel / span) + c);
+                    value += load::<S, F, B, N>(residual, residual_view.at(pixel / span) + c);
                 }
                 if comptime!(epilogue.relu) {
                     value = max(value, zero);
                 }
-                store::<F, B, N>(y, y_view.at(pixel) + c, value);
+                store::<S, F, B, N>(y, y_view.at(pixel) + c, value);
             }
         }
     }
@@ -99,7 +99,7 @@ pub(super) fn launch_normalise(
                 relu,
                 residual: residual.is_some(),
             },
-            problem.dtype.elem(),
+            problem.dtype.elems(),
         );
     }
     launch::pace(client);

@@ -62,7 +62,7 @@ pub struct BatchNormProblem {
     pub pixels: usize,
     /// Channels.
     pub channels: usize,
-    /// Element type of every tensor.
+    /// Element type of the maps; what belongs to a channel is in its accumulator.
     pub dtype: DType,
 }
 
@@ -135,7 +135,7 @@ impl BatchNormProblem {
             ("running_var", &norm.running_var),
         ];
         for (name, tensor) in per_channel {
-            tensor.check(OP, name, &[channels], x.dtype())?;
+            tensor.check(OP, name, &[channels], x.dtype().accumulator())?;
         }
         if let Some(residual) = residual {
             residual.check(OP, "residual", x.shape(), x.dtype())?;
@@ -298,7 +298,8 @@ pub fn backward(
         None => problem.check_kept("grad", grad, &saved.input)?,
     }
     if grad.is_empty() {
-        let zeros = || Tensor::zeros(grad.client(), &[problem.channels], problem.dtype);
+        let accumulator = problem.dtype.accumulator();
+        let zeros = || Tensor::zeros(grad.client(), &[problem.channels], accumulator);
         let residual = saved.output.clone();
         return Ok(BatchNormGrads {
             input: saved.input.clone(),

@@ -15,17 +15,17 @@ pub(super) fn tree<F: Float, N: Size>(t: &Array<Vector<F, N>>) -> Vector<F, N> {
 /// The values are shifted by the run's first pixel before they are squared, so that a large common offset cancels before it
 /// can swallow the deviations.
 #[cube(launch_unchecked)]
-fn partial_moments<F: Float, B: Size, N: Size>(
-    x: &[Vector<F, B>],
+fn partial_moments<S: Float, F: Float, B: Size, N: Size>(
+    x: &[Vector<S, B>],
     partials: &mut [Vector<F, N>],
-    _anywhere: &[F],
+    _anywhere: &[S],
     pixels: usize,
     channels: usize,
     vectors: usize,
     per_partial: usize,
     partial_count: usize,
     run: usize,
-    #[define(F)] _dtype: cubecl::ir::ElemType,
+    #[define(S, F)] _dtypes: [cubecl::ir::ElemType; 2],
 ) {
     let zero = Vector::<F, N>::new(F::new(0.0f32));
     let ahead = comptime!(PIXELS_AT_ONCE);
@@ -41,13 +41,13 @@ fn partial_moments<F: Float, B: Size, N: Size>(
         for group in 0..(to - from) / ahead {
             for v in 0..vectors {
                 let c = channel::<N>(v, channels);
-                let shift = load::<F, B, N>(x, from * channels + c);
+                let shift = load::<S, F, B, N>(x, from * channels + c);
                 let at = (from + group * ahead) * channels + c;
                 let mut deviations = Array::<Vector<F, N>>::new(ahead);
                 let mut squared = Array::<Vector<F, N>>::new(ahead);
                 #[unroll]
                 for u in 0..ahead {
-                    let d = load::<F, B, N>(x, at + u * channels) - shift;
+                    let d = load::<S, F, B, N>(x, at + u * channels) - shift;
                     deviations[u] = d;
                     squared[u] = d * d;
                 }
@@ -58,8 +58,8 @@ fn partial_moments<F: Float, B: Size, N: Size>(
         for pixel in from + (to - from) / ahead * ahead..to {
             for v in 0..vectors {
                 let c = channel::<N>(v, channels);
-                let d = load::<F, B, N>(x, pixel * channels + c)
-                    - load::<F, B, N>(x, from * channels + c);
+                let d = load::<S, F, B, N>(x, pixel * channels + c)
+                    - load::<S, F, B, N>(x, from * channels + c);
                 partials[sums + v] += d;
                 partials[squares + v] = fma(d, d, partials[squares + v]);
             }
@@ -67,7 +67,7 @@ fn partial_moments<F: Float, B: Size, N: Size>(
         let count = Vector::<F, N>::cast_from(F::cast_from((to - from) as u32));
         for v in 0..vectors {
             let sum = partials[sums + v];
-            let shift = load::<F, B, N>(x, from * channels + channel::<N>(v, channels));
+            let shift = load::<S, F, B, N>(x, from * channels + channel::<N>(v, channels));
             partials[sums + v] = shift + sum / count;
             partials[squares + v] -= sum * sum / count;
         }
@@ -79,7 +79,7 @@ fn partial_moments<F: Float, B: Size, N: Size>(
 /// The mean is the first partial one plus the weighted mean of the others' distances to it; the squared deviations are the partial
 /// ones' plus those of the partial means.
 #[cube(launch_unchecked)]
-fn merge_moments<F: Float, B: Size, N: Size>(
+fn merge_moments<S: Float, F: Float, B: Size, N: Size>(
     partials: &[Vector<F, N>],
     gamma: &[Vector<F, B>],
     mean_out: &mut [Vector<F, B>],
@@ -87,7 +87,7 @@ fn merge_moments<F: Float, B: Size, N: Size>(
     scale: &mut [Vector<F, B>],
     running_mean: &mut [F],
     running_var: &mut [F],
-    _anywhere: &[F],
+    _anywhere: &[S],
     pixels: usize,
     channels: usize,
     vectors: usize,
@@ -96,7 +96,7 @@ fn merge_moments<F: Float, B: Size, N: Size>(
     epsilon: InputScalar,
     momentum: InputScalar,
     run: usize,
-    #[define(F)] _dtype: cubecl::ir::ElemType,
+    #[define(S, F)] _dtypes: [cubecl::ir::ElemType; 2],
 ) {
     let first = ABSOLUTE_POS * run;
     for v in first..min(first + run, vectors) {
@@ -124,9 +124,9 @@ fn merge_moments<F: Float, B: Size, N: Size>(
         let c = channel::<N>(v, channels);
         let deviation = (squares / Vector::new(all) + Vector::new(epsilon.get::<F>())).sqrt();
         let inverse = Vector::<F, N>::new(F::new(1.0f32)) / deviation;
-        store::<F, B, N>(mean_out, c, mean);
-        store::<F, B, N>(inv_std, c, inverse);
-        store::<F, B, N>(scale, c, inverse * load::<F, B, N>(gamma, c));
+        store::<F, F, B, N>(mean_out, c, mean);
+        store::<F, F, B, N>(inv_std, c, inverse);
+        store::<F, F, B, N>(scale, c, inverse * load::<F, F, B, N>(gamma, c));
         // One pixel has no unbiased variance; its deviation is 0 either way.
         let unbiased = squares / Vector::new(max(all - F::new(1.0f32), F::new(1.0f32)));
         let m = momentum.get::<F>();
@@ -165,7 +165,13 @@ fn inverse_deviation<F: Float>(
 
 impl Statistics {
     fn empty(problem: &BatchNormProblem, norm: &BatchNorm, mean: Option<&Tensor>) -> Self {
-        let room = || Tensor::empty(norm.gamma.client(), &[problem.channels], problem.dtype);
+        let room = || {
+            Tensor::empty(
+                norm.gamma.client(),
+                &[problem.channels],
+                problem.dtype.accumulator(),
+            )
+        };
         Self {
             mean: mean.cloned().unwrap_or_else(room),
             inv_std: room(),
@@ -191,7 +197,7 @@ pub(super) fn launch_batch_statistics(
     let partials = Tensor::empty(
         client,
         &[problem.partials(), 2, vectors * lanes.width],
-        dtype,
+        dtype.accumulator(),
     );
     let grid = launch::grid(client, problem.partials());
     // SAFETY: `BatchNormProblem` relates the extents; `partials` has room for two rows of vectors a partial.
@@ -211,7 +217,7 @@ pub(super) fn launch_batch_statistics(
             problem.per_partial(),
             problem.partials(),
             grid.run,
-            dtype.elem(),
+            dtype.elems(),
         );
     }
     launch::pace(client);
@@ -241,7 +247,7 @@ pub(super) fn launch_batch_statistics(
             dtype.scalar(norm.epsilon),
             dtype.scalar(norm.momentum),
             grid.run,
-            dtype.elem(),
+            dtype.elems(),
         );
     }
     launch::pace(client);
@@ -269,7 +275,7 @@ pub(super) fn launch_running_statistics(
             problem.dtype.scalar(norm.epsilon),
             problem.channels,
             grid.run,
-            problem.dtype.elem(),
+            problem.dtype.accumulator().elem(),
         );
     }
     launch::pace(client);

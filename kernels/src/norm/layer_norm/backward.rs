@@ -8,15 +8,15 @@ use cubecl::prelude::*;
 /// `out = inv_std (h - mean of h - n mean of h n)` with `h = grad gamma` and `n` the normalised `x`; each partial sum takes `grad n` and
 /// `grad` of a run of samples. One unit owns a run of partial sums.
 #[cube(launch_unchecked)]
-fn layer_norm_grad<F: Float, B: Size, N: Size>(
-    x: &[Vector<F, B>],
-    grad: &[Vector<F, B>],
+fn layer_norm_grad<S: Float, F: Float, B: Size, N: Size>(
+    x: &[Vector<S, B>],
+    grad: &[Vector<S, B>],
     gamma: &[Vector<F, B>],
     means: &[F],
     inv_stds: &[F],
-    out: &mut [Vector<F, B>],
+    out: &mut [Vector<S, B>],
     partials: &mut [Vector<F, B>],
-    _anywhere: &[F],
+    _anywhere: &[S],
     samples: usize,
     pixels: usize,
     channels: usize,
@@ -24,7 +24,7 @@ fn layer_norm_grad<F: Float, B: Size, N: Size>(
     per_partial: usize,
     partial_count: usize,
     run: usize,
-    #[define(F)] _dtype: cubecl::ir::ElemType,
+    #[define(S, F)] _dtypes: [cubecl::ir::ElemType; 2],
 ) {
     let zero = Vector::<F, N>::new(F::new(0.0f32));
     let fresh = fresh::<N>(channels, vectors);
@@ -37,8 +37,8 @@ fn layer_norm_grad<F: Float, B: Size, N: Size>(
         let for_beta = for_gamma + channels;
         for v in 0..vectors {
             let c = channel::<N>(v, channels);
-            store::<F, B, N>(partials, for_gamma + c, zero);
-            store::<F, B, N>(partials, for_beta + c, zero);
+            store::<F, F, B, N>(partials, for_gamma + c, zero);
+            store::<F, F, B, N>(partials, for_beta + c, zero);
         }
         let from = partial * per_partial;
         for sample in from..min(from + per_partial, samples) {
@@ -54,15 +54,15 @@ fn layer_norm_grad<F: Float, B: Size, N: Size>(
                 for v in 0..vectors {
                     let c = channel::<N>(v, channels);
                     let counted = select_many(Vector::new(v + 1 == vectors), fresh, every);
-                    let g = keep::<F, N>(counted, load::<F, B, N>(grad, at + c));
-                    let n = (load::<F, B, N>(x, at + c) - centre) * scale;
-                    let h = g * load::<F, B, N>(gamma, c);
+                    let g = keep::<F, N>(counted, load::<S, F, B, N>(grad, at + c));
+                    let n = (load::<S, F, B, N>(x, at + c) - centre) * scale;
+                    let h = g * load::<F, F, B, N>(gamma, c);
                     part += h;
                     part_product = fma(h, n, part_product);
-                    let so_far = load::<F, B, N>(&*partials, for_gamma + c);
-                    store::<F, B, N>(partials, for_gamma + c, fma(g, n, so_far));
-                    let so_far = load::<F, B, N>(&*partials, for_beta + c);
-                    store::<F, B, N>(partials, for_beta + c, so_far + g);
+                    let so_far = load::<F, F, B, N>(&*partials, for_gamma + c);
+                    store::<F, F, B, N>(partials, for_gamma + c, fma(g, n, so_far));
+                    let so_far = load::<F, F, B, N>(&*partials, for_beta + c);
+                    store::<F, F, B, N>(partials, for_beta + c, so_far + g);
                 }
                 sum += part;
                 product += part_product;
@@ -73,9 +73,9 @@ fn layer_norm_grad<F: Float, B: Size, N: Size>(
                 let at = start + pixel * channels;
                 for v in 0..vectors {
                     let c = channel::<N>(v, channels);
-                    let n = (load::<F, B, N>(x, at + c) - centre) * scale;
-                    let h = load::<F, B, N>(grad, at + c) * load::<F, B, N>(gamma, c);
-                    store::<F, B, N>(out, at + c, scale * (h - offset - n * tilt));
+                    let n = (load::<S, F, B, N>(x, at + c) - centre) * scale;
+                    let h = load::<S, F, B, N>(grad, at + c) * load::<F, F, B, N>(gamma, c);
+                    store::<S, F, B, N>(out, at + c, scale * (h - offset - n * tilt));
                 }
             }
         }
@@ -86,7 +86,11 @@ fn layer_norm_grad<F: Float, B: Size, N: Size>(
 pub(super) fn launch_backward(saved: &Saved, grad: &Tensor, out: &Tensor) -> [Tensor; 2] {
     let (client, problem, x) = (grad.client(), &saved.problem, &saved.input);
     let (dtype, channels) = (problem.dtype, problem.channels);
-    let partials = Tensor::empty(client, &[problem.partials(), 2, channels], dtype);
+    let partials = Tensor::empty(
+        client,
+        &[problem.partials(), 2, channels],
+        dtype.accumulator(),
+    );
     let tensors = [x, grad, &saved.gamma, out, &partials];
     let lanes = Lanes::of(client, dtype, channels, &tensors);
     let grid = launch::grid(client, problem.partials());
@@ -113,11 +117,11 @@ pub(super) fn launch_backward(saved: &Saved, grad: &Tensor, out: &Tensor) -> [Te
             problem.per_partial(),
             problem.partials(),
             grid.run,
-            dtype.elem(),
+            dtype.elems(),
         );
     }
     launch::pace(client);
-    let [gamma, beta] = [(); 2].map(|()| Tensor::empty(client, &[channels], dtype));
+    let [gamma, beta] = [(); 2].map(|()| Tensor::empty(client, &[channels], dtype.accumulator()));
     sum_rows_apart(&partials, &gamma, &beta);
     [gamma, beta]
 }

@@ -7,8 +7,8 @@ use cubecl::prelude::*;
 /// The sum over `pixels` pixels from element `start` on, of `x - centre` or of its square. One partial sum a pixel keeps an image of a
 /// million elements from losing digits.
 #[cube]
-fn sum<F: Float, B: Size, N: Size>(
-    x: &[Vector<F, B>],
+fn sum<S: Float, F: Float, B: Size, N: Size>(
+    x: &[Vector<S, B>],
     start: usize,
     pixels: usize,
     channels: usize,
@@ -20,10 +20,10 @@ fn sum<F: Float, B: Size, N: Size>(
     let mut all = Vector::<F, N>::new(F::new(0.0f32));
     for pixel in 0..pixels {
         let at = start + pixel * channels;
-        let end = load::<F, B, N>(x, at + channels - N::value()) - centre;
+        let end = load::<S, F, B, N>(x, at + channels - N::value()) - centre;
         let mut part = keep::<F, N>(fresh, if comptime!(squared) { end * end } else { end });
         for v in 0..vectors - 1 {
-            let d = load::<F, B, N>(x, at + v * N::value()) - centre;
+            let d = load::<S, F, B, N>(x, at + v * N::value()) - centre;
             if comptime!(squared) {
                 part = fma(d, d, part);
             } else {
@@ -37,21 +37,21 @@ fn sum<F: Float, B: Size, N: Size>(
 
 /// `y = (x - mean) inv_std gamma + beta`, and the moments. One unit owns a run of samples.
 #[cube(launch_unchecked)]
-fn layer_norm_kernel<F: Float, B: Size, N: Size>(
-    x: &[Vector<F, B>],
+fn layer_norm_kernel<S: Float, F: Float, B: Size, N: Size>(
+    x: &[Vector<S, B>],
     gamma: &[Vector<F, B>],
     beta: &[Vector<F, B>],
-    y: &mut [Vector<F, B>],
+    y: &mut [Vector<S, B>],
     mean_out: &mut [F],
     inv_std_out: &mut [F],
-    _anywhere: &[F],
+    _anywhere: &[S],
     epsilon: InputScalar,
     samples: usize,
     pixels: usize,
     channels: usize,
     vectors: usize,
     run: usize,
-    #[define(F)] _dtype: cubecl::ir::ElemType,
+    #[define(S, F)] _dtypes: [cubecl::ir::ElemType; 2],
 ) {
     let zero = Vector::<F, N>::new(F::new(0.0f32));
     let fresh = fresh::<N>(channels, vectors);
@@ -60,9 +60,10 @@ fn layer_norm_kernel<F: Float, B: Size, N: Size>(
     let last = min(first + run, samples);
     for sample in first..last {
         let start = sample * pixels * channels;
-        let mean = sum::<F, B, N>(x, start, pixels, channels, vectors, fresh, zero, false) / count;
+        let mean =
+            sum::<S, F, B, N>(x, start, pixels, channels, vectors, fresh, zero, false) / count;
         let centre = Vector::<F, N>::new(mean);
-        let squares = sum::<F, B, N>(x, start, pixels, channels, vectors, fresh, centre, true);
+        let squares = sum::<S, F, B, N>(x, start, pixels, channels, vectors, fresh, centre, true);
         let mut variance = squares / count;
         if comptime!(crate::planted::is("layer_norm_with_unbiased_variance")) {
             variance = squares / max(count - F::new(1.0f32), F::new(1.0f32));
@@ -75,9 +76,9 @@ fn layer_norm_kernel<F: Float, B: Size, N: Size>(
             let at = start + pixel * channels;
             for v in 0..vectors {
                 let c = channel::<N>(v, channels);
-                let normal = (load::<F, B, N>(x, at + c) - centre) * scale;
-                let (g, b) = (load::<F, B, N>(gamma, c), load::<F, B, N>(beta, c));
-                store::<F, B, N>(y, at + c, fma(normal, g, b));
+                let normal = (load::<S, F, B, N>(x, at + c) - centre) * scale;
+                let (g, b) = (load::<F, F, B, N>(gamma, c), load::<F, F, B, N>(beta, c));
+                store::<S, F, B, N>(y, at + c, fma(normal, g, b));
             }
         }
     }
@@ -110,7 +111,7 @@ pub(super) fn launch_layer_norm(saved: &Saved, beta: &Tensor, epsilon: f64, y: &
             channels,
             lanes.vectors(),
             grid.run,
-            dtype.elem(),
+            dtype.elems(),
         );
     }
     launch::pace(client);

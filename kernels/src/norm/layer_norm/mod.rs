@@ -60,7 +60,7 @@ pub struct LayerNormProblem {
     pub pixels: usize,
     /// Channels of a pixel.
     pub channels: usize,
-    /// Element type of every tensor.
+    /// Element type of `x`; what belongs to a channel or a sample is in its accumulator.
     pub dtype: DType,
 }
 
@@ -99,8 +99,9 @@ impl LayerNormProblem {
             });
         }
         x.check_whole(op, "x")?;
-        gamma.check(op, "gamma", &[channels], x.dtype())?;
-        beta.check(op, "beta", &[channels], x.dtype())?;
+        let accumulator = x.dtype().accumulator();
+        gamma.check(op, "gamma", &[channels], accumulator)?;
+        beta.check(op, "beta", &[channels], accumulator)?;
         KernelError::check_float(op, "epsilon", epsilon, "finite and above 0", |e| e > 0.0)?;
         Ok(Self {
             samples,
@@ -163,7 +164,7 @@ pub fn layer_norm(
     sample: Sample,
 ) -> Result<(Tensor, Saved), KernelError> {
     let problem = LayerNormProblem::new(x, gamma, beta, epsilon, sample)?;
-    let moment = || Tensor::empty(x.client(), &[problem.samples], x.dtype());
+    let moment = || Tensor::empty(x.client(), &[problem.samples], x.dtype().accumulator());
     let saved = Saved {
         problem,
         sample,
@@ -188,7 +189,7 @@ pub fn backward(saved: &Saved, grad: &Tensor) -> Result<LayerNormGrads, KernelEr
     grad.check(saved.sample.op(), "grad", x.shape(), x.dtype())?;
     let input = Tensor::empty(x.client(), x.shape(), x.dtype());
     let [gamma, beta] = match input.is_empty() {
-        true => [(); 2].map(|()| Tensor::zeros(x.client(), &[channels], x.dtype())),
+        true => [(); 2].map(|()| Tensor::zeros(x.client(), &[channels], x.dtype().accumulator())),
         false => backward::launch_backward(saved, grad, &input),
     };
     Ok(LayerNormGrads {

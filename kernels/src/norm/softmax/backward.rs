@@ -5,16 +5,16 @@ use cubecl::prelude::*;
 
 /// `out = y (grad - sum of grad y)`, row by row. One unit owns a run of rows.
 #[cube(launch_unchecked)]
-fn softmax_grad<F: Float, B: Size, N: Size>(
-    y: &[Vector<F, B>],
-    grad: &[Vector<F, B>],
-    out: &mut [Vector<F, B>],
-    _anywhere: &[F],
+fn softmax_grad<S: Float, F: Float, B: Size, N: Size>(
+    y: &[Vector<S, B>],
+    grad: &[Vector<S, B>],
+    out: &mut [Vector<S, B>],
+    _anywhere: &[S],
     rows: usize,
     length: usize,
     vectors: usize,
     run: usize,
-    #[define(F)] _dtype: cubecl::ir::ElemType,
+    #[define(S, F)] _dtypes: [cubecl::ir::ElemType; 2],
 ) {
     let fresh = fresh::<N>(length, vectors);
     let first = ABSOLUTE_POS * run;
@@ -22,17 +22,21 @@ fn softmax_grad<F: Float, B: Size, N: Size>(
     for row in first..last {
         let start = row * length;
         let tail = start + length - N::value();
-        let end = load::<F, B, N>(grad, tail) * load::<F, B, N>(y, tail);
+        let end = load::<S, F, B, N>(grad, tail) * load::<S, F, B, N>(y, tail);
         let mut product = keep::<F, N>(fresh, end);
         for v in 0..vectors - 1 {
             let i = start + v * N::value();
-            product = fma(load::<F, B, N>(grad, i), load::<F, B, N>(y, i), product);
+            product = fma(
+                load::<S, F, B, N>(grad, i),
+                load::<S, F, B, N>(y, i),
+                product,
+            );
         }
         let mean = Vector::<F, N>::new(product.vector_sum());
         for v in 0..vectors {
             let i = start + channel::<N>(v, length);
-            let value = load::<F, B, N>(y, i) * (load::<F, B, N>(grad, i) - mean);
-            store::<F, B, N>(out, i, value);
+            let value = load::<S, F, B, N>(y, i) * (load::<S, F, B, N>(grad, i) - mean);
+            store::<S, F, B, N>(out, i, value);
         }
     }
 }
@@ -59,7 +63,7 @@ pub(super) fn launch_backward(y: &Tensor, grad: &Tensor, out: &Tensor, length: u
             length,
             lanes.vectors(),
             grid.run,
-            dtype.elem(),
+            dtype.elems(),
         );
     }
     launch::pace(client);

@@ -5,15 +5,15 @@ use cubecl::prelude::*;
 
 /// The softmax of each row. One unit owns a run of rows.
 #[cube(launch_unchecked)]
-fn softmax_kernel<F: Float, B: Size, N: Size>(
-    x: &[Vector<F, B>],
-    y: &mut [Vector<F, B>],
-    _anywhere: &[F],
+fn softmax_kernel<S: Float, F: Float, B: Size, N: Size>(
+    x: &[Vector<S, B>],
+    y: &mut [Vector<S, B>],
+    _anywhere: &[S],
     rows: usize,
     length: usize,
     vectors: usize,
     run: usize,
-    #[define(F)] _dtype: cubecl::ir::ElemType,
+    #[define(S, F)] _dtypes: [cubecl::ir::ElemType; 2],
 ) {
     let fresh = fresh::<N>(length, vectors);
     let first = ABSOLUTE_POS * run;
@@ -21,10 +21,10 @@ fn softmax_kernel<F: Float, B: Size, N: Size>(
     for row in first..last {
         let start = row * length;
         let tail = start + length - N::value();
-        let end = load::<F, B, N>(x, tail);
+        let end = load::<S, F, B, N>(x, tail);
         let mut top = end;
         for v in 0..vectors - 1 {
-            let z = load::<F, B, N>(x, start + v * N::value());
+            let z = load::<S, F, B, N>(x, start + v * N::value());
             top = select_many(z.greater_than(&top), z, top);
         }
         let max = Vector::<F, N>::new(largest::<F, N>(top));
@@ -32,17 +32,17 @@ fn softmax_kernel<F: Float, B: Size, N: Size>(
         let mut sum = keep::<F, N>(fresh, end);
         for v in 0..vectors - 1 {
             let i = start + v * N::value();
-            let e = (load::<F, B, N>(x, i) - max).exp();
-            store::<F, B, N>(y, i, e);
+            let e = (load::<S, F, B, N>(x, i) - max).exp();
+            store::<S, F, B, N>(y, i, e);
             sum += e;
         }
         let share = Vector::<F, N>::new(F::new(1.0f32) / sum.vector_sum());
         for v in 0..vectors - 1 {
             let i = start + v * N::value();
-            let e = load::<F, B, N>(&*y, i);
-            store::<F, B, N>(y, i, e * share);
+            let e = load::<S, F, B, N>(&*y, i);
+            store::<S, F, B, N>(y, i, e * share);
         }
-        store::<F, B, N>(y, tail, end * share);
+        store::<S, F, B, N>(y, tail, end * share);
     }
 }
 
@@ -83,7 +83,7 @@ pub(super) fn launch_softmax(x: &Tensor, y: &Tensor, length: usize) {
             length,
             lanes.vectors(),
             grid.run,
-            dtype.elem(),
+            dtype.elems(),
         );
     }
     launch::pace(client);

@@ -16,6 +16,7 @@ pub mod cost;
 pub mod reference;
 mod step;
 
+use super::check_wide;
 use crate::{DType, KernelError, Tensor};
 
 const OP: &str = "adamw";
@@ -54,10 +55,7 @@ impl AdamWOptions {
     /// # Errors
     /// [`KernelError::Range`] for, in this order, learning rate, beta1, beta2, epsilon, weight decay.
     pub fn check(&self, dtype: DType) -> Result<(), KernelError> {
-        let rounded = |v: f64| match dtype {
-            DType::F32 => f64::from(v as f32),
-            DType::F64 => v,
-        };
+        let rounded = |v: f64| dtype.round(v);
         let size = |v: f64| v >= 0.0 && rounded(v).is_finite();
         let share = |v: f64| (0.0..1.0).contains(&v);
         let at_least_0 = "finite and at least 0";
@@ -86,7 +84,7 @@ pub struct AdamWState<'a> {
 /// Takes step `number`, counted from 1, in place. One launch; none for an empty buffer.
 ///
 /// # Errors
-/// In this order: the parameters are a window; shapes, element types and windows of `first`, `second`, `grads`, `decayed`; those of
+/// In this order: the parameters are a window, or have 16 bits; shapes, element types and windows of `first`, `second`, `grads`, `decayed`; those of
 /// [`AdamWOptions::check`]; a `number` of 0.
 pub fn step(
     state: AdamWState<'_>,
@@ -97,6 +95,7 @@ pub fn step(
 ) -> Result<(), KernelError> {
     let params = state.params;
     params.check_whole(OP, "params")?;
+    check_wide(OP, params)?;
     for (name, tensor) in [
         ("first", state.first),
         ("second", state.second),

@@ -21,12 +21,12 @@ struct Numbers {
 
 /// Moves the elements `at..at + N`.
 #[cube]
-fn update<F: Float, B: Size, N: Size>(
-    params: &mut [Vector<F, B>],
-    first: &mut [Vector<F, B>],
-    second: &mut [Vector<F, B>],
-    grads: &[Vector<F, B>],
-    decayed: &[Vector<F, B>],
+fn update<S: Float, F: Float, B: Size, N: Size>(
+    params: &mut [Vector<S, B>],
+    first: &mut [Vector<S, B>],
+    second: &mut [Vector<S, B>],
+    grads: &[Vector<S, B>],
+    decayed: &[Vector<S, B>],
     numbers: &Numbers,
     at: usize,
 ) {
@@ -37,48 +37,48 @@ fn update<F: Float, B: Size, N: Size>(
     let step = Vector::<F, N>::new(numbers.step.get::<F>());
     let root = Vector::<F, N>::new(numbers.root.get::<F>());
     let epsilon = Vector::<F, N>::new(numbers.epsilon.get::<F>());
-    let p = load::<F, B, N>(&*params, at);
-    let mut g = load::<F, B, N>(grads, at);
-    let pull = decay * load::<F, B, N>(decayed, at) * p;
+    let p = load::<S, F, B, N>(&*params, at);
+    let mut g = load::<S, F, B, N>(grads, at);
+    let pull = decay * load::<S, F, B, N>(decayed, at) * p;
     if comptime!(crate::planted::is("adamw_decay_in_the_gradient")) {
         g += pull;
     }
-    let m = load::<F, B, N>(&*first, at);
-    let v = load::<F, B, N>(&*second, at);
+    let m = load::<S, F, B, N>(&*first, at);
+    let v = load::<S, F, B, N>(&*second, at);
     // The mean as a step towards the gradient, as PyTorch takes it: a constant gradient is a fixed point.
     let m = fma(fresh_first, g - m, m);
     let v = fma(fresh_second * g, g, kept_second * v);
-    store::<F, B, N>(first, at, m);
-    store::<F, B, N>(second, at, v);
+    store::<S, F, B, N>(first, at, m);
+    store::<S, F, B, N>(second, at, v);
     let moved = step * m / fma(v.sqrt(), root, epsilon);
-    store::<F, B, N>(params, at, p - pull - moved);
+    store::<S, F, B, N>(params, at, p - pull - moved);
 }
 
 /// One unit owns a run of vectors of parameters, the last one also the `length % N` elements behind them.
 #[cube(launch_unchecked)]
-fn adamw_kernel<F: Float, B: Size, N: Size>(
-    params: &mut [Vector<F, B>],
-    first: &mut [Vector<F, B>],
-    second: &mut [Vector<F, B>],
-    grads: &[Vector<F, B>],
-    decayed: &[Vector<F, B>],
+fn adamw_kernel<S: Float, F: Float, B: Size, N: Size>(
+    params: &mut [Vector<S, B>],
+    first: &mut [Vector<S, B>],
+    second: &mut [Vector<S, B>],
+    grads: &[Vector<S, B>],
+    decayed: &[Vector<S, B>],
     numbers: Numbers,
     length: usize,
     run: usize,
-    #[define(F)] _dtype: cubecl::ir::ElemType,
+    #[define(S, F)] _dtypes: [cubecl::ir::ElemType; 2],
 ) {
     let vectors = length / N::value();
     let from = ABSOLUTE_POS * run;
     let to = min(from + run, vectors);
     for i in from..to {
         let at = i * N::value();
-        update::<F, B, N>(params, first, second, grads, decayed, &numbers, at);
+        update::<S, F, B, N>(params, first, second, grads, decayed, &numbers, at);
     }
     let (item, width) = (B::value().comptime(), N::value().comptime());
     if comptime!(item < width) {
         if from < vectors && to == vectors {
             for at in vectors * N::value()..length {
-                update::<F, B, Const<1>>(params, first, second, grads, decayed, &numbers, at);
+                update::<S, F, B, Const<1>>(params, first, second, grads, decayed, &numbers, at);
             }
         }
     }
@@ -126,7 +126,7 @@ pub(super) fn launch_step(
             numbers,
             len,
             grid.run,
-            dtype.elem(),
+            dtype.elems(),
         );
     }
     launch::pace(client);

@@ -14,6 +14,7 @@ pub mod cost;
 pub mod reference;
 mod step;
 
+use super::check_wide;
 use crate::{KernelError, Tensor};
 
 const OP: &str = "sgd";
@@ -34,7 +35,7 @@ pub struct SgdOptions {
 /// Moves `params` and `velocity` in place. One launch.
 ///
 /// # Errors
-/// In this order: `params` is a window; shapes and element types of `grads`, `velocity`, `decayed`; learning rate, momentum, weight decay out of range;
+/// In this order: `params` is a window, or has 16 bits; shapes and element types of `grads`, `velocity`, `decayed`; learning rate, momentum, weight decay out of range;
 /// Nesterov without momentum.
 pub fn step(
     params: &Tensor,
@@ -44,6 +45,7 @@ pub fn step(
     options: &SgdOptions,
 ) -> Result<(), KernelError> {
     params.check_whole(OP, "params")?;
+    check_wide(OP, params)?;
     for (name, tensor) in [
         ("grads", grads),
         ("velocity", velocity),

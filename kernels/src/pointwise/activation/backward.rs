@@ -6,17 +6,17 @@ use cubecl::prelude::*;
 
 /// `out = grad a'(x)`. One unit owns a run of rows.
 #[cube(launch_unchecked)]
-fn activation_grad<F: Float, B: Size, N: Size>(
-    x: &[Vector<F, B>],
-    grad: &[Vector<F, B>],
-    out: &mut [Vector<F, B>],
-    _anywhere: &[F],
+fn activation_grad<S: Float, F: Float, B: Size, N: Size>(
+    x: &[Vector<S, B>],
+    grad: &[Vector<S, B>],
+    out: &mut [Vector<S, B>],
+    _anywhere: &[S],
     x_view: View,
     grad_view: View,
     out_view: View,
     walk: Walk,
     #[comptime] activation: Activation,
-    #[define(F)] _dtype: cubecl::ir::ElemType,
+    #[define(S, F)] _dtypes: [cubecl::ir::ElemType; 2],
 ) {
     for row in walk.first()..walk.end() {
         let (x_at, grad_at) = (
@@ -26,9 +26,9 @@ fn activation_grad<F: Float, B: Size, N: Size>(
         let to = walk.start(row, out_view.at(row));
         for v in 0..walk.vectors {
             let c = channel::<N>(v, walk.length);
-            let value = load::<F, B, N>(x, x_at + c);
-            let arrived = load::<F, B, N>(grad, grad_at + c);
-            store::<F, B, N>(out, to + c, pull_back::<F, N>(value, arrived, activation));
+            let value = load::<S, F, B, N>(x, x_at + c);
+            let arrived = load::<S, F, B, N>(grad, grad_at + c);
+            store::<S, F, B, N>(out, to + c, pull_back::<F, N>(value, arrived, activation));
         }
     }
 }
@@ -53,7 +53,7 @@ pub(super) fn launch_backward(x: &Tensor, grad: &Tensor, out: &Tensor, activatio
             map.view(out),
             map.walk(),
             activation,
-            x.dtype().elem(),
+            x.dtype().elems(),
         );
     }
     launch::pace(map.client);

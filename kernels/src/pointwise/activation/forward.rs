@@ -6,15 +6,15 @@ use cubecl::prelude::*;
 
 /// `y = a(x)`. One unit owns a run of rows.
 #[cube(launch_unchecked)]
-fn activation_kernel<F: Float, B: Size, N: Size>(
-    x: &[Vector<F, B>],
-    y: &mut [Vector<F, B>],
-    _anywhere: &[F],
+fn activation_kernel<S: Float, F: Float, B: Size, N: Size>(
+    x: &[Vector<S, B>],
+    y: &mut [Vector<S, B>],
+    _anywhere: &[S],
     x_view: View,
     y_view: View,
     walk: Walk,
     #[comptime] activation: Activation,
-    #[define(F)] _dtype: cubecl::ir::ElemType,
+    #[define(S, F)] _dtypes: [cubecl::ir::ElemType; 2],
 ) {
     for row in walk.first()..walk.end() {
         let (from, to) = (
@@ -23,8 +23,8 @@ fn activation_kernel<F: Float, B: Size, N: Size>(
         );
         for v in 0..walk.vectors {
             let c = channel::<N>(v, walk.length);
-            let value = activate::<F, N>(load::<F, B, N>(x, from + c), activation);
-            store::<F, B, N>(y, to + c, value);
+            let value = activate::<F, N>(load::<S, F, B, N>(x, from + c), activation);
+            store::<S, F, B, N>(y, to + c, value);
         }
     }
 }
@@ -47,7 +47,7 @@ pub(super) fn launch_activation(x: &Tensor, y: &Tensor, activation: Activation) 
             map.view(y),
             map.walk(),
             activation,
-            x.dtype().elem(),
+            x.dtype().elems(),
         );
     }
     launch::pace(map.client);

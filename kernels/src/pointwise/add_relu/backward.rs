@@ -7,29 +7,29 @@ use cubecl::prelude::*;
 /// `out = grad` where `y` is positive, else 0, and `partials[block, c]` its sum over the block's pixels. One unit owns a run of
 /// blocks of pixels.
 #[cube(launch_unchecked)]
-fn add_relu_grad<F: Float, B: Size, N: Size>(
-    y: &[Vector<F, B>],
-    grad: &[Vector<F, B>],
-    out: &mut [Vector<F, B>],
+fn add_relu_grad<S: Float, F: Float, B: Size, N: Size>(
+    y: &[Vector<S, B>],
+    grad: &[Vector<S, B>],
+    out: &mut [Vector<S, B>],
     partials: &mut [Vector<F, B>],
-    _anywhere: &[F],
+    _anywhere: &[S],
     y_view: View,
     grad_view: View,
     run: BlockRun,
-    #[define(F)] _dtype: cubecl::ir::ElemType,
+    #[define(S, F)] _dtypes: [cubecl::ir::ElemType; 2],
 ) {
     for block in run.first()..run.end() {
         for v in 0..run.vectors {
             let c = channel::<N>(v, run.channels);
             let mut sum = Vector::<F, N>::new(F::new(0.0f32));
             for pixel in run.from(block)..run.to(block) {
-                let value = load::<F, B, N>(y, y_view.at(pixel) + c);
-                let arrived = load::<F, B, N>(grad, grad_view.at(pixel) + c);
+                let value = load::<S, F, B, N>(y, y_view.at(pixel) + c);
+                let arrived = load::<S, F, B, N>(grad, grad_view.at(pixel) + c);
                 let passed = pull_back::<F, N>(value, arrived, comptime!(Activation::Relu));
                 sum += passed;
-                store::<F, B, N>(out, pixel * run.channels + c, passed);
+                store::<S, F, B, N>(out, pixel * run.channels + c, passed);
             }
-            store::<F, B, N>(partials, block * run.channels + c, sum);
+            store::<F, F, B, N>(partials, block * run.channels + c, sum);
         }
     }
 }
@@ -44,7 +44,8 @@ pub(super) fn launch_backward(
     let [images, _, _, channels] = shape;
     let blocks = Blocks::of(shape, &[y, grad, out]);
     let (client, dtype) = (blocks.client, y.dtype());
-    let partials = Tensor::empty(client, &[images, blocks.per_image(), channels], dtype);
+    let shape = [images, blocks.per_image(), channels];
+    let partials = Tensor::empty(client, &shape, dtype.accumulator());
     // SAFETY: `y`, `grad` and `out` hold the pixels of `blocks`, `partials` a row a block.
     unsafe {
         add_relu_grad::launch_unchecked(
@@ -61,7 +62,7 @@ pub(super) fn launch_backward(
             y.view(),
             grad.view(),
             blocks.run(),
-            dtype.elem(),
+            dtype.elems(),
         );
     }
     launch::pace(client);

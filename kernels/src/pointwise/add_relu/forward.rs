@@ -6,25 +6,25 @@ use cubecl::prelude::*;
 
 /// `y = max(x + m, 0)`. One unit owns a run of blocks of pixels.
 #[cube(launch_unchecked)]
-fn add_relu_kernel<F: Float, B: Size, N: Size>(
-    x: &[Vector<F, B>],
-    m: &[Vector<F, B>],
-    y: &mut [Vector<F, B>],
-    _anywhere: &[F],
+fn add_relu_kernel<S: Float, F: Float, B: Size, N: Size>(
+    x: &[Vector<S, B>],
+    m: &[Vector<S, B>],
+    y: &mut [Vector<S, B>],
+    _anywhere: &[S],
     x_view: View,
     y_view: View,
     run: BlockRun,
-    #[define(F)] _dtype: cubecl::ir::ElemType,
+    #[define(S, F)] _dtypes: [cubecl::ir::ElemType; 2],
 ) {
     for block in run.first()..run.end() {
         let row = run.image(block) * run.channels;
         for v in 0..run.vectors {
             let c = channel::<N>(v, run.channels);
-            let mix = load::<F, B, N>(m, row + c);
+            let mix = load::<S, F, B, N>(m, row + c);
             for pixel in run.from(block)..run.to(block) {
-                let sum = load::<F, B, N>(x, x_view.at(pixel) + c) + mix;
+                let sum = load::<S, F, B, N>(x, x_view.at(pixel) + c) + mix;
                 let value = activate::<F, N>(sum, comptime!(Activation::Relu));
-                store::<F, B, N>(y, y_view.at(pixel) + c, value);
+                store::<S, F, B, N>(y, y_view.at(pixel) + c, value);
             }
         }
     }
@@ -48,7 +48,7 @@ pub(super) fn launch_add_relu(shape: [usize; 4], x: &Tensor, m: &Tensor, y: &Ten
             x.view(),
             y.view(),
             blocks.run(),
-            x.dtype().elem(),
+            x.dtype().elems(),
         );
     }
     launch::pace(blocks.client);

@@ -7,31 +7,31 @@ use cubecl::prelude::*;
 
 /// `out = grad a(s)`, and `partials[block, c] = sum over the block's pixels of grad x`. One unit owns a run of blocks of pixels.
 #[cube(launch_unchecked)]
-fn gate_grad<F: Float, B: Size, N: Size>(
-    x: &[Vector<F, B>],
-    s: &[Vector<F, B>],
-    grad: &[Vector<F, B>],
-    out: &mut [Vector<F, B>],
+fn gate_grad<S: Float, F: Float, B: Size, N: Size>(
+    x: &[Vector<S, B>],
+    s: &[Vector<S, B>],
+    grad: &[Vector<S, B>],
+    out: &mut [Vector<S, B>],
     partials: &mut [Vector<F, B>],
-    _anywhere: &[F],
+    _anywhere: &[S],
     x_view: View,
     grad_view: View,
     run: BlockRun,
     #[comptime] activation: Activation,
-    #[define(F)] _dtype: cubecl::ir::ElemType,
+    #[define(S, F)] _dtypes: [cubecl::ir::ElemType; 2],
 ) {
     for block in run.first()..run.end() {
         let row = run.image(block) * run.channels;
         for v in 0..run.vectors {
             let c = channel::<N>(v, run.channels);
-            let open = activate::<F, N>(load::<F, B, N>(s, row + c), activation);
+            let open = activate::<F, N>(load::<S, F, B, N>(s, row + c), activation);
             let mut sum = Vector::<F, N>::new(F::new(0.0f32));
             for pixel in run.from(block)..run.to(block) {
-                let arrived = load::<F, B, N>(grad, grad_view.at(pixel) + c);
-                sum = fma(arrived, load::<F, B, N>(x, x_view.at(pixel) + c), sum);
-                store::<F, B, N>(out, pixel * run.channels + c, arrived * open);
+                let arrived = load::<S, F, B, N>(grad, grad_view.at(pixel) + c);
+                sum = fma(arrived, load::<S, F, B, N>(x, x_view.at(pixel) + c), sum);
+                store::<S, F, B, N>(out, pixel * run.channels + c, arrived * open);
             }
-            store::<F, B, N>(partials, block * run.channels + c, sum);
+            store::<F, F, B, N>(partials, block * run.channels + c, sum);
         }
     }
 }
@@ -48,7 +48,8 @@ pub(super) fn launch_backward(
     let [images, _, _, channels] = shape;
     let blocks = Blocks::of(shape, &[x, s, grad, out]);
     let (client, dtype) = (blocks.client, x.dtype());
-    let partials = Tensor::empty(client, &[images, blocks.per_image(), channels], dtype);
+    let shape = [images, blocks.per_image(), channels];
+    let partials = Tensor::empty(client, &shape, dtype.accumulator());
     // SAFETY: `x`, `grad` and `out` hold the pixels of `blocks`, `s` a row an image, `partials` a row a block.
     unsafe {
         gate_grad::launch_unchecked(
@@ -67,7 +68,7 @@ pub(super) fn launch_backward(
             grad.view(),
             blocks.run(),
             activation,
-            dtype.elem(),
+            dtype.elems(),
         );
     }
     launch::pace(client);

@@ -6,25 +6,25 @@ use cubecl::prelude::*;
 
 /// `y = x a(s)`. One unit owns a run of blocks of pixels.
 #[cube(launch_unchecked)]
-fn gate_kernel<F: Float, B: Size, N: Size>(
-    x: &[Vector<F, B>],
-    s: &[Vector<F, B>],
-    y: &mut [Vector<F, B>],
-    _anywhere: &[F],
+fn gate_kernel<S: Float, F: Float, B: Size, N: Size>(
+    x: &[Vector<S, B>],
+    s: &[Vector<S, B>],
+    y: &mut [Vector<S, B>],
+    _anywhere: &[S],
     x_view: View,
     y_view: View,
     run: BlockRun,
     #[comptime] activation: Activation,
-    #[define(F)] _dtype: cubecl::ir::ElemType,
+    #[define(S, F)] _dtypes: [cubecl::ir::ElemType; 2],
 ) {
     for block in run.first()..run.end() {
         let row = run.image(block) * run.channels;
         for v in 0..run.vectors {
             let c = channel::<N>(v, run.channels);
-            let open = activate::<F, N>(load::<F, B, N>(s, row + c), activation);
+            let open = activate::<F, N>(load::<S, F, B, N>(s, row + c), activation);
             for pixel in run.from(block)..run.to(block) {
-                let value = load::<F, B, N>(x, x_view.at(pixel) + c);
-                store::<F, B, N>(y, y_view.at(pixel) + c, value * open);
+                let value = load::<S, F, B, N>(x, x_view.at(pixel) + c);
+                store::<S, F, B, N>(y, y_view.at(pixel) + c, value * open);
             }
         }
     }
@@ -55,7 +55,7 @@ pub(super) fn launch_gate(
             y.view(),
             blocks.run(),
             activation,
-            x.dtype().elem(),
+            x.dtype().elems(),
         );
     }
     launch::pace(blocks.client);

@@ -9,10 +9,10 @@ const TOGETHER: usize = 8;
 /// `out = sum of grad / count over the bins over a pixel`. One unit owns a run of input pixels; neighbours under the same bins get
 /// one sum.
 #[cube(launch_unchecked)]
-fn spread<F: Float, B: Size, N: Size>(
-    grad: &[Vector<F, B>],
-    out: &mut [Vector<F, B>],
-    _anywhere: &[F],
+fn spread<S: Float, F: Float, B: Size, N: Size>(
+    grad: &[Vector<S, B>],
+    out: &mut [Vector<S, B>],
+    _anywhere: &[S],
     grad_view: View,
     vertical: Axis,
     horizontal: Axis,
@@ -21,7 +21,7 @@ fn spread<F: Float, B: Size, N: Size>(
     blocks: usize,
     run: usize,
     #[comptime] block: usize,
-    #[define(F)] _dtype: cubecl::ir::ElemType,
+    #[define(S, F)] _dtypes: [cubecl::ir::ElemType; 2],
 ) {
     let zero = Vector::<F, N>::new(F::new(0.0f32));
     let one = F::new(1.0f32);
@@ -56,7 +56,7 @@ fn spread<F: Float, B: Size, N: Size>(
                         #[unroll]
                         for j in 0..block {
                             let c = channel::<N>(b * block + j, channels);
-                            sum[j] += load::<F, B, N>(grad, from + c) * share;
+                            sum[j] += load::<S, F, B, N>(grad, from + c) * share;
                         }
                     }
                 }
@@ -64,7 +64,7 @@ fn spread<F: Float, B: Size, N: Size>(
                     #[unroll]
                     for j in 0..block {
                         let c = channel::<N>(b * block + j, channels);
-                        store::<F, B, N>(out, (start + to) * channels + c, sum[j]);
+                        store::<S, F, B, N>(out, (start + to) * channels + c, sum[j]);
                     }
                 }
             }
@@ -99,7 +99,7 @@ pub(in crate::pool) fn launch_spread(bins: [Bins; 2], grad: &Tensor, out: &Tenso
             lanes.vectors() / block,
             grid.run,
             block,
-            dtype.elem(),
+            dtype.elems(),
         );
     }
     launch::pace(client);

@@ -8,10 +8,10 @@ const TOGETHER: usize = 4;
 
 /// `y = mean over the bin of x`, row sums first. One unit owns a run of output pixels.
 #[cube(launch_unchecked)]
-fn mean<F: Float, B: Size, N: Size>(
-    x: &[Vector<F, B>],
-    y: &mut [Vector<F, B>],
-    _anywhere: &[F],
+fn mean<S: Float, F: Float, B: Size, N: Size>(
+    x: &[Vector<S, B>],
+    y: &mut [Vector<S, B>],
+    _anywhere: &[S],
     x_view: View,
     vertical: Axis,
     horizontal: Axis,
@@ -20,7 +20,7 @@ fn mean<F: Float, B: Size, N: Size>(
     blocks: usize,
     run: usize,
     #[comptime] block: usize,
-    #[define(F)] _dtype: cubecl::ir::ElemType,
+    #[define(S, F)] _dtypes: [cubecl::ir::ElemType; 2],
 ) {
     let zero = Vector::<F, N>::new(F::new(0.0f32));
     let width = horizontal.output;
@@ -56,7 +56,7 @@ fn mean<F: Float, B: Size, N: Size>(
                         #[unroll]
                         for j in 0..block {
                             let c = channel::<N>(b * block + j, channels);
-                            part[j] += load::<F, B, N>(x, start + c);
+                            part[j] += load::<S, F, B, N>(x, start + c);
                         }
                     }
                     #[unroll]
@@ -67,7 +67,7 @@ fn mean<F: Float, B: Size, N: Size>(
                 #[unroll]
                 for j in 0..block {
                     let c = channel::<N>(b * block + j, channels);
-                    store::<F, B, N>(y, pixel * channels + c, sum[j] * share);
+                    store::<S, F, B, N>(y, pixel * channels + c, sum[j] * share);
                 }
             }
         }
@@ -100,7 +100,7 @@ pub(in crate::pool) fn launch_mean(bins: [Bins; 2], x: &Tensor, y: &Tensor) {
             lanes.vectors() / block,
             grid.run,
             block,
-            dtype.elem(),
+            dtype.elems(),
         );
     }
     launch::pace(client);

@@ -4,10 +4,10 @@ use cubecl::prelude::*;
 
 /// `out[n, p, c] = grad[n, c] / divisor`. One unit owns a run of pixels.
 #[cube(launch_unchecked)]
-fn spread<F: Float, B: Size, N: Size>(
-    grad: &[Vector<F, B>],
-    out: &mut [Vector<F, B>],
-    _anywhere: &[F],
+fn spread<S: Float, F: Float, B: Size, N: Size>(
+    grad: &[Vector<S, B>],
+    out: &mut [Vector<S, B>],
+    _anywhere: &[S],
     grad_view: View,
     out_view: View,
     pixels: usize,
@@ -16,7 +16,7 @@ fn spread<F: Float, B: Size, N: Size>(
     vectors: usize,
     divisor: InputScalar,
     run: usize,
-    #[define(F)] _dtype: cubecl::ir::ElemType,
+    #[define(S, F)] _dtypes: [cubecl::ir::ElemType; 2],
 ) {
     let count = Vector::<F, N>::new(divisor.get::<F>());
     let first = ABSOLUTE_POS * run;
@@ -24,7 +24,7 @@ fn spread<F: Float, B: Size, N: Size>(
         let (from, to) = (grad_view.at(pixel / pixels), out_view.at(pixel));
         for v in 0..vectors {
             let c = channel::<N>(v, channels);
-            store::<F, B, N>(out, to + c, load::<F, B, N>(grad, from + c) / count);
+            store::<S, F, B, N>(out, to + c, load::<S, F, B, N>(grad, from + c) / count);
         }
     }
 }
@@ -54,7 +54,7 @@ pub(super) fn launch_spread(grad: &Tensor, out: &Tensor, pixels: usize, divisor:
             lanes.vectors(),
             dtype.scalar(divisor),
             grid.run,
-            dtype.elem(),
+            dtype.elems(),
         );
     }
     launch::pace(client);

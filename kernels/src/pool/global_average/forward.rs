@@ -8,10 +8,10 @@ const RUN_OF_SUM: usize = 1024;
 
 /// `y[n, c] = sum over pixels of x[n, p, c] / divisor`. One unit owns a run of (image, vector of channels) pairs.
 #[cube(launch_unchecked)]
-fn average<F: Float, B: Size, N: Size>(
-    x: &[Vector<F, B>],
-    y: &mut [Vector<F, B>],
-    _anywhere: &[F],
+fn average<S: Float, F: Float, B: Size, N: Size>(
+    x: &[Vector<S, B>],
+    y: &mut [Vector<S, B>],
+    _anywhere: &[S],
     x_view: View,
     y_view: View,
     pixels: usize,
@@ -20,7 +20,7 @@ fn average<F: Float, B: Size, N: Size>(
     items: usize,
     divisor: InputScalar,
     run: usize,
-    #[define(F)] _dtype: cubecl::ir::ElemType,
+    #[define(S, F)] _dtypes: [cubecl::ir::ElemType; 2],
 ) {
     let block_len = comptime!(RUN_OF_SUM);
     let count = Vector::<F, N>::new(divisor.get::<F>());
@@ -32,11 +32,11 @@ fn average<F: Float, B: Size, N: Size>(
         for block in 0..(pixels + comptime!(RUN_OF_SUM - 1)) / block_len {
             let mut part = Vector::<F, N>::new(F::new(0.0f32));
             for pixel in block * block_len..min((block + 1) * block_len, pixels) {
-                part += load::<F, B, N>(x, x_view.at(image * pixels + pixel) + c);
+                part += load::<S, F, B, N>(x, x_view.at(image * pixels + pixel) + c);
             }
             sum += part;
         }
-        store::<F, B, N>(y, y_view.at(image) + c, sum / count);
+        store::<S, F, B, N>(y, y_view.at(image) + c, sum / count);
     }
 }
 
@@ -66,7 +66,7 @@ pub(super) fn launch_average(x: &Tensor, y: &Tensor, pixels: usize, divisor: f64
             items,
             dtype.scalar(divisor),
             grid.run,
-            dtype.elem(),
+            dtype.elems(),
         );
     }
     launch::pace(client);

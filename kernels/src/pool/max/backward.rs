@@ -9,11 +9,11 @@ const TOGETHER: usize = 4;
 
 /// `out = sum of grad over the windows whose maximum came from here`. One unit owns a run of input pixels.
 #[cube(launch_unchecked)]
-fn route<F: Float, B: Size, N: Size>(
+fn route<S: Float, F: Float, B: Size, N: Size>(
     places: &[Vector<F, B>],
-    grad: &[Vector<F, B>],
-    out: &mut [Vector<F, B>],
-    _anywhere: &[F],
+    grad: &[Vector<S, B>],
+    out: &mut [Vector<S, B>],
+    _anywhere: &[S],
     grad_view: View,
     vertical: Axis,
     horizontal: Axis,
@@ -22,7 +22,7 @@ fn route<F: Float, B: Size, N: Size>(
     blocks: usize,
     run: usize,
     #[comptime] block: usize,
-    #[define(F)] _dtype: cubecl::ir::ElemType,
+    #[define(S, F)] _dtypes: [cubecl::ir::ElemType; 2],
 ) {
     let zero = Vector::<F, N>::new(F::new(0.0f32));
     let width = horizontal.input;
@@ -52,8 +52,8 @@ fn route<F: Float, B: Size, N: Size>(
                         #[unroll]
                         for j in 0..block {
                             let c = channel::<N>(b * block + j, channels);
-                            let place = load::<F, B, N>(places, (line + ox) * channels + c);
-                            let g = load::<F, B, N>(grad, grad_view.at(line + ox) + c);
+                            let place = load::<F, F, B, N>(places, (line + ox) * channels + c);
+                            let g = load::<S, F, B, N>(grad, grad_view.at(line + ox) + c);
                             sum[j] += select_many(place.equal(&here), g, zero);
                         }
                     }
@@ -61,7 +61,7 @@ fn route<F: Float, B: Size, N: Size>(
                 #[unroll]
                 for j in 0..block {
                     let c = channel::<N>(b * block + j, channels);
-                    store::<F, B, N>(out, pixel * channels + c, sum[j]);
+                    store::<S, F, B, N>(out, pixel * channels + c, sum[j]);
                 }
             }
         }
@@ -95,7 +95,7 @@ pub(super) fn launch_route(problem: &MaxPoolProblem, places: &Tensor, grad: &Ten
             lanes.vectors() / block,
             grid.run,
             block,
-            dtype.elem(),
+            dtype.elems(),
         );
     }
     launch::pace(client);

@@ -10,11 +10,11 @@ const TOGETHER: usize = 4;
 
 /// `y = max over the window of x`, and where in the window it was. One unit owns a run of output pixels.
 #[cube(launch_unchecked)]
-fn largest<F: Float, B: Size, N: Size>(
-    x: &[Vector<F, B>],
-    y: &mut [Vector<F, B>],
+fn largest<S: Float, F: Float, B: Size, N: Size>(
+    x: &[Vector<S, B>],
+    y: &mut [Vector<S, B>],
     places: &mut [Vector<F, B>],
-    _anywhere: &[F],
+    _anywhere: &[S],
     x_view: View,
     vertical: Axis,
     horizontal: Axis,
@@ -24,7 +24,7 @@ fn largest<F: Float, B: Size, N: Size>(
     run: usize,
     #[comptime] block: usize,
     #[comptime] with_places: bool,
-    #[define(F)] _dtype: cubecl::ir::ElemType,
+    #[define(S, F)] _dtypes: [cubecl::ir::ElemType; 2],
 ) {
     let last_of_equals = comptime!(crate::planted::is("max_pool_last_of_equals"));
     let nan_is_small = comptime!(crate::planted::is("max_pool_nan_is_small"));
@@ -62,7 +62,7 @@ fn largest<F: Float, B: Size, N: Size>(
                         #[unroll]
                         for j in 0..block {
                             let c = channel::<N>(b * block + j, channels);
-                            let value = load::<F, B, N>(x, start + c);
+                            let value = load::<S, F, B, N>(x, start + c);
                             let mut higher = value.greater_than(&high[j]);
                             if last_of_equals {
                                 higher = value.greater_equal(&high[j]);
@@ -84,9 +84,9 @@ fn largest<F: Float, B: Size, N: Size>(
                 #[unroll]
                 for j in 0..block {
                     let c = channel::<N>(b * block + j, channels);
-                    store::<F, B, N>(y, pixel * channels + c, high[j]);
+                    store::<S, F, B, N>(y, pixel * channels + c, high[j]);
                     if with_places {
-                        store::<F, B, N>(places, pixel * channels + c, at[j]);
+                        store::<F, F, B, N>(places, pixel * channels + c, at[j]);
                     }
                 }
             }
@@ -106,7 +106,7 @@ pub(super) fn launch_largest(
     let lanes = Lanes::of(client, dtype, channels, &[x, y]);
     let block = lanes.together(TOGETHER);
     let grid = launch::grid(client, y.pixels());
-    let unread = Tensor::empty(client, &[lanes.item], dtype);
+    let unread = Tensor::empty(client, &[lanes.item], dtype.accumulator());
     // SAFETY: windows are cut off at the image's edges, and `places` holds as many elements as `y` where it is written.
     unsafe {
         largest::launch_unchecked(
@@ -128,7 +128,7 @@ pub(super) fn launch_largest(
             grid.run,
             block,
             places.is_some(),
-            dtype.elem(),
+            dtype.elems(),
         );
     }
     launch::pace(client);

@@ -66,8 +66,9 @@ pub fn max_pool(x: &Tensor, options: MaxPoolOptions) -> Result<Tensor, KernelErr
 /// Those of [`max_pool`].
 pub fn train(x: &Tensor, options: MaxPoolOptions) -> Result<(Tensor, Winners), KernelError> {
     let problem = MaxPoolProblem::of(x, options)?;
-    let room = || Tensor::empty(x.client(), &problem.output_shape(), x.dtype());
-    let (y, places) = (room(), room());
+    // A place counts further than 16 bits do.
+    let [y, places] = [x.dtype(), x.dtype().accumulator()]
+        .map(|dtype| Tensor::empty(x.client(), &problem.output_shape(), dtype));
     if !y.is_empty() {
         forward::launch_largest(&problem, x, &y, Some(&places));
     }

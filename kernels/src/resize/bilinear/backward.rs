@@ -9,10 +9,10 @@ const TOGETHER: usize = 8;
 
 /// `out = sum of weight grad over the outputs that read a pixel`. One unit owns a run of input pixels.
 #[cube(launch_unchecked)]
-fn unmix<F: Float, B: Size, N: Size>(
-    grad: &[Vector<F, B>],
-    out: &mut [Vector<F, B>],
-    _anywhere: &[F],
+fn unmix<S: Float, F: Float, B: Size, N: Size>(
+    grad: &[Vector<S, B>],
+    out: &mut [Vector<S, B>],
+    _anywhere: &[S],
     grad_view: View,
     vertical: Axis,
     horizontal: Axis,
@@ -21,7 +21,7 @@ fn unmix<F: Float, B: Size, N: Size>(
     blocks: usize,
     run: usize,
     #[comptime] block: usize,
-    #[define(F)] _dtype: cubecl::ir::ElemType,
+    #[define(S, F)] _dtypes: [cubecl::ir::ElemType; 2],
 ) {
     let no_last_row = comptime!(crate::planted::is(
         "bilinear_gradient_misses_its_last_output"
@@ -57,14 +57,14 @@ fn unmix<F: Float, B: Size, N: Size>(
                         #[unroll]
                         for j in 0..block {
                             let c = channel::<N>(b * block + j, channels);
-                            sum[j] += load::<F, B, N>(grad, from + c) * weight;
+                            sum[j] += load::<S, F, B, N>(grad, from + c) * weight;
                         }
                     }
                 }
                 #[unroll]
                 for j in 0..block {
                     let c = channel::<N>(b * block + j, channels);
-                    store::<F, B, N>(out, pixel * channels + c, sum[j]);
+                    store::<S, F, B, N>(out, pixel * channels + c, sum[j]);
                 }
             }
         }
@@ -97,7 +97,7 @@ pub(super) fn launch_unmix(problem: &BilinearProblem, grad: &Tensor, out: &Tenso
             lanes.vectors() / block,
             grid.run,
             block,
-            dtype.elem(),
+            dtype.elems(),
         );
     }
     launch::pace(client);

@@ -9,10 +9,10 @@ const TOGETHER: usize = 4;
 
 /// `y = mixture of the four pixels of x around it`. One unit owns a run of output pixels.
 #[cube(launch_unchecked)]
-fn mix<F: Float, B: Size, N: Size>(
-    x: &[Vector<F, B>],
-    y: &mut [Vector<F, B>],
-    _anywhere: &[F],
+fn mix<S: Float, F: Float, B: Size, N: Size>(
+    x: &[Vector<S, B>],
+    y: &mut [Vector<S, B>],
+    _anywhere: &[S],
     x_view: View,
     vertical: Axis,
     horizontal: Axis,
@@ -21,7 +21,7 @@ fn mix<F: Float, B: Size, N: Size>(
     blocks: usize,
     run: usize,
     #[comptime] block: usize,
-    #[define(F)] _dtype: cubecl::ir::ElemType,
+    #[define(S, F)] _dtypes: [cubecl::ir::ElemType; 2],
 ) {
     let one = F::new(1.0f32);
     let width = horizontal.output;
@@ -52,12 +52,12 @@ fn mix<F: Float, B: Size, N: Size>(
                 #[unroll]
                 for j in 0..block {
                     let c = channel::<N>(b * block + j, channels);
-                    let above = load::<F, B, N>(x, up_left + c) * to_left
-                        + load::<F, B, N>(x, up_right + c) * to_right;
-                    let beneath = load::<F, B, N>(x, down_left + c) * to_left
-                        + load::<F, B, N>(x, down_right + c) * to_right;
+                    let above = load::<S, F, B, N>(x, up_left + c) * to_left
+                        + load::<S, F, B, N>(x, up_right + c) * to_right;
+                    let beneath = load::<S, F, B, N>(x, down_left + c) * to_left
+                        + load::<S, F, B, N>(x, down_right + c) * to_right;
                     let mixed = above * to_up + beneath * to_down;
-                    store::<F, B, N>(y, pixel * channels + c, mixed);
+                    store::<S, F, B, N>(y, pixel * channels + c, mixed);
                 }
             }
         }
@@ -90,7 +90,7 @@ pub(super) fn launch_mix(problem: &BilinearProblem, x: &Tensor, y: &Tensor) {
             lanes.vectors() / block,
             grid.run,
             block,
-            dtype.elem(),
+            dtype.elems(),
         );
     }
     launch::pace(client);
