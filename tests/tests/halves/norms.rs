@@ -1,12 +1,10 @@
-use super::{assert_rounded, assert_rounded_once};
+use super::{Draw, assert_rounded, assert_rounded_once, halves};
 use ghostlight_kernels::norm::batch_norm::{self, BatchNorm};
 use ghostlight_kernels::norm::layer_norm::{self, Sample, layer_norm};
 use ghostlight_kernels::norm::softmax;
 use ghostlight_kernels::{DType, Tensor};
 use ghostlight_tests::{assert_refuses_dtype, client};
 use proptest::prelude::*;
-
-use super::{Draw, halves};
 
 const CHANNELS: [usize; 6] = [1, 3, 16, 20, 36, 100];
 

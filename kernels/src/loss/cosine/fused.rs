@@ -305,7 +305,8 @@ pub(super) fn launch_fused(
     let lanes = Lanes::of(client, dtype, length, &[student, teacher, &out.grad]);
     let grid = launch::grid_for(client, batch, batch * length);
     let pitch = length.next_multiple_of(lanes.width);
-    let rows = if of == Of::Rows { 0 } else { 2 * grid.units };
+    // One that nobody reads is still as long as the kernel's vectors: WebGPU refuses shorter ones.
+    let rows = if of == Of::Rows { 1 } else { 2 * grid.units };
     let kept = Tensor::empty(client, &[rows, pitch], dtype.accumulator());
     let inverse_t = planted::or("cosine_temperature", 1.0 / temperature, 1.0);
     // SAFETY: the problem relates the extents: student, teacher and gradient hold `batch` rows of `length` elements, and `kept` two
