@@ -5,17 +5,18 @@ use ghostlight_kernels::{Cost, KernelError, Tensor, launch};
 
 /// `y = x / (1 + |x|)`. One unit owns a run of vectors.
 #[cube(launch_unchecked)]
-fn soft_sign_kernel<F: Float, N: Size>(
-    x: &[Vector<F, N>],
-    y: &mut [Vector<F, N>],
+fn soft_sign_kernel<S: Float, F: Float, N: Size>(
+    x: &[Vector<S, N>],
+    y: &mut [Vector<S, N>],
     count: usize,
     run: usize,
-    #[define(F)] _dtype: cubecl::ir::ElemType,
+    #[define(S, F)] _dtypes: [cubecl::ir::ElemType; 2],
 ) {
     let one = Vector::<F, N>::new(F::new(1.0f32));
     let first = ABSOLUTE_POS * run;
     for i in first..min(first + run, count) {
-        y[i] = x[i] / (one + x[i].abs());
+        let value = Vector::<F, N>::cast_from(x[i]);
+        y[i] = Vector::cast_from(value / (one + value.abs()));
     }
 }
 // ANCHOR_END: kernel
@@ -45,7 +46,7 @@ pub fn soft_sign(x: &Tensor) -> Result<Tensor, KernelError> {
             y.arg(width),
             x.len() / width,
             grid.run,
-            x.dtype().elem(),
+            x.dtype().elems(),
         );
     }
     launch::pace(client);
@@ -56,19 +57,20 @@ pub fn soft_sign(x: &Tensor) -> Result<Tensor, KernelError> {
 // ANCHOR: backward
 /// `grad_x = grad / (1 + |x|)^2`. One unit owns a run of vectors.
 #[cube(launch_unchecked)]
-fn soft_sign_slope<F: Float, N: Size>(
-    x: &[Vector<F, N>],
-    grad: &[Vector<F, N>],
-    out: &mut [Vector<F, N>],
+fn soft_sign_slope<S: Float, F: Float, N: Size>(
+    x: &[Vector<S, N>],
+    grad: &[Vector<S, N>],
+    out: &mut [Vector<S, N>],
     count: usize,
     run: usize,
-    #[define(F)] _dtype: cubecl::ir::ElemType,
+    #[define(S, F)] _dtypes: [cubecl::ir::ElemType; 2],
 ) {
     let one = Vector::<F, N>::new(F::new(1.0f32));
     let first = ABSOLUTE_POS * run;
     for i in first..min(first + run, count) {
-        let below = one + x[i].abs();
-        out[i] = grad[i] / (below * below);
+        let below = one + Vector::<F, N>::cast_from(x[i]).abs();
+        let arrived = Vector::<F, N>::cast_from(grad[i]);
+        out[i] = Vector::cast_from(arrived / (below * below));
     }
 }
 
@@ -98,7 +100,7 @@ pub fn soft_sign_backward(x: &Tensor, grad: &Tensor) -> Result<Tensor, KernelErr
             out.arg(width),
             x.len() / width,
             grid.run,
-            x.dtype().elem(),
+            x.dtype().elems(),
         );
     }
     launch::pace(client);
