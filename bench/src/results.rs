@@ -169,6 +169,21 @@ pub struct Row {
     pub allocations: Option<u64>,
     /// The sweep that this problem is a point of.
     pub sweep: Option<Sweep>,
+    /// The networks that have this problem.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub layers: Vec<Layer>,
+}
+
+/// How often a network has a problem.
+#[derive(Debug, Clone, Serialize, Deserialize, PartialEq)]
+#[serde(deny_unknown_fields)]
+pub struct Layer {
+    /// The network.
+    pub network: String,
+    /// Layers of it that are this problem.
+    pub times: usize,
+    /// Layers that it has of the operation, those of other problems included.
+    pub of: usize,
 }
 
 /// A point of a sweep: one extent changes, all others stay.

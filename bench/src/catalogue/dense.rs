@@ -29,6 +29,20 @@ pub struct DenseCase {
 }
 
 impl DenseCase {
+    /// A case of a catalogue: images, the side of a square image, channels in and out, kernel, stride.
+    pub(super) fn of([n, side, ci, co, k, stride]: [usize; 6]) -> Self {
+        Self {
+            n,
+            h: side,
+            w: side,
+            ci,
+            co,
+            k,
+            stride,
+            sweep: None,
+        }
+    }
+
     /// The problem.
     pub fn problem(&self) -> ConvProblem {
         ConvProblem {
@@ -61,22 +75,8 @@ impl Case for DenseCase {
 
 /// Dense convolutions: layers of networks, and a sweep over the channels.
 pub fn dense() -> Vec<DenseCase> {
-    let case = |[n, side, ci, co, k, stride]: [usize; 6]| DenseCase {
-        n,
-        h: side,
-        w: side,
-        ci,
-        co,
-        k,
-        stride,
-        sweep: None,
-    };
-    let mut cases: Vec<DenseCase> = [
-        // CIFAR ResNets at 64 px.
-        [16, 64, 16, 16, 3, 1],
-        [16, 32, 32, 32, 3, 1],
-        [16, 16, 64, 64, 3, 1],
-        [16, 64, 16, 32, 3, 2],
+    let mut cases = super::networks::dense();
+    let others = [
         // VGG, ResNet-18, bottlenecks.
         [8, 32, 128, 128, 3, 1],
         [4, 56, 64, 64, 3, 1],
@@ -87,11 +87,11 @@ pub fn dense() -> Vec<DenseCase> {
         [8, 28, 40, 60, 1, 1],
         [8, 14, 112, 336, 1, 1],
     ]
-    .map(case)
-    .into();
+    .map(DenseCase::of);
+    cases.extend(others);
     let points = [8, 16, 32, 48, 64, 96, 128].map(|c| DenseCase {
         sweep: Some(super::point("channels", c)),
-        ..case([4, 28, c, c, 3, 1])
+        ..DenseCase::of([4, 28, c, c, 3, 1])
     });
     super::add_points(&mut cases, points, |case| &mut case.sweep);
     cases

@@ -33,6 +33,21 @@ pub struct DepthwiseCase {
 }
 
 impl DepthwiseCase {
+    /// A case of a catalogue: images, rows, columns, channels, multiplier, kernel, stride, dilation.
+    pub(super) fn of([n, h, w, c, multiplier, k, stride, dilation]: [usize; 8]) -> Self {
+        Self {
+            n,
+            h,
+            w,
+            c,
+            multiplier,
+            k,
+            stride,
+            dilation,
+            sweep: None,
+        }
+    }
+
     /// The problem.
     pub fn problem(&self) -> DepthwiseProblem {
         DepthwiseProblem {
@@ -69,24 +84,12 @@ impl Case for DepthwiseCase {
 
 /// Depthwise convolutions: layers of networks, shapes that nobody tuned for, and sweeps.
 pub fn depthwise() -> Vec<DepthwiseCase> {
-    let case = |[n, h, w, c, multiplier, k, stride, dilation]: [usize; 8]| DepthwiseCase {
-        n,
-        h,
-        w,
-        c,
-        multiplier,
-        k,
-        stride,
-        dilation,
-        sweep: None,
-    };
-    let mut cases: Vec<DepthwiseCase> = [
+    let mut cases = super::networks::depthwise();
+    let others = [
         // MobileNets, GhostNets, EfficientNets, and the 7x7 of ConvNeXt.
-        [8, 112, 112, 32, 1, 3, 1, 1],
         [8, 56, 56, 128, 1, 3, 1, 1],
         [32, 32, 32, 64, 1, 3, 1, 1],
         [8, 14, 14, 512, 1, 3, 1, 1],
-        [8, 56, 56, 144, 1, 3, 2, 1],
         [8, 28, 28, 240, 1, 5, 1, 1],
         [8, 28, 28, 240, 1, 5, 2, 1],
         [8, 28, 28, 192, 1, 7, 1, 1],
@@ -104,9 +107,9 @@ pub fn depthwise() -> Vec<DepthwiseCase> {
         [8, 28, 28, 20, 3, 3, 1, 1],
         [2, 28, 28, 64, 1, 13, 1, 1],
     ]
-    .map(case)
-    .into();
-    let base = case([8, 28, 28, 128, 1, 3, 1, 1]);
+    .map(DepthwiseCase::of);
+    cases.extend(others);
+    let base = DepthwiseCase::of([8, 28, 28, 128, 1, 3, 1, 1]);
     let channels = [16, 32, 64, 128, 256, 512].map(|c| DepthwiseCase {
         c,
         sweep: Some(super::point("channels", c)),

@@ -31,6 +31,20 @@ pub struct GroupedCase {
 }
 
 impl GroupedCase {
+    /// A 3x3 of a catalogue: images, the side of a square image, channels, groups, stride.
+    pub(super) fn of([n, side, c, groups, stride]: [usize; 5]) -> Self {
+        Self {
+            n,
+            h: side,
+            w: side,
+            c,
+            groups,
+            k: 3,
+            stride,
+            sweep: None,
+        }
+    }
+
     /// The problem.
     pub fn problem(&self) -> GroupedProblem {
         GroupedProblem {
@@ -65,21 +79,8 @@ impl Case for GroupedCase {
 
 /// Grouped 3x3 convolutions: layers of networks, shapes that nobody tuned for, and a sweep over the groups.
 pub fn grouped() -> Vec<GroupedCase> {
-    let case = |[n, side, c, groups, stride]: [usize; 5]| GroupedCase {
-        n,
-        h: side,
-        w: side,
-        c,
-        groups,
-        k: 3,
-        stride,
-        sweep: None,
-    };
-    let mut cases: Vec<GroupedCase> = [
-        // ResNeXt-50 32x4d: 4, 8 and 16 channels a group.
-        [8, 56, 128, 32, 1],
-        [8, 28, 256, 32, 1],
-        [8, 14, 512, 32, 1],
+    let mut cases = super::networks::grouped();
+    let others = [
         // RegNetX and G-Ghost stages: 48, 56, 24, 36 and 12 a group.
         [8, 56, 96, 2, 1],
         [8, 28, 224, 4, 1],
@@ -94,11 +95,11 @@ pub fn grouped() -> Vec<GroupedCase> {
         [8, 15, 240, 6, 2],
         [8, 13, 720, 6, 1],
     ]
-    .map(case)
-    .into();
+    .map(GroupedCase::of);
+    cases.extend(others);
     let points = [2, 4, 8, 16, 32, 64].map(|groups| GroupedCase {
         sweep: Some(super::point("groups", groups)),
-        ..case([4, 28, 128, groups, 1])
+        ..GroupedCase::of([4, 28, 128, groups, 1])
     });
     super::add_points(&mut cases, points, |case| &mut case.sweep);
     cases

@@ -6,6 +6,7 @@ mod depthwise;
 mod distilled;
 mod ghost;
 mod grouped;
+mod networks;
 mod pool;
 
 pub use around::{
@@ -17,6 +18,7 @@ pub use depthwise::{DepthwiseCase, depthwise};
 pub use distilled::{Chosen, Compared, CosineCase, FlipCase, cosines, distilled_logits, flips};
 pub use ghost::{GhostCase, ghost};
 pub use grouped::{GroupedCase, grouped};
+pub(crate) use networks::layers;
 pub use pool::{PoolCase, ResizeCase, adaptive_averages, average_pools, bilinears, max_pools};
 
 use crate::results::Sweep;

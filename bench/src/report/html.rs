@@ -1,4 +1,4 @@
-use super::{Summary, summaries};
+use super::{NetworkSum, Summary, network_sums, summaries};
 use crate::results::Results;
 use serde::Serialize;
 
@@ -22,6 +22,7 @@ const SCRIPTS: [&str; 9] = [
 struct Data<'a> {
     results: &'a Results,
     summaries: Vec<Summary>,
+    networks: Vec<NetworkSum>,
 }
 
 /// The run as one page that needs no network: style, script and data are inside.
@@ -31,6 +32,7 @@ pub fn html(results: &Results) -> String {
     let data = Data {
         results,
         summaries: summaries(results),
+        networks: network_sums(results),
     };
     let json = serde_json::to_string(&data).unwrap_or_else(|_| "null".into());
     PAGE.replace("<!--style-->", STYLE)

@@ -1,5 +1,5 @@
 use super::summary::{Summary, distinct};
-use super::{bytes, peers, percent, ratio, settings, significant, summaries};
+use super::{bytes, network_sums, peers, percent, ratio, settings, significant, summaries};
 use crate::results::{Bandwidth, CONTROL, OURS, Results, Row};
 use std::fmt::Write;
 
@@ -8,6 +8,7 @@ pub fn markdown(results: &Results) -> String {
     let mut out = String::new();
     head(&mut out, results);
     summary_section(&mut out, results);
+    networks_section(&mut out, results);
     trust_section(&mut out, results);
     ceilings_section(&mut out, results);
     for op in distinct(results.rows.iter().map(|row| row.op.as_str())) {
@@ -154,6 +155,51 @@ fn place(row: &Summary) -> String {
         String::new()
     };
     format!("{op}{} {}", cell(&lowest.case), cell(&lowest.phase))
+}
+
+fn networks_section(out: &mut String, results: &Results) {
+    let sums = network_sums(results);
+    if sums.is_empty() {
+        return;
+    }
+    out.push_str(
+        "## What networks spend\n\n\
+         The time of each of a network's layers, times how often it has it, and what the peers' ratios make of that sum. A peer without a \
+         time for one of the layers is left blank.\n\n",
+    );
+    let peers = distinct(
+        sums.iter()
+            .flat_map(|sum| &sum.peers)
+            .map(|peer| peer.variant.as_str()),
+    );
+    let several = settings(results).len() > 1;
+    let mut names = vec!["network", "operation", "phase"];
+    names.extend(several.then_some("caches, clock"));
+    names.extend(["-layers", "-ours, ms"]);
+    let shown: Vec<String> = peers
+        .iter()
+        .map(|peer| format!("-{}", cell(peer)))
+        .collect();
+    names.extend(shown.iter().map(String::as_str));
+    columns(out, &names);
+    for sum in &sums {
+        let mut cells = [&sum.network, &sum.op, &sum.phase]
+            .map(|text| cell(text))
+            .to_vec();
+        cells.extend(
+            several.then(|| format!("{}, {}", sum.setting.cache, cell(&sum.setting.clock))),
+        );
+        cells.push(format!("{} of {}", sum.layers, sum.of));
+        cells.push(significant(sum.ours_ms));
+        cells.extend(peers.iter().map(|name| {
+            let found = sum.peers.iter().find(|peer| peer.variant == *name);
+            found.map_or(String::new(), |peer| {
+                bold(ratio(peer.ratio), peer.ratio < 1.0)
+            })
+        }));
+        line(out, &cells);
+    }
+    out.push('\n');
 }
 
 fn trust_section(out: &mut String, results: &Results) {

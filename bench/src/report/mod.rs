@@ -5,12 +5,14 @@
 
 mod html;
 mod markdown;
+mod networks;
 mod number;
 mod summary;
 mod terminal;
 
 pub use html::html;
 pub use markdown::markdown;
+pub use networks::{NetworkSum, PeerSum, network_sums};
 pub use summary::{Extreme, Setting, Summary, Tally, peers, settings, summaries};
 pub use terminal::terminal;
 

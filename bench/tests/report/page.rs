@@ -159,6 +159,10 @@ fn the_page_draws_a_mark_for_every_row() {
         run.rows.iter().filter(|row| row.is_control()).count()
     );
     assert!(marks("id=\"bars\"", "id=\"bound-legend\"") > 8);
+    let networks = between(&page, "id=\"networks\"", "</section>");
+    let phases = hot(&run, |row| row.is_ours() && !row.layers.is_empty());
+    assert!(phases > 0, "the sample has a network");
+    assert_eq!(networks.matches("<tr>").count(), 1 + phases, "{networks}");
 }
 
 #[test]

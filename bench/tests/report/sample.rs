@@ -1,7 +1,8 @@
 //! A run of realistic size, drawn from a seed: twenty operations, six variants, hot and cold caches, and sweeps.
 
 use ghostlight_bench::results::{
-    Bandwidth, Bound, Cache, Ceilings, FORMAT, Machine, Refused, Results, Row, Sweep, Verdict,
+    Bandwidth, Bound, Cache, Ceilings, FORMAT, Layer, Machine, Refused, Results, Row, Sweep,
+    Verdict,
 };
 
 const OPS: [(&str, f64, &[&str]); 20] = [
@@ -103,6 +104,18 @@ pub fn sample() -> Results {
                 Some(sweep),
             );
         }
+    }
+    // A network of one problem.
+    let first = rows[0].case.clone();
+    for row in rows
+        .iter_mut()
+        .filter(|row| (row.op.as_str(), &row.case) == (OPS[0].0, &first))
+    {
+        row.layers.push(Layer {
+            network: "MobileNetV2".into(),
+            times: 2,
+            of: 17,
+        });
     }
     Results {
         format: FORMAT,
@@ -225,6 +238,7 @@ fn problem(
         launches: Some(1),
         allocations: Some(1),
         sweep,
+        layers: Vec::new(),
     };
     rows.push(timed(&ours, draw));
     let ours = rows[rows.len() - 1].clone();

@@ -1,6 +1,6 @@
 use crate::sample::{beside_ours, sample};
-use ghostlight_bench::report::{html, markdown, summaries, terminal};
-use ghostlight_bench::results::{Results, Row, Verdict};
+use ghostlight_bench::report::{html, markdown, network_sums, summaries, terminal};
+use ghostlight_bench::results::{Layer, Results, Row, Verdict};
 
 /// Three phases of one problem: a peer wins the first, another the second; the third has no peer.
 fn small() -> Results {
@@ -45,6 +45,47 @@ fn means_are_geometric_and_of_one_peer_and_setting() {
     // Hot and cold rows are never averaged.
     let count = |run: &Results| summaries(run).iter().filter(|row| row.op.is_none()).count();
     assert_eq!((count(&small()), count(&sample())), (3, 10));
+}
+
+#[test]
+fn a_network_spends_the_sum_of_its_layers() {
+    let mut run = small();
+    run.rows.iter_mut().for_each(|row| row.layers.clear());
+    let ours = |run: &Results| {
+        let forward = |row: &&Row| row.is_ours() && row.phase == "forward";
+        run.rows.iter().find(forward).expect("ours").clone()
+    };
+    // A second problem of the network, of twice the time, which burn has not.
+    let second = Row {
+        case: "second".into(),
+        median_ms: 2.0 * ours(&run).median_ms,
+        ..ours(&run)
+    };
+    run.rows.push(beside_ours(&second, "torch", 1.25));
+    run.rows.push(second);
+    for row in run.rows.iter_mut().filter(|row| row.phase == "forward") {
+        let times = if row.case == "second" { 3 } else { 4 };
+        row.layers.push(Layer {
+            network: "Net".into(),
+            times,
+            of: 9,
+        });
+    }
+    let sums = network_sums(&run);
+    let [sum] = &sums[..] else { panic!("{sums:?}") };
+    let ms = ours(&run).median_ms;
+    assert_eq!((sum.network.as_str(), sum.layers, sum.of), ("Net", 7, 9));
+    assert!((sum.ours_ms - (4.0 + 3.0 * 2.0) * ms).abs() < 1e-9 * ms);
+    let [torch] = &sum.peers[..] else {
+        panic!("{sums:?}")
+    };
+    assert_eq!(torch.variant, "torch");
+    assert!((torch.ratio - (4.0 * 0.5 + 6.0 * 1.25) / 10.0).abs() < 1e-12);
+    let line = line_of(&markdown(&run), "| Net | ").to_string();
+    assert!(
+        line.contains("| forward | 7 of 9 |") && line.ends_with("| **0.95** |"),
+        "{line}"
+    );
 }
 
 #[test]

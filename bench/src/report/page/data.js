@@ -1,6 +1,6 @@
 // The data, what is chosen to be shown of it, and numbers as words.
 
-const { results, summaries } = JSON.parse(document.getElementById("data").textContent);
+const { results, summaries, networks } = JSON.parse(document.getElementById("data").textContent);
 const OURS = "ours", CONTROL = "control";
 const distinct = values => [...new Set(values)];
 const byId = id => document.getElementById(id);

@@ -36,7 +36,7 @@ function buildChoices() {
 
 function drawCharts() {
   syncControls();
-  for (const draw of [drawTiles, drawRatios, drawBars, drawLimits, drawRoofline, drawTrust, drawSweeps]) draw();
+  for (const draw of [drawTiles, drawRatios, drawBars, drawNetworks, drawLimits, drawRoofline, drawTrust, drawSweeps]) draw();
 }
 
 function guarded(draw) {

@@ -72,3 +72,13 @@ function panels(id, keys, prepare, none) {
   byId(id).replaceChildren(...(drawn.length ? drawn.map(({ host }) => host) : [el("p", { class: "note" }, none)]));
   for (const { draw } of drawn) draw();
 }
+
+function drawNetworks() {
+  const shownSums = networks.filter(sum => settingOf(sum) === state.show), names = distinct(shownSums.flatMap(sum => sum.peers.map(peer => peer.variant)));
+  byId("networks-section").hidden = !shownSums.length;
+  const head = (name, number) => el("th", { class: number && "number" }, name), cell = (text, kind = "") => el("td", { class: kind }, text);
+  byId("networks").replaceChildren(el("table", {},
+    el("thead", {}, el("tr", {}, head("network"), head("operation"), head("phase"), head("layers", true), head("ours, ms", true), ...names.map(name => head(name, true)))),
+    el("tbody", {}, ...shownSums.map(sum => el("tr", {}, cell(sum.network), cell(sum.op), cell(sum.phase), cell(`${sum.layers} of ${sum.of}`, "number"), cell(significant(sum.ours_ms), "number"),
+      ...names.map(name => { const peer = sum.peers.find(({ variant }) => variant === name); return cell(peer ? ratioText(peer.ratio) : "", peer && peer.ratio < 1 ? "number lost" : "number"); }))))));
+}
