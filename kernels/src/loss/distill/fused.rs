@@ -146,7 +146,10 @@ pub(super) fn fused<F: Float, B: Size, N: Size>(
 
 /// One logit, in all lanes.
 #[cube]
-fn logit<F: Float, B: Size, N: Size>(logits: &[Vector<F, B>], index: usize) -> Vector<F, N> {
+pub(super) fn logit<F: Float, B: Size, N: Size>(
+    logits: &[Vector<F, B>],
+    index: usize,
+) -> Vector<F, N> {
     Vector::new(logits[index / B::value()].extract_dynamic(index % B::value()))
 }
 

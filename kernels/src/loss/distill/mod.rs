@@ -57,6 +57,7 @@ mod problem;
 pub mod reference;
 mod settle;
 mod sweeps;
+mod team;
 mod terms;
 
 pub use problem::{CrossEntropyOptions, DistillOptions, DistillProblem};
