@@ -8,10 +8,12 @@
 //! as fit, so that no unit is without a vector while another has more than two, and next to no unit idles for a row of 10 classes.
 //! Unit `u` takes the vectors `u`, `u + size`, ...
 //!
+//! Vectors share no lane ([`Lanes::apart`](crate::lanes::Lanes::apart)).
+//!
 //! **Reductions** take `log2(size)` steps, in each of which a unit meets the one whose number differs in one bit. Both add the same two
 //! numbers, and all units end with the same bits; the order depends on the row's length alone. What is exchanged lies in one half of
 //! the shared memory, then in the other, so that a step costs one barrier: when a half is written again, the barrier between has
-//! seen all who read it. Four numbers are reduced at a time.
+//! seen all who read it. A kernel chooses how many numbers it reduces at a time, `L`.
 //!
 //! **Barriers** are reached by every unit of a cube or by none: all teams of a launch have the same size and do the same reductions.
 //! A team past the last row walks the last row again, and writes nothing.
@@ -25,6 +27,9 @@ use cubecl::prelude::*;
 
 /// Vectors of a row for which a team gets one more unit. A unit with two has something to add up before it has to meet the others.
 const VECTORS_OF_UNIT: usize = 2;
+
+/// Vectors of a unit that are added up before their sum meets the others', as where one unit owns a row.
+pub(crate) const BLOCK: usize = 64;
 
 /// How the rows of a launch are laid over teams.
 pub(crate) struct Teams {
@@ -51,17 +56,14 @@ impl Teams {
     }
 }
 
-/// The numbers that a team reduces at a time.
-pub(crate) type Quad = Const<4>;
-
 /// Units of the largest cube.
 const UNITS: usize = launch::GPU_UNITS as usize;
 
 /// The unit's team.
 #[derive(CubeType)]
-pub(crate) struct Team<F: Float> {
-    /// Two halves of one quad a unit.
-    slots: Shared<[Vector<F, Quad>]>,
+pub(crate) struct Team<F: Float, L: Size> {
+    /// Two halves of one vector of numbers a unit.
+    slots: Shared<[Vector<F, L>]>,
     /// The half that is written next.
     half: usize,
     /// Units of the team.
@@ -75,11 +77,11 @@ pub(crate) struct Team<F: Float> {
 }
 
 #[cube]
-impl<F: Float> Team<F> {
+impl<F: Float, L: Size> Team<F, L> {
     /// The team of `size` units that the unit belongs to, of those that share `rows` rows.
-    pub fn new(rows: usize, size: usize) -> Team<F> {
+    pub fn new(rows: usize, size: usize) -> Team<F, L> {
         let row = ABSOLUTE_POS / size;
-        Team::<F> {
+        Team::<F, L> {
             slots: Shared::new_slice(comptime!(2 * UNITS)),
             half: 0usize.runtime(),
             size,
@@ -94,8 +96,13 @@ impl<F: Float> Team<F> {
         self.there && self.unit == 0
     }
 
+    /// Past the vectors that the unit adds up before it adds their sum to the others', of those from `v` on.
+    pub fn block(&self, v: usize, vectors: usize) -> usize {
+        min(v + self.size * BLOCK, vectors)
+    }
+
     /// The sum of all units' numbers.
-    pub fn sum(&mut self, own: Vector<F, Quad>) -> Vector<F, Quad> {
+    pub fn sum(&mut self, own: Vector<F, L>) -> Vector<F, L> {
         let mut sum = own;
         let mut apart = 1usize;
         while apart < self.size {
@@ -106,7 +113,7 @@ impl<F: Float> Team<F> {
     }
 
     /// The largest of all units' numbers, none of which is a NaN.
-    pub fn max(&mut self, own: Vector<F, Quad>) -> Vector<F, Quad> {
+    pub fn max(&mut self, own: Vector<F, L>) -> Vector<F, L> {
         let mut top = own;
         let mut apart = 1usize;
         while apart < self.size {
@@ -118,7 +125,7 @@ impl<F: Float> Team<F> {
     }
 
     /// The numbers of the unit whose place differs from the unit's own in the bit `apart`, which gets `own`.
-    fn other(&mut self, own: Vector<F, Quad>, apart: usize) -> Vector<F, Quad> {
+    fn other(&mut self, own: Vector<F, L>, apart: usize) -> Vector<F, L> {
         let start = self.half * UNITS;
         let unit = UNIT_POS as usize;
         self.slots[start + unit] = own;
@@ -128,10 +135,18 @@ impl<F: Float> Team<F> {
     }
 }
 
-/// Four numbers to reduce.
+/// Numbers to reduce, two at a time.
 #[cube]
-pub(crate) fn quad<F: Float>(a: F, b: F, c: F, d: F) -> Vector<F, Quad> {
-    let mut all = Vector::<F, Quad>::new(a);
+pub(crate) fn pair<F: Float>(a: F, b: F) -> Vector<F, Const<2>> {
+    let mut both = Vector::new(a);
+    both.insert(1usize, b);
+    both
+}
+
+/// Numbers to reduce, four at a time.
+#[cube]
+pub(crate) fn quad<F: Float>(a: F, b: F, c: F, d: F) -> Vector<F, Const<4>> {
+    let mut all = Vector::new(a);
     all.insert(1usize, b);
     all.insert(2usize, c);
     all.insert(3usize, d);

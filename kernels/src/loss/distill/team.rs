@@ -27,16 +27,18 @@ use super::problem::{DistillProblem, Uses};
 use super::settle::beside;
 use super::terms::{Constants, Place, Samples, pull};
 use super::{decay::Exponential, decay::decay};
-use crate::lanes::{Lanes, channel, load, store};
+use crate::lanes::{Lanes, load, store};
 use crate::loss::fold::{larger, top};
 use crate::loss::log_space::{divergence_apart, series_terms};
-use crate::loss::row::{fresh, is_class};
-use crate::team::{Quad, Team, Teams, quad};
+use crate::loss::row::is_class;
+use crate::team::{Team, Teams, quad};
 use crate::{Labels, Tensor, launch};
 use cubecl::prelude::*;
 
 /// Numbers of a row.
 type One = Const<1>;
+/// Numbers that are reduced at a time.
+type Quad = Const<4>;
 
 /// The extents of a launch.
 #[derive(CubeLaunch, CubeType, Clone, Copy)]
@@ -54,32 +56,20 @@ pub(super) struct Extents {
 struct Row {
     /// The element at which it starts.
     start: usize,
-    classes: usize,
     vectors: usize,
     target: usize,
 }
 
 #[cube]
 impl Row {
-    /// The first class of vector `v`.
-    fn class<N: Size>(&self, v: usize) -> usize {
-        channel::<N>(v, self.classes)
-    }
-
-    /// Which lanes of vector `v` are the target.
-    fn targets<N: Size>(&self, v: usize) -> Vector<bool, N> {
-        is_class::<N>(self.class::<N>(v), self.target)
-    }
-
-    /// `value` in the lanes of vector `v` that count, `other` in the target's and in those that the vector before counted.
+    /// `value` but in the target's lane of vector `v`, which holds `other`.
     fn counted<F: Float, N: Size>(
         &self,
         v: usize,
         value: Vector<F, N>,
         other: Vector<F, N>,
     ) -> Vector<F, N> {
-        let value = select_many(self.targets::<N>(v), other, value);
-        select_many(fresh::<N>(v, self.class::<N>(v)), value, other)
+        select_many(is_class::<N>(v * N::value(), self.target), other, value)
     }
 }
 
@@ -120,7 +110,7 @@ fn by_teams<F: Float, B: Size, N: Size>(
     #[comptime] blueprint: Blueprint,
     #[define(F)] _dtype: cubecl::ir::ElemType,
 ) {
-    let mut team = Team::<F>::new(extents.batch, extents.team);
+    let mut team = Team::<F, Quad>::new(extents.batch, extents.team);
     let temperatures = comptime!(blueprint.uses.len());
     let any_taught = comptime!(blueprint.taught().contains(&true));
     let mut target = 0usize;
@@ -129,7 +119,6 @@ fn by_teams<F: Float, B: Size, N: Size>(
     }
     let row = Row {
         start: team.row * extents.classes,
-        classes: extents.classes,
         vectors: extents.vectors,
         target,
     };
@@ -231,7 +220,7 @@ fn ends<F: Float, B: Size, N: Size>(
     student: &[Vector<F, B>],
     teacher: &[Vector<F, B>],
     row: &Row,
-    team: &mut Team<F>,
+    team: &mut Team<F, Quad>,
     #[comptime] taught: bool,
 ) -> Ends<F> {
     let none = Vector::<F, N>::new(F::min_value());
@@ -241,7 +230,7 @@ fn ends<F: Float, B: Size, N: Size>(
     let mut teacher_low = none;
     let mut v = team.unit;
     while v < row.vectors {
-        let at = row.start + row.class::<N>(v);
+        let at = row.start + v * N::value();
         let z = load::<F, B, N>(student, at);
         student_high = larger::<F, N>(row.counted::<F, N>(v, z, none), student_high);
         student_low = larger::<F, N>(row.counted::<F, N>(v, -z, none), student_low);
@@ -272,7 +261,7 @@ fn softmaxes<F: Float, B: Size, N: Size>(
     student: &[Vector<F, B>],
     teacher: &[Vector<F, B>],
     row: &Row,
-    team: &mut Team<F>,
+    team: &mut Team<F, Quad>,
     ends: &Ends<F>,
     z: Vector<F, One>,
     v: Vector<F, One>,
@@ -289,7 +278,7 @@ fn softmaxes<F: Float, B: Size, N: Size>(
     let mut distances = none;
     let mut i = team.unit;
     while i < row.vectors {
-        let at = row.start + row.class::<N>(i);
+        let at = row.start + i * N::value();
         let d = load::<F, B, N>(student, at) - Vector::new(student_max);
         let e = decay::<F, N>(d, rate, floor, exponential);
         own += row.counted::<F, N>(i, e, none);
@@ -355,7 +344,7 @@ fn gradient<F: Float, B: Size, N: Size>(
     teacher: &[Vector<F, B>],
     grad: &mut [Vector<F, B>],
     row: &Row,
-    team: &mut Team<F>,
+    team: &mut Team<F, Quad>,
     ends: &Ends<F>,
     slopes: &Sequence<Softmaxes<F>>,
     constants: &Sequence<Constants>,
@@ -369,7 +358,7 @@ fn gradient<F: Float, B: Size, N: Size>(
     let mut divergences = Vector::<F, Quad>::new(F::new(0.0f32));
     let mut v = team.unit;
     while v < row.vectors {
-        let at = row.start + row.class::<N>(v);
+        let at = row.start + v * N::value();
         let d = load::<F, B, N>(student, at) - Vector::new(ends.student_max);
         let mut teacher_d = d;
         if any_taught {
@@ -399,9 +388,8 @@ fn gradient<F: Float, B: Size, N: Size>(
                 divergences.insert(t, divergences.extract(t) + found);
             }
         }
-        let g = select_many(row.targets::<N>(v), Vector::new(at_target), g);
         if team.there {
-            store::<F, B, N>(grad, at, g);
+            store::<F, B, N>(grad, at, row.counted::<F, N>(v, g, Vector::new(at_target)));
         }
         v += team.size;
     }
@@ -429,7 +417,7 @@ pub(super) fn launch_by_teams(
         ..
     } = problem;
     let temperatures = problem.temperatures();
-    let lanes = Lanes::of(client, dtype, classes, &[student]);
+    let lanes = Lanes::apart(client, dtype, classes, &[student]);
     let teams = Teams::of(client, batch, lanes.vectors());
     let blueprint = Blueprint {
         uses: temperatures.iter().map(|&(_, uses)| uses).collect(),
