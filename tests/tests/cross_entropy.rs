@@ -147,9 +147,6 @@ fn the_gradient_is_that_of_the_loss() {
 #[test]
 fn hostile_but_finite_logits_give_finite_results() {
     for classes in [2, 3, 10, 1000, 131_072] {
-        if !finishes_loops("a vocabulary of classes", 2 * classes) {
-            continue;
-        }
         for scale in [0.0, 1e-30, 1.0, 1e4] {
             let mut case = Case::spread(2, classes, scale, 0.1);
             let (above, below) = (case.labels[0] as usize, classes + case.labels[1] as usize);

@@ -1,4 +1,4 @@
-use super::{DualTeacherOptions, DualTeacherProblem};
+use super::{DualTeacherOptions, DualTeacherProblem, team};
 use crate::lanes::Lanes;
 use crate::loss::row::{exponential_sum, row_max};
 use crate::{Tensor, launch, planted};
@@ -45,6 +45,9 @@ pub(super) fn launch_rows(problem: &DualTeacherProblem, logits: &[Tensor; 2], ro
     let [first, second] = logits;
     let client = first.client();
     let temperature = planted::or("dual_teacher_hard_confidence", options.temperature, 1.0);
+    if !launch::is_cpu(client) {
+        return team::launch_rows(problem, logits, temperature, rows);
+    }
     let lanes = Lanes::of(client, dtype, classes, &[first, second]);
     let grid = launch::grid_for(client, batch, batch * classes);
     // SAFETY: both hold `batch` rows of `classes` logits.
