@@ -5,7 +5,7 @@
 //! has no teams: its few units are threads with rows in their caches.
 //!
 //! **Layout** a team is `size` neighbouring units of one cube, a power of two; short rows have small teams, several a cube, as many
-//! as fit, so that no unit is without a vector while another has more than two, and next to no unit idles for a row of 10 classes.
+//! as fit, so that 16 classes in vectors of 4 take two units and not a cube. A unit gets two vectors or fewer, until its team fills a cube.
 //! Unit `u` takes the vectors `u`, `u + size`, ...
 //!
 //! Vectors share no lane ([`Lanes::apart`](crate::lanes::Lanes::apart)).
@@ -17,6 +17,9 @@
 //!
 //! **Barriers** are reached by every unit of a cube or by none: all teams of a launch have the same size and do the same reductions.
 //! A team past the last row walks the last row again, and writes nothing.
+//!
+//! **What it does not do**: share a row between cubes. A few rows of many classes leave most of a GPU idle, as one launch with a
+//! fixed order of sums has no way for cubes to meet.
 //!
 //! **Not timed**: no GPU was at hand. The kernels on teams were run on lavapipe, for their results alone; what is said about memory
 //! is what follows from the order of the addresses. Planes are not used: their reductions would save barriers, in an order that is

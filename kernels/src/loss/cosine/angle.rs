@@ -40,7 +40,7 @@ impl<F: Float> Norms<F> {
 
     /// The loss and the gradient's factors, from the squared distance between `u` and `w` times [`Norms::ratio`]; `mean` is 1 over
     /// the batch.
-    pub fn turned(&self, apart: F, mean: F) -> Turned<F> {
+    pub fn turned<N: Size>(&self, apart: F, mean: F) -> Turned<F, N> {
         let one = F::new(1.0f32);
         let share = self.share;
         let doubt = (apart * share * share + self.u_lack + self.w_lack) * F::new(0.5f32);
@@ -51,32 +51,27 @@ impl<F: Float> Norms<F> {
         } else {
             share
         };
-        Turned::<F> {
+        Turned::<F, N> {
             loss: doubt * mean,
-            along,
-            by: share * share * mean,
+            along: Vector::new(along),
+            by: Vector::new(share * share * mean),
         }
     }
 }
 
 /// What a sample's angle comes to.
 #[derive(CubeType, Clone, Copy)]
-pub(super) struct Turned<F: Float> {
+pub(super) struct Turned<F: Float, N: Size> {
     pub loss: F,
     /// How much of `u` itself the gradient takes away.
-    along: F,
-    by: F,
+    along: Vector<F, N>,
+    by: Vector<F, N>,
 }
 
 #[cube]
-impl<F: Float> Turned<F> {
+impl<F: Float, N: Size> Turned<F, N> {
     /// The gradient with respect to `u`; `ratio` is [`Norms::ratio`].
-    pub fn pull<N: Size>(
-        &self,
-        u: Vector<F, N>,
-        w: Vector<F, N>,
-        ratio: Vector<F, N>,
-    ) -> Vector<F, N> {
-        ((u - w * ratio) - Vector::new(self.along) * u) * Vector::new(self.by)
+    pub fn pull(&self, u: Vector<F, N>, w: Vector<F, N>, ratio: Vector<F, N>) -> Vector<F, N> {
+        ((u - w * ratio) - self.along * u) * self.by
     }
 }

@@ -105,13 +105,13 @@ fn turn<F: Float, B: Size, N: Size>(
     let norms = Norms::<F>::new(u_square, w_square, epsilon);
     let ratio = norms.ratio;
     let apart = square_distance::<F, B, N>(student, at_u, teacher, at_w, length, vectors, ratio);
-    let turned = norms.turned(apart, mean);
+    let turned = norms.turned::<N>(apart, mean);
     let ratio = Vector::<F, N>::new(ratio);
     for v in 0..vectors {
         let at = channel::<N>(v, length);
         let u = load::<F, B, N>(student, at_u + at);
         let w = load::<F, B, N>(teacher, at_w + at);
-        let mut g = turned.pull::<N>(u, w, ratio);
+        let mut g = turned.pull(u, w, ratio);
         if comptime!(of == Of::Softmaxes) {
             g *= u * Vector::new(inverse_t);
         }

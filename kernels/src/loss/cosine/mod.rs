@@ -35,6 +35,7 @@
 mod angle;
 pub mod cost;
 mod fused;
+mod lens;
 pub mod reference;
 mod team;
 
