@@ -1,8 +1,8 @@
 //! The kernels over rows on GPUs: a team a row ([`crate::team`]).
 //!
 //! **One team owns** a row: of both teachers, for their maxima and sums, in two walks; then of the student, in two walks for its own
-//! and a third for divergences and gradient. The formulas are the CPU's (`row.rs`), and so is the rule between, which one unit
-//! applies after adding up the batch.
+//! and a third for divergences and gradient. The formulas are the CPU's (`row.rs`). The rule between is
+//! applied after one team has added up the batch (`confidence.rs`).
 
 use super::row::{Ends, Pull, Row, Scales, ScalesLaunch, Weights};
 use super::{DualTeacherProblem, Teachers};
