@@ -34,13 +34,7 @@ impl Lanes {
     /// The vectors for `channels` channels, at least 1, of `tensors`, which may be windows.
     pub fn of(client: &Client, dtype: DType, channels: usize, tensors: &[&Tensor]) -> Self {
         if !client.properties().features.unaligned_io {
-            let width = launch::width_of(client, dtype, channels, tensors);
-            return Self {
-                width,
-                item: width,
-                channels,
-                unaligned: false,
-            };
+            return Self::apart(client, dtype, channels, tensors);
         }
         let widest = launch::widest(client, dtype);
         // Rounded down to a power of two: 24 channels go in two vectors of 16, 10 classes in two of 8.
@@ -50,6 +44,17 @@ impl Lanes {
             item: 1,
             channels,
             unaligned: true,
+        }
+    }
+
+    /// [`Lanes::of`] without overlap on any device: for units that share a row, and would write the shared channels at once.
+    pub fn apart(client: &Client, dtype: DType, channels: usize, tensors: &[&Tensor]) -> Self {
+        let width = launch::width_of(client, dtype, channels, tensors);
+        Self {
+            width,
+            item: width,
+            channels,
+            unaligned: false,
         }
     }
 

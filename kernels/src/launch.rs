@@ -5,7 +5,7 @@ use cubecl::prelude::*;
 use std::cell::Cell;
 
 /// Units of one cube on GPU-shaped hardware: a multiple of every plane width, small enough for many registers a unit.
-const GPU_UNITS: u32 = 128;
+pub(crate) const GPU_UNITS: u32 = 128;
 /// The CPU runtime queues 32 tasks, and past that a launch sleeps instead of costing 7 us. Allocations are tasks too, two or three a
 /// launch: a ResNet-20 step of 32 px images ran at 217 images/s with a flush every 12 or 32 launches and at 1,000 with one every 6.
 const FLUSH_EVERY: u32 = 6;

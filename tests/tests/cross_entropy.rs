@@ -3,7 +3,7 @@
 use ghostlight_kernels::loss::cross_entropy::{CrossEntropyProblem, cross_entropy, reference};
 use ghostlight_kernels::loss::sum;
 use ghostlight_kernels::{DType, Labels, Tensor};
-use ghostlight_tests::{client, dtypes_with_exp, finishes_loops, has_f64_exp, tolerances_with_exp};
+use ghostlight_tests::{client, dtypes_with_exp, has_f64_exp, tolerances_with_exp};
 use proptest::prelude::*;
 
 /// Logits with labels, on the host.
@@ -147,9 +147,6 @@ fn the_gradient_is_that_of_the_loss() {
 #[test]
 fn hostile_but_finite_logits_give_finite_results() {
     for classes in [2, 3, 10, 1000, 131_072] {
-        if !finishes_loops("a vocabulary of classes", 2 * classes) {
-            continue;
-        }
         for scale in [0.0, 1e-30, 1.0, 1e4] {
             let mut case = Case::spread(2, classes, scale, 0.1);
             let (above, below) = (case.labels[0] as usize, classes + case.labels[1] as usize);
@@ -262,9 +259,6 @@ fn a_label_out_of_range_is_named_with_its_sample() {
 fn many_small_losses_sum_without_drift() {
     let client = client();
     for count in [1usize, 2, 3, 1000, 100_003] {
-        if !finishes_loops("the sum of many small losses", count + count.isqrt()) {
-            continue;
-        }
         let values: Vec<f32> = (0..count).map(|i| 0.1 + (i % 7) as f32 * 1e-3).collect();
         let wanted: f64 = values.iter().map(|&v| f64::from(v)).sum();
         let values = Tensor::from_f32(&client, &values, &[count]).unwrap();

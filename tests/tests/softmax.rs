@@ -191,6 +191,39 @@ fn each_direction_is_one_launch_and_an_empty_tensor_none() {
 }
 
 #[test]
+fn equal_rows_of_every_length_have_equal_bits_wherever_they_are() {
+    // However many units share a row, and whatever part of a cube or of a run the last rows take.
+    let shapes = [
+        [130, 1],
+        [131, 2],
+        [67, 6],
+        [33, 12],
+        [19, 36],
+        [9, 68],
+        [5, 100],
+        [3, 260],
+        [3, 516],
+        [2, 1_028],
+        [5, 4_100],
+        [2, 40_003],
+    ];
+    for [rows, length] in shapes {
+        let x = ghostlight_tests::narrow(&reals(7, length));
+        let wanted = reference::forward(&x, length);
+        let y = softmax(&upload(&x.repeat(rows), &[rows, length], DType::F32)).unwrap();
+        let got = download(&y);
+        let (first, _) = got.split_at(length);
+        assert!(
+            got.chunks(length).all(|row| row == first),
+            "{rows} x {length}"
+        );
+        let sizes = sizes(&x, &wanted, length).repeat(rows);
+        let tolerance = VALUE * naive(length);
+        assert_near("y", &y, &wanted.repeat(rows), &sizes, tolerance);
+    }
+}
+
+#[test]
 fn repeated_launches_and_one_core_give_the_same_bits() {
     let mut fingerprint = Fingerprint::default();
     for shape in [[1, 1], [7, 45], [33, 1000], [2, 70_001]] {

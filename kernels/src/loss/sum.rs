@@ -1,3 +1,4 @@
+use crate::team::{Team, Teams};
 use crate::{KernelError, Tensor, launch};
 use cubecl::prelude::*;
 
@@ -26,6 +27,52 @@ fn sum_kernel<F: Float>(
     }
 }
 
+/// The sum where units are many: one team takes the values in turns.
+#[cube(launch_unchecked)]
+fn sum_by_team<F: Float>(
+    values: &[F],
+    total: &mut [F],
+    count: usize,
+    team: usize,
+    #[define(F)] _dtype: cubecl::ir::ElemType,
+) {
+    let mut team = Team::<F, Const<1>>::new(1usize, team);
+    let mut sum = F::new(0.0f32);
+    let mut i = team.unit;
+    while i < count {
+        let mut part = F::new(0.0f32);
+        let end = team.block(i, count);
+        while i < end {
+            part += values[i];
+            i += team.size;
+        }
+        sum += part;
+    }
+    let sum = team.sum(Vector::new(sum));
+    if team.leads() {
+        total[0] = sum.extract(0usize);
+    }
+}
+
+fn launch_by_team(values: &Tensor, total: &Tensor) {
+    let client = values.client();
+    let teams = Teams::of(client, 1, values.len());
+    // SAFETY: the kernel stops at the last value.
+    unsafe {
+        sum_by_team::launch_unchecked(
+            client,
+            teams.count,
+            teams.dim,
+            values.arg(1),
+            total.arg(1),
+            values.len(),
+            teams.size,
+            values.dtype().elem(),
+        );
+    }
+    launch::pace(client);
+}
+
 /// The sum `[1]` of `values` `[n]`, in an order that depends on `n` alone; 0 for none. One launch.
 ///
 /// # Errors
@@ -37,6 +84,10 @@ pub fn sum(values: &Tensor) -> Result<Tensor, KernelError> {
         return Ok(Tensor::zeros(client, &[1], values.dtype()));
     }
     let total = Tensor::empty(client, &[1], values.dtype());
+    if !launch::is_cpu(client) {
+        launch_by_team(values, &total);
+        return Ok(total);
+    }
     let grid = launch::grid(client, 1);
     let block = count.isqrt();
     // SAFETY: the kernel stops at `count`.

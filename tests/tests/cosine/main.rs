@@ -10,7 +10,7 @@ use ghostlight_kernels::DType;
 use ghostlight_kernels::loss::cosine::{Between, CosineOptions, cosine};
 use ghostlight_tests::{
     Fingerprint, assert_exact, assert_launches, assert_same_bits, assert_same_bits_on_one_core,
-    cases, client, download, dtypes_with_exp, finishes_loops, reals, upload,
+    cases, client, download, dtypes_with_exp, reals, upload,
 };
 use proptest::prelude::*;
 
@@ -97,10 +97,7 @@ fn a_constant_on_all_logits_changes_nothing_once_they_are_centred() {
 fn nearly_parallel_vectors_keep_the_digits_of_their_loss() {
     // Plain 1 - cos in f32 has no digit left here: the loss is below the rounding of 1.
     for length in [10, 100, 25_088] {
-        for (between, walks) in [(Between::Rows, 4), (Between::CentredRows, 12)] {
-            if !finishes_loops("long rows, walked over many times", walks * length / 4) {
-                continue;
-            }
+        for between in [Between::Rows, Between::CentredRows] {
             let mut case = Case::random(11, 2, length, 1.0, between);
             let noise = reals(12, 2 * length);
             let near = case.student.iter().zip(noise).map(|(s, e)| s + e * 2e-4);

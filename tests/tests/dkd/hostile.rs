@@ -3,7 +3,7 @@
 use crate::case::{Case, assert_near, bits, options};
 use ghostlight_kernels::loss::dkd::{DkdOptions, dkd};
 use ghostlight_kernels::{DType, Labels, Tensor};
-use ghostlight_tests::{client, dtypes_with_exp, finishes_loops};
+use ghostlight_tests::{client, dtypes_with_exp};
 
 #[test]
 fn a_target_logit_far_above_the_rest_keeps_the_loss_finite() {
@@ -51,9 +51,6 @@ fn hostile_but_finite_logits_give_finite_results() {
 
 #[test]
 fn a_vocabulary_of_classes_agrees_with_the_reference() {
-    if !finishes_loops("a vocabulary of classes", 4 * 131_072) {
-        return;
-    }
     let case = Case::spread(2, 131_072, 8.0, options(4.0));
     let ((loss, grad), (wanted_loss, wanted_grad)) = (case.run(DType::F32), case.reference());
     for (got, wanted) in loss.iter().zip(wanted_loss) {

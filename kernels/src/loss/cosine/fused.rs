@@ -1,4 +1,5 @@
-use super::{Between, CosineProblem};
+use super::angle::Norms;
+use super::{Between, CosineProblem, team};
 use crate::lanes::{Lanes, channel, load, store};
 use crate::loss::LossAndGrad;
 use crate::loss::row::{BLOCK, element, fresh, row_max, where_finite};
@@ -7,7 +8,7 @@ use cubecl::prelude::*;
 
 /// [`Between`] as the kernel's variant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-enum Of {
+pub(super) enum Of {
     Rows,
     CentredRows,
     Softmaxes,
@@ -99,44 +100,24 @@ fn turn<S: Float, G: Float, F: Float, B: Size, N: Size>(
     mean: F,
     #[comptime] of: Of,
 ) -> F {
-    let one = F::new(1.0f32);
-    let zero = F::new(0.0f32);
-    let u_square = square_sum::<S, F, B, N>(student, at_u, length, vectors);
-    let w_square = square_sum::<S, F, B, N>(teacher, at_w, length, vectors);
-    let u_norm = u_square.sqrt();
-    let w_norm = w_square.sqrt();
-    let u_short = u_norm < epsilon;
-    let w_short = w_norm < epsilon;
-    let u_divisor = select(u_short, epsilon, u_norm);
-    let w_divisor = select(w_short, epsilon, w_norm);
-    let share = one / u_divisor;
-    // The teacher's vector at the student's length: where it is the student's, their difference is 0, however it is rounded.
-    let ratio = u_divisor / w_divisor;
-    let apart = square_distance::<S, F, B, N>(student, at_u, teacher, at_w, length, vectors, ratio);
-    // 1 - |u|^2 of the divided vectors: nothing but rounding, unless the divisor was epsilon.
-    let u_lack = select(u_short, one - u_square * share * share, zero);
-    let w_lack = select(w_short, one - w_square / (w_divisor * w_divisor), zero);
-    let doubt = (apart * share * share + u_lack + w_lack) * F::new(0.5f32);
-    // Of a length that is not the divisor there is no derivative.
-    let along = Vector::<F, N>::new(select(u_short, one, doubt));
+    let u_square = square_sum::<F, B, N>(student, at_u, length, vectors);
+    let w_square = square_sum::<F, B, N>(teacher, at_w, length, vectors);
+    let norms = Norms::<F>::new(u_square, w_square, epsilon);
+    let ratio = norms.ratio;
+    let apart = square_distance::<F, B, N>(student, at_u, teacher, at_w, length, vectors, ratio);
+    let turned = norms.turned::<N>(apart, mean);
     let ratio = Vector::<F, N>::new(ratio);
-    let share = if comptime!(crate::planted::is("cosine_length")) {
-        one
-    } else {
-        share
-    };
-    let by = Vector::<F, N>::new(share * share * mean);
     for v in 0..vectors {
         let at = channel::<N>(v, length);
-        let u = load::<S, F, B, N>(student, at_u + at);
-        let w = load::<S, F, B, N>(teacher, at_w + at);
-        let mut g = ((u - w * ratio) - along * u) * by;
+        let u = load::<F, B, N>(student, at_u + at);
+        let w = load::<F, B, N>(teacher, at_w + at);
+        let mut g = turned.pull(u, w, ratio);
         if comptime!(of == Of::Softmaxes) {
             g *= u * Vector::new(inverse_t);
         }
         store::<G, F, B, N>(grad, start + at, g);
     }
-    doubt * mean
+    turned.loss
 }
 
 /// Writes the row less its mean, zeros where all elements are equal.
@@ -156,20 +137,29 @@ fn centre<S: Float, F: Float, B: Size, N: Size>(
     let mean = sum::<S, F, B, N>(x, start, length, vectors, zero) * share;
     let rest = sum::<S, F, B, N>(x, start, length, vectors, mean) * share;
     // Equal elements have no direction; what rounding leaves of them would have one.
-    let level = element::<S, F, B>(x, start, 0usize);
-    let flat = spread::<S, F, B, N>(x, start, length, vectors, level) == zero;
-    let mean = Vector::<F, N>::new(select(flat, level, mean));
-    let rest = Vector::<F, N>::new(select(flat, zero, rest));
-    let rest = if comptime!(crate::planted::is("cosine_centre")) {
-        rest + mean
-    } else {
-        rest
-    };
+    let level = element::<F, B>(x, start, 0usize);
+    let flat = spread::<F, B, N>(x, start, length, vectors, level) == zero;
+    let (mean, rest) = centres::<F>(flat, level, mean, rest);
+    let mean = Vector::<F, N>::new(mean);
+    let rest = Vector::<F, N>::new(rest);
     for v in 0..vectors {
         let at = channel::<N>(v, length);
         let z = load::<S, F, B, N>(x, start + at);
         store::<F, F, B, N>(out, to + at, (z - mean) - rest);
     }
+}
+
+/// What is taken from a row, one after the other: its mean and what that leaves, or, where it is flat, its elements' value.
+#[cube]
+pub(super) fn centres<F: Float>(flat: bool, level: F, mean: F, rest: F) -> (F, F) {
+    let mean = select(flat, level, mean);
+    let rest = select(flat, F::new(0.0f32), rest);
+    let rest = if comptime!(crate::planted::is("cosine_centre")) {
+        rest + mean
+    } else {
+        rest
+    };
+    (mean, rest)
 }
 
 /// Writes the row's softmax but for a factor: its largest element is 1.
@@ -302,13 +292,18 @@ pub(super) fn launch_fused(
         Between::CentredRows => (Of::CentredRows, options.epsilon, 1.0),
         Between::Softmaxes(temperature) => (Of::Softmaxes, 0.0, temperature),
     };
+    let epsilon = planted::or("cosine_epsilon", epsilon, 0.0);
+    let inverse_t = planted::or("cosine_temperature", 1.0 / temperature, 1.0);
+    if !launch::is_cpu(client) {
+        let scalars = team::Scalars { epsilon, inverse_t };
+        let logits = [student, teacher];
+        return team::launch_by_teams([batch, length], dtype, of, &scalars, logits, out);
+    }
     let lanes = Lanes::of(client, dtype, length, &[student, teacher, &out.grad]);
     let grid = launch::grid_for(client, batch, batch * length);
     let pitch = length.next_multiple_of(lanes.width);
-    // One that nobody reads is still as long as the kernel's vectors: WebGPU refuses shorter ones.
-    let rows = if of == Of::Rows { 1 } else { 2 * grid.units };
-    let kept = Tensor::empty(client, &[rows, pitch], dtype.accumulator());
-    let inverse_t = planted::or("cosine_temperature", 1.0 / temperature, 1.0);
+    let rows = if of == Of::Rows { 0 } else { 2 * grid.units };
+    let kept = Tensor::empty(client, &[rows, pitch], dtype);
     // SAFETY: the problem relates the extents: student, teacher and gradient hold `batch` rows of `length` elements, and `kept` two
     // for every unit that reads it.
     unsafe {
@@ -324,7 +319,7 @@ pub(super) fn launch_fused(
             lanes.arg(&kept),
             out.loss.arg(1),
             lanes.arg(&out.grad),
-            dtype.scalar(planted::or("cosine_epsilon", epsilon, 0.0)),
+            dtype.scalar(epsilon),
             dtype.scalar(inverse_t),
             dtype.scalar(1.0 / batch as f64),
             batch,

@@ -17,7 +17,7 @@
 //!
 //! **One unit owns** a run of samples. Centred rows and softmaxes it first writes to two rows of scratch of its own, so that each
 //! exponential is taken once; then it reads both vectors for the norms, for the loss, and for the gradient, which needs the loss.
-//! The scratch is two rows a unit: a few on a CPU, as much as student and teacher on a GPU.
+//! On a GPU a team of units owns a sample, and keeps nothing (`team.rs`).
 //!
 //! **Saved for the backward pass**: the gradient itself, which a chain rule only scales.
 //!
@@ -32,9 +32,12 @@
 //! **Not finite**: a NaN or an infinity in either row, or a sum of squares that overflows the element type, gives that sample a NaN
 //! loss and a NaN gradient; other samples are untouched.
 
+mod angle;
 pub mod cost;
 mod fused;
+mod lens;
 pub mod reference;
+mod team;
 
 use super::{LossAndGrad, holds};
 use crate::{Cost, DType, KernelError, Tensor};

@@ -148,12 +148,11 @@ pub(super) fn fused<S: Float, F: Float, B: Size, N: Size>(
 
 /// One logit, in all lanes.
 #[cube]
-fn logit<S: Float, F: Float, B: Size, N: Size>(
-    logits: &[Vector<S, B>],
+pub(super) fn logit<F: Float, B: Size, N: Size>(
+    logits: &[Vector<F, B>],
     index: usize,
 ) -> Vector<F, N> {
-    let item = logits[index / B::value()];
-    Vector::new(F::cast_from(item.extract_dynamic(index % B::value())))
+    Vector::new(logits[index / B::value()].extract_dynamic(index % B::value()))
 }
 
 /// Writes `value` into the lane of piece `p`.

@@ -3,6 +3,7 @@ use super::fused::{Blueprint, ExtentsLaunch, fused};
 use super::notes::notes_len;
 use super::piece::BLOCK;
 use super::problem::DistillProblem;
+use super::team::launch_by_teams;
 use super::terms::ConstantsLaunch;
 use crate::lanes::Lanes;
 use crate::loss::log_space::series_terms;
@@ -27,9 +28,12 @@ pub(super) fn launch_fused(
         dtype,
         ..
     } = problem;
-    let temperatures = problem.temperatures();
     let teacher = teacher.unwrap_or(student);
     let labels = labels.filter(|_| problem.options.needs_labels());
+    if !launch::is_cpu(client) {
+        return launch_by_teams(problem, student, teacher, labels, loss, grad);
+    }
+    let temperatures = problem.temperatures();
     let lanes = Lanes::of(client, dtype, classes, &[student]);
     let grid = launch::grid_for(client, batch, batch * classes);
     let whole = classes / lanes.width;
@@ -90,7 +94,7 @@ pub(super) fn launch_fused(
 }
 
 /// What one temperature's terms multiply by; a term of another temperature, or none, multiplies by 0.
-fn constants(
+pub(super) fn constants(
     problem: &DistillProblem,
     exponential: Exponential,
     temperature: f64,

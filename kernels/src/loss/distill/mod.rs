@@ -17,7 +17,8 @@
 //! (`notes.rs`), so that the logarithms, exponentials and divisions that turn sums into losses and slopes are done once a bundle
 //! (`settle.rs`). The blocks of a long row are joined (`join.rs`): the divergence of a row is that of the blocks' probabilities plus
 //! each block's own times its probability, all terms at least 0. The last walk makes the gradient of two products a class and
-//! temperature. The partition depends on the number of classes and the vector's width alone, never on the number of units.
+//! temperature. The partition depends on the number of classes and the vector's width alone, never on the number of units. On a GPU
+//! a team of units owns a row, and walks it as `team/mod.rs` says; what follows is about a CPU.
 //!
 //! **Saved for the backward pass**: the gradient itself, which a chain rule only scales.
 //!
@@ -57,6 +58,7 @@ mod problem;
 pub mod reference;
 mod settle;
 mod sweeps;
+mod team;
 mod terms;
 
 pub use problem::{CrossEntropyOptions, DistillOptions, DistillProblem};

@@ -34,7 +34,7 @@ fn of_row<F: Float, N: Size>(fact: Vector<F, N>, split: bool) -> Vector<F, N> {
 
 /// `sum`, or NaN where a number that it should be seen with is not finite.
 #[cube]
-fn beside<F: Float, N: Size>(sum: Vector<F, N>, number: Vector<F, N>) -> Vector<F, N> {
+pub(super) fn beside<F: Float, N: Size>(sum: Vector<F, N>, number: Vector<F, N>) -> Vector<F, N> {
     let finite = number.abs().less_equal(&Vector::new(F::max_value()));
     select_many(finite, sum, Vector::new(nan::<F>()))
 }

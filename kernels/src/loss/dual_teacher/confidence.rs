@@ -1,6 +1,7 @@
-use super::{DualTeacherOptions, DualTeacherProblem};
+use super::{DualTeacherOptions, DualTeacherProblem, team};
 use crate::lanes::Lanes;
 use crate::loss::row::{exponential_sum, row_max};
+use crate::team::{Team, Teams, pair};
 use crate::{Tensor, launch, planted};
 use cubecl::prelude::*;
 
@@ -45,6 +46,9 @@ pub(super) fn launch_rows(problem: &DualTeacherProblem, logits: &[Tensor; 2], ro
     let [first, second] = logits;
     let client = first.client();
     let temperature = planted::or("dual_teacher_hard_confidence", options.temperature, 1.0);
+    if !launch::is_cpu(client) {
+        return team::launch_rows(problem, logits, temperature, rows);
+    }
     let lanes = Lanes::of(client, dtype, classes, &[first, second]);
     let grid = launch::grid_for(client, batch, batch * classes);
     // SAFETY: both hold `batch` rows of `classes` logits.
@@ -81,6 +85,68 @@ struct Rule {
     greater: InputScalar,
 }
 
+#[cube]
+impl Rule {
+    /// Writes the confidences `c1` and `c2`, and the weights that follow from them.
+    fn apply<F: Float>(&self, weights: &mut [F], c1: F, c2: F) {
+        let zero = F::new(0.0f32);
+        let (low, high) = (self.low.get::<F>(), self.high.get::<F>());
+        let (minimum, even) = (self.minimum.get::<F>(), self.even.get::<F>());
+        let (lesser, greater) = (self.lesser.get::<F>(), self.greater.get::<F>());
+        let short_of = even - high;
+        let alpha = select(c2 < high, greater, even);
+        let beta = select(c2 < high, lesser, even);
+        let alpha = select(c1 < high, lesser, alpha);
+        let beta = select(c1 < high, greater, beta);
+        let neither = c1 < high && c2 < high;
+        let alpha = select(neither, max(short_of + c1, minimum), alpha);
+        let beta = select(neither, max(short_of + c2, minimum), beta);
+        let lost = c1 < low && c2 < low;
+        // A NaN is below no threshold: it would pass for full confidence.
+        let nan = is_nan::<F>(c1 + c2);
+        weights[0] = c1;
+        weights[1] = c2;
+        weights[2] = select(nan, c1 + c2, select(lost, zero, alpha));
+        weights[3] = select(nan, c1 + c2, select(lost, zero, beta));
+    }
+}
+
+/// The confidences added up by one team, where units are many, and the rule.
+#[cube(launch_unchecked)]
+fn rule_by_team<F: Float>(
+    rows: &[F],
+    weights: &mut [F],
+    rule: Rule,
+    mean: InputScalar,
+    batch: usize,
+    team: usize,
+    #[define(F)] _dtype: cubecl::ir::ElemType,
+) {
+    let one = F::new(1.0f32);
+    let mean = mean.get::<F>();
+    let mut team = Team::<F, Const<2>>::new(1usize, team);
+    let mut sums = Vector::<F, Const<2>>::new(F::new(0.0f32));
+    let mut n = team.unit;
+    while n < batch {
+        let mut parts = Vector::<F, Const<2>>::new(F::new(0.0f32));
+        let end = team.block(n, batch);
+        while n < end {
+            // The largest softmax is that of the largest logit, whose exponential is 1.
+            parts += pair::<F>(one / rows[4 * n + 1], one / rows[4 * n + 3]);
+            n += team.size;
+        }
+        sums += parts;
+    }
+    let sums = team.sum(sums);
+    if team.leads() {
+        rule.apply::<F>(
+            weights,
+            sums.extract(0usize) * mean,
+            sums.extract(1usize) * mean,
+        );
+    }
+}
+
 /// The first unit adds the confidences of `block` neighbouring rows at a time, then the blocks, and applies the rule.
 #[cube(launch_unchecked)]
 fn rule_kernel<F: Float>(
@@ -110,25 +176,7 @@ fn rule_kernel<F: Float>(
             first += first_part;
             second += second_part;
         }
-        let (c1, c2) = (first * mean, second * mean);
-        let (low, high) = (rule.low.get::<F>(), rule.high.get::<F>());
-        let (minimum, even) = (rule.minimum.get::<F>(), rule.even.get::<F>());
-        let (lesser, greater) = (rule.lesser.get::<F>(), rule.greater.get::<F>());
-        let short_of = even - high;
-        let alpha = select(c2 < high, greater, even);
-        let beta = select(c2 < high, lesser, even);
-        let alpha = select(c1 < high, lesser, alpha);
-        let beta = select(c1 < high, greater, beta);
-        let neither = c1 < high && c2 < high;
-        let alpha = select(neither, max(short_of + c1, minimum), alpha);
-        let beta = select(neither, max(short_of + c2, minimum), beta);
-        let lost = c1 < low && c2 < low;
-        // A NaN is below no threshold: it would pass for full confidence.
-        let nan = is_nan::<F>(c1 + c2);
-        weights[0] = c1;
-        weights[1] = c2;
-        weights[2] = select(nan, c1 + c2, select(lost, zero, alpha));
-        weights[3] = select(nan, c1 + c2, select(lost, zero, beta));
+        rule.apply::<F>(weights, first * mean, second * mean);
     }
 }
 
@@ -165,6 +213,26 @@ pub(super) fn launch_rule(problem: &DualTeacherProblem, rows: &Tensor, weights: 
         dtype.scalar(greater),
     );
     let client = rows.client();
+    let mean = dtype.scalar(1.0 / batch as f64);
+    if !launch::is_cpu(client) {
+        let teams = Teams::of(client, 1, batch);
+        // SAFETY: the kernel stops at the last row.
+        unsafe {
+            rule_by_team::launch_unchecked(
+                client,
+                teams.count,
+                teams.dim,
+                rows.arg(1),
+                weights.arg(1),
+                rule,
+                mean,
+                batch,
+                teams.size,
+                dtype.elem(),
+            );
+        }
+        return launch::pace(client);
+    }
     let grid = launch::grid(client, 1);
     let block = batch.isqrt();
     // SAFETY: the kernel stops at the last row.
@@ -176,7 +244,7 @@ pub(super) fn launch_rule(problem: &DualTeacherProblem, rows: &Tensor, weights: 
             rows.arg(1),
             weights.arg(1),
             rule,
-            dtype.scalar(1.0 / batch as f64),
+            mean,
             batch,
             block,
             batch.div_ceil(block),

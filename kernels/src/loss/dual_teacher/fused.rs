@@ -1,37 +1,11 @@
-use super::{DualTeacherProblem, Teachers};
+use super::row::{Ends, Pull, Row, Scales, ScalesLaunch, Weights};
+use super::{DualTeacherProblem, Teachers, team};
 use crate::lanes::{Lanes, channel, load, store};
 use crate::loss::LossAndGrad;
-use crate::loss::log_space::{divergence, series_terms, sigmoid, softplus};
-use crate::loss::row::{BLOCK, element, fresh, highest, is_class, where_finite};
+use crate::loss::log_space::series_terms;
+use crate::loss::row::{BLOCK, element, fresh, highest, is_class};
 use crate::{Labels, Tensor, launch, planted};
 use cubecl::prelude::*;
-
-/// Factors of the loss and of its gradient that no row and no weight changes.
-#[derive(CubeLaunch, CubeType)]
-struct Scales {
-    inverse_t: InputScalar,
-    /// 1 over the batch.
-    mean: InputScalar,
-    /// `T^2 / N`.
-    loss: InputScalar,
-    /// `T / N`.
-    grad: InputScalar,
-}
-
-/// A row of the student: the label against the rest at temperature 1, and the softmax of all classes at `T`.
-#[derive(CubeType, Clone, Copy)]
-struct Row<F: Float> {
-    /// The largest logit but the label's.
-    rest_max: F,
-    /// The sum of `exp(z - rest_max)` over all classes but the label.
-    rest_sum: F,
-    /// `ln(p_label / (1 - p_label))` at temperature 1.
-    log_odds: F,
-    /// The largest logit.
-    max: F,
-    /// The sum of `exp((z - max) / T)`.
-    sum: F,
-}
 
 /// One unit owns a run of rows. `rows` and `weights` are what weighing the teachers left.
 #[cube(launch_unchecked)]
@@ -53,66 +27,30 @@ fn fused<S: Float, F: Float, B: Size, N: Size>(
     #[comptime] terms: usize,
     #[define(S, F)] _dtypes: [cubecl::ir::ElemType; 2],
 ) {
-    let one = F::new(1.0f32);
     let zero = Vector::<F, N>::new(F::new(0.0f32));
-    let inverse_t = scales.inverse_t.get::<F>();
-    let scale = Vector::<F, N>::new(inverse_t);
-    let (alpha, beta) = (weights[2], weights[3]);
-    let soft = (alpha + beta) * F::new(0.5f32);
-    let hard = (one - soft) * scales.mean.get::<F>();
-    let soft_loss = soft * scales.loss.get::<F>();
-    let soft_grad = soft * scales.grad.get::<F>();
-    let alphas = Vector::<F, N>::new(alpha);
-    let betas = Vector::<F, N>::new(beta);
-    let both = Vector::<F, N>::new(soft_grad);
+    let by = Weights::<F>::new(weights, &scales);
     let first = ABSOLUTE_POS * run;
     let last = min(first + run, batch);
     for n in first..last {
         let start = n * classes;
         let label = usize::cast_from(labels[n]);
-        let s = read_row::<S, F, B, N>(student, start, classes, vectors, label, inverse_t);
-        let (max1, sum1) = (rows[4 * n], rows[4 * n + 1]);
-        let (max2, sum2) = (rows[4 * n + 2], rows[4 * n + 3]);
-        let log_sum = s.sum.ln();
-        let log_sums1 = Vector::<F, N>::new(log_sum - sum1.ln());
-        let log_sums2 = Vector::<F, N>::new(log_sum - sum2.ln());
-        let share = Vector::<F, N>::new(one / s.sum);
-        let share1 = Vector::<F, N>::new(one / sum1);
-        let share2 = Vector::<F, N>::new(one / sum2);
-        let (max1, max2) = (Vector::<F, N>::new(max1), Vector::<F, N>::new(max2));
-        let (max, rest_max) = (Vector::<F, N>::new(s.max), Vector::<F, N>::new(s.rest_max));
-        // The label's probability is 1 - rest, without the rounding.
-        let rest = sigmoid::<F>(-s.log_odds);
-        let label_grad = Vector::<F, N>::new(-rest * hard);
-        let rest_share = Vector::<F, N>::new(rest / s.rest_sum * hard);
+        let s = read_row::<F, B, N>(student, start, classes, vectors, label, by.inverse_t);
+        let pull = Pull::<F, N>::new(&s, rows, n, &by);
         let mut kl = zero;
         for block in 0..(vectors + BLOCK - 1) / BLOCK {
             let mut part = zero;
             for v in block * BLOCK..min(block * BLOCK + BLOCK, vectors) {
                 let at = channel::<N>(v, classes);
-                let z = load::<S, F, B, N>(student, start + at);
-                let shifted = z - max;
-                let shifted1 = load::<S, F, B, N>(first_teacher, start + at) - max1;
-                let shifted2 = load::<S, F, B, N>(second_teacher, start + at) - max2;
-                let p = (shifted * scale).exp() * share;
-                let q1 = (shifted1 * scale).exp() * share1;
-                let q2 = (shifted2 * scale).exp() * share2;
-                let log_ratio1 = (shifted - shifted1) * scale - log_sums1;
-                let log_ratio2 = (shifted - shifted2) * scale - log_sums2;
-                let kl1 = divergence::<F, N>(q1, p, log_ratio1, terms);
-                let kl2 = divergence::<F, N>(q2, p, log_ratio2, terms);
-                part += select_many(fresh::<N>(v, at), alphas * kl1 + betas * kl2, zero);
-                let hard_grad = select_many(
-                    is_class::<N>(at, label),
-                    label_grad,
-                    (z - rest_max).exp() * rest_share,
-                );
-                let soft_grad = both * (alphas * (p - q1) + betas * (p - q2));
-                store::<S, F, B, N>(grad, start + at, hard_grad + soft_grad);
+                let z = load::<F, B, N>(student, start + at);
+                let v1 = load::<F, B, N>(first_teacher, start + at);
+                let v2 = load::<F, B, N>(second_teacher, start + at);
+                let found = pull.step(z, v1, v2, is_class::<N>(at, label), terms);
+                part += select_many(fresh::<N>(v, at), found.divergence, zero);
+                store::<F, B, N>(grad, start + at, found.grad);
             }
             kl += part;
         }
-        loss[n] = hard * softplus::<F>(-s.log_odds) + soft_loss * kl.vector_sum();
+        loss[n] = s.loss(&by, kl.vector_sum());
     }
 }
 
@@ -140,11 +78,9 @@ fn read_row<S: Float, F: Float, B: Size, N: Size>(
         high = select_many(is_class::<N>(at, label), high, higher);
         low = select_many(z.less_than(&low), z, low);
     }
-    let rest_max = highest::<F, N>(high);
-    let max = select(label_logit > rest_max, label_logit, rest_max);
-    let spread = max + highest::<F, N>(-low);
-    let spread = select(inverse_t > F::new(1.0f32), spread * inverse_t, spread);
-    let max = where_finite::<F>(max, spread);
+    let (rest_max, low) = (highest::<F, N>(high), highest::<F, N>(-low));
+    let ends = Ends::<F>::new(label_logit, rest_max, low, inverse_t);
+    let (max, rest_max) = (ends.max, ends.rest_max);
     let mut rest_sum = zero;
     let mut sum = zero;
     for block in 0..(vectors + BLOCK - 1) / BLOCK {
@@ -163,14 +99,7 @@ fn read_row<S: Float, F: Float, B: Size, N: Size>(
         sum += part;
         rest_sum += rest_part;
     }
-    let rest_sum = where_finite::<F>(rest_sum.vector_sum(), spread);
-    Row::<F> {
-        rest_max,
-        rest_sum,
-        log_odds: (label_logit - rest_max) - rest_sum.ln(),
-        max,
-        sum: sum.vector_sum(),
-    }
+    Row::<F>::new(&ends, label_logit, sum.vector_sum(), rest_sum.vector_sum())
 }
 
 /// Launches loss and gradient into `out`.
@@ -188,8 +117,6 @@ pub(super) fn launch_fused(
         dtype,
     } = &teachers.problem;
     let [first, second] = &teachers.logits;
-    let lanes = Lanes::of(client, dtype, classes, &[student, first, second, &out.grad]);
-    let grid = launch::grid_for(client, batch, batch * classes);
     let (t, mean) = (options.temperature, 1.0 / batch as f64);
     let scales = ScalesLaunch::new(
         dtype.scalar(1.0 / t),
@@ -197,6 +124,11 @@ pub(super) fn launch_fused(
         dtype.scalar(planted::or("dual_teacher_temperature", t * t, t) * mean),
         dtype.scalar(t * mean),
     );
+    if !launch::is_cpu(client) {
+        return team::launch_fused(teachers, student, labels, scales, out);
+    }
+    let lanes = Lanes::of(client, dtype, classes, &[student, first, second, &out.grad]);
+    let grid = launch::grid_for(client, batch, batch * classes);
     // SAFETY: all logits and the gradient hold `batch` rows of `classes` elements, and every label is a class.
     unsafe {
         fused::launch_unchecked(

@@ -20,7 +20,8 @@
 //! classes, of which there may be any number.
 //!
 //! **One unit owns** a run of rows, but for the rule, which one unit applies after it has added the confidences in the order of the
-//! rows. Nothing is read on the host: the weights stay on the device, for the loss to read and for whoever wants to watch them.
+//! rows. On a GPU a team of units owns a row (`team.rs`), and one team adds the confidences. Nothing is read on the host: the weights
+//! stay on the device, for the loss to read and for whoever wants to watch them.
 //!
 //! **Saved**: [`Teachers::weigh`] keeps the maximum and the sum of exponentials of each teacher's row, so that the loss takes two
 //! exponentials a class less. The backward pass has the gradient itself, which a chain rule only scales.
@@ -37,6 +38,8 @@ mod confidence;
 pub mod cost;
 mod fused;
 pub mod reference;
+mod row;
+mod team;
 
 use super::{LossAndGrad, check_labels, holds};
 use crate::{Cost, DType, KernelError, Labels, Tensor};

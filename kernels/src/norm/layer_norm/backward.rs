@@ -1,4 +1,4 @@
-use super::Saved;
+use super::{Saved, team};
 use crate::lanes::{Lanes, channel, load, store};
 use crate::norm::row::{fresh, keep};
 use crate::pointwise::sum_rows_apart;
@@ -84,14 +84,24 @@ fn layer_norm_grad<S: Float, F: Float, B: Size, N: Size>(
 
 /// Launches the gradient of `x` into `out`, and returns those of `gamma` and of `beta`, `[c]` each.
 pub(super) fn launch_backward(saved: &Saved, grad: &Tensor, out: &Tensor) -> [Tensor; 2] {
+    let (client, problem) = (grad.client(), &saved.problem);
+    let (dtype, channels) = (problem.dtype, problem.channels);
+    let partials = Tensor::empty(client, &[problem.partials(), 2, channels], dtype);
+    if launch::is_cpu(client) {
+        launch_partials(saved, grad, out, &partials);
+    } else {
+        team::launch_partials(saved, grad, out, &partials);
+    }
+    let [gamma, beta] = [(); 2].map(|()| Tensor::empty(client, &[channels], dtype));
+    sum_rows_apart(&partials, &gamma, &beta);
+    [gamma, beta]
+}
+
+/// Launches the gradient of `x` into `out` and the partial sums `[partials, 2, c]`.
+fn launch_partials(saved: &Saved, grad: &Tensor, out: &Tensor, partials: &Tensor) {
     let (client, problem, x) = (grad.client(), &saved.problem, &saved.input);
     let (dtype, channels) = (problem.dtype, problem.channels);
-    let partials = Tensor::empty(
-        client,
-        &[problem.partials(), 2, channels],
-        dtype.accumulator(),
-    );
-    let tensors = [x, grad, &saved.gamma, out, &partials];
+    let tensors = [x, grad, &saved.gamma, out, partials];
     let lanes = Lanes::of(client, dtype, channels, &tensors);
     let grid = launch::grid(client, problem.partials());
     // SAFETY: `LayerNormProblem` relates the extents; `partials` has two rows a partial sum.
@@ -108,7 +118,7 @@ pub(super) fn launch_backward(saved: &Saved, grad: &Tensor, out: &Tensor) -> [Te
             saved.mean.arg(1),
             saved.inv_std.arg(1),
             lanes.arg(out),
-            lanes.arg(&partials),
+            lanes.arg(partials),
             lanes.anywhere(x),
             problem.samples,
             problem.pixels,
@@ -121,7 +131,4 @@ pub(super) fn launch_backward(saved: &Saved, grad: &Tensor, out: &Tensor) -> [Te
         );
     }
     launch::pace(client);
-    let [gamma, beta] = [(); 2].map(|()| Tensor::empty(client, &[channels], dtype.accumulator()));
-    sum_rows_apart(&partials, &gamma, &beta);
-    [gamma, beta]
 }

@@ -1,4 +1,4 @@
-use super::Saved;
+use super::{Saved, team};
 use crate::lanes::{Lanes, channel, load, store};
 use crate::norm::row::{fresh, keep};
 use crate::{Tensor, launch};
@@ -35,6 +35,16 @@ fn sum<S: Float, F: Float, B: Size, N: Size>(
     all.vector_sum()
 }
 
+/// The biased variance of `count` numbers whose centred squares sum to `squares`.
+#[cube]
+pub(super) fn variance<F: Float>(squares: F, count: F) -> F {
+    let mut variance = squares / count;
+    if comptime!(crate::planted::is("layer_norm_with_unbiased_variance")) {
+        variance = squares / max(count - F::new(1.0f32), F::new(1.0f32));
+    }
+    variance
+}
+
 /// `y = (x - mean) inv_std gamma + beta`, and the moments. One unit owns a run of samples.
 #[cube(launch_unchecked)]
 fn layer_norm_kernel<S: Float, F: Float, B: Size, N: Size>(
@@ -63,12 +73,8 @@ fn layer_norm_kernel<S: Float, F: Float, B: Size, N: Size>(
         let mean =
             sum::<S, F, B, N>(x, start, pixels, channels, vectors, fresh, zero, false) / count;
         let centre = Vector::<F, N>::new(mean);
-        let squares = sum::<S, F, B, N>(x, start, pixels, channels, vectors, fresh, centre, true);
-        let mut variance = squares / count;
-        if comptime!(crate::planted::is("layer_norm_with_unbiased_variance")) {
-            variance = squares / max(count - F::new(1.0f32), F::new(1.0f32));
-        }
-        let inv_std = F::new(1.0f32) / (variance + epsilon.get::<F>()).sqrt();
+        let squares = sum::<F, B, N>(x, start, pixels, channels, vectors, fresh, centre, true);
+        let inv_std = F::new(1.0f32) / (variance::<F>(squares, count) + epsilon.get::<F>()).sqrt();
         mean_out[sample] = mean;
         inv_std_out[sample] = inv_std;
         let scale = Vector::<F, N>::new(inv_std);
@@ -87,6 +93,9 @@ fn layer_norm_kernel<S: Float, F: Float, B: Size, N: Size>(
 /// Launches the norm of `saved.input` into `y` and its moments into `saved`.
 pub(super) fn launch_layer_norm(saved: &Saved, beta: &Tensor, epsilon: f64, y: &Tensor) {
     let (client, problem, x) = (y.client(), &saved.problem, &saved.input);
+    if !launch::is_cpu(client) {
+        return team::launch_layer_norm(saved, beta, epsilon, y);
+    }
     let (dtype, channels) = (problem.dtype, problem.channels);
     let lanes = Lanes::of(client, dtype, channels, &[x, &saved.gamma, beta, y]);
     let grid = launch::grid(client, problem.samples);

@@ -9,7 +9,7 @@
 //! `[samples]`, partial sums `[partials, 2, c]`.
 //!
 //! **One unit owns** a run of samples forward; backward a run of partial sums, each over a run of samples whose length the problem alone
-//! fixes (at most 64 partial sums).
+//! fixes (at most 64 partial sums). On a GPU a team of units owns a sample or a partial sum (`team.rs`).
 //!
 //! **Saved for the backward pass**: `x`, mean and inverse deviation.
 //!
@@ -25,6 +25,7 @@ mod backward;
 pub mod cost;
 mod forward;
 pub mod reference;
+mod team;
 
 use crate::{DType, KernelError, Tensor};
 

@@ -1,3 +1,4 @@
+use super::team;
 use crate::lanes::{Lanes, channel, load, store};
 use crate::norm::row::{fresh, keep};
 use crate::{Tensor, launch};
@@ -44,6 +45,9 @@ fn softmax_grad<S: Float, F: Float, B: Size, N: Size>(
 /// Launches the gradient of the rows of `length` elements into `out`.
 pub(super) fn launch_backward(y: &Tensor, grad: &Tensor, out: &Tensor, length: usize) {
     let (client, dtype) = (y.client(), y.dtype());
+    if !launch::is_cpu(client) {
+        return team::launch_backward(y, grad, out, length);
+    }
     let lanes = Lanes::of(client, dtype, length, &[y, grad, out]);
     let rows = y.len() / length;
     let grid = launch::grid(client, rows);

@@ -1,3 +1,4 @@
+use super::team;
 use crate::lanes::{Lanes, load, store};
 use crate::norm::row::{fresh, keep};
 use crate::{Tensor, launch};
@@ -48,7 +49,7 @@ fn softmax_kernel<S: Float, F: Float, B: Size, N: Size>(
 
 /// The largest lane; NaN may be passed over.
 #[cube]
-fn largest<F: Float, N: Size>(lanes: Vector<F, N>) -> F {
+pub(super) fn largest<F: Float, N: Size>(lanes: Vector<F, N>) -> F {
     let mut top = lanes.extract(0usize);
     #[unroll]
     for lane in 1..N::value() {
@@ -65,6 +66,9 @@ fn largest<F: Float, N: Size>(lanes: Vector<F, N>) -> F {
 /// Launches the softmax of the rows of `length` elements of `x` into `y`.
 pub(super) fn launch_softmax(x: &Tensor, y: &Tensor, length: usize) {
     let (client, dtype) = (x.client(), x.dtype());
+    if !launch::is_cpu(client) {
+        return team::launch_softmax(x, y, length);
+    }
     let lanes = Lanes::of(client, dtype, length, &[x, y]);
     let rows = x.len() / length;
     let grid = launch::grid(client, rows);

@@ -9,6 +9,8 @@
 //! division. The last vector of a row is moved back to end with it; the lanes that it shares with the vector before are left out of the
 //! sum, and as the division is in place it is kept in a register until the shared lanes are final.
 //!
+//! On a GPU a team of units owns a row (`team.rs`).
+//!
 //! **Saved for the backward pass**: `y`.
 //!
 //! **Why this shape.** A row of 1,000 stays in the first cache between the walks, so memory sees one read and one write; an exponential
@@ -21,6 +23,7 @@ mod backward;
 pub mod cost;
 mod forward;
 pub mod reference;
+mod team;
 
 use crate::{KernelError, Tensor};
 

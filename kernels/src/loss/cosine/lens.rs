@@ -1,0 +1,211 @@
+//! What turns rows into the vectors to compare, found by a team.
+
+use super::fused::{Of, centres};
+use crate::lanes::load;
+use crate::loss::fold::larger;
+use crate::loss::row::{highest, where_finite};
+use crate::team::{Team, quad};
+use cubecl::prelude::*;
+
+/// Numbers that are reduced at a time.
+pub(super) type Quad = Const<4>;
+
+/// How a row is seen.
+#[derive(CubeType, Clone, Copy)]
+pub(super) struct Lens<F: Float> {
+    /// Of centred rows the mean, of softmaxes the maximum.
+    origin: F,
+    /// Of centred rows the mean of what the first one leaves.
+    rest: F,
+}
+
+#[cube]
+impl<F: Float> Lens<F> {
+    /// What is compared of the logits `z`.
+    pub fn see<N: Size>(&self, z: Vector<F, N>, inverse_t: F, #[comptime] of: Of) -> Vector<F, N> {
+        let mut seen = z;
+        if comptime!(of != Of::Rows) {
+            seen -= Vector::new(self.origin);
+        }
+        if comptime!(of == Of::CentredRows) {
+            seen -= Vector::new(self.rest);
+        }
+        if comptime!(of == Of::Softmaxes) {
+            seen = (seen * Vector::new(inverse_t)).exp();
+        }
+        seen
+    }
+}
+
+/// The lenses of both networks.
+#[derive(CubeType, Clone, Copy)]
+pub(super) struct Lenses<F: Float> {
+    pub student: Lens<F>,
+    pub teacher: Lens<F>,
+}
+
+#[cube]
+impl<F: Float> Lenses<F> {
+    fn new(u_origin: F, u_rest: F, w_origin: F, w_rest: F) -> Lenses<F> {
+        Lenses::<F> {
+            student: Lens::<F> {
+                origin: u_origin,
+                rest: u_rest,
+            },
+            teacher: Lens::<F> {
+                origin: w_origin,
+                rest: w_rest,
+            },
+        }
+    }
+}
+
+/// A sample's rows.
+#[derive(CubeType, Clone, Copy)]
+pub(super) struct Row {
+    pub start: usize,
+    pub vectors: usize,
+    pub length: usize,
+}
+
+/// The walks that find how both rows are seen.
+#[cube]
+pub(super) fn lenses<F: Float, B: Size, N: Size>(
+    student: &[Vector<F, B>],
+    teacher: &[Vector<F, B>],
+    row: &Row,
+    team: &mut Team<F, Quad>,
+    inverse_t: F,
+    #[comptime] of: Of,
+) -> Lenses<F> {
+    if comptime!(of == Of::CentredRows) {
+        centred::<F, B, N>(student, teacher, row, team)
+    } else if comptime!(of == Of::Softmaxes) {
+        softened::<F, B, N>(student, teacher, row, team, inverse_t)
+    } else {
+        let zero = F::new(0.0f32);
+        Lenses::<F>::new(zero, zero, zero, zero)
+    }
+}
+
+/// The means of both rows, then those of what they leave: the mean of a row far from 0 is rounded by more than its elements may differ.
+#[cube]
+fn centred<F: Float, B: Size, N: Size>(
+    student: &[Vector<F, B>],
+    teacher: &[Vector<F, B>],
+    row: &Row,
+    team: &mut Team<F, Quad>,
+) -> Lenses<F> {
+    let zero = F::new(0.0f32);
+    let none = Vector::<F, N>::new(zero);
+    let share = F::new(1.0f32) / F::cast_from(row.length);
+    let first = sums::<F, B, N>(student, teacher, row, team, none, none, none, none);
+    let (u_mean, w_mean) = (first.extract(0usize) * share, first.extract(1usize) * share);
+    // Equal elements have no direction; what rounding leaves of them would have one.
+    let u_level = load::<F, B, N>(student, row.start).extract(0usize);
+    let w_level = load::<F, B, N>(teacher, row.start).extract(0usize);
+    let second = sums::<F, B, N>(
+        student,
+        teacher,
+        row,
+        team,
+        Vector::new(u_mean),
+        Vector::new(w_mean),
+        Vector::new(u_level),
+        Vector::new(w_level),
+    );
+    let (u_rest, w_rest) = (
+        second.extract(0usize) * share,
+        second.extract(1usize) * share,
+    );
+    let (u_flat, w_flat) = (
+        second.extract(2usize) == zero,
+        second.extract(3usize) == zero,
+    );
+    let (u_mean, u_rest) = centres::<F>(u_flat, u_level, u_mean, u_rest);
+    let (w_mean, w_rest) = centres::<F>(w_flat, w_level, w_mean, w_rest);
+    Lenses::<F>::new(u_mean, u_rest, w_mean, w_rest)
+}
+
+/// The sums of both rows less their means, and of their elements' distances to a level.
+#[cube]
+fn sums<F: Float, B: Size, N: Size>(
+    student: &[Vector<F, B>],
+    teacher: &[Vector<F, B>],
+    row: &Row,
+    team: &mut Team<F, Quad>,
+    u_mean: Vector<F, N>,
+    w_mean: Vector<F, N>,
+    u_level: Vector<F, N>,
+    w_level: Vector<F, N>,
+) -> Vector<F, Quad> {
+    let zeros = Vector::<F, N>::new(F::new(0.0f32));
+    let mut u_sum = zeros;
+    let mut w_sum = zeros;
+    let mut u_spread = zeros;
+    let mut w_spread = zeros;
+    let mut v = team.unit;
+    while v < row.vectors {
+        let mut u_part = zeros;
+        let mut w_part = zeros;
+        let end = team.block(v, row.vectors);
+        while v < end {
+            let at = row.start + v * N::value();
+            let u = load::<F, B, N>(student, at);
+            let w = load::<F, B, N>(teacher, at);
+            u_part += u - u_mean;
+            w_part += w - w_mean;
+            u_spread += (u - u_level).abs();
+            w_spread += (w - w_level).abs();
+            v += team.size;
+        }
+        u_sum += u_part;
+        w_sum += w_part;
+    }
+    team.sum(quad::<F>(
+        u_sum.vector_sum(),
+        w_sum.vector_sum(),
+        u_spread.vector_sum(),
+        w_spread.vector_sum(),
+    ))
+}
+
+/// The maxima of both rows, NaN where a distance between their elements, over the temperature, is infinite.
+#[cube]
+fn softened<F: Float, B: Size, N: Size>(
+    student: &[Vector<F, B>],
+    teacher: &[Vector<F, B>],
+    row: &Row,
+    team: &mut Team<F, Quad>,
+    inverse_t: F,
+) -> Lenses<F> {
+    let none = Vector::<F, N>::new(F::min_value());
+    let mut u_high = none;
+    let mut u_low = none;
+    let mut w_high = none;
+    let mut w_low = none;
+    let mut v = team.unit;
+    while v < row.vectors {
+        let at = row.start + v * N::value();
+        let u = load::<F, B, N>(student, at);
+        let w = load::<F, B, N>(teacher, at);
+        u_high = larger::<F, N>(u, u_high);
+        u_low = larger::<F, N>(-u, u_low);
+        w_high = larger::<F, N>(w, w_high);
+        w_low = larger::<F, N>(-w, w_low);
+        v += team.size;
+    }
+    let ends = team.max(quad::<F>(
+        highest::<F, N>(u_high),
+        highest::<F, N>(u_low),
+        highest::<F, N>(w_high),
+        highest::<F, N>(w_low),
+    ));
+    let zero = F::new(0.0f32);
+    let (u_max, w_max) = (ends.extract(0usize), ends.extract(2usize));
+    let u_range = (u_max + ends.extract(1usize)) * inverse_t;
+    let w_range = (w_max + ends.extract(3usize)) * inverse_t;
+    let u_origin = where_finite::<F>(u_max, u_range);
+    let w_origin = where_finite::<F>(w_max, w_range);
+    Lenses::<F>::new(u_origin, zero, w_origin, zero)
+}

@@ -1,0 +1,157 @@
+//! The cosine loss and its gradient on GPUs: a team a sample ([`crate::team`]).
+//!
+//! **One team owns** a sample. It finds what turns rows into the vectors to compare (`lens.rs`: one walk for softmaxes, two for centred
+//! rows), then walks for the norms, for the distance, and for the gradient.
+//!
+//! **Why this shape.** Every walk sees the logits through the lens again, an exponential or two subtractions, where the CPU's kernel
+//! keeps the vectors: two rows of scratch a unit would be as much memory as student and teacher, written and read.
+
+use super::angle::Norms;
+use super::fused::Of;
+use super::lens::{Quad, Row, lenses};
+use crate::lanes::{Lanes, load, store};
+use crate::loss::LossAndGrad;
+use crate::loss::row::where_finite;
+use crate::team::{Team, Teams, quad};
+use crate::{DType, Tensor, launch};
+use cubecl::prelude::*;
+
+/// One team owns a sample; `mean` is 1 over the batch.
+#[cube(launch_unchecked)]
+fn by_teams<F: Float, B: Size, N: Size>(
+    student: &[Vector<F, B>],
+    teacher: &[Vector<F, B>],
+    loss: &mut [F],
+    grad: &mut [Vector<F, B>],
+    epsilon: InputScalar,
+    inverse_t: InputScalar,
+    mean: InputScalar,
+    batch: usize,
+    length: usize,
+    vectors: usize,
+    team: usize,
+    #[comptime] of: Of,
+    #[define(F)] _dtype: cubecl::ir::ElemType,
+) {
+    let zero = F::new(0.0f32);
+    let zeros = Vector::<F, N>::new(zero);
+    let inverse_t = inverse_t.get::<F>();
+    let mut team = Team::<F, Quad>::new(batch, team);
+    let row = Row {
+        start: team.row * length,
+        vectors,
+        length,
+    };
+    let lenses = lenses::<F, B, N>(student, teacher, &row, &mut team, inverse_t, of);
+    let mut u_square = zeros;
+    let mut w_square = zeros;
+    let mut v = team.unit;
+    while v < vectors {
+        let mut u_part = zeros;
+        let mut w_part = zeros;
+        let end = team.block(v, vectors);
+        while v < end {
+            let at = row.start + v * N::value();
+            let u = load::<F, B, N>(student, at);
+            let w = load::<F, B, N>(teacher, at);
+            let u = lenses.student.see::<N>(u, inverse_t, of);
+            let w = lenses.teacher.see::<N>(w, inverse_t, of);
+            u_part = fma(u, u, u_part);
+            w_part = fma(w, w, w_part);
+            v += team.size;
+        }
+        u_square += u_part;
+        w_square += w_part;
+    }
+    let (u_square, w_square) = (u_square.vector_sum(), w_square.vector_sum());
+    let squares = team.sum(quad::<F>(u_square, w_square, zero, zero));
+    let norms = Norms::<F>::new(
+        where_finite::<F>(squares.extract(0usize), squares.extract(0usize)),
+        where_finite::<F>(squares.extract(1usize), squares.extract(1usize)),
+        epsilon.get::<F>(),
+    );
+    let ratio = Vector::<F, N>::new(norms.ratio);
+    let mut apart = zeros;
+    let mut v = team.unit;
+    while v < vectors {
+        let mut part = zeros;
+        let end = team.block(v, vectors);
+        while v < end {
+            let at = row.start + v * N::value();
+            let u = load::<F, B, N>(student, at);
+            let w = load::<F, B, N>(teacher, at);
+            let u = lenses.student.see::<N>(u, inverse_t, of);
+            let w = lenses.teacher.see::<N>(w, inverse_t, of);
+            let d = u - w * ratio;
+            part = fma(d, d, part);
+            v += team.size;
+        }
+        apart += part;
+    }
+    let apart = team.sum(quad::<F>(apart.vector_sum(), zero, zero, zero));
+    let apart = where_finite::<F>(apart.extract(0usize), apart.extract(0usize));
+    let turned = norms.turned::<N>(apart, mean.get::<F>());
+    if team.leads() {
+        loss[team.row] = turned.loss;
+    }
+    if team.there {
+        let mut v = team.unit;
+        while v < vectors {
+            let at = row.start + v * N::value();
+            let u = load::<F, B, N>(student, at);
+            let w = load::<F, B, N>(teacher, at);
+            let u = lenses.student.see::<N>(u, inverse_t, of);
+            let w = lenses.teacher.see::<N>(w, inverse_t, of);
+            let mut g = turned.pull(u, w, ratio);
+            if comptime!(of == Of::Softmaxes) {
+                g *= u * Vector::new(inverse_t);
+            }
+            store::<F, B, N>(grad, at, g);
+            v += team.size;
+        }
+    }
+}
+
+/// What a launch multiplies by.
+pub(super) struct Scalars {
+    pub epsilon: f64,
+    pub inverse_t: f64,
+}
+
+/// Launches loss and gradient of `batch` rows of `length` elements into `out`, on a device that is no CPU.
+pub(super) fn launch_by_teams(
+    [batch, length]: [usize; 2],
+    dtype: DType,
+    of: Of,
+    scalars: &Scalars,
+    [student, teacher]: [&Tensor; 2],
+    out: &LossAndGrad,
+) {
+    let client = student.client();
+    let lanes = Lanes::apart(client, dtype, length, &[student, teacher, &out.grad]);
+    let teams = Teams::of(client, batch, lanes.vectors());
+    // SAFETY: student, teacher and gradient hold `batch` rows of `length` elements, and teams past the last row write nothing.
+    unsafe {
+        by_teams::launch_unchecked(
+            client,
+            teams.count,
+            teams.dim,
+            lanes.item,
+            lanes.width,
+            lanes.arg(student),
+            lanes.arg(teacher),
+            out.loss.arg(1),
+            lanes.arg(&out.grad),
+            dtype.scalar(scalars.epsilon),
+            dtype.scalar(scalars.inverse_t),
+            dtype.scalar(1.0 / batch as f64),
+            batch,
+            length,
+            lanes.vectors(),
+            teams.size,
+            of,
+            dtype.elem(),
+        );
+    }
+    launch::pace(client);
+}

@@ -1,0 +1,246 @@
+//! The three walks of a team over its row.
+
+use super::super::decay::{Exponential, decay};
+use super::super::fused::Blueprint;
+use super::super::problem::Uses;
+use super::super::settle::beside;
+use super::super::terms::{Constants, Samples};
+use super::{One, Quad};
+use crate::lanes::{load, store};
+use crate::loss::fold::{larger, top};
+use crate::loss::log_space::divergence_apart;
+use crate::loss::row::is_class;
+use crate::team::{Team, quad};
+use cubecl::prelude::*;
+
+/// A row, as its team walks it.
+#[derive(CubeType, Clone, Copy)]
+pub(super) struct Row {
+    /// The element at which it starts.
+    pub start: usize,
+    pub vectors: usize,
+    pub target: usize,
+}
+
+#[cube]
+impl Row {
+    /// `value` but in the target's lane of vector `v`, which holds `other`.
+    fn counted<F: Float, N: Size>(
+        &self,
+        v: usize,
+        value: Vector<F, N>,
+        other: Vector<F, N>,
+    ) -> Vector<F, N> {
+        select_many(is_class::<N>(v * N::value(), self.target), other, value)
+    }
+}
+
+/// What both networks' logits are taken from.
+#[derive(CubeType, Clone, Copy)]
+pub(super) struct Ends<F: Float> {
+    pub student_max: F,
+    pub teacher_max: F,
+    /// How far the largest non-target logit lies above the least.
+    pub student_range: F,
+    pub teacher_range: F,
+}
+
+/// A row at one temperature.
+#[derive(CubeType, Clone, Copy)]
+pub(super) struct Softmaxes<F: Float> {
+    pub samples: Samples<F, One>,
+    pub student_sum: F,
+    pub teacher_sum: F,
+    /// The teacher's sum over the student's, and its logarithm.
+    pub ratio: F,
+    pub log_ratio: F,
+    /// The gradient's factors of the student's exponentials, and of how far they lie above the teacher's at the teacher's sum.
+    pub own: F,
+    pub apart: F,
+}
+
+/// The first walk.
+#[cube]
+pub(super) fn ends<F: Float, B: Size, N: Size>(
+    student: &[Vector<F, B>],
+    teacher: &[Vector<F, B>],
+    row: &Row,
+    team: &mut Team<F, Quad>,
+    #[comptime] taught: bool,
+) -> Ends<F> {
+    let none = Vector::<F, N>::new(F::min_value());
+    let mut student_high = none;
+    let mut student_low = none;
+    let mut teacher_high = none;
+    let mut teacher_low = none;
+    let mut v = team.unit;
+    while v < row.vectors {
+        let at = row.start + v * N::value();
+        let z = load::<F, B, N>(student, at);
+        student_high = larger::<F, N>(row.counted::<F, N>(v, z, none), student_high);
+        student_low = larger::<F, N>(row.counted::<F, N>(v, -z, none), student_low);
+        if taught {
+            let z = load::<F, B, N>(teacher, at);
+            teacher_high = larger::<F, N>(row.counted::<F, N>(v, z, none), teacher_high);
+            teacher_low = larger::<F, N>(row.counted::<F, N>(v, -z, none), teacher_low);
+        }
+        v += team.size;
+    }
+    let all = team.max(quad::<F>(
+        top::<F, N>(student_high).extract(0usize),
+        top::<F, N>(student_low).extract(0usize),
+        top::<F, N>(teacher_high).extract(0usize),
+        top::<F, N>(teacher_low).extract(0usize),
+    ));
+    Ends::<F> {
+        student_max: all.extract(0usize),
+        teacher_max: all.extract(2usize),
+        student_range: all.extract(0usize) + all.extract(1usize),
+        teacher_range: all.extract(2usize) + all.extract(3usize),
+    }
+}
+
+/// The second walk, at one temperature, and what its sums say about the target, whose logits are `z` and `v`.
+#[cube]
+pub(super) fn softmaxes<F: Float, B: Size, N: Size>(
+    student: &[Vector<F, B>],
+    teacher: &[Vector<F, B>],
+    row: &Row,
+    team: &mut Team<F, Quad>,
+    ends: &Ends<F>,
+    z: Vector<F, One>,
+    v: Vector<F, One>,
+    constants: &Constants,
+    #[comptime] uses: Uses,
+    #[comptime] exponential: Exponential,
+) -> Softmaxes<F> {
+    let none = Vector::<F, N>::new(F::new(0.0f32));
+    let rate = constants.rate.rate.get::<F>();
+    let floor = constants.rate.floor.get::<F>();
+    let (student_max, teacher_max) = (ends.student_max, ends.teacher_max);
+    let mut own = none;
+    let mut taught = none;
+    let mut distances = none;
+    let mut i = team.unit;
+    while i < row.vectors {
+        let at = row.start + i * N::value();
+        let d = load::<F, B, N>(student, at) - Vector::new(student_max);
+        let e = decay::<F, N>(d, rate, floor, exponential);
+        own += row.counted::<F, N>(i, e, none);
+        if comptime!(uses.cross_entropy.is_some()) {
+            distances += row.counted::<F, N>(i, d, none);
+        }
+        if comptime!(uses.teacher()) {
+            let d = load::<F, B, N>(teacher, at) - Vector::new(teacher_max);
+            let e = decay::<F, N>(d, rate, floor, exponential);
+            taught += row.counted::<F, N>(i, e, none);
+        }
+        i += team.size;
+    }
+    let zero = F::new(0.0f32);
+    let sums = team.sum(quad::<F>(
+        own.vector_sum(),
+        taught.vector_sum(),
+        distances.vector_sum(),
+        zero,
+    ));
+    let inverse_t = Vector::<F, One>::new(constants.inverse_t.get::<F>());
+    let distances = Vector::<F, One>::new(sums.extract(2usize));
+    let distance = (z - Vector::new(student_max)) * inverse_t;
+    let range = Vector::new(ends.student_range) * inverse_t;
+    let mut student_sum = Vector::<F, One>::new(sums.extract(0usize));
+    student_sum = beside::<F, One>(student_sum, distance);
+    student_sum = beside::<F, One>(student_sum, range);
+    student_sum = beside::<F, One>(student_sum, distances * inverse_t);
+    let log_sum = student_sum.ln();
+    let student_odds = distance - log_sum;
+    let mut teacher_sum = Vector::<F, One>::new(F::new(1.0f32));
+    let mut teacher_odds = student_odds;
+    if comptime!(uses.teacher()) {
+        let distance = (v - Vector::new(teacher_max)) * inverse_t;
+        let range = Vector::new(ends.teacher_range) * inverse_t;
+        teacher_sum = Vector::new(sums.extract(1usize));
+        teacher_sum = beside::<F, One>(teacher_sum, distance);
+        teacher_sum = beside::<F, One>(teacher_sum, range);
+        teacher_odds = distance - teacher_sum.ln();
+    }
+    let ratio = teacher_sum / student_sum;
+    Softmaxes::<F> {
+        samples: Samples::<F, One> {
+            student_odds,
+            teacher_odds,
+            log_sum,
+            distances,
+            divergence: Vector::new(zero),
+        },
+        student_sum: student_sum.extract(0usize),
+        teacher_sum: teacher_sum.extract(0usize),
+        ratio: ratio.extract(0usize),
+        log_ratio: ratio.ln().extract(0usize),
+        own: zero,
+        apart: zero,
+    }
+}
+
+/// The third walk: writes the gradient and returns the divergence of each temperature's softmaxes, times the teacher's sum.
+#[cube]
+pub(super) fn gradient<F: Float, B: Size, N: Size>(
+    student: &[Vector<F, B>],
+    teacher: &[Vector<F, B>],
+    grad: &mut [Vector<F, B>],
+    row: &Row,
+    team: &mut Team<F, Quad>,
+    ends: &Ends<F>,
+    slopes: &Sequence<Softmaxes<F>>,
+    constants: &Sequence<Constants>,
+    at_target: F,
+    even: F,
+    #[comptime] blueprint: Blueprint,
+) -> Vector<F, Quad> {
+    let none = Vector::<F, N>::new(F::new(0.0f32));
+    let exponential = comptime!(blueprint.exponential);
+    let any_taught = comptime!(blueprint.taught().contains(&true));
+    let mut divergences = Vector::<F, Quad>::new(F::new(0.0f32));
+    let mut v = team.unit;
+    while v < row.vectors {
+        let at = row.start + v * N::value();
+        let d = load::<F, B, N>(student, at) - Vector::new(ends.student_max);
+        let mut teacher_d = d;
+        if any_taught {
+            teacher_d = load::<F, B, N>(teacher, at) - Vector::new(ends.teacher_max);
+        }
+        let mut g = Vector::<F, N>::new(even);
+        #[unroll]
+        for t in 0..comptime!(blueprint.uses.len()) {
+            let slope = slopes.index(t);
+            let of = constants.index(t);
+            let rate = of.rate.rate.get::<F>();
+            let floor = of.rate.floor.get::<F>();
+            let e = decay::<F, N>(d, rate, floor, exponential);
+            g = fma(e, Vector::new(slope.own), g);
+            if comptime!(blueprint.uses[t].teacher()) {
+                let q = decay::<F, N>(teacher_d, rate, floor, exponential);
+                // The maxima went first: the logits may share an offset that would round the difference of the networks.
+                let r = fma(
+                    d - teacher_d,
+                    Vector::new(of.inverse_t.get::<F>()),
+                    Vector::new(slope.log_ratio),
+                );
+                let apart = fma(e, Vector::new(slope.ratio), -q);
+                g = fma(apart, Vector::new(slope.apart), g);
+                let found = divergence_apart::<F, N>(q, apart, r, comptime!(blueprint.terms));
+                let found = row.counted::<F, N>(v, found, none).vector_sum();
+                divergences.insert(t, divergences.extract(t) + found);
+            }
+        }
+        if team.there {
+            store::<F, B, N>(grad, at, row.counted::<F, N>(v, g, Vector::new(at_target)));
+        }
+        v += team.size;
+    }
+    let mut all = divergences;
+    if any_taught {
+        all = team.sum(divergences);
+    }
+    all
+}
