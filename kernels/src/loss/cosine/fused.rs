@@ -100,17 +100,17 @@ fn turn<S: Float, G: Float, F: Float, B: Size, N: Size>(
     mean: F,
     #[comptime] of: Of,
 ) -> F {
-    let u_square = square_sum::<F, B, N>(student, at_u, length, vectors);
-    let w_square = square_sum::<F, B, N>(teacher, at_w, length, vectors);
+    let u_square = square_sum::<S, F, B, N>(student, at_u, length, vectors);
+    let w_square = square_sum::<S, F, B, N>(teacher, at_w, length, vectors);
     let norms = Norms::<F>::new(u_square, w_square, epsilon);
     let ratio = norms.ratio;
-    let apart = square_distance::<F, B, N>(student, at_u, teacher, at_w, length, vectors, ratio);
+    let apart = square_distance::<S, F, B, N>(student, at_u, teacher, at_w, length, vectors, ratio);
     let turned = norms.turned::<N>(apart, mean);
     let ratio = Vector::<F, N>::new(ratio);
     for v in 0..vectors {
         let at = channel::<N>(v, length);
-        let u = load::<F, B, N>(student, at_u + at);
-        let w = load::<F, B, N>(teacher, at_w + at);
+        let u = load::<S, F, B, N>(student, at_u + at);
+        let w = load::<S, F, B, N>(teacher, at_w + at);
         let mut g = turned.pull(u, w, ratio);
         if comptime!(of == Of::Softmaxes) {
             g *= u * Vector::new(inverse_t);
@@ -137,8 +137,8 @@ fn centre<S: Float, F: Float, B: Size, N: Size>(
     let mean = sum::<S, F, B, N>(x, start, length, vectors, zero) * share;
     let rest = sum::<S, F, B, N>(x, start, length, vectors, mean) * share;
     // Equal elements have no direction; what rounding leaves of them would have one.
-    let level = element::<F, B>(x, start, 0usize);
-    let flat = spread::<F, B, N>(x, start, length, vectors, level) == zero;
+    let level = element::<S, F, B>(x, start, 0usize);
+    let flat = spread::<S, F, B, N>(x, start, length, vectors, level) == zero;
     let (mean, rest) = centres::<F>(flat, level, mean, rest);
     let mean = Vector::<F, N>::new(mean);
     let rest = Vector::<F, N>::new(rest);
@@ -303,7 +303,7 @@ pub(super) fn launch_fused(
     let grid = launch::grid_for(client, batch, batch * length);
     let pitch = length.next_multiple_of(lanes.width);
     let rows = if of == Of::Rows { 0 } else { 2 * grid.units };
-    let kept = Tensor::empty(client, &[rows, pitch], dtype);
+    let kept = Tensor::empty(client, &[rows, pitch], dtype.accumulator());
     // SAFETY: the problem relates the extents: student, teacher and gradient hold `batch` rows of `length` elements, and `kept` two
     // for every unit that reads it.
     unsafe {

@@ -70,18 +70,18 @@ pub(super) struct Row {
 
 /// The walks that find how both rows are seen.
 #[cube]
-pub(super) fn lenses<F: Float, B: Size, N: Size>(
-    student: &[Vector<F, B>],
-    teacher: &[Vector<F, B>],
+pub(super) fn lenses<S: Float, F: Float, B: Size, N: Size>(
+    student: &[Vector<S, B>],
+    teacher: &[Vector<S, B>],
     row: &Row,
     team: &mut Team<F, Quad>,
     inverse_t: F,
     #[comptime] of: Of,
 ) -> Lenses<F> {
     if comptime!(of == Of::CentredRows) {
-        centred::<F, B, N>(student, teacher, row, team)
+        centred::<S, F, B, N>(student, teacher, row, team)
     } else if comptime!(of == Of::Softmaxes) {
-        softened::<F, B, N>(student, teacher, row, team, inverse_t)
+        softened::<S, F, B, N>(student, teacher, row, team, inverse_t)
     } else {
         let zero = F::new(0.0f32);
         Lenses::<F>::new(zero, zero, zero, zero)
@@ -90,21 +90,21 @@ pub(super) fn lenses<F: Float, B: Size, N: Size>(
 
 /// The means of both rows, then those of what they leave: the mean of a row far from 0 is rounded by more than its elements may differ.
 #[cube]
-fn centred<F: Float, B: Size, N: Size>(
-    student: &[Vector<F, B>],
-    teacher: &[Vector<F, B>],
+fn centred<S: Float, F: Float, B: Size, N: Size>(
+    student: &[Vector<S, B>],
+    teacher: &[Vector<S, B>],
     row: &Row,
     team: &mut Team<F, Quad>,
 ) -> Lenses<F> {
     let zero = F::new(0.0f32);
     let none = Vector::<F, N>::new(zero);
     let share = F::new(1.0f32) / F::cast_from(row.length);
-    let first = sums::<F, B, N>(student, teacher, row, team, none, none, none, none);
+    let first = sums::<S, F, B, N>(student, teacher, row, team, none, none, none, none);
     let (u_mean, w_mean) = (first.extract(0usize) * share, first.extract(1usize) * share);
     // Equal elements have no direction; what rounding leaves of them would have one.
-    let u_level = load::<F, B, N>(student, row.start).extract(0usize);
-    let w_level = load::<F, B, N>(teacher, row.start).extract(0usize);
-    let second = sums::<F, B, N>(
+    let u_level = load::<S, F, B, N>(student, row.start).extract(0usize);
+    let w_level = load::<S, F, B, N>(teacher, row.start).extract(0usize);
+    let second = sums::<S, F, B, N>(
         student,
         teacher,
         row,
@@ -129,9 +129,9 @@ fn centred<F: Float, B: Size, N: Size>(
 
 /// The sums of both rows less their means, and of their elements' distances to a level.
 #[cube]
-fn sums<F: Float, B: Size, N: Size>(
-    student: &[Vector<F, B>],
-    teacher: &[Vector<F, B>],
+fn sums<S: Float, F: Float, B: Size, N: Size>(
+    student: &[Vector<S, B>],
+    teacher: &[Vector<S, B>],
     row: &Row,
     team: &mut Team<F, Quad>,
     u_mean: Vector<F, N>,
@@ -151,8 +151,8 @@ fn sums<F: Float, B: Size, N: Size>(
         let end = team.block(v, row.vectors);
         while v < end {
             let at = row.start + v * N::value();
-            let u = load::<F, B, N>(student, at);
-            let w = load::<F, B, N>(teacher, at);
+            let u = load::<S, F, B, N>(student, at);
+            let w = load::<S, F, B, N>(teacher, at);
             u_part += u - u_mean;
             w_part += w - w_mean;
             u_spread += (u - u_level).abs();
@@ -172,9 +172,9 @@ fn sums<F: Float, B: Size, N: Size>(
 
 /// The maxima of both rows, NaN where a distance between their elements, over the temperature, is infinite.
 #[cube]
-fn softened<F: Float, B: Size, N: Size>(
-    student: &[Vector<F, B>],
-    teacher: &[Vector<F, B>],
+fn softened<S: Float, F: Float, B: Size, N: Size>(
+    student: &[Vector<S, B>],
+    teacher: &[Vector<S, B>],
     row: &Row,
     team: &mut Team<F, Quad>,
     inverse_t: F,
@@ -187,8 +187,8 @@ fn softened<F: Float, B: Size, N: Size>(
     let mut v = team.unit;
     while v < row.vectors {
         let at = row.start + v * N::value();
-        let u = load::<F, B, N>(student, at);
-        let w = load::<F, B, N>(teacher, at);
+        let u = load::<S, F, B, N>(student, at);
+        let w = load::<S, F, B, N>(teacher, at);
         u_high = larger::<F, N>(u, u_high);
         u_low = larger::<F, N>(-u, u_low);
         w_high = larger::<F, N>(w, w_high);

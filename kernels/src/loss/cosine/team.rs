@@ -18,11 +18,11 @@ use cubecl::prelude::*;
 
 /// One team owns a sample; `mean` is 1 over the batch.
 #[cube(launch_unchecked)]
-fn by_teams<F: Float, B: Size, N: Size>(
-    student: &[Vector<F, B>],
-    teacher: &[Vector<F, B>],
+fn by_teams<S: Float, F: Float, B: Size, N: Size>(
+    student: &[Vector<S, B>],
+    teacher: &[Vector<S, B>],
     loss: &mut [F],
-    grad: &mut [Vector<F, B>],
+    grad: &mut [Vector<S, B>],
     epsilon: InputScalar,
     inverse_t: InputScalar,
     mean: InputScalar,
@@ -31,7 +31,7 @@ fn by_teams<F: Float, B: Size, N: Size>(
     vectors: usize,
     team: usize,
     #[comptime] of: Of,
-    #[define(F)] _dtype: cubecl::ir::ElemType,
+    #[define(S, F)] _dtypes: [cubecl::ir::ElemType; 2],
 ) {
     let zero = F::new(0.0f32);
     let zeros = Vector::<F, N>::new(zero);
@@ -42,7 +42,7 @@ fn by_teams<F: Float, B: Size, N: Size>(
         vectors,
         length,
     };
-    let lenses = lenses::<F, B, N>(student, teacher, &row, &mut team, inverse_t, of);
+    let lenses = lenses::<S, F, B, N>(student, teacher, &row, &mut team, inverse_t, of);
     let mut u_square = zeros;
     let mut w_square = zeros;
     let mut v = team.unit;
@@ -52,8 +52,8 @@ fn by_teams<F: Float, B: Size, N: Size>(
         let end = team.block(v, vectors);
         while v < end {
             let at = row.start + v * N::value();
-            let u = load::<F, B, N>(student, at);
-            let w = load::<F, B, N>(teacher, at);
+            let u = load::<S, F, B, N>(student, at);
+            let w = load::<S, F, B, N>(teacher, at);
             let u = lenses.student.see::<N>(u, inverse_t, of);
             let w = lenses.teacher.see::<N>(w, inverse_t, of);
             u_part = fma(u, u, u_part);
@@ -78,8 +78,8 @@ fn by_teams<F: Float, B: Size, N: Size>(
         let end = team.block(v, vectors);
         while v < end {
             let at = row.start + v * N::value();
-            let u = load::<F, B, N>(student, at);
-            let w = load::<F, B, N>(teacher, at);
+            let u = load::<S, F, B, N>(student, at);
+            let w = load::<S, F, B, N>(teacher, at);
             let u = lenses.student.see::<N>(u, inverse_t, of);
             let w = lenses.teacher.see::<N>(w, inverse_t, of);
             let d = u - w * ratio;
@@ -98,15 +98,15 @@ fn by_teams<F: Float, B: Size, N: Size>(
         let mut v = team.unit;
         while v < vectors {
             let at = row.start + v * N::value();
-            let u = load::<F, B, N>(student, at);
-            let w = load::<F, B, N>(teacher, at);
+            let u = load::<S, F, B, N>(student, at);
+            let w = load::<S, F, B, N>(teacher, at);
             let u = lenses.student.see::<N>(u, inverse_t, of);
             let w = lenses.teacher.see::<N>(w, inverse_t, of);
             let mut g = turned.pull(u, w, ratio);
             if comptime!(of == Of::Softmaxes) {
                 g *= u * Vector::new(inverse_t);
             }
-            store::<F, B, N>(grad, at, g);
+            store::<S, F, B, N>(grad, at, g);
             v += team.size;
         }
     }
@@ -150,7 +150,7 @@ pub(super) fn launch_by_teams(
             lanes.vectors(),
             teams.size,
             of,
-            dtype.elem(),
+            dtype.elems(),
         );
     }
     launch::pace(client);

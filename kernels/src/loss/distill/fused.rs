@@ -148,11 +148,12 @@ pub(super) fn fused<S: Float, F: Float, B: Size, N: Size>(
 
 /// One logit, in all lanes.
 #[cube]
-pub(super) fn logit<F: Float, B: Size, N: Size>(
-    logits: &[Vector<F, B>],
+pub(super) fn logit<S: Float, F: Float, B: Size, N: Size>(
+    logits: &[Vector<S, B>],
     index: usize,
 ) -> Vector<F, N> {
-    Vector::new(logits[index / B::value()].extract_dynamic(index % B::value()))
+    let item = logits[index / B::value()];
+    Vector::new(F::cast_from(item.extract_dynamic(index % B::value())))
 }
 
 /// Writes `value` into the lane of piece `p`.

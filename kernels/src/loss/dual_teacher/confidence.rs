@@ -228,7 +228,7 @@ pub(super) fn launch_rule(problem: &DualTeacherProblem, rows: &Tensor, weights: 
                 mean,
                 batch,
                 teams.size,
-                dtype.elem(),
+                dtype.accumulator().elem(),
             );
         }
         return launch::pace(client);

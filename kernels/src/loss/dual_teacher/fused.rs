@@ -34,19 +34,19 @@ fn fused<S: Float, F: Float, B: Size, N: Size>(
     for n in first..last {
         let start = n * classes;
         let label = usize::cast_from(labels[n]);
-        let s = read_row::<F, B, N>(student, start, classes, vectors, label, by.inverse_t);
+        let s = read_row::<S, F, B, N>(student, start, classes, vectors, label, by.inverse_t);
         let pull = Pull::<F, N>::new(&s, rows, n, &by);
         let mut kl = zero;
         for block in 0..(vectors + BLOCK - 1) / BLOCK {
             let mut part = zero;
             for v in block * BLOCK..min(block * BLOCK + BLOCK, vectors) {
                 let at = channel::<N>(v, classes);
-                let z = load::<F, B, N>(student, start + at);
-                let v1 = load::<F, B, N>(first_teacher, start + at);
-                let v2 = load::<F, B, N>(second_teacher, start + at);
+                let z = load::<S, F, B, N>(student, start + at);
+                let v1 = load::<S, F, B, N>(first_teacher, start + at);
+                let v2 = load::<S, F, B, N>(second_teacher, start + at);
                 let found = pull.step(z, v1, v2, is_class::<N>(at, label), terms);
                 part += select_many(fresh::<N>(v, at), found.divergence, zero);
-                store::<F, B, N>(grad, start + at, found.grad);
+                store::<S, F, B, N>(grad, start + at, found.grad);
             }
             kl += part;
         }

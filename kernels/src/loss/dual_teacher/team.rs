@@ -21,16 +21,16 @@ type Quad = Const<4>;
 
 /// The largest logit and the sum of exponentials of each row of both teachers. One team owns a row.
 #[cube(launch_unchecked)]
-fn rows_by_teams<F: Float, B: Size, N: Size>(
-    first_teacher: &[Vector<F, B>],
-    second_teacher: &[Vector<F, B>],
+fn rows_by_teams<S: Float, F: Float, B: Size, N: Size>(
+    first_teacher: &[Vector<S, B>],
+    second_teacher: &[Vector<S, B>],
     rows: &mut [F],
     inverse_t: InputScalar,
     batch: usize,
     classes: usize,
     vectors: usize,
     team: usize,
-    #[define(F)] _dtype: cubecl::ir::ElemType,
+    #[define(S, F)] _dtypes: [cubecl::ir::ElemType; 2],
 ) {
     let inverse_t = inverse_t.get::<F>();
     let mut team = Team::<F, Quad>::new(batch, team);
@@ -42,8 +42,8 @@ fn rows_by_teams<F: Float, B: Size, N: Size>(
     let mut low2 = none;
     let mut v = team.unit;
     while v < vectors {
-        let v1 = load::<F, B, N>(first_teacher, start + v * N::value());
-        let v2 = load::<F, B, N>(second_teacher, start + v * N::value());
+        let v1 = load::<S, F, B, N>(first_teacher, start + v * N::value());
+        let v2 = load::<S, F, B, N>(second_teacher, start + v * N::value());
         high1 = larger::<F, N>(v1, high1);
         low1 = larger::<F, N>(-v1, low1);
         high2 = larger::<F, N>(v2, high2);
@@ -69,8 +69,8 @@ fn rows_by_teams<F: Float, B: Size, N: Size>(
         let mut part2 = Vector::<F, N>::new(zero);
         let end = team.block(v, vectors);
         while v < end {
-            let v1 = load::<F, B, N>(first_teacher, start + v * N::value());
-            let v2 = load::<F, B, N>(second_teacher, start + v * N::value());
+            let v1 = load::<S, F, B, N>(first_teacher, start + v * N::value());
+            let v2 = load::<S, F, B, N>(second_teacher, start + v * N::value());
             part1 += ((v1 - Vector::new(max1)) * scale).exp();
             part2 += ((v2 - Vector::new(max2)) * scale).exp();
             v += team.size;
@@ -90,22 +90,22 @@ fn rows_by_teams<F: Float, B: Size, N: Size>(
 
 /// Loss and gradient. One team owns a row; `rows` and `weights` are what weighing the teachers left.
 #[cube(launch_unchecked)]
-fn by_teams<F: Float, B: Size, N: Size>(
-    student: &[Vector<F, B>],
-    first_teacher: &[Vector<F, B>],
-    second_teacher: &[Vector<F, B>],
+fn by_teams<S: Float, F: Float, B: Size, N: Size>(
+    student: &[Vector<S, B>],
+    first_teacher: &[Vector<S, B>],
+    second_teacher: &[Vector<S, B>],
     labels: &[u32],
     rows: &[F],
     weights: &[F],
     loss: &mut [F],
-    grad: &mut [Vector<F, B>],
+    grad: &mut [Vector<S, B>],
     scales: Scales,
     batch: usize,
     classes: usize,
     vectors: usize,
     team: usize,
     #[comptime] terms: usize,
-    #[define(F)] _dtype: cubecl::ir::ElemType,
+    #[define(S, F)] _dtypes: [cubecl::ir::ElemType; 2],
 ) {
     let zero = Vector::<F, N>::new(F::new(0.0f32));
     let by = Weights::<F>::new(weights, &scales);
@@ -113,7 +113,7 @@ fn by_teams<F: Float, B: Size, N: Size>(
     let n = team.row;
     let start = n * classes;
     let label = usize::cast_from(labels[n]);
-    let s = read_row::<F, B, N>(student, &mut team, start, vectors, label, by.inverse_t);
+    let s = read_row::<S, F, B, N>(student, &mut team, start, vectors, label, by.inverse_t);
     let pull = Pull::<F, N>::new(&s, rows, n, &by);
     let mut kl = zero;
     let mut v = team.unit;
@@ -122,13 +122,13 @@ fn by_teams<F: Float, B: Size, N: Size>(
         let end = team.block(v, vectors);
         while v < end {
             let at = v * N::value();
-            let z = load::<F, B, N>(student, start + at);
-            let v1 = load::<F, B, N>(first_teacher, start + at);
-            let v2 = load::<F, B, N>(second_teacher, start + at);
+            let z = load::<S, F, B, N>(student, start + at);
+            let v1 = load::<S, F, B, N>(first_teacher, start + at);
+            let v2 = load::<S, F, B, N>(second_teacher, start + at);
             let found = pull.step(z, v1, v2, is_class::<N>(at, label), terms);
             part += found.divergence;
             if team.there {
-                store::<F, B, N>(grad, start + at, found.grad);
+                store::<S, F, B, N>(grad, start + at, found.grad);
             }
             v += team.size;
         }
@@ -142,8 +142,8 @@ fn by_teams<F: Float, B: Size, N: Size>(
 
 /// Walks the student's row twice: for its maxima, then for the sums of exponentials.
 #[cube]
-fn read_row<F: Float, B: Size, N: Size>(
-    logits: &[Vector<F, B>],
+fn read_row<S: Float, F: Float, B: Size, N: Size>(
+    logits: &[Vector<S, B>],
     team: &mut Team<F, Two>,
     start: usize,
     vectors: usize,
@@ -152,13 +152,13 @@ fn read_row<F: Float, B: Size, N: Size>(
 ) -> Row<F> {
     let zero = Vector::<F, N>::new(F::new(0.0f32));
     let none = Vector::<F, N>::new(F::min_value());
-    let label_logit = element::<F, B>(logits, start, label);
+    let label_logit = element::<S, F, B>(logits, start, label);
     let mut high = none;
     let mut low = none;
     let mut v = team.unit;
     while v < vectors {
         let at = v * N::value();
-        let z = load::<F, B, N>(logits, start + at);
+        let z = load::<S, F, B, N>(logits, start + at);
         high = select_many(is_class::<N>(at, label), high, larger::<F, N>(z, high));
         low = larger::<F, N>(-z, low);
         v += team.size;
@@ -176,7 +176,7 @@ fn read_row<F: Float, B: Size, N: Size>(
         let end = team.block(v, vectors);
         while v < end {
             let at = v * N::value();
-            let z = load::<F, B, N>(logits, start + at);
+            let z = load::<S, F, B, N>(logits, start + at);
             let rest = (z - Vector::new(ends.rest_max)).exp();
             part += ((z - Vector::new(ends.max)) * scale).exp();
             rest_part += select_many(is_class::<N>(at, label), zero, rest);
@@ -226,7 +226,7 @@ pub(super) fn launch_rows(
             classes,
             lanes.vectors(),
             teams.size,
-            dtype.elem(),
+            dtype.elems(),
         );
     }
     launch::pace(client);
@@ -272,8 +272,8 @@ pub(super) fn launch_fused(
             classes,
             lanes.vectors(),
             teams.size,
-            series_terms(dtype),
-            dtype.elem(),
+            series_terms(dtype.accumulator()),
+            dtype.elems(),
         );
     }
     launch::pace(client);

@@ -86,13 +86,14 @@ fn layer_norm_grad<S: Float, F: Float, B: Size, N: Size>(
 pub(super) fn launch_backward(saved: &Saved, grad: &Tensor, out: &Tensor) -> [Tensor; 2] {
     let (client, problem) = (grad.client(), &saved.problem);
     let (dtype, channels) = (problem.dtype, problem.channels);
-    let partials = Tensor::empty(client, &[problem.partials(), 2, channels], dtype);
+    let partials = [problem.partials(), 2, channels];
+    let partials = Tensor::empty(client, &partials, dtype.accumulator());
     if launch::is_cpu(client) {
         launch_partials(saved, grad, out, &partials);
     } else {
         team::launch_partials(saved, grad, out, &partials);
     }
-    let [gamma, beta] = [(); 2].map(|()| Tensor::empty(client, &[channels], dtype));
+    let [gamma, beta] = [(); 2].map(|()| Tensor::empty(client, &[channels], dtype.accumulator()));
     sum_rows_apart(&partials, &gamma, &beta);
     [gamma, beta]
 }

@@ -73,7 +73,7 @@ fn layer_norm_kernel<S: Float, F: Float, B: Size, N: Size>(
         let mean =
             sum::<S, F, B, N>(x, start, pixels, channels, vectors, fresh, zero, false) / count;
         let centre = Vector::<F, N>::new(mean);
-        let squares = sum::<F, B, N>(x, start, pixels, channels, vectors, fresh, centre, true);
+        let squares = sum::<S, F, B, N>(x, start, pixels, channels, vectors, fresh, centre, true);
         let inv_std = F::new(1.0f32) / (variance::<F>(squares, count) + epsilon.get::<F>()).sqrt();
         mean_out[sample] = mean;
         inv_std_out[sample] = inv_std;

@@ -21,8 +21,8 @@ type Two = Const<2>;
 
 /// The sum over a sample that starts at element `start`, of `x - centre` or of its square.
 #[cube]
-fn sum<F: Float, B: Size, N: Size>(
-    x: &[Vector<F, B>],
+fn sum<S: Float, F: Float, B: Size, N: Size>(
+    x: &[Vector<S, B>],
     start: usize,
     vectors: usize,
     team: &mut Team<F, One>,
@@ -36,7 +36,7 @@ fn sum<F: Float, B: Size, N: Size>(
         let mut part = zero;
         let end = team.block(v, vectors);
         while v < end {
-            let d = load::<F, B, N>(x, start + v * N::value()) - centre;
+            let d = load::<S, F, B, N>(x, start + v * N::value()) - centre;
             if comptime!(squared) {
                 part = fma(d, d, part);
             } else {
@@ -51,11 +51,11 @@ fn sum<F: Float, B: Size, N: Size>(
 
 /// `y = (x - mean) inv_std gamma + beta`, and the moments. One team owns a sample.
 #[cube(launch_unchecked)]
-fn layer_norm_by_teams<F: Float, B: Size, N: Size>(
-    x: &[Vector<F, B>],
+fn layer_norm_by_teams<S: Float, F: Float, B: Size, N: Size>(
+    x: &[Vector<S, B>],
     gamma: &[Vector<F, B>],
     beta: &[Vector<F, B>],
-    y: &mut [Vector<F, B>],
+    y: &mut [Vector<S, B>],
     mean_out: &mut [F],
     inv_std_out: &mut [F],
     epsilon: InputScalar,
@@ -63,16 +63,16 @@ fn layer_norm_by_teams<F: Float, B: Size, N: Size>(
     pixels: usize,
     vectors: usize,
     team: usize,
-    #[define(F)] _dtype: cubecl::ir::ElemType,
+    #[define(S, F)] _dtypes: [cubecl::ir::ElemType; 2],
 ) {
     let mut team = Team::<F, One>::new(samples, team);
     let zero = Vector::<F, N>::new(F::new(0.0f32));
     let in_all = pixels * vectors;
     let start = team.row * in_all * N::value();
     let count = F::cast_from(u32::cast_from(in_all * N::value()));
-    let mean = sum::<F, B, N>(x, start, in_all, &mut team, zero, false) / count;
+    let mean = sum::<S, F, B, N>(x, start, in_all, &mut team, zero, false) / count;
     let centre = Vector::<F, N>::new(mean);
-    let squares = sum::<F, B, N>(x, start, in_all, &mut team, centre, true);
+    let squares = sum::<S, F, B, N>(x, start, in_all, &mut team, centre, true);
     let inv_std = F::new(1.0f32) / (variance::<F>(squares, count) + epsilon.get::<F>()).sqrt();
     if team.leads() {
         mean_out[team.row] = mean;
@@ -84,9 +84,9 @@ fn layer_norm_by_teams<F: Float, B: Size, N: Size>(
         while v < in_all {
             let at = start + v * N::value();
             let c = v % vectors * N::value();
-            let normal = (load::<F, B, N>(x, at) - centre) * scale;
-            let (g, b) = (load::<F, B, N>(gamma, c), load::<F, B, N>(beta, c));
-            store::<F, B, N>(y, at, fma(normal, g, b));
+            let normal = (load::<S, F, B, N>(x, at) - centre) * scale;
+            let (g, b) = (load::<F, F, B, N>(gamma, c), load::<F, F, B, N>(beta, c));
+            store::<S, F, B, N>(y, at, fma(normal, g, b));
             v += team.size;
         }
     }
@@ -95,13 +95,13 @@ fn layer_norm_by_teams<F: Float, B: Size, N: Size>(
 /// `out = inv_std (h - mean of h - n mean of h n)` with `h = grad gamma` and `n` the normalised `x`; each partial sum takes `grad n` and
 /// `grad` of a run of samples. One team owns a partial sum.
 #[cube(launch_unchecked)]
-fn layer_norm_grad_by_teams<F: Float, B: Size, N: Size>(
-    x: &[Vector<F, B>],
-    grad: &[Vector<F, B>],
+fn layer_norm_grad_by_teams<S: Float, F: Float, B: Size, N: Size>(
+    x: &[Vector<S, B>],
+    grad: &[Vector<S, B>],
     gamma: &[Vector<F, B>],
     means: &[F],
     inv_stds: &[F],
-    out: &mut [Vector<F, B>],
+    out: &mut [Vector<S, B>],
     partials: &mut [Vector<F, B>],
     samples: usize,
     pixels: usize,
@@ -109,7 +109,7 @@ fn layer_norm_grad_by_teams<F: Float, B: Size, N: Size>(
     per_partial: usize,
     partial_count: usize,
     team: usize,
-    #[define(F)] _dtype: cubecl::ir::ElemType,
+    #[define(S, F)] _dtypes: [cubecl::ir::ElemType; 2],
 ) {
     let mut team = Team::<F, Two>::new(partial_count, team);
     let zero = Vector::<F, N>::new(F::new(0.0f32));
@@ -120,8 +120,8 @@ fn layer_norm_grad_by_teams<F: Float, B: Size, N: Size>(
     if team.there {
         let mut v = team.unit;
         while v < vectors {
-            store::<F, B, N>(partials, for_gamma + v * N::value(), zero);
-            store::<F, B, N>(partials, for_beta + v * N::value(), zero);
+            store::<F, F, B, N>(partials, for_gamma + v * N::value(), zero);
+            store::<F, F, B, N>(partials, for_beta + v * N::value(), zero);
             v += team.size;
         }
     }
@@ -137,7 +137,7 @@ fn layer_norm_grad_by_teams<F: Float, B: Size, N: Size>(
         let mut v = team.unit;
         while v < vectors {
             let c = v * N::value();
-            let by = load::<F, B, N>(gamma, c);
+            let by = load::<F, F, B, N>(gamma, c);
             let mut of_gamma = zero;
             let mut of_beta = zero;
             let mut pixel = 0usize;
@@ -149,8 +149,8 @@ fn layer_norm_grad_by_teams<F: Float, B: Size, N: Size>(
                 let end = min(pixel + BLOCK, pixels);
                 while pixel < end {
                     let at = start + pixel * channels + c;
-                    let g = load::<F, B, N>(grad, at);
-                    let n = (load::<F, B, N>(x, at) - centre) * scale;
+                    let g = load::<S, F, B, N>(grad, at);
+                    let n = (load::<S, F, B, N>(x, at) - centre) * scale;
                     let h = g * by;
                     part += h;
                     product_part = fma(h, n, product_part);
@@ -164,10 +164,10 @@ fn layer_norm_grad_by_teams<F: Float, B: Size, N: Size>(
                 of_beta += beta_part;
             }
             if there {
-                let so_far = load::<F, B, N>(&*partials, for_gamma + c);
-                store::<F, B, N>(partials, for_gamma + c, so_far + of_gamma);
-                let so_far = load::<F, B, N>(&*partials, for_beta + c);
-                store::<F, B, N>(partials, for_beta + c, so_far + of_beta);
+                let so_far = load::<F, F, B, N>(&*partials, for_gamma + c);
+                store::<F, F, B, N>(partials, for_gamma + c, so_far + of_gamma);
+                let so_far = load::<F, F, B, N>(&*partials, for_beta + c);
+                store::<F, F, B, N>(partials, for_beta + c, so_far + of_beta);
             }
             v += team.size;
         }
@@ -180,9 +180,9 @@ fn layer_norm_grad_by_teams<F: Float, B: Size, N: Size>(
                 while v < vectors {
                     let c = v * N::value();
                     let at = start + pixel * channels + c;
-                    let n = (load::<F, B, N>(x, at) - centre) * scale;
-                    let h = load::<F, B, N>(grad, at) * load::<F, B, N>(gamma, c);
-                    store::<F, B, N>(out, at, scale * (h - offset - n * tilt));
+                    let n = (load::<S, F, B, N>(x, at) - centre) * scale;
+                    let h = load::<S, F, B, N>(grad, at) * load::<F, F, B, N>(gamma, c);
+                    store::<S, F, B, N>(out, at, scale * (h - offset - n * tilt));
                     v += team.size;
                 }
             }
@@ -215,7 +215,7 @@ pub(super) fn launch_layer_norm(saved: &Saved, beta: &Tensor, epsilon: f64, y: &
             problem.pixels,
             lanes.vectors(),
             teams.size,
-            dtype.elem(),
+            dtype.elems(),
         );
     }
     launch::pace(client);
@@ -249,7 +249,7 @@ pub(super) fn launch_partials(saved: &Saved, grad: &Tensor, out: &Tensor, partia
             problem.per_partial(),
             problem.partials(),
             teams.size,
-            dtype.elem(),
+            dtype.elems(),
         );
     }
     launch::pace(client);

@@ -14,20 +14,20 @@ type One = Const<1>;
 
 /// The softmax of each row. One team owns a row.
 #[cube(launch_unchecked)]
-fn softmax_by_teams<F: Float, B: Size, N: Size>(
-    x: &[Vector<F, B>],
-    y: &mut [Vector<F, B>],
+fn softmax_by_teams<S: Float, F: Float, B: Size, N: Size>(
+    x: &[Vector<S, B>],
+    y: &mut [Vector<S, B>],
     rows: usize,
     vectors: usize,
     team: usize,
-    #[define(F)] _dtype: cubecl::ir::ElemType,
+    #[define(S, F)] _dtypes: [cubecl::ir::ElemType; 2],
 ) {
     let mut team = Team::<F, One>::new(rows, team);
     let start = team.row * vectors * N::value();
     let mut top = Vector::<F, N>::new(F::min_value());
     let mut v = team.unit;
     while v < vectors {
-        let z = load::<F, B, N>(x, start + v * N::value());
+        let z = load::<S, F, B, N>(x, start + v * N::value());
         top = select_many(z.greater_than(&top), z, top);
         v += team.size;
     }
@@ -40,7 +40,7 @@ fn softmax_by_teams<F: Float, B: Size, N: Size>(
         let mut part = zero;
         let end = team.block(v, vectors);
         while v < end {
-            part += (load::<F, B, N>(x, start + v * N::value()) - max).exp();
+            part += (load::<S, F, B, N>(x, start + v * N::value()) - max).exp();
             v += team.size;
         }
         sum += part;
@@ -51,8 +51,8 @@ fn softmax_by_teams<F: Float, B: Size, N: Size>(
         let mut v = team.unit;
         while v < vectors {
             let at = start + v * N::value();
-            let e = (load::<F, B, N>(x, at) - max).exp();
-            store::<F, B, N>(y, at, e * share);
+            let e = (load::<S, F, B, N>(x, at) - max).exp();
+            store::<S, F, B, N>(y, at, e * share);
             v += team.size;
         }
     }
@@ -60,14 +60,14 @@ fn softmax_by_teams<F: Float, B: Size, N: Size>(
 
 /// `out = y (grad - sum of grad y)`, row by row. One team owns a row.
 #[cube(launch_unchecked)]
-fn softmax_grad_by_teams<F: Float, B: Size, N: Size>(
-    y: &[Vector<F, B>],
-    grad: &[Vector<F, B>],
-    out: &mut [Vector<F, B>],
+fn softmax_grad_by_teams<S: Float, F: Float, B: Size, N: Size>(
+    y: &[Vector<S, B>],
+    grad: &[Vector<S, B>],
+    out: &mut [Vector<S, B>],
     rows: usize,
     vectors: usize,
     team: usize,
-    #[define(F)] _dtype: cubecl::ir::ElemType,
+    #[define(S, F)] _dtypes: [cubecl::ir::ElemType; 2],
 ) {
     let mut team = Team::<F, One>::new(rows, team);
     let start = team.row * vectors * N::value();
@@ -79,7 +79,11 @@ fn softmax_grad_by_teams<F: Float, B: Size, N: Size>(
         let end = team.block(v, vectors);
         while v < end {
             let at = start + v * N::value();
-            part = fma(load::<F, B, N>(grad, at), load::<F, B, N>(y, at), part);
+            part = fma(
+                load::<S, F, B, N>(grad, at),
+                load::<S, F, B, N>(y, at),
+                part,
+            );
             v += team.size;
         }
         product += part;
@@ -90,8 +94,8 @@ fn softmax_grad_by_teams<F: Float, B: Size, N: Size>(
         let mut v = team.unit;
         while v < vectors {
             let at = start + v * N::value();
-            let value = load::<F, B, N>(y, at) * (load::<F, B, N>(grad, at) - mean);
-            store::<F, B, N>(out, at, value);
+            let value = load::<S, F, B, N>(y, at) * (load::<S, F, B, N>(grad, at) - mean);
+            store::<S, F, B, N>(out, at, value);
             v += team.size;
         }
     }
@@ -116,7 +120,7 @@ pub(super) fn launch_softmax(x: &Tensor, y: &Tensor, length: usize) {
             rows,
             lanes.vectors(),
             teams.size,
-            dtype.elem(),
+            dtype.elems(),
         );
     }
     launch::pace(client);
@@ -142,7 +146,7 @@ pub(super) fn launch_backward(y: &Tensor, grad: &Tensor, out: &Tensor, length: u
             rows,
             lanes.vectors(),
             teams.size,
-            dtype.elem(),
+            dtype.elems(),
         );
     }
     launch::pace(client);

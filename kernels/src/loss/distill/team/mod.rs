@@ -53,16 +53,16 @@ struct Extents {
 
 /// One team owns a row.
 #[cube(launch_unchecked)]
-fn by_teams<F: Float, B: Size, N: Size>(
-    student: &[Vector<F, B>],
-    teacher: &[Vector<F, B>],
+fn by_teams<S: Float, F: Float, B: Size, N: Size>(
+    student: &[Vector<S, B>],
+    teacher: &[Vector<S, B>],
     labels: &[u32],
     loss: &mut [F],
-    grad: &mut [Vector<F, B>],
+    grad: &mut [Vector<S, B>],
     constants: Sequence<Constants>,
     extents: Extents,
     #[comptime] blueprint: Blueprint,
-    #[define(F)] _dtype: cubecl::ir::ElemType,
+    #[define(S, F)] _dtypes: [cubecl::ir::ElemType; 2],
 ) {
     let mut team = Team::<F, Quad>::new(extents.batch, extents.team);
     let temperatures = comptime!(blueprint.uses.len());
@@ -76,11 +76,11 @@ fn by_teams<F: Float, B: Size, N: Size>(
         vectors: extents.vectors,
         target,
     };
-    let ends = ends::<F, B, N>(student, teacher, &row, &mut team, any_taught);
-    let z = logit::<F, B, One>(student, row.start + target);
+    let ends = ends::<S, F, B, N>(student, teacher, &row, &mut team, any_taught);
+    let z = logit::<S, F, B, One>(student, row.start + target);
     let mut v = z;
     if any_taught {
-        v = logit::<F, B, One>(teacher, row.start + target);
+        v = logit::<S, F, B, One>(teacher, row.start + target);
     }
     let mut slopes = Sequence::<Softmaxes<F>>::new();
     let mut at_target = F::new(0.0f32);
@@ -96,7 +96,7 @@ fn by_teams<F: Float, B: Size, N: Size>(
     for t in 0..temperatures {
         let uses = comptime!(blueprint.uses[t]);
         let of = constants.index(t);
-        let mut found = softmaxes::<F, B, N>(
+        let mut found = softmaxes::<S, F, B, N>(
             student,
             teacher,
             &row,
@@ -118,7 +118,7 @@ fn by_teams<F: Float, B: Size, N: Size>(
         }
         slopes.push(found);
     }
-    let divergences = gradient::<F, B, N>(
+    let divergences = gradient::<S, F, B, N>(
         student,
         teacher,
         grad,
@@ -190,8 +190,9 @@ pub(super) fn launch_by_teams(
     let blueprint = Blueprint {
         uses: temperatures.iter().map(|&(_, uses)| uses).collect(),
         labelled: labels.is_some(),
-        exponential: Exponential::of(client, dtype),
-        terms: series_terms(dtype),
+        exponential: Exponential::of(client, dtype.accumulator()),
+        ahead: false,
+        terms: series_terms(dtype.accumulator()),
     };
     let constants = temperatures
         .iter()
@@ -213,7 +214,7 @@ pub(super) fn launch_by_teams(
             constants,
             ExtentsLaunch::new(batch, classes, lanes.vectors(), teams.size),
             blueprint,
-            dtype.elem(),
+            dtype.elems(),
         );
     }
     launch::pace(client);

@@ -61,9 +61,9 @@ pub(super) struct Softmaxes<F: Float> {
 
 /// The first walk.
 #[cube]
-pub(super) fn ends<F: Float, B: Size, N: Size>(
-    student: &[Vector<F, B>],
-    teacher: &[Vector<F, B>],
+pub(super) fn ends<S: Float, F: Float, B: Size, N: Size>(
+    student: &[Vector<S, B>],
+    teacher: &[Vector<S, B>],
     row: &Row,
     team: &mut Team<F, Quad>,
     #[comptime] taught: bool,
@@ -76,11 +76,11 @@ pub(super) fn ends<F: Float, B: Size, N: Size>(
     let mut v = team.unit;
     while v < row.vectors {
         let at = row.start + v * N::value();
-        let z = load::<F, B, N>(student, at);
+        let z = load::<S, F, B, N>(student, at);
         student_high = larger::<F, N>(row.counted::<F, N>(v, z, none), student_high);
         student_low = larger::<F, N>(row.counted::<F, N>(v, -z, none), student_low);
         if taught {
-            let z = load::<F, B, N>(teacher, at);
+            let z = load::<S, F, B, N>(teacher, at);
             teacher_high = larger::<F, N>(row.counted::<F, N>(v, z, none), teacher_high);
             teacher_low = larger::<F, N>(row.counted::<F, N>(v, -z, none), teacher_low);
         }
@@ -102,9 +102,9 @@ pub(super) fn ends<F: Float, B: Size, N: Size>(
 
 /// The second walk, at one temperature, and what its sums say about the target, whose logits are `z` and `v`.
 #[cube]
-pub(super) fn softmaxes<F: Float, B: Size, N: Size>(
-    student: &[Vector<F, B>],
-    teacher: &[Vector<F, B>],
+pub(super) fn softmaxes<S: Float, F: Float, B: Size, N: Size>(
+    student: &[Vector<S, B>],
+    teacher: &[Vector<S, B>],
     row: &Row,
     team: &mut Team<F, Quad>,
     ends: &Ends<F>,
@@ -124,14 +124,14 @@ pub(super) fn softmaxes<F: Float, B: Size, N: Size>(
     let mut i = team.unit;
     while i < row.vectors {
         let at = row.start + i * N::value();
-        let d = load::<F, B, N>(student, at) - Vector::new(student_max);
+        let d = load::<S, F, B, N>(student, at) - Vector::new(student_max);
         let e = decay::<F, N>(d, rate, floor, exponential);
         own += row.counted::<F, N>(i, e, none);
         if comptime!(uses.cross_entropy.is_some()) {
             distances += row.counted::<F, N>(i, d, none);
         }
         if comptime!(uses.teacher()) {
-            let d = load::<F, B, N>(teacher, at) - Vector::new(teacher_max);
+            let d = load::<S, F, B, N>(teacher, at) - Vector::new(teacher_max);
             let e = decay::<F, N>(d, rate, floor, exponential);
             taught += row.counted::<F, N>(i, e, none);
         }
@@ -184,10 +184,10 @@ pub(super) fn softmaxes<F: Float, B: Size, N: Size>(
 
 /// The third walk: writes the gradient and returns the divergence of each temperature's softmaxes, times the teacher's sum.
 #[cube]
-pub(super) fn gradient<F: Float, B: Size, N: Size>(
-    student: &[Vector<F, B>],
-    teacher: &[Vector<F, B>],
-    grad: &mut [Vector<F, B>],
+pub(super) fn gradient<S: Float, F: Float, B: Size, N: Size>(
+    student: &[Vector<S, B>],
+    teacher: &[Vector<S, B>],
+    grad: &mut [Vector<S, B>],
     row: &Row,
     team: &mut Team<F, Quad>,
     ends: &Ends<F>,
@@ -204,10 +204,10 @@ pub(super) fn gradient<F: Float, B: Size, N: Size>(
     let mut v = team.unit;
     while v < row.vectors {
         let at = row.start + v * N::value();
-        let d = load::<F, B, N>(student, at) - Vector::new(ends.student_max);
+        let d = load::<S, F, B, N>(student, at) - Vector::new(ends.student_max);
         let mut teacher_d = d;
         if any_taught {
-            teacher_d = load::<F, B, N>(teacher, at) - Vector::new(ends.teacher_max);
+            teacher_d = load::<S, F, B, N>(teacher, at) - Vector::new(ends.teacher_max);
         }
         let mut g = Vector::<F, N>::new(even);
         #[unroll]
@@ -234,7 +234,7 @@ pub(super) fn gradient<F: Float, B: Size, N: Size>(
             }
         }
         if team.there {
-            store::<F, B, N>(grad, at, row.counted::<F, N>(v, g, Vector::new(at_target)));
+            store::<S, F, B, N>(grad, at, row.counted::<F, N>(v, g, Vector::new(at_target)));
         }
         v += team.size;
     }
