@@ -3,6 +3,7 @@
 use crate::contender::{Contender, Peer};
 use crate::counts::{Counts, count};
 use crate::input::draw;
+use crate::patient::Patient;
 use crate::phase::Phase;
 use crate::results::{Cache, Ceilings, Refused, Row};
 use crate::stats::{Ratio, Times, quantile};
@@ -84,7 +85,9 @@ impl Runner {
         }
         let on_device = contenders.len();
         for peer in &mut self.peers {
-            contenders.extend(peer.contenders(&phase.task()));
+            for contender in peer.contenders(&phase.task()) {
+                contenders.push(Box::new(Patient::new(contender)));
+            }
         }
         let values: Vec<Vec<f64>> = draw(&phase.inputs, 0)
             .into_iter()
