@@ -3,25 +3,42 @@
 #[cfg(feature = "peers")]
 mod burn;
 #[cfg(feature = "peers")]
+mod candle;
+#[cfg(feature = "peers")]
+mod cubek;
+#[cfg(feature = "peers")]
 mod linked;
 mod torch;
 
 #[cfg(feature = "peers")]
 pub use burn::Burn;
+#[cfg(feature = "peers")]
+pub use candle::Candle;
+#[cfg(feature = "peers")]
+pub use cubek::CubeK;
 pub use torch::Torch;
 
 use crate::contender::Peer;
+use cubecl::Device;
 
-/// The peers that are there: those that are linked, and PyTorch under `python`, or where none is named under the `python3` that has
+/// The peers that are there beside `device`: those that are linked, and PyTorch under `python`, or where none is named under the `python3` that has
 /// it.
 ///
 /// # Errors
 /// The interpreter that was named does not start, or has no PyTorch.
-pub fn all(python: Option<&str>, compiled: bool) -> Result<Vec<Box<dyn Peer>>, String> {
-    let mut peers = linked();
+pub fn all(
+    device: &Device,
+    python: Option<&str>,
+    compiled: bool,
+) -> Result<Vec<Box<dyn Peer>>, String> {
+    let mut peers = linked(device);
     match python.map(String::from).or_else(torch::found) {
         Some(python) => {
-            let torch = Torch::start(&python, "cpu", compiled).map_err(|error| {
+            let on = match device {
+                Device::Cuda(_) => "cuda",
+                _ => "cpu",
+            };
+            let torch = Torch::start(&python, on, compiled).map_err(|error| {
                 format!("--torch {python}: {error}; install it with {python} -m pip install torch")
             })?;
             peers.push(Box::new(torch));
@@ -35,15 +52,17 @@ pub fn all(python: Option<&str>, compiled: bool) -> Result<Vec<Box<dyn Peer>>, S
 
 /// The libraries that are linked in.
 #[cfg(feature = "peers")]
-fn linked() -> Vec<Box<dyn Peer>> {
+fn linked(device: &Device) -> Vec<Box<dyn Peer>> {
     vec![
         Box::new(Burn::flex()),
-        Box::new(Burn::cubecl(cubecl::Device::default())),
+        Box::new(Burn::cubecl(device.clone())),
+        Box::new(Candle),
+        Box::new(CubeK(device.client())),
     ]
 }
 
 #[cfg(not(feature = "peers"))]
-fn linked() -> Vec<Box<dyn Peer>> {
+fn linked(_: &Device) -> Vec<Box<dyn Peer>> {
     eprintln!("burn, candle and CubeK stay blank: --features peers links them");
     Vec::new()
 }

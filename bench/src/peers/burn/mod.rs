@@ -7,7 +7,10 @@
 //! wherever a phase is a backward pass alone, so that those operands are warm even in rows of flushed caches.
 
 mod conv;
+mod loss;
 mod operands;
+mod pointwise;
+mod pool;
 
 use crate::contender::{Contender, Peer, Task};
 use crate::peers::linked::{Linked, Work};
@@ -102,10 +105,30 @@ fn op(name: &str) -> Option<Op> {
         open,
         of_images: true,
     };
+    let of_any = |open| Op {
+        open,
+        of_images: false,
+    };
     Some(match name {
+        "activation" => of_any(pointwise::activation),
+        "adaptive_average" => of_images(pool::adaptive_average),
+        "add_relu" => of_any(pointwise::add_relu),
+        "average_pool" => of_images(pool::average_pool),
+        "batch_norm_relu" => of_images(pointwise::batch_norm_relu),
+        "bilinear" => of_images(pool::bilinear),
+        "cosine" => of_any(loss::cosine),
         "depthwise" => of_images(conv::depthwise),
         "grouped" => of_images(conv::grouped),
         "dense" => of_images(conv::dense),
+        "distill" => of_any(loss::distill),
+        "dkd" => of_any(loss::dkd),
+        "dual_teacher" => of_any(loss::dual_teacher),
+        "gate" => of_any(pointwise::gate),
+        "kd" => of_any(loss::kd),
+        "layer_norm" => of_any(pointwise::layer_norms),
+        "max_pool" => of_images(pool::max_pool),
+        "soft_sign" => of_any(pointwise::soft_sign),
+        "softmax" => of_any(pointwise::softmaxes),
         _ => return None,
     })
 }

@@ -1,7 +1,7 @@
 use super::{Images, Row};
 use crate::input::Input;
 use crate::peers::linked::{Read, Timed, Work};
-use burn_tensor::{Int, Tensor, TensorData};
+use burn_tensor::{Gradients, Int, Tensor, TensorData};
 
 /// Where NHWC's axes lie in NCHW.
 const TO_NCHW: [isize; 4] = [0, 3, 1, 2];
@@ -31,7 +31,12 @@ impl<'a> Operands<'a> {
 
     /// An NHWC operand as burn's images are.
     pub fn image(&self, i: usize) -> Tensor<4> {
-        let seen = self.tensor::<4>(i).permute(TO_NCHW);
+        self.of_ours(self.tensor(i))
+    }
+
+    /// NHWC as burn's images are.
+    pub fn of_ours(&self, image: Tensor<4>) -> Tensor<4> {
+        let seen = image.permute(TO_NCHW);
         match self.row.images {
             Images::Theirs => self.in_memory(seen),
             Images::Converted | Images::Seen => seen,
@@ -62,6 +67,37 @@ impl<'a> Operands<'a> {
             Ok(timed(row, run))
         })
     }
+
+    /// A backward pass from the scalar that `forward` computes before the clock starts.
+    pub fn backward(
+        &self,
+        forward: impl Fn() -> Tensor<1> + 'static,
+        grads: impl Fn(&Gradients) -> Vec<Read> + Clone + 'static,
+    ) -> Work {
+        let row = self.row.clone();
+        Box::new(move || {
+            let (scalar, grads) = (forward(), grads.clone());
+            row.device.sync().map_err(|error| format!("{error:?}"))?;
+            Ok(timed(row.clone(), move |_| grads(&scalar.backward())))
+        })
+    }
+}
+
+/// A tensor whose gradient is wanted.
+pub fn leaf<const D: usize>(tensor: Tensor<D>) -> Tensor<D> {
+    tensor.autodiff().require_grad()
+}
+
+/// Reads the gradient of a leaf.
+pub fn of<const D: usize>(leaf: &Tensor<D>, grads: &Gradients) -> Read {
+    match leaf.grad(grads) {
+        Some(grad) => read(grad),
+        None => no_gradient(),
+    }
+}
+
+fn no_gradient() -> Read {
+    Box::new(|| Err("there is no gradient".into()))
 }
 
 /// Runs to the end of the device's work.
@@ -83,6 +119,14 @@ impl Row {
                 Box::new(move || values(data.clone()))
             }
             Images::Theirs | Images::Seen => read(ours),
+        }
+    }
+
+    /// Reads the gradient of an NCHW leaf.
+    pub fn image_of(&self, leaf: &Tensor<4>, grads: &Gradients) -> Read {
+        match leaf.grad(grads) {
+            Some(grad) => self.image(grad),
+            None => no_gradient(),
         }
     }
 }
