@@ -39,6 +39,9 @@ impl Effort {
 
 /// Turns of slow contenders.
 const SLOW_ROUNDS: usize = 3;
+/// Turns of contenders whose one call takes longer than [`SLOWEST_MS`]: the least that has an interval.
+const SLOWEST_ROUNDS: usize = 2;
+const SLOWEST_MS: f64 = 300.0;
 /// Turns of flushed caches.
 const COLD_ROUNDS: usize = 3;
 
@@ -134,7 +137,11 @@ impl Runner {
             }
             entrants.retain_mut(|entrant| {
                 let slow = entrant.call_ms > Turn::SLOW_MS;
-                if slow && (cold || round >= SLOW_ROUNDS) {
+                let most = match entrant.call_ms > SLOWEST_MS {
+                    true => SLOWEST_ROUNDS,
+                    false => SLOW_ROUNDS,
+                };
+                if slow && (cold || round >= most) {
                     return true;
                 }
                 let turn = match cold {

@@ -85,8 +85,13 @@ impl Peer for Burn {
         let Some(op) = op(task.op).filter(|_| !task.arguments.is_null()) else {
             return Vec::new();
         };
-        let rows = self.rows.iter();
-        let fit = rows.filter(|row| op.of_images || row.images != Images::Converted);
+        let has = |row: &&Row| match row.images {
+            Images::Theirs => true,
+            Images::Converted => op.of_images,
+            // It has no gradient of bilinear resizing.
+            Images::Seen => [task.op, task.phase] != ["bilinear", "grad_input"],
+        };
+        let fit = self.rows.iter().filter(has);
         fit.map(|row| contender(op.open, row.clone(), task))
             .collect()
     }

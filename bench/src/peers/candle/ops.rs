@@ -197,17 +197,13 @@ pub fn batch_norm_relu(operands: &Operands, _: &str, _: &Value) -> Made {
     }))
 }
 
-pub fn max_pool(operands: &Operands, phase: &str, arguments: &Value) -> Made {
+pub fn max_pool(operands: &Operands, _: &str, arguments: &Value) -> Made {
     let PoolCase { k, .. } = case(arguments)?;
-    if phase == "inference" {
-        let (images, x) = (operands.images, operands.image(0)?);
-        return Ok(operands.work(move || {
-            let y = images.theirs(&x)?.max_pool2d(k)?;
-            Ok(vec![images.read(&y)?])
-        }));
-    }
-    let (x, g) = (operands.image(0)?, operands.image(1)?);
-    pool_gradient(operands, &x, g, move |x| x.max_pool2d(k))
+    let (images, x) = (operands.images, operands.image(0)?);
+    Ok(operands.work(move || {
+        let y = images.theirs(&x)?.max_pool2d(k)?;
+        Ok(vec![images.read(&y)?])
+    }))
 }
 
 pub fn average_pool(operands: &Operands, phase: &str, arguments: &Value) -> Made {
@@ -226,19 +222,10 @@ pub fn average_pool(operands: &Operands, phase: &str, arguments: &Value) -> Made
     };
     let x = Tensor::zeros(&shape, candle_core::DType::F32, given.device());
     let x = x.map_err(|error| error.to_string())?;
-    pool_gradient(operands, &x, given, move |x| x.avg_pool2d(k))
-}
-
-fn pool_gradient(
-    operands: &Operands,
-    x: &Tensor,
-    g: Tensor,
-    pool: impl Fn(&Tensor) -> Result<Tensor> + 'static,
-) -> Made {
-    let (images, x) = (operands.images, leaf(x)?);
+    let x = leaf(&x)?;
     let of = x.clone();
     Ok(operands.backward(
-        move || (pool(&images.theirs(&of)?)? * images.theirs(&g)?)?.sum_all(),
+        move || (images.theirs(&of)?.avg_pool2d(k)? * images.theirs(&given)?)?.sum_all(),
         move |grads| Ok(vec![images.read_of(&x, grads)?]),
     ))
 }
