@@ -1,7 +1,7 @@
 //! CubeK 0.3.1's convolutions on our own device, NHWC as ours: its depthwise kernel, and its direct one for grouped and dense.
 //!
-//! Forward passes only: its gradients, and its implicit GEMMs, run on matrix units (`AcceleratedTileKind` is CMMA or MMA) and are
-//! refused where there are none, as on CubeCL's CPU runtime. Those rows stay blank.
+//! Forward passes only: its gradients and its implicit GEMMs are built on matrix units (their `AcceleratedTileKind` is CMMA or MMA),
+//! which CubeCL's CPU runtime does not have; they were not tried there. Those rows stay blank.
 
 use super::linked::{Linked, Read, Work};
 use crate::catalogue::{DenseCase, DepthwiseCase, GroupedCase};

@@ -61,7 +61,7 @@ impl Contender for Linked {
     }
 
     fn outputs(&mut self) -> Result<Vec<Vec<f64>>, String> {
-        self.results.iter().map(|read| caught(read)).collect()
+        self.results.iter().map(caught).collect()
     }
 
     // These libraries' tensors are values: no operation writes to them.
