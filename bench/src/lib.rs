@@ -13,6 +13,7 @@ mod input;
 mod launches;
 mod machine;
 mod naive;
+mod patient;
 pub mod peers;
 mod phase;
 mod profile;

@@ -4,6 +4,7 @@ use crate::catalogue;
 use crate::contender::{Contender, Peer};
 use crate::counts::{Counts, count};
 use crate::input::draw;
+use crate::patient::Patient;
 use crate::phase::Phase;
 use crate::results::{Cache, Ceilings, Refused, Row};
 use crate::stats::{Ratio, Times, quantile};
@@ -39,6 +40,9 @@ impl Effort {
 
 /// Turns of slow contenders.
 const SLOW_ROUNDS: usize = 3;
+/// Turns of contenders whose one call takes longer than [`SLOWEST_MS`]: the least that has an interval.
+const SLOWEST_ROUNDS: usize = 2;
+const SLOWEST_MS: f64 = 300.0;
 /// Turns of flushed caches.
 const COLD_ROUNDS: usize = 3;
 
@@ -85,7 +89,9 @@ impl Runner {
         }
         let on_device = contenders.len();
         for peer in &mut self.peers {
-            contenders.extend(peer.contenders(&phase.task()));
+            for contender in peer.contenders(&phase.task()) {
+                contenders.push(Box::new(Patient::new(contender)));
+            }
         }
         let values: Vec<Vec<f64>> = draw(&phase.inputs, 0)
             .into_iter()
@@ -132,7 +138,11 @@ impl Runner {
             }
             entrants.retain_mut(|entrant| {
                 let slow = entrant.call_ms > Turn::SLOW_MS;
-                if slow && (cold || round >= SLOW_ROUNDS) {
+                let most = match entrant.call_ms > SLOWEST_MS {
+                    true => SLOWEST_ROUNDS,
+                    false => SLOW_ROUNDS,
+                };
+                if slow && (cold || round >= most) {
                     return true;
                 }
                 let turn = match cold {

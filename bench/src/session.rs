@@ -175,7 +175,7 @@ impl<'a> Session<'a> {
         };
         fs::create_dir_all(&folder)
             .map_err(|error| format!("--out {}: {error}", folder.display()))?;
-        let peers = peers::all(options.torch.as_deref(), options.compiled)?;
+        let peers = peers::all(&device, options.torch.as_deref(), options.compiled)?;
         let versions = with_peers(versions(), &peers);
         eprintln!("measuring the device's ceilings");
         let mut runner = Runner {

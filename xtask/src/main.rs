@@ -176,13 +176,20 @@ const OF_THE_BENCH: [&str; 4] = ["report", "compare", "list", "launches"];
 
 fn bench(arguments: &[String]) -> Command {
     let mut command = cargo(&["bench", "-p", "ghostlight-bench"]);
-    if arguments
+    let Some(word) = arguments
         .first()
-        .is_some_and(|word| OF_THE_BENCH.contains(&word.as_str()))
-    {
-        command.args(["--bench", "ops", "--"]);
+        .filter(|word| OF_THE_BENCH.contains(&word.as_str()))
+    else {
+        command.args(arguments);
+        return command;
+    };
+    let (flags, rest) = features::split(arguments);
+    command.args(flags);
+    if word == "report" {
+        // The other libraries, which nothing else has to build.
+        command.args(["--features", "peers"]);
     }
-    command.args(arguments);
+    command.args(["--bench", "ops", "--"]).args(rest);
     command
 }
 
@@ -328,8 +335,16 @@ mod tests {
     #[test]
     fn the_words_of_the_bench_go_to_the_operations() {
         assert_eq!(
-            line(&bench(&words("report --quick dkd"))),
-            "bench -p ghostlight-bench --bench ops -- report --quick dkd"
+            line(&bench(&words("list dkd"))),
+            "bench -p ghostlight-bench --bench ops -- list dkd"
+        );
+    }
+
+    #[test]
+    fn a_report_links_the_other_libraries() {
+        assert_eq!(
+            line(&bench(&words("report --features cuda --quick dkd"))),
+            "bench -p ghostlight-bench --features cuda --features peers --bench ops -- report --quick dkd"
         );
     }
 

@@ -2,15 +2,29 @@
 
 use ghostlight_autodiff::Tensor;
 use ghostlight_bench::{
-    Case, DTYPE, Expected, Input, Phase, Suite, SuiteError, Variant, catalogue,
+    Case, DTYPE, Expected, Input, Operands, Phase, Suite, SuiteError, Variant, catalogue,
 };
 use ghostlight_kernels::norm::batch_norm::reference::Layer;
 use ghostlight_kernels::norm::batch_norm::{self, BatchNorm, BatchNormProblem, cost};
+use ghostlight_kernels::pointwise::activation::{self, Activation, activation};
 
 const OP: &str = "batch_norm_relu";
 const EPSILON: f64 = 1e-5;
 /// Values nearer to 0 than this have no certain sign in f32.
 const CORNER: f64 = 3e-5;
+
+/// The layer. Its running statistics are its own: they change from call to call, and no output reads them.
+fn norm(t: &Operands) -> BatchNorm {
+    let c = t[1].len();
+    BatchNorm {
+        gamma: t[1].clone(),
+        beta: t[2].clone(),
+        running_mean: Tensor::zeros(t[0].client(), &[c], DTYPE),
+        running_var: Tensor::zeros(t[0].client(), &[c], DTYPE),
+        epsilon: EPSILON,
+        momentum: 0.1,
+    }
+}
 
 pub fn run(suite: &mut Suite) -> Result<(), SuiteError> {
     for case in suite.cases(OP, catalogue::maps())? {
@@ -20,19 +34,21 @@ pub fn run(suite: &mut Suite) -> Result<(), SuiteError> {
             channels: c,
             dtype: DTYPE,
         };
-        // The running statistics are the layer's own: they change from call to call, and no output reads them.
-        let ours = Variant::prepared("ours", move |t| {
-            let norm = BatchNorm {
-                gamma: t[1].clone(),
-                beta: t[2].clone(),
-                running_mean: Tensor::zeros(t[0].client(), &[c], DTYPE),
-                running_var: Tensor::zeros(t[0].client(), &[c], DTYPE),
-                epsilon: EPSILON,
-                momentum: 0.1,
-            };
+        let ours = Variant::prepared("ours", |t| {
+            let norm = norm(&t);
             Ok(Box::new(move || {
                 let (y, saved) = batch_norm::train(&t[0], &norm, None, true)?;
                 let grads = batch_norm::backward(&norm, &saved, &t[3])?;
+                Ok(vec![y, grads.input, grads.gamma, grads.beta])
+            }))
+        });
+        let unfused = Variant::prepared("unfused", |t| {
+            let norm = norm(&t);
+            Ok(Box::new(move || {
+                let (before, saved) = batch_norm::train(&t[0], &norm, None, false)?;
+                let y = activation(&before, Activation::Relu);
+                let grad = activation::backward(&before, &t[3], Activation::Relu)?;
+                let grads = batch_norm::backward(&norm, &saved, &grad)?;
                 Ok(vec![y, grads.input, grads.gamma, grads.beta])
             }))
         });
@@ -78,6 +94,7 @@ pub fn run(suite: &mut Suite) -> Result<(), SuiteError> {
                 reference,
                 ours,
             )
+            .beside(unfused)
             .for_peers(&case.arguments()),
         )?;
     }

@@ -1,11 +1,17 @@
 //! Classical distillation, and cross-entropy, classical and decoupled distillation in one sum, each with its gradient.
 
-use ghostlight_bench::{Case, DTYPE, Expected, Input, Phase, Suite, SuiteError, catalogue};
+use ghostlight_bench::{
+    Case, DTYPE, Expected, Input, Phase, Suite, SuiteError, Variant, catalogue,
+};
+use ghostlight_kernels::loss::cross_entropy::cross_entropy;
 use ghostlight_kernels::loss::distill::{
     CrossEntropyOptions, DistillOptions, DistillProblem, cost, distill, reference,
 };
-use ghostlight_kernels::loss::dkd::DkdOptions;
+use ghostlight_kernels::loss::dkd::{DkdOptions, dkd};
 use ghostlight_kernels::loss::kd::{self, KdOptions, KdProblem};
+use ghostlight_kernels::pointwise::add;
+
+const SMOOTHING: f64 = 0.1;
 
 /// Student's and teacher's logits.
 fn logits(n: usize, c: usize) -> Vec<Input> {
@@ -44,16 +50,35 @@ pub fn kd(suite: &mut Suite) -> Result<(), SuiteError> {
     Ok(())
 }
 
+fn weighted_kd() -> KdOptions {
+    KdOptions {
+        weight: 0.9,
+        ..KdOptions::default()
+    }
+}
+
+/// The three losses by themselves, added up.
+fn unfused<'a>() -> Variant<'a> {
+    Variant::new("unfused", |t| {
+        let (kd, dkd) = (
+            kd::kd(&t[0], &t[1], &weighted_kd())?,
+            dkd(&t[0], &t[1], t.labels(), &DkdOptions::default())?,
+        );
+        let first = cross_entropy(&t[0], t.labels(), SMOOTHING)?;
+        Ok(vec![
+            add(&add(&first.loss, &kd.loss)?, &dkd.loss)?,
+            add(&add(&first.grad, &kd.grad)?, &dkd.grad)?,
+        ])
+    })
+}
+
 pub fn sum(suite: &mut Suite) -> Result<(), SuiteError> {
     let options = DistillOptions {
         cross_entropy: Some(CrossEntropyOptions {
-            smoothing: 0.1,
+            smoothing: SMOOTHING,
             weight: 1.0,
         }),
-        kd: Some(KdOptions {
-            weight: 0.9,
-            ..KdOptions::default()
-        }),
+        kd: Some(weighted_kd()),
         dkd: Some(DkdOptions::default()),
     };
     for case in suite.cases("distill", catalogue::logits())? {
@@ -84,6 +109,7 @@ pub fn sum(suite: &mut Suite) -> Result<(), SuiteError> {
                     Ok(vec![out.losses, out.grad])
                 },
             )
+            .beside(unfused())
             .for_peers(&case.arguments()),
         )?;
     }

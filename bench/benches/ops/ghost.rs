@@ -1,5 +1,6 @@
 //! Ghost modules: a training step forwards and backwards, and inference.
 
+use crate::ghost_unfused;
 use ghostlight_autodiff::Tensor;
 use ghostlight_bench::catalogue::{self, GhostCase};
 use ghostlight_bench::{
@@ -72,14 +73,14 @@ fn norm(t: &Operands) -> BatchNorm {
 }
 
 /// The module on the operands; both halves have norms of their own, with equal parameters.
-struct Module {
+pub struct Module {
     operands: Rc<Operands>,
-    norms: [BatchNorm; 2],
+    pub norms: [BatchNorm; 2],
     channels: usize,
 }
 
 impl Module {
-    fn new(operands: Rc<Operands>, channels: usize) -> Self {
+    pub fn new(operands: Rc<Operands>, channels: usize) -> Self {
         Self {
             norms: [norm(&operands), norm(&operands)],
             operands,
@@ -172,6 +173,7 @@ pub fn run(suite: &mut Suite) -> Result<(), SuiteError> {
                 },
                 infer,
             )
+            .beside(ghost_unfused::inference(channels))
             .for_peers(&case.arguments()),
         )?;
         let train = Variant::prepared("ours", move |t| {
@@ -201,6 +203,7 @@ pub fn run(suite: &mut Suite) -> Result<(), SuiteError> {
                 },
                 train,
             )
+            .beside(ghost_unfused::train(channels))
             .for_peers(&case.arguments()),
         )?;
     }

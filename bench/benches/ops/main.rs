@@ -12,6 +12,7 @@ mod dual_teacher;
 mod flip_align;
 mod gate;
 mod ghost;
+mod ghost_unfused;
 mod grouped;
 mod layer_norm;
 mod pool;

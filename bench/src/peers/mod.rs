@@ -1,21 +1,44 @@
 //! Other libraries, each with the operations that it has.
 
+#[cfg(feature = "peers")]
+mod burn;
+#[cfg(feature = "peers")]
+mod candle;
+#[cfg(feature = "peers")]
+mod cubek;
+#[cfg(feature = "peers")]
+mod linked;
 mod torch;
 
+#[cfg(feature = "peers")]
+pub use burn::Burn;
+#[cfg(feature = "peers")]
+pub use candle::Candle;
+#[cfg(feature = "peers")]
+pub use cubek::CubeK;
 pub use torch::Torch;
 
 use crate::contender::Peer;
+use cubecl::Device;
 
-/// The peers that are there: those that are linked, and PyTorch under `python`, or where none is named under the `python3` that has
+/// The peers that are there beside `device`: those that are linked, and PyTorch under `python`, or where none is named under the `python3` that has
 /// it.
 ///
 /// # Errors
 /// The interpreter that was named does not start, or has no PyTorch.
-pub fn all(python: Option<&str>, compiled: bool) -> Result<Vec<Box<dyn Peer>>, String> {
-    let mut peers: Vec<Box<dyn Peer>> = Vec::new();
+pub fn all(
+    device: &Device,
+    python: Option<&str>,
+    compiled: bool,
+) -> Result<Vec<Box<dyn Peer>>, String> {
+    let mut peers = linked(device);
     match python.map(String::from).or_else(torch::found) {
         Some(python) => {
-            let torch = Torch::start(&python, "cpu", compiled).map_err(|error| {
+            let on = match device {
+                Device::Cuda(_) => "cuda",
+                _ => "cpu",
+            };
+            let torch = Torch::start(&python, on, compiled).map_err(|error| {
                 format!("--torch {python}: {error}; install it with {python} -m pip install torch")
             })?;
             peers.push(Box::new(torch));
@@ -25,4 +48,21 @@ pub fn all(python: Option<&str>, compiled: bool) -> Result<Vec<Box<dyn Peer>>, S
         }
     }
     Ok(peers)
+}
+
+/// The libraries that are linked in.
+#[cfg(feature = "peers")]
+fn linked(device: &Device) -> Vec<Box<dyn Peer>> {
+    vec![
+        Box::new(Burn::flex()),
+        Box::new(Burn::cubecl(device.clone())),
+        Box::new(Candle),
+        Box::new(CubeK(device.client())),
+    ]
+}
+
+#[cfg(not(feature = "peers"))]
+fn linked(_: &Device) -> Vec<Box<dyn Peer>> {
+    eprintln!("burn, candle and CubeK stay blank: --features peers links them");
+    Vec::new()
 }
