@@ -14,6 +14,10 @@
 use crate::Client;
 use cubecl::server::Handle;
 
+/// Bytes of the shortest buffer: a vector of any kernel. WebGPU refuses a shorter one than the kernel's items, also where the kernel
+/// reads none of them.
+const LEAST: usize = 64;
+
 /// Whether buffers have fences, behind which a planted bug may go.
 pub(crate) fn is_fenced() -> bool {
     #[cfg(feature = "fenced")]
@@ -44,7 +48,7 @@ impl Memory {
         if fences::are_up() {
             return fences::around(client, &vec![fences::BYTE; len]);
         }
-        Self::bare(client.empty(len))
+        Self::bare(client.empty(len.max(LEAST)))
     }
 
     /// A copy of `bytes`, more than none.
@@ -52,6 +56,11 @@ impl Memory {
         #[cfg(feature = "fenced")]
         if fences::are_up() {
             return fences::around(client, bytes);
+        }
+        if bytes.len() < LEAST {
+            let mut padded = [0; LEAST];
+            padded[..bytes.len()].copy_from_slice(bytes);
+            return Self::bare(client.create_from_slice(&padded));
         }
         Self::bare(client.create_from_slice(bytes))
     }

@@ -87,10 +87,11 @@ pub fn assert_adjoint(
 
 /// Asserts that two tensors hold the same bits.
 pub fn assert_same_bits(what: &str, a: &Tensor, b: &Tensor) {
-    let bits =
-        |tensor: &Tensor| -> Vec<u64> { download(tensor).iter().map(|v| v.to_bits()).collect() };
     assert_eq!(a.shape(), b.shape(), "{what}: shapes");
-    let (a, b) = (bits(a), bits(b));
-    let differs = a.iter().zip(&b).position(|(a, b)| a != b);
+    let (a, b) = (download(a), download(b));
+    let pairs = a.iter().zip(&b).enumerate();
+    let differs = pairs
+        .into_iter()
+        .find(|(_, (a, b))| a.to_bits() != b.to_bits());
     assert_eq!(differs, None, "{what}: first element whose bits differ");
 }
