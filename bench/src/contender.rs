@@ -1,4 +1,5 @@
 use crate::input::{Input, Operands};
+use crate::naive::NAIVE;
 use crate::turn::{Flush, Turn};
 use ghostlight_autodiff::{Client, KernelError, Tensor};
 use serde_json::Value;
@@ -52,6 +53,11 @@ pub trait Contender {
     /// # Errors
     /// What went wrong, in words.
     fn operands(&mut self) -> Result<Vec<Vec<f64>>, String>;
+
+    /// Whether it is so much slower than ours that a run over many problems times it on few of them.
+    fn is_slow(&self) -> bool {
+        false
+    }
 
     /// The times in ms of one turn.
     ///
@@ -166,6 +172,10 @@ impl Contender for OnDevice<'_> {
     fn outputs(&mut self) -> Result<Vec<Vec<f64>>, String> {
         let read = self.outputs.iter().map(Tensor::to_f64);
         read.collect::<Result<_, _>>().map_err(in_words)
+    }
+
+    fn is_slow(&self) -> bool {
+        self.name == NAIVE
     }
 
     fn operands(&mut self) -> Result<Vec<Vec<f64>>, String> {

@@ -6,6 +6,9 @@ use cubecl::prelude::*;
 use ghostlight_autodiff::{DType, KernelError, Tensor};
 use ghostlight_kernels::launch;
 
+/// What its rows are called.
+pub(crate) const NAIVE: &str = "naive";
+
 /// A convolution of any number of groups, `w [kh, kw, ci / groups, co]`.
 #[derive(Debug, Clone, Copy)]
 pub struct NaiveConv {
@@ -186,7 +189,7 @@ impl NaiveConv {
     }
 
     fn variant<'a>(self, pass: Pass, [a, b]: [usize; 2]) -> Variant<'a> {
-        Variant::new("naive", move |t| Ok(vec![self.launch(pass, &t[a], &t[b])?]))
+        Variant::new(NAIVE, move |t| Ok(vec![self.launch(pass, &t[a], &t[b])?]))
     }
 
     fn launch(&self, pass: Pass, a: &Tensor, b: &Tensor) -> Result<Tensor, KernelError> {

@@ -27,6 +27,10 @@ impl Contender for Patient<'_> {
         self.inner.name()
     }
 
+    fn is_slow(&self) -> bool {
+        self.inner.is_slow()
+    }
+
     fn load(&mut self, values: &[Vec<f32>]) -> Result<(), String> {
         self.called = false;
         self.inner.load(values)

@@ -58,6 +58,8 @@ pub struct Runner {
     pub effort: Effort,
     /// What pushes operands out of the caches.
     pub flush: Flush,
+    /// Whether slow contenders are timed as well, see [`Contender::is_slow`].
+    pub with_slow: bool,
 }
 
 /// What a phase came to.
@@ -87,12 +89,16 @@ impl Runner {
                 contenders.push(variant.contender(&self.client, &phase.inputs, "control"));
             }
         }
+        let with_slow = self.with_slow;
+        let timed = |contender: &Box<dyn Contender + '_>| with_slow || !contender.is_slow();
+        contenders.retain(timed);
         let on_device = contenders.len();
         for peer in &mut self.peers {
             for contender in peer.contenders(&phase.task()) {
                 contenders.push(Box::new(Patient::new(contender)));
             }
         }
+        contenders.retain(timed);
         let values: Vec<Vec<f64>> = draw(&phase.inputs, 0)
             .into_iter()
             .map(|values| values.into_iter().map(f64::from).collect())

@@ -33,6 +33,7 @@ fn phase<'a>(variant: Option<Variant<'a>>) -> Phase<'a> {
 
 fn runner() -> Runner {
     Runner {
+        with_slow: true,
         client: cubecl::Device::default().client(),
         peers: Vec::new(),
         ceilings: Ceilings::default(),

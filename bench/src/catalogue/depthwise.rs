@@ -84,8 +84,7 @@ impl Case for DepthwiseCase {
 
 /// Depthwise convolutions: layers of networks, shapes that nobody tuned for, and sweeps.
 pub fn depthwise() -> Vec<DepthwiseCase> {
-    let mut cases = super::networks::depthwise();
-    let others = [
+    let mut cases = [
         // MobileNets, GhostNets, EfficientNets, and the 7x7 of ConvNeXt.
         [8, 56, 56, 128, 1, 3, 1, 1],
         [32, 32, 32, 64, 1, 3, 1, 1],
@@ -107,8 +106,9 @@ pub fn depthwise() -> Vec<DepthwiseCase> {
         [8, 28, 28, 20, 3, 3, 1, 1],
         [2, 28, 28, 64, 1, 13, 1, 1],
     ]
-    .map(DepthwiseCase::of);
-    cases.extend(others);
+    .map(DepthwiseCase::of)
+    .to_vec();
+    cases.extend(super::networks::depthwise());
     let base = DepthwiseCase::of([8, 28, 28, 128, 1, 3, 1, 1]);
     let channels = [16, 32, 64, 128, 256, 512].map(|c| DepthwiseCase {
         c,

@@ -14,8 +14,8 @@ type Row<const N: usize> = ([usize; N], usize);
 /// the shortcuts; `[n, side, ci, co, k, stride]`. The stem reads 3 channels.
 const fn resnet(blocks: usize) -> [Row<6>; 8] {
     [
-        ([16, 64, 3, 16, 3, 1], 1),
         ([16, 64, 16, 16, 3, 1], 2 * blocks),
+        ([16, 64, 3, 16, 3, 1], 1),
         ([16, 64, 16, 32, 3, 2], 1),
         ([16, 64, 16, 32, 1, 2], 1),
         ([16, 32, 32, 32, 3, 1], 2 * blocks - 1),

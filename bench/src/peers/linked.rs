@@ -49,6 +49,10 @@ impl Contender for Linked {
         self.name
     }
 
+    fn is_slow(&self) -> bool {
+        self.name != super::burn::FLEX
+    }
+
     fn load(&mut self, values: &[Vec<f32>]) -> Result<(), String> {
         self.results.clear();
         self.work = None;

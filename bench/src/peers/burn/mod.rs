@@ -35,6 +35,9 @@ struct Row {
     images: Images,
 }
 
+/// Its CPU backend on its own layout: the one that is not slow.
+pub(super) const FLEX: &str = "burn-flex";
+
 /// How images lie in memory.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Images {
@@ -57,7 +60,7 @@ impl Burn {
         Self {
             version: "burn-flex".into(),
             rows: vec![
-                row("burn-flex", Images::Theirs),
+                row(FLEX, Images::Theirs),
                 row("burn-flex+layout", Images::Converted),
             ],
         }
