@@ -90,15 +90,14 @@ impl Runner {
             }
         }
         let with_slow = self.with_slow;
-        let timed = |contender: &Box<dyn Contender + '_>| with_slow || !contender.is_slow();
-        contenders.retain(timed);
+        contenders.retain(|contender| with_slow || !contender.is_slow());
         let on_device = contenders.len();
         for peer in &mut self.peers {
             for contender in peer.contenders(&phase.task()) {
                 contenders.push(Box::new(Patient::new(contender)));
             }
         }
-        contenders.retain(timed);
+        contenders.retain(|contender| with_slow || !contender.is_slow());
         let values: Vec<Vec<f64>> = draw(&phase.inputs, 0)
             .into_iter()
             .map(|values| values.into_iter().map(f64::from).collect())

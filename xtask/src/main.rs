@@ -176,19 +176,13 @@ const OF_THE_BENCH: [&str; 4] = ["report", "compare", "list", "launches"];
 
 fn bench(arguments: &[String]) -> Command {
     let mut command = cargo(&["bench", "-p", "ghostlight-bench"]);
-    let Some(word) = arguments
-        .first()
-        .filter(|word| OF_THE_BENCH.contains(&word.as_str()))
-    else {
+    let first = arguments.first().map(String::as_str);
+    if !first.is_some_and(|word| OF_THE_BENCH.contains(&word)) {
         command.args(arguments);
         return command;
-    };
+    }
     let (flags, rest) = features::split(arguments);
     command.args(flags);
-    if word == "report" {
-        // The other libraries, which nothing else has to build.
-        command.args(["--features", "peers"]);
-    }
     command.args(["--bench", "ops", "--"]).args(rest);
     command
 }
@@ -341,9 +335,11 @@ mod tests {
     }
 
     #[test]
-    fn a_report_links_the_other_libraries() {
+    fn features_of_a_report_go_to_cargo() {
         assert_eq!(
-            line(&bench(&words("report --features cuda --quick dkd"))),
+            line(&bench(&words(
+                "report --features cuda --features peers --quick dkd"
+            ))),
             "bench -p ghostlight-bench --features cuda --features peers --bench ops -- report --quick dkd"
         );
     }

@@ -72,12 +72,13 @@ pub(super) fn grouped() -> Vec<GroupedCase> {
 /// The networks that have the problem `case` of `op`.
 pub(crate) fn layers(op: &str, case: &str) -> Vec<Layer> {
     let mut layers = Vec::new();
-    for (network, its_op, problems) in networks() {
+    for part in networks() {
+        let problems = &part.problems;
         let found = problems
             .iter()
-            .find(|(name, _)| its_op == op && name == case);
+            .find(|(name, _)| part.op == op && name == case);
         layers.extend(found.map(|(_, times)| Layer {
-            network: network.into(),
+            network: part.network.into(),
             times: *times,
             of: problems.iter().map(|(_, times)| times).sum(),
         }));
@@ -85,8 +86,15 @@ pub(crate) fn layers(op: &str, case: &str) -> Vec<Layer> {
     layers
 }
 
-/// Every network with one of its operations, the names of that operation's problems and how often each occurs.
-fn networks() -> [(&'static str, &'static str, Vec<(String, usize)>); 4] {
+/// What a network has of an operation.
+struct Part {
+    network: &'static str,
+    op: &'static str,
+    /// The problems' names, and how often each occurs.
+    problems: Vec<(String, usize)>,
+}
+
+fn networks() -> [Part; 4] {
     let with = |blocks: usize| {
         let times = resnet(blocks).map(|(_, times)| times);
         dense().iter().map(Case::name).zip(times).collect()
@@ -95,11 +103,16 @@ fn networks() -> [(&'static str, &'static str, Vec<(String, usize)>); 4] {
     let mobile = depthwise().iter().map(Case::name).zip(times).collect();
     let times = RESNEXT_50.map(|(_, times)| times);
     let grouped = grouped().iter().map(Case::name).zip(times).collect();
+    let part = |network, op, problems| Part {
+        network,
+        op,
+        problems,
+    };
     [
-        ("ResNet-8", "dense", with(1)),
-        ("ResNet-20", "dense", with(3)),
-        ("MobileNetV2", "depthwise", mobile),
-        ("ResNeXt-50 32x4d", "grouped", grouped),
+        part("ResNet-8", "dense", with(1)),
+        part("ResNet-20", "dense", with(3)),
+        part("MobileNetV2", "depthwise", mobile),
+        part("ResNeXt-50 32x4d", "grouped", grouped),
     ]
 }
 

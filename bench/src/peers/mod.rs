@@ -63,6 +63,9 @@ fn linked(device: &Device) -> Vec<Box<dyn Peer>> {
 
 #[cfg(not(feature = "peers"))]
 fn linked(_: &Device) -> Vec<Box<dyn Peer>> {
-    eprintln!("burn, candle and CubeK stay blank: --features peers links them");
+    eprintln!(
+        "burn, candle and CubeK stay blank: `--features peers` behind `cargo bench` or `cargo xtask bench report` links them, \
+         which takes some twenty minutes of building once"
+    );
     Vec::new()
 }
