@@ -182,7 +182,7 @@ impl<'a> Session<'a> {
         let versions = with_peers(versions(), &peers);
         eprintln!("measuring the device's ceilings");
         let mut runner = Runner {
-            ceilings: Ceilings::measure(&client)?,
+            ceilings: Ceilings::measure(&client, quick)?,
             effort: if quick { Effort::QUICK } else { Effort::FULL },
             flush: Flush::of(last_level_cache(&client)),
             with_slow: true,
@@ -281,6 +281,10 @@ fn command() -> String {
         })
         .collect();
     match named.first().map(String::as_str) {
+        Some("report") if cfg!(feature = "peers") => {
+            let rest = named[1..].join(" ");
+            format!("cargo xtask bench report --features peers {rest}")
+        }
         Some("report") => format!("cargo xtask bench {}", named.join(" ")),
         _ => format!("cargo xtask bench -- {}", named.join(" ")),
     }
