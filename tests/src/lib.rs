@@ -4,6 +4,7 @@ mod cores;
 mod device;
 mod launches;
 mod refusal;
+mod rounds;
 mod tolerance;
 mod windows;
 
@@ -14,6 +15,7 @@ pub use device::{
 };
 pub use launches::{assert_launches, launches};
 pub use refusal::{assert_refuses_dtype, assert_refuses_range, assert_refuses_shape};
+pub use rounds::rounds_of_convolution;
 pub use tolerance::{
     GRADIENT, VALUE, assert_adjoint, assert_exact, assert_near, assert_same_bits, naive,
 };

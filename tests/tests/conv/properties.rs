@@ -1,6 +1,6 @@
 //! What holds for every problem.
 
-use super::case::{Operands, RESULTS, problem, problems};
+use super::case::{Operands, RESULTS, problem, problems, rounds};
 use ghostlight_kernels::conv::dense::{ConvProblem, reference};
 use ghostlight_tests::{
     GRADIENT, VALUE, assert_adjoint, assert_exact, assert_near, download, dtypes, finishes_loops,
@@ -156,9 +156,7 @@ fn corners_give_exactly_what_the_reference_gives() {
     ];
     for (name, problem) in corners {
         println!("{name}");
-        // At least four products a round, and a round for each value of a patch, which is as wide as 16 strides.
-        let patch = 16 * problem.options.stride.iter().product::<usize>() * problem.in_channels;
-        if !finishes_loops(name, problem.cost().macs as usize / 4 + patch) {
+        if !finishes_loops(name, rounds(&problem)) {
             continue;
         }
         assert_integers_are_exact(&problem, 7);

@@ -1,6 +1,6 @@
 //! What holds for every problem.
 
-use super::case::{Operands, RESULTS, problem, problems};
+use super::case::{Operands, RESULTS, problem, problems, rounds};
 use ghostlight_autodiff::check::{GradcheckOptions, adjointness, gradcheck, values};
 use ghostlight_autodiff::ops::GroupedConv;
 use ghostlight_autodiff::{DType, Tensor, Var};
@@ -169,9 +169,7 @@ fn corners_give_exactly_what_the_reference_gives() {
     ];
     for (name, problem) in corners {
         println!("{name}");
-        // At least four products a round, and a round for each value of a patch, which is as wide as 16 strides.
-        let patch = 16 * problem.options.stride.iter().product::<usize>() * problem.group()[0];
-        if !finishes_loops(name, problem.cost().macs as usize / 4 + patch) {
+        if !finishes_loops(name, rounds(&problem)) {
             continue;
         }
         // Compiling their kernels is what these cost; the random problems come in both element types.

@@ -1,6 +1,6 @@
 //! Input and gradient as channel windows of larger tensors.
 
-use super::case::{Operands, RESULTS, all, problem};
+use super::case::{Operands, RESULTS, all, problem, rounds};
 use ghostlight_kernels::conv::grouped::{self, Affine};
 use ghostlight_tests::{Windowed, assert_same_bits, dtypes, finishes_loops, reals, upload};
 
@@ -14,7 +14,7 @@ fn windows_with_nan_around_them_give_the_bits_of_whole_tensors() {
     ];
     for problem in problems {
         let operands = Operands::draw(&problem, 11, reals);
-        if !finishes_loops("larger windows", problem.cost().macs as usize / 2) {
+        if !finishes_loops("larger windows", rounds(&problem)) {
             continue;
         }
         for dtype in dtypes() {

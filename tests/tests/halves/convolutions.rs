@@ -5,7 +5,7 @@ use ghostlight_kernels::conv::{dense, grouped};
 use ghostlight_kernels::ghost::{mix, module};
 use ghostlight_kernels::matmul::gemm::{gemm, grad_a, grad_b, grad_bias};
 use ghostlight_kernels::norm::batch_norm::BatchNorm;
-use ghostlight_tests::finishes_loops;
+use ghostlight_tests::{finishes_loops, rounds_of_convolution};
 use proptest::prelude::*;
 
 /// Channels below, at and past whole vectors.
@@ -13,11 +13,6 @@ const CHANNELS: [usize; 8] = [1, 3, 8, 16, 20, 32, 36, 50];
 
 fn channels() -> impl Strategy<Value = usize> {
     prop::sample::select(&CHANNELS[..])
-}
-
-/// Whether a device goes to the end of its loops for so many products, of which a round holds two or more.
-fn finishes(products: usize) -> bool {
-    finishes_loops("convolutions of many products", products / 2)
 }
 
 fn norm(draw: &Draw, channels: usize) -> BatchNorm {
@@ -41,7 +36,8 @@ proptest! {
     ) {
         let options = dense::ConvOptions::square(stride, k / 2);
         let out = [h, w].map(|side| (side - 1) / stride + 1);
-        prop_assume!(finishes(n * out[0] * out[1] * k * k * ci * co));
+        let rounds = rounds_of_convolution(n, [[h, w], out], [[k; 2], [stride; 2]], [ci, co], 1);
+        prop_assume!(finishes_loops("larger convolutions", rounds));
         assert_rounded_once(|draw| {
             let x = draw.stored(&[n, h, w, ci]);
             let weight = draw.stored(&[k, k, ci, co]);
@@ -98,7 +94,8 @@ proptest! {
         let options = grouped::ConvOptions::square(stride, k / 2);
         let out = [h, w].map(|side| (side - 1) / stride + 1);
         let c = groups * each;
-        prop_assume!(finishes(n * out[0] * out[1] * k * k * each * c));
+        let rounds = rounds_of_convolution(n, [[h, w], out], [[k; 2], [stride; 2]], [c, c], groups);
+        prop_assume!(finishes_loops("larger convolutions", rounds));
         assert_rounded_once(|draw| {
             let x = draw.stored(&[n, h, w, c]);
             let weight = draw.stored(&[k, k, each, c]);
