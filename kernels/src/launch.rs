@@ -50,17 +50,27 @@ pub fn grid(client: &Client, items: usize) -> Grid {
         };
     }
     let units = GPU_UNITS.min(hardware.max_units_per_cube).max(1);
-    let cubes = items.div_ceil(units as usize).max(1) as u32;
-    // Devices cap each axis of the grid (65,535 on wgpu): the rest goes to the second axis.
-    let x = cubes.min(hardware.max_cube_count.0.min(65_535));
-    let y = cubes.div_ceil(x);
-    let units_in_all = (x * y * units) as usize;
+    let [x, y] = plane(client, items.div_ceil(units as usize));
     Grid {
         count: CubeCount::Static(x, y, 1),
         dim: CubeDim::new_1d(units),
         run: 1,
-        units: units_in_all,
+        units: (x * y * units) as usize,
     }
+}
+
+/// At least `count` cubes, and at least one.
+pub(crate) fn cubes(client: &Client, count: usize) -> CubeCount {
+    let [x, y] = plane(client, count);
+    CubeCount::Static(x, y, 1)
+}
+
+/// Devices cap each axis of the grid (65,535 on wgpu): the rest goes to the second axis.
+fn plane(client: &Client, count: usize) -> [u32; 2] {
+    let count = count.max(1) as u32;
+    let most = client.properties().hardware.max_cube_count.0;
+    let x = count.min(most.min(65_535));
+    [x, count.div_ceil(x)]
 }
 
 /// [`grid`] for work of `elements` in all: too little of it is not worth waking a second thread of a CPU.

@@ -25,6 +25,7 @@ pub mod pointwise;
 pub mod pool;
 pub mod resize;
 mod special;
+mod taps;
 mod team;
 mod tensor;
 

@@ -94,7 +94,7 @@ pub fn tolerances_with_exp(f32: f64, f64: f64) -> impl Iterator<Item = (DType, f
 ///
 /// Mesa's devices on the CPU (lavapipe, llvmpipe) leave every loop, without a word, once the unit has gone through 65,535 rounds:
 /// problems that take more are the device's to get wrong.
-pub fn most_rounds() -> usize {
+fn most_rounds() -> usize {
     /// Far past every limit known; more would be a slow test.
     const ENOUGH: u32 = 1 << 21;
     static ROUNDS: LazyLock<usize> = LazyLock::new(|| {

@@ -4,18 +4,16 @@ mod cores;
 mod device;
 mod launches;
 mod refusal;
-mod rounds;
 mod tolerance;
 mod windows;
 
 pub use cores::{Fingerprint, assert_same_bits_on_one_core};
 pub use device::{
-    client, dtypes, dtypes_with_exp, finishes_loops, has_f64, has_f64_exp, most_rounds, skipped,
+    client, dtypes, dtypes_with_exp, finishes_loops, has_f64, has_f64_exp, skipped,
     tolerances_with_exp,
 };
 pub use launches::{assert_launches, launches};
 pub use refusal::{assert_refuses_dtype, assert_refuses_range, assert_refuses_shape};
-pub use rounds::rounds_of_convolution;
 pub use tolerance::{
     GRADIENT, VALUE, assert_adjoint, assert_exact, assert_near, assert_same_bits, naive,
 };

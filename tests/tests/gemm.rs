@@ -6,7 +6,7 @@ use ghostlight_kernels::{DType, Tensor};
 use ghostlight_tests::{
     Fingerprint, GRADIENT, VALUE, abs, assert_adjoint, assert_exact, assert_near,
     assert_refuses_dtype, assert_refuses_shape, assert_same_bits, assert_same_bits_on_one_core,
-    client, download, dtypes, integers, most_rounds, naive, poison, reals, upload,
+    client, download, dtypes, integers, naive, poison, reals, upload,
 };
 use proptest::prelude::*;
 
@@ -85,14 +85,7 @@ fn problems() -> impl Strategy<Value = GemmProblem> {
         let channels = prop::sample::select(&[1usize, 3, 10, 16, 24, 32, 48, 64][..]);
         prop_oneof![2 => channels, 1 => 1usize..80]
     };
-    (rows, extent(), extent(), any::<bool>()).prop_map(|(m, k, n, bias)| {
-        let mut problem = problem(m, k, n, bias);
-        // The most that a unit does is a partial sum of the gradient of `b`, of at least four products a round.
-        while problem.m.clamp(1, 512) * problem.k * problem.n / 4 > most_rounds() {
-            (problem.k, problem.n) = (problem.k.div_ceil(2), problem.n.div_ceil(2));
-        }
-        problem
-    })
+    (rows, extent(), extent(), any::<bool>()).prop_map(|(m, k, n, bias)| problem(m, k, n, bias))
 }
 
 fn assert_integers_are_exact(problem: &GemmProblem, seed: u64) {

@@ -1,3 +1,4 @@
 //! Matrix products.
 
 pub mod gemm;
+pub(crate) mod implicit;

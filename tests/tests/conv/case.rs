@@ -1,6 +1,6 @@
 use ghostlight_kernels::conv::dense::{self, ConvOptions, ConvProblem, reference};
 use ghostlight_kernels::{DType, Tensor};
-use ghostlight_tests::{abs, most_rounds, poison, rounds_of_convolution, upload};
+use ghostlight_tests::{abs, poison, upload};
 use proptest::prelude::*;
 
 /// Neither are all of them multiples of a vector's width, nor are all of their quotients even.
@@ -86,17 +86,6 @@ pub fn problem(
     }
 }
 
-/// The rounds of loops that a unit goes through at most.
-pub fn rounds(problem: &ConvProblem) -> usize {
-    rounds_of_convolution(
-        problem.batch,
-        [problem.input, problem.output()],
-        [problem.kernel, problem.options.stride],
-        [problem.in_channels, problem.out_channels],
-        1,
-    )
-}
-
 /// Random problems: kernels of 1 to 5 and 7, strides past the kernel, paddings up to its edge, single pixels, columns and rows,
 /// empty batches and images past one tile, all of them chosen for each axis by itself.
 pub fn problems() -> impl Strategy<Value = ConvProblem> {
@@ -113,21 +102,16 @@ pub fn problems() -> impl Strategy<Value = ConvProblem> {
     };
     let channels = || prop::sample::select(&CHANNELS[..]);
     let batch = prop_oneof![1 => Just(0usize), 8 => 1usize..4, 1 => 30usize..50];
-    (batch, axis(), axis(), channels(), channels())
-        .prop_map(move |(batch, v, h, ci, co)| {
-            let (mut batch, mut beyond) = (batch, [v.4, h.4]);
-            loop {
-                let size = [batch, v.3 + beyond[0], h.3 + beyond[1]];
-                let problem = problem(size, [v.0, h.0], [ci, co], [v.1, h.1], [v.2, h.2]);
-                let fits = problem.cost().macs <= MOST_MACS && rounds(&problem) <= most_rounds();
-                if fits || (batch <= 1 && beyond == [0, 0]) {
-                    return problem;
-                }
-                batch = batch.div_ceil(2);
-                beyond = beyond.map(|pixels| pixels / 2);
+    (batch, axis(), axis(), channels(), channels()).prop_map(move |(batch, v, h, ci, co)| {
+        let (mut batch, mut beyond) = (batch, [v.4, h.4]);
+        loop {
+            let size = [batch, v.3 + beyond[0], h.3 + beyond[1]];
+            let problem = problem(size, [v.0, h.0], [ci, co], [v.1, h.1], [v.2, h.2]);
+            if problem.cost().macs <= MOST_MACS || (batch <= 1 && beyond == [0, 0]) {
+                return problem;
             }
-        })
-        .prop_filter("more rounds of loops than the device has", move |problem| {
-            rounds(problem) <= most_rounds()
-        })
+            batch = batch.div_ceil(2);
+            beyond = beyond.map(|pixels| pixels / 2);
+        }
+    })
 }

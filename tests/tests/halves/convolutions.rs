@@ -5,7 +5,6 @@ use ghostlight_kernels::conv::{dense, grouped};
 use ghostlight_kernels::ghost::{mix, module};
 use ghostlight_kernels::matmul::gemm::{gemm, grad_a, grad_b, grad_bias};
 use ghostlight_kernels::norm::batch_norm::BatchNorm;
-use ghostlight_tests::{finishes_loops, rounds_of_convolution};
 use proptest::prelude::*;
 
 /// Channels below, at and past whole vectors.
@@ -36,8 +35,6 @@ proptest! {
     ) {
         let options = dense::ConvOptions::square(stride, k / 2);
         let out = [h, w].map(|side| (side - 1) / stride + 1);
-        let rounds = rounds_of_convolution(n, [[h, w], out], [[k; 2], [stride; 2]], [ci, co], 1);
-        prop_assume!(finishes_loops("larger convolutions", rounds));
         assert_rounded_once(|draw| {
             let x = draw.stored(&[n, h, w, ci]);
             let weight = draw.stored(&[k, k, ci, co]);
@@ -94,8 +91,6 @@ proptest! {
         let options = grouped::ConvOptions::square(stride, k / 2);
         let out = [h, w].map(|side| (side - 1) / stride + 1);
         let c = groups * each;
-        let rounds = rounds_of_convolution(n, [[h, w], out], [[k; 2], [stride; 2]], [c, c], groups);
-        prop_assume!(finishes_loops("larger convolutions", rounds));
         assert_rounded_once(|draw| {
             let x = draw.stored(&[n, h, w, c]);
             let weight = draw.stored(&[k, k, each, c]);

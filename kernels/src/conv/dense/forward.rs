@@ -1,7 +1,9 @@
 use super::ConvProblem;
-use super::stage::{Axis, AxisLaunch, stage};
-use crate::affine::{Affine, Epilogue};
+use super::stage::stage;
+use crate::affine::{Affine, After, Epilogue};
 use crate::lanes::{Lanes, View, channel, load, store};
+use crate::matmul::implicit::{Pass, launch_implicit};
+use crate::taps::{Axis, AxisLaunch};
 use crate::{Tensor, launch, planted};
 use cubecl::prelude::*;
 
@@ -185,6 +187,16 @@ pub(super) fn launch_tiled(
     affine: Option<&Affine>,
 ) {
     let client = source.client();
+    if !launch::is_cpu(client) {
+        let pass = if transposed {
+            Pass::Transposed
+        } else {
+            Pass::Forward
+        };
+        let gathered = problem.gathered(transposed);
+        let after = After::affine(affine);
+        return launch_implicit(&gathered, pass, source, weight, after, target);
+    }
     let [_, source_h, source_w, in_channels] = *source.shape() else {
         unreachable!("checked")
     };

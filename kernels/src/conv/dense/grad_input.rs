@@ -1,6 +1,6 @@
 use super::ConvProblem;
 use super::forward::launch_tiled;
-use super::stage::residue_taps;
+use crate::taps::residue_taps;
 use crate::{Tensor, launch};
 use cubecl::prelude::*;
 

@@ -1,7 +1,9 @@
 use super::ConvProblem;
-use super::stage::{Axis, AxisLaunch, stage};
+use super::stage::stage;
 use crate::lanes::{Lanes, channel, load};
 use crate::matmul::gemm::{accumulators, launch_add_partials};
+use crate::matmul::implicit::launch_weight;
+use crate::taps::{Axis, AxisLaunch};
 use crate::{Tensor, launch};
 use cubecl::prelude::*;
 
@@ -140,6 +142,9 @@ fn partial_sums<S: Float, F: Float, B: Size, N: Size>(
 /// Launches the partial sums and their sum in a fixed order.
 pub(super) fn launch_grad_weight(problem: &ConvProblem, x: &Tensor, grad: &Tensor, out: &Tensor) {
     let client = x.client();
+    if !launch::is_cpu(client) {
+        return launch_weight(&problem.gathered(false), x, grad, out);
+    }
     let [oh, ow] = problem.output();
     let (ci, co) = (problem.in_channels, problem.out_channels);
     let lanes = Lanes::of(client, problem.dtype, co, &[grad]);

@@ -31,12 +31,13 @@ pub(in crate::conv) mod grad_input;
 mod grad_weight;
 mod problem;
 pub mod reference;
-pub(in crate::conv) mod stage;
+mod stage;
 
 pub use problem::{ConvOptions, ConvProblem};
 
 pub use crate::Affine;
-use crate::matmul::gemm::{After, launch_gemm, launch_grad_a, launch_grad_b};
+use crate::affine::After;
+use crate::matmul::gemm::{launch_gemm, launch_grad_a, launch_grad_b};
 use crate::{KernelError, Tensor};
 
 /// Convolves `input` `[n, h, w, ci]` with `weight` `[kh, kw, ci, co]` to `[n, oh, ow, co]`. One launch.

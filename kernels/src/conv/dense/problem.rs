@@ -1,4 +1,5 @@
 use crate::matmul::gemm::GemmProblem;
+use crate::matmul::implicit::Gathered;
 use crate::{Cost, DType, KernelError, Tensor};
 
 /// The largest kernel side: far past any published model, small enough that index arithmetic cannot overflow.
@@ -67,6 +68,31 @@ impl ConvOptions {
         [0, 1].map(|axis| {
             (input[axis] + 2 * self.padding[axis] - kernel[axis]) / self.stride[axis] + 1
         })
+    }
+
+    /// How a GPU gathers images: those of the input, or, transposed, those of the output's gradient. `sides` and `channels`, those of
+    /// all groups, are the input's and the output's.
+    pub(in crate::conv) fn gathered(
+        &self,
+        batch: usize,
+        sides: [[usize; 2]; 2],
+        channels: [usize; 2],
+        kernel: [usize; 2],
+        groups: usize,
+        transposed: bool,
+    ) -> Gathered {
+        let (from, to) = if transposed { (1, 0) } else { (0, 1) };
+        Gathered {
+            batch,
+            source: sides[from],
+            target: sides[to],
+            kernel,
+            stride: self.stride,
+            padding: self.padding,
+            groups,
+            channels: channels[from] / groups,
+            columns: channels[to] / groups,
+        }
     }
 }
 
@@ -168,6 +194,14 @@ impl ConvProblem {
             bias: false,
             dtype: self.dtype,
         })
+    }
+
+    /// How a GPU gathers the images: those of the input, or, transposed, those of the output's gradient.
+    pub(super) fn gathered(&self, transposed: bool) -> Gathered {
+        let sides = [self.input, self.output()];
+        let channels = [self.in_channels, self.out_channels];
+        let options = &self.options;
+        options.gathered(self.batch, sides, channels, self.kernel, 1, transposed)
     }
 
     /// Checks the output's gradient, which may be a window where the input may.

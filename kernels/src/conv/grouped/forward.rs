@@ -2,9 +2,9 @@ use super::GroupedProblem;
 use super::blueprint::Blueprint;
 use super::patch::{Extent, Patch, Spread, load_part, stage, store_part};
 use super::walk::{Epilogue, Variant, multiply};
-use crate::conv::dense::stage::{Axis, AxisLaunch};
 use crate::conv::dense::{Affine, ConvOptions};
 use crate::lanes::{View, channel};
+use crate::taps::{Axis, AxisLaunch};
 use crate::{Tensor, launch, planted};
 use cubecl::prelude::*;
 

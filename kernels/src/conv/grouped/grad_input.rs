@@ -1,7 +1,9 @@
 use super::GroupedProblem;
 use super::blueprint::Blueprint;
 use super::forward::launch_tiled;
+use crate::affine::After;
 use crate::conv::dense::grad_input::flipped_tap;
+use crate::matmul::implicit::{Pass, launch_implicit};
 use crate::{Tensor, launch, planted};
 use cubecl::prelude::*;
 
@@ -74,6 +76,10 @@ pub(super) fn launch_grad_input(
         );
     }
     launch::pace(client);
+    if !launch::is_cpu(client) {
+        let (gathered, after) = (problem.gathered(true), After::default());
+        return launch_implicit(&gathered, Pass::Transposed, grad, &flipped, after, out);
+    }
     let groups = [group_out, group_in];
     let blueprint = Blueprint::new(problem, groups, &[&flipped, out]);
     launch_tiled(problem, &blueprint, grad, &flipped, out, true, None);

@@ -2,9 +2,10 @@ use super::GroupedProblem;
 use super::blueprint::Blueprint;
 use super::forward::first_channel;
 use super::patch::{Extent, Patch, Spread, broadcast, load_part, spread_out, stage, store_part};
-use crate::conv::dense::stage::{Axis, AxisLaunch};
 use crate::lanes::{View, channel};
+use crate::matmul::implicit::launch_weight;
 use crate::pointwise::sum_rows;
+use crate::taps::{Axis, AxisLaunch};
 use crate::{Tensor, launch, planted};
 use cubecl::prelude::*;
 
@@ -304,6 +305,9 @@ pub(super) fn launch_grad_weight(
     out: &Tensor,
 ) {
     let client = x.client();
+    if !launch::is_cpu(client) {
+        return launch_weight(&problem.gathered(false), x, grad, out);
+    }
     let [oh, ow] = problem.output();
     let [kh, kw, _, channels] = problem.weight_shape();
     let blueprint = Blueprint::new(problem, problem.group(), &[grad, out]);

@@ -61,7 +61,9 @@ mod walk;
 pub use crate::conv::dense::{Affine, ConvOptions};
 pub use problem::GroupedProblem;
 
-use crate::{KernelError, Tensor};
+use crate::affine::After;
+use crate::matmul::implicit::{Pass, launch_implicit};
+use crate::{KernelError, Tensor, launch};
 use blueprint::Blueprint;
 
 /// Convolves `input` `[n, h, w, ci]`, which may be a window, with `weight` `[kh, kw, ci / groups, co]` to `[n, oh, ow, co]`. One
@@ -104,11 +106,17 @@ fn apply(
     affine: Option<&Affine>,
 ) -> Tensor {
     let output = Tensor::empty(input.client(), &problem.output_shape(), problem.dtype);
-    if !output.is_empty() {
+    if output.is_empty() {
+        return output;
+    }
+    if launch::is_cpu(input.client()) {
         let residual = affine.and_then(|affine| affine.residual);
         let beside = residual.unwrap_or(weight);
         let blueprint = Blueprint::new(problem, problem.group(), &[weight, &output, beside]);
         forward::launch_tiled(problem, &blueprint, input, weight, &output, false, affine);
+    } else {
+        let (gathered, after) = (problem.gathered(false), After::affine(affine));
+        launch_implicit(&gathered, Pass::Forward, input, weight, after, &output);
     }
     output
 }

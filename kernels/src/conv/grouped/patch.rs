@@ -1,8 +1,8 @@
 //! The padded patch that the kernels read in place of the input: a unit copies the input rows of its next few output rows into a
 //! scratch of its own, for a range of channels and with the zero padding written out, so that the inner loops know no borders.
 
-use crate::conv::dense::stage::{Axis, Taps};
 use crate::lanes::{View, channel, load, store};
+use crate::taps::{Axis, Taps};
 use cubecl::prelude::*;
 
 /// Channels that one shuffle within 128 bits can bring to every lane of their group.

@@ -1,4 +1,5 @@
 use crate::conv::dense::ConvOptions;
+use crate::matmul::implicit::Gathered;
 use crate::{Cost, DType, KernelError, Tensor};
 
 /// Validated shapes and options of one grouped convolution; knows its output shape and its cost.
@@ -89,6 +90,14 @@ impl GroupedProblem {
     /// Channels of one group, `[in, out]`.
     pub fn group(&self) -> [usize; 2] {
         [self.in_channels, self.out_channels].map(|channels| channels / self.groups)
+    }
+
+    /// How a GPU gathers the images: those of the input, or, transposed, those of the output's gradient.
+    pub(super) fn gathered(&self, transposed: bool) -> Gathered {
+        let sides = [self.input, self.output()];
+        let channels = [self.in_channels, self.out_channels];
+        let (options, groups) = (&self.options, self.groups);
+        options.gathered(self.batch, sides, channels, self.kernel, groups, transposed)
     }
 
     /// The cost of the forward pass; see [`super::cost`].

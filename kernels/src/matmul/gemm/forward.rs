@@ -1,6 +1,7 @@
 use super::GemmProblem;
-use crate::affine::{Affine, Epilogue};
+use crate::affine::{Affine, After, Epilogue};
 use crate::lanes::{Lanes, View, channel, load, store};
+use crate::matmul::implicit::{Gathered, Pass, launch_implicit};
 use crate::{Tensor, launch, planted};
 use cubecl::prelude::*;
 
@@ -151,29 +152,14 @@ fn gemm_kernel<S: Float, F: Float, I: Size, W: Size>(
     }
 }
 
-/// What a product is followed by, in registers.
-#[derive(Clone, Copy, Default)]
-pub(crate) struct After<'a> {
-    pub bias: Option<&'a Tensor>,
-    pub affine: Option<&'a Affine<'a>>,
-    /// Added to each row, or to runs of neighbouring ones where it has fewer.
-    pub residual: Option<&'a Tensor>,
-}
-
-impl<'a> After<'a> {
-    pub fn affine(affine: Option<&'a Affine<'a>>) -> Self {
-        Self {
-            bias: None,
-            affine,
-            residual: affine.and_then(|affine| affine.residual),
-        }
-    }
-}
-
 /// Launches the product into `c`; `a`, `c` and the residual may be windows.
 pub(crate) fn launch_gemm(problem: &GemmProblem, a: &Tensor, b: &Tensor, after: After, c: &Tensor) {
     let client = a.client();
     let &GemmProblem { m, k, n, dtype, .. } = problem;
+    if !launch::is_cpu(client) {
+        let gathered = Gathered::matrix(m, k, n);
+        return launch_implicit(&gathered, Pass::Forward, a, b, after, c);
+    }
     let After { bias, affine, .. } = after;
     let residual = after.residual.unwrap_or(c);
     let epilogue = Epilogue {
@@ -183,7 +169,7 @@ pub(crate) fn launch_gemm(problem: &GemmProblem, a: &Tensor, b: &Tensor, after: 
     let lanes = Lanes::of(client, dtype, n, &[c, residual]);
     let Tile { rows, vectors } = Tile::of(lanes.vectors());
     let grid = launch::grid(client, m.div_ceil(rows));
-    let packed = m >= ROWS_TO_PACK && launch::is_cpu(client);
+    let packed = m >= ROWS_TO_PACK;
     let panel = if packed { k * vectors * lanes.width } else { 1 };
     let panels = Tensor::empty(client, &[grid.units, panel], dtype.accumulator());
     let block = (BLOCK_BYTES / (k * rows * panels.dtype().size())).max(1);

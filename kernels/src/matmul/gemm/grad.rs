@@ -1,6 +1,8 @@
 use super::GemmProblem;
-use super::forward::{After, launch_gemm, launch_transpose};
+use super::forward::{launch_gemm, launch_transpose};
+use crate::affine::After;
 use crate::lanes::{Lanes, View, channel, load, store};
+use crate::matmul::implicit::{Gathered, launch_weight};
 use crate::{Tensor, launch};
 use cubecl::prelude::*;
 
@@ -181,6 +183,9 @@ pub(crate) fn accumulators(k: usize, column_vectors: usize) -> [usize; 2] {
 pub(crate) fn launch_grad_b(problem: &GemmProblem, a: &Tensor, grad: &Tensor, out: &Tensor) {
     let client = a.client();
     let &GemmProblem { m, k, n, dtype, .. } = problem;
+    if !launch::is_cpu(client) {
+        return launch_weight(&Gathered::matrix(m, k, n), a, grad, out);
+    }
     let lanes = Lanes::of(client, dtype, n, &[grad]);
     let [taps, vectors] = accumulators(k, lanes.vectors());
     let pitch = lanes.vectors().next_multiple_of(vectors);

@@ -17,9 +17,10 @@ mod forward;
 mod grad;
 pub mod reference;
 
-pub(crate) use forward::{After, launch_gemm};
+pub(crate) use forward::launch_gemm;
 pub(crate) use grad::{accumulators, launch_add_partials, launch_grad_a, launch_grad_b};
 
+use crate::affine::After;
 use crate::pointwise::{fill, sum_rows};
 use crate::{Affine, DType, KernelError, Tensor};
 
