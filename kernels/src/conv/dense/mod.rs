@@ -7,7 +7,8 @@
 //!
 //! **One unit owns** a run of blocks of output rows (forward, gradient with respect to the input) or a run of partial sums
 //! (gradient with respect to the weight). It stages the input rows of a block, zero padding included, into a scratch of its own;
-//! the inner loops then read a contiguous line of `kw ci` inputs per kernel row and know no borders: a register-tiled GEMM.
+//! the inner loops then read a contiguous line of `kw ci` inputs per kernel row and know no borders: a register-tiled GEMM. On a GPU a
+//! cube owns a tile of the result, see `matmul/implicit`.
 //!
 //! **Saved for the backward pass**: input and weight. Nothing is recomputed.
 //!

@@ -6,7 +6,7 @@ use crate::{Client, Tensor, launch};
 /// The largest group that shares a vector with others: past it a vector spans one group or a part of one.
 const LARGEST_SHARED: usize = 8;
 
-/// How the output channels are cut into chunks, each of which reads a share of the input channels, and those into vectors.
+/// How a CPU cuts the output channels into chunks, each of which reads a share of the input channels, and those into vectors.
 pub(super) struct Blueprint {
     pub lanes: Lanes,
     /// Source and target channels of a chunk.
@@ -33,10 +33,8 @@ impl Blueprint {
         let [source, target] = group;
         let channels = group.map(|channels| channels * problem.groups);
         let lanes = |channels| Lanes::of(client, dtype, channels, tensors);
-        let unaligned = client.properties().features.unaligned_io;
         let shared = lanes(channels[1]);
-        if unaligned
-            && source == target
+        if source == target
             && target <= LARGEST_SHARED
             && target.is_power_of_two()
             && target < shared.width
@@ -54,14 +52,8 @@ impl Blueprint {
             };
         }
         // A group narrower than the widest vector takes one with idle lanes; a wider one, vectors of which the last overlaps.
-        let lanes = match unaligned {
-            true => lanes(
-                target
-                    .next_power_of_two()
-                    .min(target.max(launch::widest(client, dtype))),
-            ),
-            false => lanes(target),
-        };
+        let widest = launch::widest(client, dtype);
+        let lanes = lanes(target.next_power_of_two().min(target.max(widest)));
         let used = target.min(lanes.width);
         Self {
             lanes,
@@ -92,9 +84,6 @@ impl Blueprint {
 
     /// Elements that filling a patch copies at a time: of `chunks` chunks, at the least.
     pub fn copied(&self, client: &Client, problem: &GroupedProblem, chunks: usize) -> usize {
-        if !client.properties().features.unaligned_io {
-            return 1;
-        }
         let count = chunks * self.chunk[0];
         launch::widest(client, problem.dtype).min(1 << count.ilog2())
     }

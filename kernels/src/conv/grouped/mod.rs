@@ -9,11 +9,11 @@
 //! **One unit owns** a run of (image, block of output rows, range of channels) in the forward pass and in the gradient with respect
 //! to the input, or of (partial sum, range of channels) in the gradient with respect to the weight. It copies the input rows of a
 //! block once into a scratch of its own, zero padding included, and then goes through the chunks of output channels in the range.
-//! A chunk is one group, whose inputs are broadcast one by one; or, for groups of 1, 2, 4 or 8 channels in and out on a device
-//! that loads vectors from any address, one vector across groups, whose inputs a shuffle brings to the lanes of their group. So
-//! the multiply-adds of four channels a group fill vectors of sixteen, and no lane ever meets a channel of another group. A
-//! group that is narrower than a vector and no such size leaves lanes idle (12 of 16 used, 6 of 8); one that is wider ends in a
-//! vector that overlaps its neighbour within the group, never past it.
+//! A chunk is one group, whose inputs are broadcast one by one; or, for groups of 1, 2, 4 or 8 channels in and out, one vector across
+//! groups, whose inputs a shuffle brings to the lanes of their group. So the multiply-adds of four channels a group fill vectors of
+//! sixteen, and no lane ever meets a channel of another group. A group that is narrower than a vector and no such size leaves lanes
+//! idle (12 of 16 used, 6 of 8); one that is wider ends in a vector that overlaps its neighbour within the group, never past it. All
+//! of that is for a CPU: on a GPU a cube owns a tile of a group's result, see `matmul/implicit`.
 //!
 //! **Saved for the backward pass**: input and weight. Nothing is recomputed.
 //!
