@@ -1,4 +1,6 @@
+use crate::client;
 use cubecl_runtime::logging::{LaunchObservation, LaunchObserver};
+use ghostlight_kernels::launch;
 use std::cell::RefCell;
 use std::sync::{Arc, LazyLock};
 
@@ -25,9 +27,12 @@ pub fn launches<T>(run: impl FnOnce() -> T) -> (T, Vec<&'static str>) {
     (result, SEEN.take())
 }
 
-/// Asserts that `run` launches `wanted` kernels, and returns what it returns.
+/// Asserts that `run` launches `wanted` kernels on a CPU, and no more elsewhere: a GPU adds up the weight of a small problem in one
+/// launch where a CPU takes partial sums. Returns what `run` returns.
 pub fn assert_launches<T>(what: &str, wanted: usize, run: impl FnOnce() -> T) -> T {
     let (result, seen) = launches(run);
-    assert_eq!(seen.len(), wanted, "{what}: launched {seen:?}");
+    let count = seen.len();
+    let right = count == wanted || (count < wanted && !launch::is_cpu(&client()));
+    assert!(right, "{what}: {wanted} launches expected, seen {seen:?}");
     result
 }

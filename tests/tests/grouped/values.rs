@@ -138,7 +138,6 @@ fn one_core_gives_the_same_bits_as_all() {
 
 #[test]
 fn all_groups_go_in_one_launch_and_the_gradients_in_two_at_most() {
-    // Past 256 pixels a GPU adds up partial sums as well.
     let light = problem([2, 12, 12], [3, 3], [8, 4, 4], [1, 1], [1, 1]);
     let heavy = problem([1, 5, 5], [3, 3], [2, 120, 128], [2, 2], [1, 1]);
     let empty = problem([0, 5, 5], [3, 3], [2, 8, 8], [1, 1], [1, 1]);
