@@ -307,7 +307,8 @@ fn whole(grad: Tensor) -> Result<Tensor, KernelError> {
     add_at(None, &grad, 0, channels)
 }
 
-/// Adds `grad` to what already arrived at a place, in a tensor of its own: a function may have handed one gradient to two places.
+/// Adds `grad` to what already arrived at a place. A function may have handed one gradient to two places, so that neither is
+/// overwritten while another tensor shares its memory.
 fn accumulate(place: &mut Option<Tensor>, grad: Tensor) -> Result<(), KernelError> {
     *place = Some(match place.take() {
         None => grad,
@@ -315,7 +316,17 @@ fn accumulate(place: &mut Option<Tensor>, grad: Tensor) -> Result<(), KernelErro
             let channels = grad.shape().last().copied().unwrap_or(1);
             add_at(Some(&present), &grad, 0, channels)?
         }
-        Some(present) => add(&present, &grad)?,
+        Some(present) => sum(present, grad)?,
     });
     Ok(())
+}
+
+/// The sum of two tensors that are no windows, in the place of one that nobody else holds.
+fn sum(a: Tensor, b: Tensor) -> Result<Tensor, KernelError> {
+    let (into, other) = if a.is_alone() { (a, b) } else { (b, a) };
+    if !into.is_alone() {
+        return add(&into, &other);
+    }
+    add_into(&into, &other)?;
+    Ok(into)
 }
