@@ -30,6 +30,21 @@ pub trait Function: 'static {
         grad: &Tensor,
         needs: &[bool],
     ) -> Result<Gradients, KernelError>;
+
+    /// [`Function::backward`] where `present` holds the gradients that already arrived at the inputs from elsewhere. What is taken
+    /// from there has to be part of the gradient that is returned; the tape adds what is left.
+    ///
+    /// # Errors
+    /// Whatever the operation's kernels refuse.
+    fn backward_onto(
+        &self,
+        saved: Self::Saved,
+        grad: &Tensor,
+        needs: &[bool],
+        _present: &mut [Option<Tensor>],
+    ) -> Result<Gradients, KernelError> {
+        self.backward(saved, grad, needs)
+    }
 }
 
 /// What a forward pass returns.

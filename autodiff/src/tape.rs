@@ -5,7 +5,8 @@ use std::cell::RefCell;
 use std::rc::Rc;
 
 /// Maps an output's gradient to the inputs' gradients, consuming what was saved.
-type Backward = Box<dyn FnOnce(&Tensor, &[bool]) -> Result<Gradients, KernelError>>;
+type Backward =
+    Box<dyn FnOnce(&Tensor, &[bool], &mut [Option<Tensor>]) -> Result<Gradients, KernelError>>;
 
 enum Node {
     /// A gradient ends here, in a tensor of the caller's, which it is added to.
@@ -112,8 +113,9 @@ impl Tape {
         let places: Vec<Option<usize>> = inputs.iter().map(|input| input.place).collect();
         let place = places.iter().any(Option::is_some).then(|| {
             let saved = step.saved;
-            let backward: Backward =
-                Box::new(move |grad, needs| function.backward(saved, grad, needs));
+            let backward: Backward = Box::new(move |grad, needs, present| {
+                function.backward_onto(saved, grad, needs, present)
+            });
             self.push(Node::Step {
                 op,
                 inputs: places,
@@ -255,10 +257,16 @@ impl Tape {
                 } => {
                     let grad = if reads_windows { grad } else { whole(grad)? };
                     let needs: Vec<bool> = inputs.iter().map(Option::is_some).collect();
-                    let found = backward(&grad, &needs)?;
+                    let mut present: Vec<Option<Tensor>> = inputs
+                        .iter()
+                        .map(|input| input.and_then(|input| grads[input].take()))
+                        .collect();
+                    let found = backward(&grad, &needs, &mut present)?;
                     self.tell(op, Phase::Backward, &grad, found.cost);
-                    for (input, grad) in inputs.into_iter().zip(found.inputs) {
-                        if let (Some(input), Some(grad)) = (input, grad) {
+                    let arrived = present.into_iter().zip(found.inputs);
+                    for (input, (present, found)) in inputs.into_iter().zip(arrived) {
+                        let Some(input) = input else { continue };
+                        for grad in [present, found].into_iter().flatten() {
                             accumulate(&mut grads[input], grad)?;
                         }
                     }
@@ -307,7 +315,8 @@ fn whole(grad: Tensor) -> Result<Tensor, KernelError> {
     add_at(None, &grad, 0, channels)
 }
 
-/// Adds `grad` to what already arrived at a place, in a tensor of its own: a function may have handed one gradient to two places.
+/// Adds `grad` to what already arrived at a place. A function may have handed one gradient to two places, so that neither is
+/// overwritten while another tensor shares its memory.
 fn accumulate(place: &mut Option<Tensor>, grad: Tensor) -> Result<(), KernelError> {
     *place = Some(match place.take() {
         None => grad,
@@ -315,7 +324,17 @@ fn accumulate(place: &mut Option<Tensor>, grad: Tensor) -> Result<(), KernelErro
             let channels = grad.shape().last().copied().unwrap_or(1);
             add_at(Some(&present), &grad, 0, channels)?
         }
-        Some(present) => add(&present, &grad)?,
+        Some(present) => sum(present, grad)?,
     });
     Ok(())
+}
+
+/// The sum of two tensors that are no windows, in the place of one that nobody else holds.
+fn sum(a: Tensor, b: Tensor) -> Result<Tensor, KernelError> {
+    let (into, other) = if a.is_alone() { (a, b) } else { (b, a) };
+    if !into.is_alone() {
+        return add(&into, &other);
+    }
+    add_into(&into, &other)?;
+    Ok(into)
 }

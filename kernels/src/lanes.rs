@@ -63,6 +63,11 @@ impl Lanes {
         self.channels.div_ceil(self.width)
     }
 
+    /// Whether two vectors of a pixel share channels, so that no kernel may update them in place.
+    pub fn overlap(&self) -> bool {
+        !self.channels.is_multiple_of(self.width)
+    }
+
     /// Of how many vectors a block is made, at most `most`, so that blocks divide a pixel evenly: those of one block are held in
     /// registers side by side, and what is computed once a block serves all of them.
     pub fn together(&self, most: usize) -> usize {

@@ -13,6 +13,7 @@
 
 use crate::Client;
 use cubecl::server::Handle;
+use std::sync::Arc;
 
 /// Bytes of the shortest buffer: a vector of any kernel. WebGPU refuses a shorter one than the kernel's items, also where the kernel
 /// reads none of them.
@@ -30,8 +31,10 @@ pub(crate) fn is_fenced() -> bool {
 #[derive(Clone)]
 pub(crate) struct Memory {
     handle: Handle,
+    /// As many as tensors share the buffer. The handle's own count also holds what the runtime's threads still hold of it.
+    sharers: Arc<()>,
     #[cfg(feature = "fenced")]
-    _fences: Option<std::sync::Arc<fences::Fences>>,
+    _fences: Option<Arc<fences::Fences>>,
 }
 
 impl std::fmt::Debug for Memory {
@@ -68,6 +71,7 @@ impl Memory {
     fn bare(handle: Handle) -> Self {
         Self {
             handle,
+            sharers: Arc::default(),
             #[cfg(feature = "fenced")]
             _fences: None,
         }
@@ -78,6 +82,11 @@ impl Memory {
         let mut slice = self.clone();
         slice.handle = slice.handle.offset_start(before).offset_end(behind);
         slice
+    }
+
+    /// Whether no clone or slice shares the buffer.
+    pub fn is_alone(&self) -> bool {
+        Arc::strong_count(&self.sharers) == 1
     }
 
     /// Whether both are the same bytes of the same buffer, not only equal ones.
@@ -127,6 +136,7 @@ mod fences {
         let end = LEN as u64;
         Memory {
             handle: whole.clone().offset_start(end).offset_end(end),
+            sharers: Arc::default(),
             _fences: Some(Arc::new(Fences {
                 client: client.clone(),
                 whole,

@@ -177,6 +177,12 @@ impl Tensor {
         self.offset != 0 || self.pitch != packed(&self.shape)
     }
 
+    /// Whether no other tensor shares the memory, so that its owner may have a result written over it: memory that was just read is
+    /// not fetched once more before it is written.
+    pub fn is_alone(&self) -> bool {
+        self.memory.is_alone()
+    }
+
     /// Whether this tensor is the window of `whole` that starts at channel `start`, in the same memory.
     pub fn lies_at(&self, whole: &Self, start: usize) -> bool {
         let pixels = |tensor: &Self| tensor.shape.split_last().map(|(_, rest)| rest.to_vec());

@@ -201,7 +201,7 @@ proptest! {
             let found = case.on(dtype, |ghost, problem, x| {
                 let (_, saved) = module::train(x, ghost).unwrap();
                 let windowed = Windowed::of(&grad, &problem.output_shape(), dtype, 3, 2);
-                module::backward(ghost, &saved, &windowed.window).unwrap()
+                module::backward(ghost, saved, &windowed.window).unwrap()
             });
             let [gamma, beta] = found.primary_norm;
             let [cheap_gamma, cheap_beta] = found.cheap_norm;
@@ -248,7 +248,7 @@ fn training_takes_eight_launches_and_no_copy() {
         let (_, saved) = assert_launches("train", 8, || module::train(x, ghost).unwrap());
         let grad = upload(&example().grad(), &problem.output_shape(), DType::F32);
         assert_launches("backward", 13, || {
-            module::backward(ghost, &saved, &grad).unwrap()
+            module::backward(ghost, saved, &grad).unwrap()
         });
     });
 }
@@ -280,7 +280,7 @@ fn an_empty_batch_has_an_empty_output_and_gradients_of_zero() {
     };
     case.on(DType::F32, |ghost, _, x| {
         let (y, saved) = module::train(x, ghost).unwrap();
-        let found = module::backward(ghost, &saved, &y).unwrap();
+        let found = module::backward(ghost, saved, &y).unwrap();
         assert_eq!(y.shape(), &[0, 7, 6, 71]);
         for gradient in [found.primary, found.cheap] {
             assert!(download(&gradient).iter().all(|&v| v == 0.0));
@@ -294,7 +294,7 @@ fn repeated_launches_give_the_same_bits() {
         example().on(DType::F32, |ghost, problem, x| {
             let (y, saved) = module::train(x, ghost).unwrap();
             let grad = upload(&example().grad(), &problem.output_shape(), DType::F32);
-            let found = module::backward(ghost, &saved, &grad).unwrap();
+            let found = module::backward(ghost, saved, &grad).unwrap();
             [y, found.input, found.primary, found.cheap]
         })
     };
@@ -334,7 +334,7 @@ fn refusals_name_what_is_wrong() {
         };
         assert_refuses_shape(GhostProblem::new(x, &swapped), "beta", &[35]);
         let (_, saved) = module::train(x, ghost).unwrap();
-        let refused = module::backward(ghost, &saved, &empty(&[2, 7, 6, 72])).err();
+        let refused = module::backward(ghost, saved, &empty(&[2, 7, 6, 72])).err();
         assert_refuses_shape::<()>(Err(refused.unwrap()), "grad", &[2, 7, 6, 72]);
     });
 }

@@ -102,7 +102,7 @@ impl Function for BatchNorm {
                 wanted,
             ));
         };
-        let found = batch_norm::backward(&layer, &saved, grad)?;
+        let found = batch_norm::backward(&layer, saved, grad)?;
         let cost = cost::backward(&problem, found.residual.is_some());
         let mut inputs = vec![
             Some(found.input.clone()),

@@ -29,9 +29,19 @@ impl Function for Conv {
 
     fn backward(
         &self,
+        saved: Self::Saved,
+        grad: &Tensor,
+        needs: &[bool],
+    ) -> Result<Gradients, KernelError> {
+        self.backward_onto(saved, grad, needs, &mut [None, None])
+    }
+
+    fn backward_onto(
+        &self,
         [x, weight]: Self::Saved,
         grad: &Tensor,
         needs: &[bool],
+        present: &mut [Option<Tensor>],
     ) -> Result<Gradients, KernelError> {
         let problem = ConvProblem::new(&x, &weight, self.options)?;
         let mut found = Gradients {
@@ -39,8 +49,14 @@ impl Function for Conv {
             cost: Cost::default(),
         };
         if needs[0] {
-            found.inputs[0] = Some(dense::grad_input(&x, &weight, grad, self.options)?);
             found.cost += cost::grad_input(&problem);
+            found.inputs[0] = Some(match present[0].take_if(|present| !present.is_window()) {
+                None => dense::grad_input(&x, &weight, grad, self.options)?,
+                Some(plus) => {
+                    found.cost += Cost::traffic(plus.len(), 0, plus.dtype().size());
+                    dense::grad_input_plus(&x, &weight, grad, self.options, plus)?
+                }
+            });
         }
         if needs[1] {
             found.inputs[1] = Some(dense::grad_weight(&x, &weight, grad, self.options)?);

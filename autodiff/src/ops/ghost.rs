@@ -102,7 +102,7 @@ impl Function for Ghost {
             ));
         };
         let ghost = self.module(kept.weights.each_ref(), kept.norms.each_ref());
-        let found = module::backward(&ghost, &kept.saved, grad)?;
+        let found = module::backward(&ghost, kept.saved, grad)?;
         let [gamma, beta] = found.primary_norm;
         let [cheap_gamma, cheap_beta] = found.cheap_norm;
         let inputs = [

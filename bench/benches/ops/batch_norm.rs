@@ -38,7 +38,7 @@ pub fn run(suite: &mut Suite) -> Result<(), SuiteError> {
             let norm = norm(&t);
             Ok(Box::new(move || {
                 let (y, saved) = batch_norm::train(&t[0], &norm, None, true)?;
-                let grads = batch_norm::backward(&norm, &saved, &t[3])?;
+                let grads = batch_norm::backward(&norm, saved, &t[3])?;
                 Ok(vec![y, grads.input, grads.gamma, grads.beta])
             }))
         });
@@ -48,7 +48,7 @@ pub fn run(suite: &mut Suite) -> Result<(), SuiteError> {
                 let (before, saved) = batch_norm::train(&t[0], &norm, None, false)?;
                 let y = activation(&before, Activation::Relu);
                 let grad = activation::backward(&before, &t[3], Activation::Relu)?;
-                let grads = batch_norm::backward(&norm, &saved, &grad)?;
+                let grads = batch_norm::backward(&norm, saved, &grad)?;
                 Ok(vec![y, grads.input, grads.gamma, grads.beta])
             }))
         });

@@ -180,7 +180,7 @@ pub fn run(suite: &mut Suite) -> Result<(), SuiteError> {
             let module = Module::new(t.clone(), channels);
             Ok(Box::new(move || {
                 let (y, saved) = module::train(&t[0], &module.ghost())?;
-                let grads = module::backward(&module.ghost(), &saved, &t[5])?;
+                let grads = module::backward(&module.ghost(), saved, &t[5])?;
                 Ok(vec![y, grads.input, grads.primary, grads.cheap])
             }))
         });

@@ -63,11 +63,11 @@ pub fn train<'a>(channels: usize) -> Variant<'a> {
             let of_p = add_at(None, &grad.window(0, m)?, 0, m)?;
             let of_q = add_at(None, &grad.window(m, channels - m)?, 0, m)?;
             let of_q = activation::backward(&q_before, &of_q, RELU)?;
-            let of_q = batch_norm::backward(&norms[1], &q_saved, &of_q)?.input;
+            let of_q = batch_norm::backward(&norms[1], q_saved, &of_q)?.input;
             let of_cheap = depthwise::grad_weight(&p, cheap_weight, &of_q, cheap())?;
             let through = depthwise::grad_input(&p, cheap_weight, &of_q, cheap())?;
             let of_p = activation::backward(&p_before, &add(&of_p, &through)?, RELU)?;
-            let of_p = batch_norm::backward(&norms[0], &p_saved, &of_p)?.input;
+            let of_p = batch_norm::backward(&norms[0], p_saved, &of_p)?.input;
             let of_primary = dense::grad_weight(x, primary, &of_p, pointwise())?;
             let of_x = dense::grad_input(x, primary, &of_p, pointwise())?;
             Ok(vec![y, of_x, of_primary, of_cheap])

@@ -1,5 +1,5 @@
 use ghostlight_kernels::norm::batch_norm::reference::Layer;
-use ghostlight_kernels::norm::batch_norm::{self, BatchNorm};
+use ghostlight_kernels::norm::batch_norm::{self, BatchNorm, BatchNormGrads};
 use ghostlight_kernels::{DType, Tensor};
 use ghostlight_tests::{abs, naive, poison, reals, upload};
 use proptest::prelude::*;
@@ -121,20 +121,27 @@ impl Case {
     pub fn train(&self, dtype: DType) -> [Tensor; 7] {
         let (norm, (x, residual, grad)) = (self.norm(dtype), self.tensors(dtype));
         let (y, saved) = batch_norm::train(&x, &norm, residual.as_ref(), self.relu).unwrap();
-        let grads = batch_norm::backward(&norm, &saved, &grad).unwrap();
+        let grads = batch_norm::backward(&norm, saved, &grad).unwrap();
         assert_eq!((y.shape(), grads.input.shape()), (x.shape(), x.shape()));
         assert_eq!(grads.residual.is_some(), residual.is_some());
-        let (gamma, beta) = (grads.gamma, grads.beta);
-        let nothing = Tensor::empty(x.client(), &[0], dtype);
+        let [input, residual, gamma, beta] = all_of(grads);
         [
             y,
             norm.running_mean,
             norm.running_var,
-            grads.input,
-            grads.residual.unwrap_or(nothing),
+            input,
+            residual,
             gamma,
             beta,
         ]
+    }
+
+    /// The last four of [`Self::train`] when nothing but what was saved holds `x`.
+    pub fn gradients_without_x(&self, dtype: DType) -> [Tensor; 4] {
+        let (norm, (x, residual, grad)) = (self.norm(dtype), self.tensors(dtype));
+        let (_, saved) = batch_norm::train(&x, &norm, residual.as_ref(), self.relu).unwrap();
+        drop(x);
+        all_of(batch_norm::backward(&norm, saved, &grad).unwrap())
     }
 
     /// The output in inference.
@@ -274,4 +281,11 @@ pub fn cases() -> impl Strategy<Value = Case> {
             }
         },
     )
+}
+
+/// The gradients of a layer; without a residual, its own is an empty tensor.
+fn all_of(grads: BatchNormGrads) -> [Tensor; 4] {
+    let nothing = Tensor::empty(grads.input.client(), &[0], grads.input.dtype());
+    let residual = grads.residual.unwrap_or(nothing);
+    [grads.input, residual, grads.gamma, grads.beta]
 }

@@ -1,8 +1,12 @@
 //! What holds for every layer.
 
 use super::case::{Case, RESULTS, cases};
+use ghostlight_kernels::DType;
+use ghostlight_kernels::launch::allocations;
 use ghostlight_kernels::norm::batch_norm::reference::Layer;
-use ghostlight_tests::{GRADIENT, VALUE, assert_exact, assert_near, dtypes, integers};
+use ghostlight_tests::{
+    GRADIENT, VALUE, assert_exact, assert_near, assert_same_bits, dtypes, integers,
+};
 use proptest::prelude::*;
 
 proptest! {
@@ -65,6 +69,29 @@ fn a_balanced_batch_of_signs_is_exact() {
                 for i in [0, 1, 3, 4, 5, 6] {
                     assert_exact(RESULTS[i], &got[i], &wanted[i]);
                 }
+            }
+        }
+    }
+}
+
+#[test]
+fn a_gradient_in_the_place_of_its_input_has_the_same_bits() {
+    // Nothing overlaps in the first and the last; the others' last pixels or channels are computed twice, which in place would show.
+    for (pixels, channels) in [(4096, 16), (4095, 16), (4096, 10), (4096, 24), (64, 48)] {
+        for (relu, residual) in [(false, false), (true, false), (true, true)] {
+            let mut case = Case::random(pixels, channels, 7);
+            case.residual = residual.then(|| integers(6, pixels * channels));
+            case.relu = relu;
+            let start = allocations();
+            let kept = case.train(DType::F32);
+            let between = allocations();
+            let consumed = case.gradients_without_x(DType::F32);
+            if (pixels, channels) == (4096, 16) {
+                let saved = (between - start) - (allocations() - between);
+                assert_eq!(saved, 1, "buffers that the place of x saves");
+            }
+            for (i, gradient) in (3..7).zip(&consumed) {
+                assert_same_bits(RESULTS[i], &kept[i], gradient);
             }
         }
     }

@@ -1,10 +1,12 @@
 //! What holds for every problem.
 
 use super::case::{Operands, RESULTS, problem, problems};
-use ghostlight_kernels::conv::dense::{ConvProblem, reference};
+use ghostlight_kernels::DType;
+use ghostlight_kernels::conv::dense::{self, ConvProblem, reference};
+use ghostlight_kernels::pointwise::add;
 use ghostlight_tests::{
-    GRADIENT, VALUE, assert_adjoint, assert_exact, assert_near, download, dtypes, integers, naive,
-    reals,
+    GRADIENT, VALUE, assert_adjoint, assert_exact, assert_near, assert_same_bits, download, dtypes,
+    integers, naive, reals, upload,
 };
 use proptest::prelude::*;
 
@@ -58,6 +60,40 @@ proptest! {
             let [y, grad_x, grad_w] = operands.run(&problem, dtype).map(|t| download(&t));
             assert_adjoint("<conv(x, w), g> = <x, grad_input(g)>", dtype, (&y, g), (x, &grad_x), magnitude);
             assert_adjoint("<conv(x, w), g> = <w, grad_weight(g)>", dtype, (&y, g), (w, &grad_w), magnitude);
+        }
+    }
+}
+
+#[test]
+fn a_gradient_added_in_registers_has_the_bits_of_the_sum_in_its_place_and_beside_it() {
+    // Blocks of 1 to 4 vectors, channels that overlap, phases of a stride, a matrix product, and pixels past the last tile.
+    for (channels, kernel, stride) in [
+        ([16, 16], 3, 1),
+        ([32, 24], 3, 2),
+        ([48, 16], 3, 1),
+        ([64, 16], 3, 1),
+        ([80, 3], 3, 1),
+        ([24, 16], 3, 1),
+        ([10, 16], 1, 2),
+        ([32, 16], 1, 1),
+    ] {
+        let problem = problem(
+            [2, 9, 13],
+            [kernel; 2],
+            channels,
+            [stride; 2],
+            [kernel / 2; 2],
+        );
+        let Operands { x, w, g } = Operands::draw(&problem, 3, reals);
+        let [x, plus] = [x, reals(9, problem.input_shape().iter().product())]
+            .map(|values| upload(&values, &problem.input_shape(), DType::F32));
+        let w = upload(&w, &problem.weight_shape(), DType::F32);
+        let g = upload(&g, &problem.output_shape(), DType::F32);
+        let grad = dense::grad_input(&x, &w, &g, problem.options).unwrap();
+        let wanted = add(&grad, &plus).unwrap();
+        for plus in [plus.clone(), plus] {
+            let sum = dense::grad_input_plus(&x, &w, &g, problem.options, plus).unwrap();
+            assert_same_bits("grad_input_plus", &sum, &wanted);
         }
     }
 }

@@ -164,7 +164,7 @@ fn a_ghost_module_trains() {
         };
         let g = draw.stored(&[4, 8, 8, 19]);
         let (y, saved) = module::train(&x, &ghost).unwrap();
-        let grads = module::backward(&ghost, &saved, &g).unwrap();
+        let grads = module::backward(&ghost, saved, &g).unwrap();
         let [primary_gamma, _] = grads.primary_norm;
         let [_, cheap_beta] = grads.cheap_norm;
         vec![

@@ -33,7 +33,7 @@ proptest! {
             let norm = norm(draw, c);
             let inferred = batch_norm::infer(&x, &norm, None, relu).unwrap();
             let (y, saved) = batch_norm::train(&x, &norm, None, relu).unwrap();
-            let grads = batch_norm::backward(&norm, &saved, &g).unwrap();
+            let grads = batch_norm::backward(&norm, saved, &g).unwrap();
             let mut results = vec![
                 ("infer", inferred),
                 ("y", y),
@@ -87,7 +87,7 @@ fn a_batch_norm_with_a_residual() {
         );
         let norm = norm(draw, c);
         let (y, saved) = batch_norm::train(&x, &norm, Some(&residual), false).unwrap();
-        let grads = batch_norm::backward(&norm, &saved, &g).unwrap();
+        let grads = batch_norm::backward(&norm, saved, &g).unwrap();
         vec![
             ("y", y),
             ("x", grads.input),

@@ -177,6 +177,18 @@ fn tiled<S: Float, F: Float, B: Size, N: Size>(
     }
 }
 
+/// Whether a gradient with respect to the input may be written over a tensor of the input's shape that is added to it: no vector of
+/// channels is computed twice. On a GPU none is.
+pub(super) fn writes_once(problem: &ConvProblem, over: &Tensor) -> bool {
+    if !launch::is_cpu(over.client()) {
+        return true;
+    }
+    let lanes = Lanes::of(over.client(), problem.dtype, problem.in_channels, &[over]);
+    let columns = problem.input[1].div_ceil(problem.options.stride[1]);
+    let [_, vectors] = tile(columns, lanes.vectors());
+    !lanes.overlap() && lanes.vectors().is_multiple_of(vectors)
+}
+
 /// Launches the tiled kernel: `source` convolved into `target` with `weight` in the order the phases read it.
 pub(super) fn launch_tiled(
     problem: &ConvProblem,
@@ -184,7 +196,7 @@ pub(super) fn launch_tiled(
     weight: &Tensor,
     target: &Tensor,
     transposed: bool,
-    affine: Option<&Affine>,
+    after: After,
 ) {
     let client = source.client();
     if !launch::is_cpu(client) {
@@ -194,7 +206,6 @@ pub(super) fn launch_tiled(
             Pass::Forward
         };
         let gathered = problem.gathered(transposed);
-        let after = After::affine(affine);
         return launch_implicit(&gathered, pass, source, weight, after, target);
     }
     let [_, source_h, source_w, in_channels] = *source.shape() else {
@@ -213,7 +224,12 @@ pub(super) fn launch_tiled(
             planted::or("conv_padding", padding, padding + 1),
         )
     };
-    let residual = affine.and_then(|affine| affine.residual).unwrap_or(target);
+    let After { affine, .. } = after;
+    let epilogue = Epilogue {
+        residual: after.residual.is_some(),
+        ..Epilogue::of(affine)
+    };
+    let residual = after.residual.unwrap_or(target);
     let lanes = Lanes::of(client, problem.dtype, out_channels, &[target, residual]);
     let phases = if transposed {
         problem.options.stride
@@ -235,6 +251,11 @@ pub(super) fn launch_tiled(
     let grid = launch::grid(client, problem.batch * rows.div_ceil(block));
     // What the epilogue does not use is never read: any buffer stands in for it.
     let part = |of: fn(&Affine) -> Tensor| lanes.arg(&affine.map_or(weight.clone(), of));
+    let added = if residual.lies_at(target, 0) {
+        BufferArg::alias(2, lanes.arg(target).len())
+    } else {
+        lanes.arg(residual)
+    };
     let patches = Tensor::empty(
         client,
         &[grid.units * patch_len],
@@ -255,7 +276,7 @@ pub(super) fn launch_tiled(
             part(|affine| affine.centre.clone()),
             part(|affine| affine.scale.clone()),
             part(|affine| affine.shift.clone()),
-            lanes.arg(residual),
+            added,
             lanes.anywhere(source),
             target.view(),
             residual.view(),
@@ -272,7 +293,7 @@ pub(super) fn launch_tiled(
             pixels,
             vectors,
             transposed,
-            Epilogue::of(affine),
+            epilogue,
             problem.dtype.elems(),
         );
     }

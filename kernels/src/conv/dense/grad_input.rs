@@ -1,5 +1,6 @@
 use super::ConvProblem;
 use super::forward::launch_tiled;
+use crate::affine::After;
 use crate::taps::residue_taps;
 use crate::{Tensor, launch};
 use cubecl::prelude::*;
@@ -42,11 +43,14 @@ pub(in crate::conv) fn flipped_tap(tap: usize, kernel: usize, stride: usize) -> 
     start + residue_taps(kernel, stride, residue) - 1 - tap / stride
 }
 
-/// Launches the flip and the transposed tiled kernel.
+/// Launches the flip and the transposed tiled kernel, which adds `plus`; that may be `out` where [`writes_once`] says so.
+///
+/// [`writes_once`]: super::forward::writes_once
 pub(super) fn launch_grad_input(
     problem: &ConvProblem,
     weight: &Tensor,
     grad: &Tensor,
+    plus: Option<&Tensor>,
     out: &Tensor,
 ) {
     let client = grad.client();
@@ -72,5 +76,9 @@ pub(super) fn launch_grad_input(
         );
     }
     launch::pace(client);
-    launch_tiled(problem, grad, &flipped, out, true, None);
+    let after = After {
+        residual: plus,
+        ..After::default()
+    };
+    launch_tiled(problem, grad, &flipped, out, true, after);
 }

@@ -18,6 +18,9 @@
 //! partial sums are as many as the problem says, never the machine, and are added in a fixed order: no atomics, same bits.
 //! A 1x1 convolution of stride 1 without padding goes to [`crate::matmul::gemm`].
 //!
+//! A gradient that reached the input from elsewhere is added in registers ([`grad_input_plus`]): 128 x 64 x 64 x 16 with memory not in
+//! the caches took 19.5 and 19.2 ms, in turns with 21.4 and 20.7 ms of the gradient and then a sum in place.
+//!
 //! **Not numbers.** Padding is written out as zeros and multiplied: a NaN or an infinity in a gradient at the border also reaches
 //! the weight's taps that lie in the padding there, and one in a weight reaches border outputs. Neither crosses images.
 //!
@@ -100,7 +103,8 @@ fn launch_forward(
         let weight = weight.reshape(&[product.k, product.n])?;
         launch_gemm(&product, &input.rows(), &weight, After::affine(affine), out);
     } else {
-        forward::launch_tiled(problem, input, weight, out, false, affine);
+        let after = After::affine(affine);
+        forward::launch_tiled(problem, input, weight, out, false, after);
     }
     Ok(())
 }
@@ -116,18 +120,57 @@ pub fn grad_input(
     grad: &Tensor,
     options: ConvOptions,
 ) -> Result<Tensor, KernelError> {
+    input_gradient(input, weight, grad, options, None)
+}
+
+/// [`grad_input`] plus another gradient of the input's shape, added in registers, and in its place where no other tensor shares
+/// its memory: where a network branches, each branch adds to what came from the others. Two launches, the first over the weight
+/// alone.
+///
+/// # Errors
+/// Those of [`grad_input`], then shape and element type of `plus`, or it is a window.
+pub fn grad_input_plus(
+    input: &Tensor,
+    weight: &Tensor,
+    grad: &Tensor,
+    options: ConvOptions,
+    plus: Tensor,
+) -> Result<Tensor, KernelError> {
+    input_gradient(input, weight, grad, options, Some(plus))
+}
+
+fn input_gradient(
+    input: &Tensor,
+    weight: &Tensor,
+    grad: &Tensor,
+    options: ConvOptions,
+    plus: Option<Tensor>,
+) -> Result<Tensor, KernelError> {
+    const OP: &str = "conv grad_input";
     let problem = ConvProblem::new(input, weight, options)?;
-    problem.check_grad("conv grad_input", grad)?;
-    let out = Tensor::empty(input.client(), &problem.input_shape(), problem.dtype);
-    if out.is_empty() {
-        return Ok(out);
+    problem.check_grad(OP, grad)?;
+    let shape = problem.input_shape();
+    if let Some(plus) = &plus {
+        plus.check(OP, "plus", &shape, problem.dtype)?;
+    }
+    let room = || Tensor::empty(input.client(), &shape, problem.dtype);
+    if input.is_empty() {
+        return Ok(room());
     }
     if let Some(product) = problem.as_product() {
-        let weight = weight.reshape(&[product.k, product.n])?;
-        launch_grad_a(&product, &weight, &grad.rows(), None, &out);
-    } else {
-        grad_input::launch_grad_input(&problem, weight, grad, &out);
+        let (out, weight) = (room(), weight.reshape(&[product.k, product.n])?);
+        let plus = plus.map(|plus| plus.rows());
+        launch_grad_a(&product, &weight, &grad.rows(), plus.as_ref(), &out);
+        return Ok(out);
     }
+    let in_place = plus
+        .as_ref()
+        .is_some_and(|plus| plus.is_alone() && forward::writes_once(&problem, plus));
+    let (out, plus) = match plus {
+        Some(plus) if in_place => (plus.clone(), Some(plus)),
+        plus => (room(), plus),
+    };
+    grad_input::launch_grad_input(&problem, weight, grad, plus.as_ref(), &out);
     Ok(out)
 }
 

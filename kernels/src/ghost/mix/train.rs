@@ -91,14 +91,14 @@ pub fn backward(mix: &Mix, saved: &Saved, grad: &Tensor) -> Result<MixGrads, Ker
     let [n, h, w] = problem.maps;
     let (raw, c) = (problem.raw, problem.ghosts());
 
-    let cheap = batch_norm::backward(mix.cheap_norm, &saved.cheap, grad)?;
+    let cheap = batch_norm::backward(mix.cheap_norm, saved.cheap.clone(), grad)?;
     let Some(before) = &cheap.residual else {
         unreachable!("the row was added as a residual")
     };
     let row = global_sum(before)?;
-    let second = batch_norm::backward(mix.second_norm, &saved.second, &row)?;
+    let second = batch_norm::backward(mix.second_norm, saved.second.clone(), &row)?;
     let to_hidden = grad_a(&saved.hidden, mix.second, &second.input)?;
-    let first = batch_norm::backward(mix.first_norm, &saved.first, &to_hidden)?;
+    let first = batch_norm::backward(mix.first_norm, saved.first.clone(), &to_hidden)?;
     let to_pooled = grad_a(&saved.pooled, mix.first, &first.input)?;
 
     // A mean hands an equal share of its gradient to every pixel.

@@ -157,19 +157,20 @@ pub fn train(x: &Tensor, ghost: &Ghost) -> Result<(Tensor, Saved), KernelError> 
     Ok((y, saved))
 }
 
-/// The gradients of [`train`] from `grad` `[n, oh, ow, channels]`, which may be a window. 13 launches: each norm and each dense gradient as
+/// The gradients of [`train`] from `grad` `[n, oh, ow, channels]`, which may be a window, in the place of what `saved` is the last to
+/// hold. 13 launches: each norm and each dense gradient as
 /// theirs, the depthwise gradients one and two.
 ///
 /// # Errors
 /// Those of [`GhostProblem::new`], then shape and element type of `grad`.
-pub fn backward(ghost: &Ghost, saved: &Saved, grad: &Tensor) -> Result<GhostGrads, KernelError> {
+pub fn backward(ghost: &Ghost, saved: Saved, grad: &Tensor) -> Result<GhostGrads, KernelError> {
     let x = &saved.input;
     let problem = GhostProblem::new(x, ghost)?;
     grad.check_view(OP, "grad", &problem.output_shape(), x.dtype())?;
     let [m, _, kept] = problem.halves();
     let options = problem.cheap.options;
     let first = saved.output.window(0, m)?;
-    let q = batch_norm::backward(ghost.cheap_norm, &saved.cheap, &grad.window(m, kept)?)?;
+    let q = batch_norm::backward(ghost.cheap_norm, saved.cheap, &grad.window(m, kept)?)?;
     let cheap = depthwise::grad_weight(&first, ghost.cheap, &q.input, options)?;
     let direct = grad.window(0, m)?;
     let to_first = if planted::is("ghost_fold") {
@@ -177,7 +178,7 @@ pub fn backward(ghost: &Ghost, saved: &Saved, grad: &Tensor) -> Result<GhostGrad
     } else {
         depthwise::grad_input_plus(&first, ghost.cheap, &q.input, options, &direct)?
     };
-    let p = batch_norm::backward(ghost.primary_norm, &saved.primary, &to_first)?;
+    let p = batch_norm::backward(ghost.primary_norm, saved.primary, &to_first)?;
     Ok(GhostGrads {
         input: dense::grad_input(x, ghost.primary, &p.input, ghost.options)?,
         primary: dense::grad_weight(x, ghost.primary, &p.input, ghost.options)?,

@@ -361,6 +361,12 @@ fn launch_slices(of: Launch) {
     let item = if wide { QUAD } else { 1 };
     // What the epilogue does not use is never read: any buffer stands in for it.
     let part = |part: fn(&Affine) -> Tensor| affine.map_or(b.clone(), part).buffer(item, 0);
+    let out = of.out.buffer(item, 0);
+    // Every element of the result is written by the unit that read what is added to it.
+    let added = match residual.lies_at(of.out, 0) {
+        true => BufferArg::alias(2, out.len()),
+        false => residual.buffer(item, 0),
+    };
     // SAFETY: callers relate the extents of `gathered` to the tensors; an element is read and written where these say it exists.
     unsafe {
         implicit_kernel::launch_unchecked(
@@ -370,12 +376,12 @@ fn launch_slices(of: Launch) {
             item,
             a.buffer(1, 0),
             b.buffer(item, 0),
-            of.out.buffer(item, 0),
+            out,
             bias.unwrap_or(b).buffer(item, 0),
             part(|affine| affine.centre.clone()),
             part(|affine| affine.scale.clone()),
             part(|affine| affine.shift.clone()),
-            residual.buffer(item, 0),
+            added,
             a.view(),
             of.b_view,
             of.out_view,

@@ -211,6 +211,13 @@ fn grad_input<S: Float, F: Float, B: Size, N: Size>(
     }
 }
 
+/// Whether the last phase may write the gradient over `x`: nobody else reads `x` again, and no vector is computed twice, as those are
+/// that overlap, are not kept or lie past the end.
+fn in_place(problem: &BatchNormProblem, x: &Tensor, lanes: &Lanes) -> bool {
+    let once = lanes.channels == problem.channels && !lanes.overlap();
+    x.is_alone() && once && problem.pixels.is_multiple_of(PIXELS)
+}
+
 /// Launches the three phases; `grad` may be a window, of at most as many channels as `x`.
 pub(super) fn launch_backward(
     problem: &BatchNormProblem,
@@ -296,7 +303,15 @@ pub(super) fn launch_backward(
         );
     }
     launch::pace(client);
-    let input = Tensor::empty(client, x.shape(), dtype);
+    let (input, target, rest) = if in_place(problem, x, &lanes) {
+        // All channels are kept: the kernel touches no rest.
+        let over_x = BufferArg::alias(0, lanes.arg(x).len());
+        (x.clone(), over_x, partials.arg(1))
+    } else {
+        let input = Tensor::empty(client, x.shape(), dtype);
+        let (target, rest) = (lanes.arg(&input), input.arg(1));
+        (input, target, rest)
+    };
     // With a residual, the first phase already wrote the gradient before the activation.
     let (before, epilogue) = match &grad_residual {
         Some(before) => (
@@ -325,8 +340,8 @@ pub(super) fn launch_backward(
             lanes.arg(&norm.beta),
             lanes.arg(&beta),
             lanes.arg(&gamma),
-            lanes.arg(&input),
-            input.arg(1),
+            target,
+            rest,
             lanes.anywhere(x),
             before.view(),
             problem.pixels,
