@@ -39,9 +39,10 @@ impl<F: Float, N: Size> Odds<F, N> {
         let zero = Vector::<F, N>::new(F::new(0.0f32));
         let e = (-log.abs()).exp();
         let u = one + e;
-        let (likely, unlikely) = (one / u, e / u);
-        // `ln(u) e / (u - 1)` is ln(1 + e) without the rounding of u = 1 + e.
-        let log1p = select_many(u.equal(&one), e, u.ln() * e / (u - one));
+        let likely = one / u;
+        let unlikely = e * likely;
+        // What the rounding of u = 1 + e took from e, times the slope of the logarithm, makes good for it.
+        let log1p = fma(e - (u - one), likely, u.ln());
         let ahead = log.greater_than(&zero);
         Odds::<F, N> {
             log,

@@ -57,6 +57,7 @@ mod piece;
 mod problem;
 pub mod reference;
 mod settle;
+mod short;
 mod sweeps;
 mod team;
 mod terms;

@@ -54,10 +54,14 @@ pub(super) fn settle<F: Float, N: Size>(
     let zero = Vector::<F, N>::new(F::new(0.0f32));
     let temperatures = comptime!(blueprint.uses.len());
     let any_taught = comptime!(blueprint.taught().contains(&true));
-    let split = extents.blocks > 1;
+    let mut count = 1usize.runtime();
+    if comptime!(!blueprint.whole) {
+        count = extents.blocks;
+    }
+    let split = count > 1;
     let blocks = Blocks {
-        count: extents.blocks,
-        vectors: (extents.blocks + N::value() - 1) / N::value(),
+        count,
+        vectors: (count + N::value() - 1) / N::value(),
     };
     let others = F::cast_from(extents.classes - 1);
     let z = of_row::<F, N>(notes[at.fact(0usize, STUDENT_TARGET)], split);

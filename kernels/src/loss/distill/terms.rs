@@ -2,6 +2,7 @@
 
 use super::decay::Rate;
 use super::problem::Uses;
+use crate::lanes::store_anywhere;
 use crate::loss::log_space::{Odds, divergence, target_difference};
 use cubecl::prelude::*;
 
@@ -59,6 +60,13 @@ pub(super) struct Place {
 }
 
 #[cube]
+fn write_some<F: Float, N: Size>(loss: &mut [F], first: usize, rows: usize, value: Vector<F, N>) {
+    for row in 0..rows {
+        loss[first + row] = value.extract_dynamic(row);
+    }
+}
+
+#[cube]
 fn write<F: Float, N: Size>(
     loss: &mut [F],
     place: &Place,
@@ -66,8 +74,15 @@ fn write<F: Float, N: Size>(
     value: Vector<F, N>,
 ) {
     let first = term * place.batch + place.n;
-    for row in 0..place.rows {
-        loss[first + row] = value.extract_dynamic(row);
+    let width = N::value().comptime();
+    if comptime!(width > 1) {
+        if place.rows == width {
+            store_anywhere::<F, F, N>(loss, first, value);
+        } else {
+            write_some::<F, N>(loss, first, place.rows, value);
+        }
+    } else {
+        write_some::<F, N>(loss, first, place.rows, value);
     }
 }
 
