@@ -1,4 +1,3 @@
-use super::decay::Exponential;
 use super::notes::{
     APART, AT_TARGET, COUNTED, DISTANCES, DIVERGENCE, EVEN, FETCHED, LOG_RATIO, Notes, OWN, RATIO,
     STUDENT_MAX, STUDENT_SUM, STUDENT_TARGET, TEACHER_MAX, TEACHER_SUM, TEACHER_TARGET,
@@ -9,6 +8,7 @@ use super::settle::{compare, settle};
 use super::sweeps::{Slope, Wanted, divergence, exponentials, gradient, largest};
 use super::terms::{Constants, Place};
 use crate::Client;
+use crate::loss::decay::Exponential;
 use crate::loss::log_space::series_terms;
 use crate::loss::row::lane_numbers;
 use cubecl::prelude::*;
@@ -94,7 +94,8 @@ pub(super) fn fused<S: Float, F: Float, B: Size, N: Size>(
     #[define(S, F)] _dtypes: [cubecl::ir::ElemType; 2],
 ) {
     let temperatures = comptime!(blueprint.uses.len());
-    let at = Notes::new::<N>(&extents, temperatures);
+    let vectors = (extents.blocks + N::value() - 1) / N::value();
+    let at = Notes::new(&extents, vectors, temperatures);
     let labelled = comptime!(blueprint.labelled);
     let first = ABSOLUTE_POS * extents.run;
     let last = min(first + extents.run, extents.batch);
@@ -124,7 +125,13 @@ pub(super) fn fused<S: Float, F: Float, B: Size, N: Size>(
             #[unroll]
             for t in 0..temperatures {
                 if comptime!(blueprint.uses[t].teacher()) {
-                    compare::<F, N>(notes, &at, from / N::value(), t);
+                    compare::<F, N>(
+                        notes,
+                        &at,
+                        from / N::value(),
+                        t,
+                        comptime!(blueprint.exponential),
+                    );
                 }
             }
             for p in from..from + together {

@@ -1,4 +1,3 @@
-use super::decay::{Exponential, Rate};
 use super::fused::{Blueprint, ExtentsLaunch, fused};
 use super::notes::notes_len;
 use super::piece::BLOCK;
@@ -7,6 +6,7 @@ use super::short::launch_short;
 use super::team::launch_by_teams;
 use super::terms::ConstantsLaunch;
 use crate::lanes::Lanes;
+use crate::loss::decay::{Exponential, Rate};
 use crate::{Labels, Tensor, abreast, launch, planted};
 
 /// Vectors of one line of notes that rows side by side may take together: they are settled together.

@@ -48,7 +48,6 @@
 //! was. **Slow**: rows of 2 classes, 1 % of a copy, as a vector holds one row.
 
 pub mod cost;
-mod decay;
 mod fused;
 mod join;
 mod launch;

@@ -107,7 +107,16 @@ fn by_teams<S: Float, F: Float, B: Size, N: Size>(
             comptime!(blueprint.exponential),
         );
         let terms = comptime!(blueprint.terms);
-        let pull = pull::<F, One>(loss, &nowhere, others, &found.samples, of, uses, terms);
+        let pull = pull::<F, One>(
+            loss,
+            &nowhere,
+            others,
+            &found.samples,
+            of,
+            uses,
+            terms,
+            comptime!(blueprint.exponential),
+        );
         at_target += pull.at_target.extract(0usize);
         even += pull.even.extract(0usize);
         found.own = pull.own.extract(0usize) / found.student_sum;
@@ -161,6 +170,7 @@ fn by_teams<S: Float, F: Float, B: Size, N: Size>(
                 constants.index(t),
                 uses,
                 terms,
+                comptime!(blueprint.exponential),
             );
         }
     }

@@ -1,125 +1,62 @@
-//! Short rows on a CPU: the lanes are rows, and every walk takes one class of all of them at a time.
+//! Walks over the classes of as many rows as a vector has lanes. What is kept of a target is 0, so that only the walks over logits ask
+//! for it.
 
-use super::decay::decay;
-use super::fused::{Blueprint, Extents, ExtentsLaunch};
-use super::launch::constants;
-use super::notes::{
+use super::super::fused::Blueprint;
+use super::super::notes::{
     APART, AT_TARGET, DISTANCES, DIVERGENCE, EVEN, LOG_RATIO, Notes, OWN, RATIO, STUDENT_MAX,
-    STUDENT_SUM, STUDENT_TARGET, TEACHER_MAX, TEACHER_SUM, notes_len,
+    STUDENT_SUM, STUDENT_TARGET, TEACHER_MAX, TEACHER_SUM,
 };
-use super::problem::DistillProblem;
-use super::settle::{compare, settle};
-use super::sweeps::Wanted;
-use super::terms::{Constants, Place};
+use super::super::sweeps::Wanted;
+use super::super::terms::Constants;
 use crate::abreast::Abreast;
-use crate::lanes::Lanes;
+use crate::loss::decay::decay;
 use crate::loss::fold::larger;
 use crate::loss::log_space::divergence_apart;
 use crate::special::nan;
-use crate::{Labels, Tensor, launch};
 use cubecl::prelude::*;
 
-/// One unit owns a run of bundles of as many rows as a vector has lanes.
-#[cube(launch_unchecked)]
-pub(super) fn short<S: Float, F: Float, B: Size, N: Size>(
+/// The targets of rows.
+#[cube]
+fn targets<N: Size>(labels: &[u32], rows: &Abreast, #[comptime] labelled: bool) -> Vector<u32, N> {
+    let mut target = Vector::<u32, N>::new(0u32);
+    if comptime!(labelled) {
+        target = rows.labels::<N>(labels);
+    }
+    target
+}
+
+/// Keeps the exponentials of rows and notes their maxima and sums.
+#[cube]
+pub(super) fn sum<S: Float, F: Float, B: Size, N: Size>(
     student: &[Vector<S, B>],
     teacher: &[Vector<S, B>],
     labels: &[u32],
-    loss: &mut [F],
-    grad: &mut [Vector<S, B>],
     notes: &mut [Vector<F, N>],
-    _anywhere: &[S],
-    constants: Sequence<Constants>,
-    extents: Extents,
+    at: &Notes,
+    rows: &Abreast,
+    constants: &Sequence<Constants>,
     #[comptime] blueprint: Blueprint,
-    #[define(S, F)] _dtypes: [cubecl::ir::ElemType; 2],
 ) {
+    let target = targets::<N>(labels, rows, comptime!(blueprint.labelled));
     let temperatures = comptime!(blueprint.uses.len());
-    let at = Notes::new::<N>(&extents, temperatures);
-    let first = ABSOLUTE_POS * extents.run;
-    let last = min(first + extents.run, extents.batch);
-    let mut n = first;
-    while n < last {
-        let rows = Abreast {
-            first: n,
-            rows: extents.batch,
-            length: extents.classes,
-        };
-        let mut target = Vector::<u32, N>::new(0u32);
-        if comptime!(blueprint.labelled) {
-            target = rows.labels::<N>(labels);
-        }
-        read::<S, F, B, N>(
-            student,
+    let kept = comptime!(temperatures - 1);
+    read::<S, F, B, N>(student, notes, at, rows, target, kept, 0usize);
+    if comptime!(blueprint.taught().contains(&true)) {
+        read::<S, F, B, N>(teacher, notes, at, rows, target, kept, 1usize);
+    }
+    #[unroll]
+    for t in 0..temperatures {
+        let wanted = comptime!(blueprint.wanted(t));
+        exponentials::<F, N>(
             notes,
-            &at,
-            &rows,
+            at,
             target,
-            comptime!(temperatures - 1),
-            0usize,
+            rows.length,
+            constants.index(t),
+            t,
+            kept,
+            wanted,
         );
-        if comptime!(blueprint.taught().contains(&true)) {
-            read::<S, F, B, N>(
-                teacher,
-                notes,
-                &at,
-                &rows,
-                target,
-                comptime!(temperatures - 1),
-                1usize,
-            );
-        }
-        #[unroll]
-        for t in 0..temperatures {
-            let wanted = comptime!(blueprint.wanted(t));
-            exponentials::<F, N>(
-                notes,
-                &at,
-                target,
-                extents.classes,
-                constants.index(t),
-                t,
-                comptime!(temperatures - 1),
-                wanted,
-            );
-        }
-        #[unroll]
-        for t in 0..temperatures {
-            if comptime!(blueprint.uses[t].teacher()) {
-                compare::<F, N>(notes, &at, 0usize, t);
-                divergence::<F, N>(
-                    notes,
-                    &at,
-                    extents.classes,
-                    constants.index(t).inverse_t.get::<F>(),
-                    t,
-                    comptime!(blueprint.terms),
-                );
-            }
-        }
-        let place = Place {
-            n,
-            rows: min(N::value(), extents.batch - n),
-            batch: extents.batch,
-        };
-        settle::<F, N>(
-            notes,
-            &at,
-            loss,
-            &place,
-            &extents,
-            &constants,
-            comptime!(blueprint.clone()),
-        );
-        gradient::<S, F, B, N>(
-            &*notes,
-            grad,
-            &at,
-            &rows,
-            target,
-            comptime!(blueprint.taught()),
-        );
-        n += N::value();
     }
 }
 
@@ -223,7 +160,7 @@ fn exponentials<F: Float, N: Size>(
 
 /// Notes how far the softmaxes diverge, and keeps how far they lie apart in the place of the teacher's exponentials.
 #[cube]
-fn divergence<F: Float, N: Size>(
+pub(super) fn divergence<F: Float, N: Size>(
     notes: &mut [Vector<F, N>],
     at: &Notes,
     classes: usize,
@@ -250,14 +187,16 @@ fn divergence<F: Float, N: Size>(
 
 /// Writes the gradient of the rows at hand.
 #[cube]
-fn gradient<S: Float, F: Float, B: Size, N: Size>(
+pub(super) fn gradient<S: Float, F: Float, B: Size, N: Size>(
     notes: &[Vector<F, N>],
     grad: &mut [Vector<S, B>],
+    labels: &[u32],
     at: &Notes,
     rows: &Abreast,
-    target: Vector<u32, N>,
-    #[comptime] taught: Vec<bool>,
+    #[comptime] blueprint: Blueprint,
 ) {
+    let taught = comptime!(blueprint.taught());
+    let target = targets::<N>(labels, rows, comptime!(blueprint.labelled));
     let at_target = notes[at.fact(0usize, AT_TARGET)];
     let even = notes[at.fact(0usize, EVEN)];
     for class in 0..rows.length {
@@ -274,58 +213,4 @@ fn gradient<S: Float, F: Float, B: Size, N: Size>(
         let is_target = target.equal(&Vector::new(u32::cast_from(class)));
         rows.store::<S, F, B, N>(grad, class, select_many(is_target, at_target, sum));
     }
-}
-
-/// Launches losses and gradient of short rows.
-pub(super) fn launch_short(
-    problem: &DistillProblem,
-    student: &Tensor,
-    teacher: &Tensor,
-    labels: Option<&Labels>,
-    loss: &Tensor,
-    grad: &Tensor,
-) {
-    let client = student.client();
-    let &DistillProblem {
-        batch,
-        classes,
-        dtype,
-        ..
-    } = problem;
-    let lanes = Lanes::of(client, dtype, classes, &[student]);
-    let width = launch::widest(client, dtype);
-    let bundles = batch.div_ceil(width);
-    let grid = launch::grid_for(client, bundles, batch * classes);
-    let note_takers = grid.units.min(bundles.div_ceil(grid.run));
-    let line = classes | 1;
-    let notes = notes_len(problem.temperatures().len(), [1, line, line], 1);
-    let accumulator = dtype.accumulator();
-    let notes = Tensor::empty(client, &[note_takers, notes * width], accumulator);
-    let blueprint = Blueprint {
-        whole: true,
-        ..Blueprint::of(problem, client)
-    };
-    let constants = constants(problem, blueprint.exponential).collect();
-    // SAFETY: the problem relates the extents, every label is a class, and no unit that has a row is without notes.
-    unsafe {
-        short::launch_unchecked(
-            client,
-            grid.count,
-            grid.dim,
-            lanes.item,
-            width,
-            lanes.arg(student),
-            lanes.arg(teacher),
-            labels.map_or_else(|| student.buffer(1, 0), Labels::arg),
-            loss.arg(1),
-            lanes.arg(grad),
-            notes.arg(width),
-            lanes.anywhere(student),
-            constants,
-            ExtentsLaunch::new(batch, classes, 1, grid.run * width, 1, line, line),
-            blueprint,
-            dtype.elems(),
-        );
-    }
-    launch::pace(client);
 }
