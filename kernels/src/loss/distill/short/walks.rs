@@ -17,10 +17,14 @@ use cubecl::prelude::*;
 
 /// The targets of rows.
 #[cube]
-fn targets<N: Size>(labels: &[u32], rows: &Abreast, #[comptime] labelled: bool) -> Vector<u32, N> {
+fn targets<N: Size>(
+    labels: &[u32],
+    rows: &Abreast<N>,
+    #[comptime] labelled: bool,
+) -> Vector<u32, N> {
     let mut target = Vector::<u32, N>::new(0u32);
     if comptime!(labelled) {
-        target = rows.labels::<N>(labels);
+        target = rows.labels(labels);
     }
     target
 }
@@ -33,7 +37,7 @@ pub(super) fn sum<S: Float, F: Float, B: Size, N: Size>(
     labels: &[u32],
     notes: &mut [Vector<F, N>],
     at: &Notes,
-    rows: &Abreast,
+    rows: &Abreast<N>,
     constants: &Sequence<Constants>,
     #[comptime] blueprint: Blueprint,
 ) {
@@ -67,7 +71,7 @@ fn read<S: Float, F: Float, B: Size, N: Size>(
     logits: &[Vector<S, B>],
     notes: &mut [Vector<F, N>],
     at: &Notes,
-    rows: &Abreast,
+    rows: &Abreast<N>,
     target: Vector<u32, N>,
     #[comptime] t: usize,
     #[comptime] network: usize,
@@ -80,7 +84,7 @@ fn read<S: Float, F: Float, B: Size, N: Size>(
     let mut max = Vector::<F, N>::new(F::min_value());
     let mut of_target = max;
     for class in 0..rows.length {
-        let z = rows.load::<S, F, B, N>(logits, class);
+        let z = rows.load::<S, F, B>(logits, class);
         notes[line + class] = z;
         let is_target = target.equal(&Vector::new(u32::cast_from(class)));
         of_target = select_many(is_target, z, of_target);
@@ -192,7 +196,7 @@ pub(super) fn gradient<S: Float, F: Float, B: Size, N: Size>(
     grad: &mut [Vector<S, B>],
     labels: &[u32],
     at: &Notes,
-    rows: &Abreast,
+    rows: &Abreast<N>,
     #[comptime] blueprint: Blueprint,
 ) {
     let taught = comptime!(blueprint.taught());
@@ -211,6 +215,6 @@ pub(super) fn gradient<S: Float, F: Float, B: Size, N: Size>(
             }
         }
         let is_target = target.equal(&Vector::new(u32::cast_from(class)));
-        rows.store::<S, F, B, N>(grad, class, select_many(is_target, at_target, sum));
+        rows.store::<S, F, B>(grad, class, select_many(is_target, at_target, sum));
     }
 }
