@@ -23,7 +23,7 @@ const POWERS: [f32; 7] = [
     0.000_153_458_12,
 ];
 
-/// The bits of an f32's mantissa alone, and the f32 whose product with its reciprocal's square is 1/2: `sqrt(1/2)`.
+/// The bits of an f32's mantissa alone, of `sqrt(1/2)`, and of 1.
 const MANTISSA_BITS: u32 = 0x007f_ffff;
 const LEAST_FRACTION: u32 = 0x3f35_04f3;
 const ONE: u32 = 0x3f80_0000;
@@ -39,7 +39,7 @@ const FRACTIONS: [f32; 8] = [
     -0.165_775_84,
     0.149_147_67,
     -0.142_674_95,
-    0.087_004_438,
+    0.087_004_44,
 ];
 
 /// How a kernel computes its exponentials and logarithms.

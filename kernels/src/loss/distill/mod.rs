@@ -49,6 +49,8 @@
 //!
 //! **Few classes**: up to twice a vector's lanes less one, the lanes are rows instead (`short/mod.rs`), with the same notes and formulas:
 //! 524288 x 2 takes 3.0 to 3.3 ms (31 to 41 along the classes), 131072 x 8 takes 1.5 to 1.9 (3.6 to 5.4).
+//! In the bench, beside PyTorch, that is 34 and 50 times its speed for DKD, and 11 and 18 for classical distillation, but still 7 and 15 %
+//! of a copy of what is in a cache: a row's logarithms and divisions do not become fewer with its classes.
 
 pub mod cost;
 mod fused;
