@@ -10,8 +10,8 @@
 //! exponentials are kept, the divergence is summed, and the gradient is written. No step crosses lanes, so that rows of 2 classes
 //! cost their logarithms once in 16 rows.
 //!
-//! **Why this shape.** Along the classes a row of 2 fills 2 lanes, and every row pays for its maxima, sums and logarithms by itself: 80 ns
-//! a row. Here 16 rows share them: 11 ns for two. 2.0 ms was predicted for 524288 x 2, and 1.5 for 131072 x 8; best were 3.0 and
+//! **Why this shape.** Along the classes a row of 2 fills 2 lanes, and every row pays for its maxima, sums and logarithms by itself: 60 to
+//! 80 ns a row on two cores. Here 16 rows share them: 6 ns a row. 2.0 ms was predicted for 524288 x 2, and 1.5 for 131072 x 8; best were 3.0 and
 //! 1.5. The number of classes stays a runtime argument: what would be shuffles for a known one are gathers and single stores, which
 //! the compiler makes of lane by lane reads.
 //!
