@@ -176,8 +176,9 @@ fn load_anywhere<E: CubePrimitive, F: Float, N: Size>(x: &[E], index: usize) -> 
     })
 }
 
+/// Writes the elements `index..index + N` of a buffer of scalars, on a device that takes vectors at any address.
 #[cube]
-fn store_anywhere<E: CubePrimitive, F: Float, N: Size>(
+pub(crate) fn store_anywhere<E: CubePrimitive, F: Float, N: Size>(
     x: &mut [E],
     index: usize,
     value: Vector<F, N>,

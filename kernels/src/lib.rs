@@ -6,6 +6,7 @@
 //! checks a launch cannot go out of bounds.
 #![deny(missing_docs)]
 
+mod abreast;
 mod affine;
 pub mod conv;
 mod cost;

@@ -3,6 +3,7 @@
 //! Exponents are taken of differences to the largest non-target logit, and that maximum is kept apart from the logarithm of the
 //! sum: adding the two would round a log-probability to the precision of the logit's own size.
 
+use super::decay::{Exponential, fall, logarithm};
 use crate::DType;
 use cubecl::prelude::*;
 
@@ -34,14 +35,15 @@ pub(super) struct Odds<F: Float, N: Size> {
 
 #[cube]
 impl<F: Float, N: Size> Odds<F, N> {
-    pub fn new(log: Vector<F, N>) -> Self {
+    pub fn new(log: Vector<F, N>, #[comptime] exponential: Exponential) -> Self {
         let one = Vector::<F, N>::new(F::new(1.0f32));
         let zero = Vector::<F, N>::new(F::new(0.0f32));
-        let e = (-log.abs()).exp();
+        let e = fall::<F, N>(-log.abs(), exponential);
         let u = one + e;
-        let (likely, unlikely) = (one / u, e / u);
-        // `ln(u) e / (u - 1)` is ln(1 + e) without the rounding of u = 1 + e.
-        let log1p = select_many(u.equal(&one), e, u.ln() * e / (u - one));
+        let likely = one / u;
+        let unlikely = e * likely;
+        // What the rounding of u = 1 + e took from e, times the slope of the logarithm, makes good for it.
+        let log1p = fma(e - (u - one), likely, logarithm::<F, N>(u, exponential));
         let ahead = log.greater_than(&zero);
         Odds::<F, N> {
             log,
@@ -128,17 +130,18 @@ pub(super) fn target_difference<F: Float, N: Size>(
     a: &Odds<F, N>,
     b: &Odds<F, N>,
     #[comptime] terms: usize,
+    #[comptime] exponential: Exponential,
 ) -> Vector<F, N> {
     let one = Vector::<F, N>::new(F::new(1.0f32));
     let half = Vector::<F, N>::new(F::new(0.5f32));
     let ahead = a.log.greater_than(&b.log);
     let r = select_many(ahead, b.log - a.log, a.log - b.log);
-    let fall = select_many(
+    let fallen = select_many(
         r.greater_than(&-half),
         -fma(r * r, half_past_linear::<F, N>(r, terms), r),
-        one - r.exp(),
+        one - fall::<F, N>(r, exponential),
     );
-    let size = select_many(ahead, a.target * b.rest, b.target * a.rest) * fall;
+    let size = select_many(ahead, a.target * b.rest, b.target * a.rest) * fallen;
     select_many(ahead, size, -size)
 }
 

@@ -5,6 +5,7 @@
 
 pub mod cosine;
 pub mod cross_entropy;
+mod decay;
 pub mod distill;
 pub mod dkd;
 pub mod dual_teacher;

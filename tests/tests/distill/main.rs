@@ -138,9 +138,11 @@ fn terms_of_one_temperature_and_of_several_agree_with_the_reference() {
 #[test]
 fn a_target_at_every_place_of_a_row_agrees_with_the_reference() {
     // In vectors of 16: 45 classes are two whole vectors and an overlapping one.
-    for classes in [10, 45] {
-        let mut case = Case::spread(classes, classes, 5.0, all(3.0, 4.0));
-        case.labels = (0..classes as u32).collect();
+    for classes in [2, 3, 5, 10, 16, 31, 45] {
+        // One more row than a multiple, so that no vector of rows is full.
+        let mut case = Case::spread(2 * classes + 1, classes, 5.0, all(3.0, 4.0));
+        let labels = 0..2 * classes as u32 + 1;
+        case.labels = labels.map(|n| n % classes as u32).collect();
         case.assert_agrees(DType::F32, 2e-6);
     }
 }
@@ -208,12 +210,53 @@ fn every_sum_is_one_launch_and_an_empty_one_is_none() {
 #[test]
 fn any_number_of_cores_gives_the_same_bits() {
     let mut fingerprint = Fingerprint::default();
-    for (batch, classes) in [(33, 10), (7, 1000), (3, 5000)] {
+    let shapes = [
+        (4099, 2),
+        (1021, 10),
+        (333, 31),
+        (33, 10),
+        (7, 1000),
+        (3, 5000),
+    ];
+    for (batch, classes) in shapes {
         let out = Case::spread(batch, classes, 5.0, all(3.0, 4.0)).launch(DType::F32);
         fingerprint.add(&out.losses);
         fingerprint.add(&out.grad);
     }
     assert_same_bits_on_one_core("any_number_of_cores_gives_the_same_bits", &fingerprint);
+}
+
+#[test]
+fn a_row_of_few_classes_has_the_same_bits_wherever_it_stands() {
+    for (dtype, classes) in [(DType::F32, 2), (DType::F32, 10), (DType::F64, 7)] {
+        if !dtypes_with_exp().contains(&dtype) {
+            continue;
+        }
+        let whole = Case::spread(64, classes, 5.0, all(3.0, 4.0));
+        let (losses, grad) = whole.run(dtype);
+        for rows in [1, 2, 4, 8, 16, 32] {
+            // A mean over a power of two rounds nothing.
+            let scale = rows as f64 / 64.0;
+            for first in [0, 64 - rows] {
+                let logits = first * classes..(first + rows) * classes;
+                let part = Case {
+                    classes,
+                    student: whole.student[logits.clone()].to_vec(),
+                    teacher: whole.teacher[logits.clone()].to_vec(),
+                    labels: whole.labels[first..first + rows].to_vec(),
+                    options: whole.options,
+                };
+                let (part_losses, part_grad) = part.run(dtype);
+                let scaled: Vec<f64> = part_grad.iter().map(|g| g * scale).collect();
+                assert_eq!(scaled, grad[logits], "{rows} rows from {first} on");
+                for (term, found) in part_losses.chunks(rows).enumerate() {
+                    let scaled: Vec<f64> = found.iter().map(|loss| loss * scale).collect();
+                    let start = 64 * term + first;
+                    assert_eq!(scaled, losses[start..start + rows], "term {term}");
+                }
+            }
+        }
+    }
 }
 
 #[test]
@@ -298,7 +341,9 @@ fn cases() -> impl Strategy<Value = Case> {
             kd,
             dkd,
         });
-    (1usize..5, classes, -2.0..2.0, options).prop_flat_map(|(batch, classes, log10, options)| {
+    // Few rows of any length, and rows of few classes in any number.
+    let shape = prop_oneof![(1usize..5, classes), (1usize..40, 2usize..=20)];
+    (shape, -2.0..2.0, options).prop_flat_map(|((batch, classes), log10, options)| {
         let scale = 10f64.powf(log10) as f32;
         let logits = || prop::collection::vec(-scale..scale, batch * classes);
         let labels = prop::collection::vec(0..classes as u32, batch);

@@ -1,13 +1,15 @@
-use super::decay::Exponential;
 use super::notes::{
     APART, AT_TARGET, COUNTED, DISTANCES, DIVERGENCE, EVEN, FETCHED, LOG_RATIO, Notes, OWN, RATIO,
     STUDENT_MAX, STUDENT_SUM, STUDENT_TARGET, TEACHER_MAX, TEACHER_SUM, TEACHER_TARGET,
 };
 use super::piece::Piece;
-use super::problem::Uses;
+use super::problem::{DistillProblem, Uses};
 use super::settle::{compare, settle};
 use super::sweeps::{Slope, Wanted, divergence, exponentials, gradient, largest};
 use super::terms::{Constants, Place};
+use crate::Client;
+use crate::loss::decay::Exponential;
+use crate::loss::log_space::series_terms;
 use crate::loss::row::lane_numbers;
 use cubecl::prelude::*;
 
@@ -21,18 +23,34 @@ pub(super) struct Blueprint {
     pub exponential: Exponential,
     /// Whether to fetch the logits behind those whose exponentials are taken.
     pub ahead: bool,
+    /// Whether no row is split.
+    pub whole: bool,
     /// Of the divergences' polynomial.
     pub terms: usize,
 }
 
 impl Blueprint {
+    /// For rows that may be split, without fetching ahead.
+    pub fn of(problem: &DistillProblem, client: &Client) -> Self {
+        let accumulator = problem.dtype.accumulator();
+        let temperatures = problem.temperatures();
+        Self {
+            uses: temperatures.iter().map(|&(_, uses)| uses).collect(),
+            labelled: problem.options.needs_labels(),
+            exponential: Exponential::of(client, accumulator),
+            ahead: false,
+            whole: false,
+            terms: series_terms(accumulator),
+        }
+    }
+
     /// For each temperature, whether the teacher's softmax is needed.
     pub fn taught(&self) -> Vec<bool> {
         self.uses.iter().map(Uses::teacher).collect()
     }
 
     /// What the exponentials' walk of temperature `t` is to find.
-    fn wanted(&self, t: usize) -> Wanted {
+    pub fn wanted(&self, t: usize) -> Wanted {
         let taught = self.taught();
         Wanted {
             exponential: self.exponential,
@@ -76,7 +94,8 @@ pub(super) fn fused<S: Float, F: Float, B: Size, N: Size>(
     #[define(S, F)] _dtypes: [cubecl::ir::ElemType; 2],
 ) {
     let temperatures = comptime!(blueprint.uses.len());
-    let at = Notes::new::<N>(&extents, temperatures);
+    let vectors = (extents.blocks + N::value() - 1) / N::value();
+    let at = Notes::new(&extents, vectors, temperatures);
     let labelled = comptime!(blueprint.labelled);
     let first = ABSOLUTE_POS * extents.run;
     let last = min(first + extents.run, extents.batch);
@@ -106,7 +125,13 @@ pub(super) fn fused<S: Float, F: Float, B: Size, N: Size>(
             #[unroll]
             for t in 0..temperatures {
                 if comptime!(blueprint.uses[t].teacher()) {
-                    compare::<F, N>(notes, &at, from / N::value(), t);
+                    compare::<F, N>(
+                        notes,
+                        &at,
+                        from / N::value(),
+                        t,
+                        comptime!(blueprint.exponential),
+                    );
                 }
             }
             for p in from..from + together {

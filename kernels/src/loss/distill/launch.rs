@@ -1,13 +1,13 @@
-use super::decay::{Exponential, Rate};
 use super::fused::{Blueprint, ExtentsLaunch, fused};
 use super::notes::notes_len;
 use super::piece::BLOCK;
 use super::problem::DistillProblem;
+use super::short::launch_short;
 use super::team::launch_by_teams;
 use super::terms::ConstantsLaunch;
 use crate::lanes::Lanes;
-use crate::loss::log_space::series_terms;
-use crate::{Labels, Tensor, launch, planted};
+use crate::loss::decay::{Exponential, Rate};
+use crate::{Labels, Tensor, abreast, launch, planted};
 
 /// Vectors of one line of notes that rows side by side may take together: they are settled together.
 const SIDE_BY_SIDE: usize = 128;
@@ -33,6 +33,9 @@ pub(super) fn launch_fused(
     if !launch::is_cpu(client) {
         return launch_by_teams(problem, student, teacher, labels, loss, grad);
     }
+    if abreast::are_short(client, dtype, classes) {
+        return launch_short(problem, student, teacher, labels, loss, grad);
+    }
     let temperatures = problem.temperatures();
     let lanes = Lanes::of(client, dtype, classes, &[student]);
     let grid = launch::grid_for(client, batch, batch * classes);
@@ -56,19 +59,13 @@ pub(super) fn launch_fused(
     );
     let accumulator = dtype.accumulator();
     let notes = Tensor::empty(client, &[note_takers, notes * lanes.width], accumulator);
-    let exponential = Exponential::of(client, accumulator);
+    let blueprint = Blueprint::of(problem, client);
     let blueprint = Blueprint {
-        uses: temperatures.iter().map(|&(_, uses)| uses).collect(),
-        labelled: labels.is_some(),
-        exponential,
         // What is fetched is read as 32 bits.
-        ahead: exponential == Exponential::Polynomial && !dtype.is_half(),
-        terms: series_terms(accumulator),
+        ahead: blueprint.exponential == Exponential::Polynomial && !dtype.is_half(),
+        ..blueprint
     };
-    let constants = temperatures
-        .iter()
-        .map(|&(temperature, _)| constants(problem, blueprint.exponential, temperature))
-        .collect();
+    let constants = constants(problem, blueprint.exponential).collect();
     // SAFETY: the problem relates the extents, every label is a class, and no unit that has a row is without notes.
     unsafe {
         fused::launch_unchecked(
@@ -93,8 +90,17 @@ pub(super) fn launch_fused(
     launch::pace(client);
 }
 
-/// What one temperature's terms multiply by; a term of another temperature, or none, multiplies by 0.
+/// What the terms of each temperature multiply by.
 pub(super) fn constants(
+    problem: &DistillProblem,
+    exponential: Exponential,
+) -> impl Iterator<Item = ConstantsLaunch> {
+    let temperatures = problem.temperatures().into_iter();
+    temperatures.map(move |(temperature, _)| constants_of(problem, exponential, temperature))
+}
+
+/// A term of another temperature, or none, multiplies by 0.
+fn constants_of(
     problem: &DistillProblem,
     exponential: Exponential,
     temperature: f64,

@@ -49,11 +49,13 @@ const FINDINGS: usize = 8;
 #[cube]
 impl Notes {
     /// Those of the unit at hand.
-    pub fn new<N: Size>(extents: &Extents, #[comptime] temperatures: usize) -> Notes {
+    ///
+    /// `vectors` of pieces are noted side by side.
+    pub fn new(extents: &Extents, vectors: usize, #[comptime] temperatures: usize) -> Notes {
         let lines = comptime!(2 * temperatures).runtime() * extents.group * extents.line;
         let distances = extents.group * extents.short_line;
         let per_vector = comptime!(FACTS + FINDINGS * temperatures).runtime();
-        let facts = (extents.blocks + N::value() - 1) / N::value() * per_vector;
+        let facts = vectors * per_vector;
         let base = ABSOLUTE_POS * (lines + distances + facts);
         Notes {
             base,
@@ -63,6 +65,19 @@ impl Notes {
             distances: base + lines,
             facts: base + lines + distances,
             per_vector,
+        }
+    }
+
+    /// Those of vector `v` of pieces and of row `v`, as if they were the first.
+    pub fn of(&self, v: usize) -> Notes {
+        Notes {
+            base: self.base + v * self.line,
+            line: self.line,
+            short_line: self.short_line,
+            rows: self.rows,
+            distances: self.distances + v * self.short_line,
+            facts: self.facts + v * self.per_vector,
+            per_vector: self.per_vector,
         }
     }
 

@@ -8,6 +8,7 @@ use super::notes::{
     STUDENT_SUM, STUDENT_TARGET, TEACHER_MAX, TEACHER_SUM, TEACHER_TARGET,
 };
 use super::terms::{Constants, Place, Pull, Samples, pull};
+use crate::loss::decay::{Exponential, logarithm};
 use crate::special::nan;
 use cubecl::prelude::*;
 
@@ -18,12 +19,13 @@ pub(super) fn compare<F: Float, N: Size>(
     at: &Notes,
     v: usize,
     #[comptime] t: usize,
+    #[comptime] exponential: Exponential,
 ) {
     let own = notes[at.finding(v, t, STUDENT_SUM)];
     let taught = notes[at.finding(v, t, TEACHER_SUM)];
     let ratio = taught / own;
     notes[at.finding(v, t, RATIO)] = ratio;
-    notes[at.finding(v, t, LOG_RATIO)] = ratio.ln();
+    notes[at.finding(v, t, LOG_RATIO)] = logarithm::<F, N>(ratio, exponential);
 }
 
 /// A fact as the row's lanes see it: all lanes of a split row see its first piece.
@@ -54,10 +56,14 @@ pub(super) fn settle<F: Float, N: Size>(
     let zero = Vector::<F, N>::new(F::new(0.0f32));
     let temperatures = comptime!(blueprint.uses.len());
     let any_taught = comptime!(blueprint.taught().contains(&true));
-    let split = extents.blocks > 1;
+    let mut count = 1usize.runtime();
+    if comptime!(!blueprint.whole) {
+        count = extents.blocks;
+    }
+    let split = count > 1;
     let blocks = Blocks {
-        count: extents.blocks,
-        vectors: (extents.blocks + N::value() - 1) / N::value(),
+        count,
+        vectors: (count + N::value() - 1) / N::value(),
     };
     let others = F::cast_from(extents.classes - 1);
     let z = of_row::<F, N>(notes[at.fact(0usize, STUDENT_TARGET)], split);
@@ -93,7 +99,7 @@ pub(super) fn settle<F: Float, N: Size>(
         }
         let distance = (z - student_max) * Vector::new(inverse_t);
         rows.student_sum = beside::<F, N>(rows.student_sum, distance);
-        let log_sum = rows.student_sum.ln();
+        let log_sum = logarithm::<F, N>(rows.student_sum, comptime!(blueprint.exponential));
         let odds = distance - log_sum;
         let mut samples = Samples::<F, N> {
             student_odds: odds,
@@ -115,8 +121,9 @@ pub(super) fn settle<F: Float, N: Size>(
             // A logit that is not finite shows in the divergence, whichever network's it is.
             rows.teacher_sum = beside::<F, N>(rows.teacher_sum, distance);
             rows.teacher_sum = beside::<F, N>(rows.teacher_sum, apart);
-            samples.teacher_odds = distance - rows.teacher_sum.ln();
-            samples.divergence = apart / rows.teacher_sum;
+            samples.teacher_odds =
+                distance - logarithm::<F, N>(rows.teacher_sum, comptime!(blueprint.exponential));
+            samples.divergence = apart * (one / rows.teacher_sum);
         }
         if comptime!(uses.cross_entropy.is_some()) {
             samples.distances = notes[at.finding(0usize, t, DISTANCES)];
@@ -132,6 +139,7 @@ pub(super) fn settle<F: Float, N: Size>(
             of,
             uses,
             comptime!(blueprint.terms),
+            comptime!(blueprint.exponential),
         );
         at_target += found.at_target;
         even += found.even;

@@ -1,11 +1,11 @@
 //! Walks over one piece of a row. The first two look at logits and leave the target out, and what a row's tail shares with its
 //! neighbour; what they keep of such lanes is 0, so that the walks behind them need not ask.
 
-use super::decay::{Exponential, decay};
 use super::notes::Notes;
 use super::piece::Piece;
 use super::terms::Constants;
 use crate::lanes::{load, store};
+use crate::loss::decay::{Exponential, decay};
 use crate::loss::fold::{larger, top, total};
 use crate::loss::log_space::divergence_apart;
 use crate::loss::row::lane_numbers;

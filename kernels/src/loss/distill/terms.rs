@@ -1,7 +1,8 @@
 //! What the softmaxes of rows at one temperature come to, one lane a row: the losses of the terms that share it, and their slopes.
 
-use super::decay::Rate;
 use super::problem::Uses;
+use crate::lanes::store_anywhere;
+use crate::loss::decay::{Exponential, Rate};
 use crate::loss::log_space::{Odds, divergence, target_difference};
 use cubecl::prelude::*;
 
@@ -66,8 +67,14 @@ fn write<F: Float, N: Size>(
     value: Vector<F, N>,
 ) {
     let first = term * place.batch + place.n;
-    for row in 0..place.rows {
-        loss[first + row] = value.extract_dynamic(row);
+    let width = N::value().comptime();
+    // Vectors are a CPU's here, which stores them anywhere.
+    if comptime!(width > 1) && place.rows == width {
+        store_anywhere::<F, F, N>(loss, first, value);
+    } else {
+        for row in 0..place.rows {
+            loss[first + row] = value.extract_dynamic(row);
+        }
     }
 }
 
@@ -81,13 +88,14 @@ pub(super) fn pull<F: Float, N: Size>(
     constants: &Constants,
     #[comptime] uses: Uses,
     #[comptime] terms: usize,
+    #[comptime] exponential: Exponential,
 ) -> Pull<F, N> {
     let zero = Vector::<F, N>::new(F::new(0.0f32));
     let mut at_target = zero;
     let mut own = zero;
     let mut apart = zero;
     let mut even = zero;
-    let student = Odds::<F, N>::new(samples.student_odds);
+    let student = Odds::<F, N>::new(samples.student_odds, exponential);
     if comptime!(uses.cross_entropy.is_some()) {
         let row = comptime!(uses.cross_entropy.unwrap_or(0));
         let smoothing = constants.smoothing.get::<F>();
@@ -104,9 +112,9 @@ pub(super) fn pull<F: Float, N: Size>(
         even -= weight * spread;
     }
     if comptime!(uses.teacher()) {
-        let teacher = Odds::<F, N>::new(samples.teacher_odds);
+        let teacher = Odds::<F, N>::new(samples.teacher_odds, exponential);
         let binary = binary_divergence::<F, N>(&student, &teacher, terms);
-        let gap = target_difference::<F, N>(&student, &teacher, terms);
+        let gap = target_difference::<F, N>(&student, &teacher, terms, exponential);
         let mut alpha = F::new(0.0f32);
         if comptime!(uses.kd.is_some()) {
             let row = comptime!(uses.kd.unwrap_or(0));

@@ -23,14 +23,12 @@
 mod walks;
 
 use self::walks::{Row, Softmaxes, ends, gradient, softmaxes};
-use super::decay::Exponential;
 use super::fused::{Blueprint, logit};
 use super::launch::constants;
 use super::problem::DistillProblem;
 use super::settle::beside;
 use super::terms::{Constants, Place, Samples, pull};
 use crate::lanes::Lanes;
-use crate::loss::log_space::series_terms;
 use crate::team::{Team, Teams};
 use crate::{Labels, Tensor, launch};
 use cubecl::prelude::*;
@@ -109,7 +107,16 @@ fn by_teams<S: Float, F: Float, B: Size, N: Size>(
             comptime!(blueprint.exponential),
         );
         let terms = comptime!(blueprint.terms);
-        let pull = pull::<F, One>(loss, &nowhere, others, &found.samples, of, uses, terms);
+        let pull = pull::<F, One>(
+            loss,
+            &nowhere,
+            others,
+            &found.samples,
+            of,
+            uses,
+            terms,
+            comptime!(blueprint.exponential),
+        );
         at_target += pull.at_target.extract(0usize);
         even += pull.even.extract(0usize);
         found.own = pull.own.extract(0usize) / found.student_sum;
@@ -163,6 +170,7 @@ fn by_teams<S: Float, F: Float, B: Size, N: Size>(
                 constants.index(t),
                 uses,
                 terms,
+                comptime!(blueprint.exponential),
             );
         }
     }
@@ -184,20 +192,10 @@ pub(super) fn launch_by_teams(
         dtype,
         ..
     } = problem;
-    let temperatures = problem.temperatures();
     let lanes = Lanes::apart(client, dtype, classes, &[student]);
     let teams = Teams::of(client, batch, lanes.vectors());
-    let blueprint = Blueprint {
-        uses: temperatures.iter().map(|&(_, uses)| uses).collect(),
-        labelled: labels.is_some(),
-        exponential: Exponential::of(client, dtype.accumulator()),
-        ahead: false,
-        terms: series_terms(dtype.accumulator()),
-    };
-    let constants = temperatures
-        .iter()
-        .map(|&(temperature, _)| constants(problem, blueprint.exponential, temperature))
-        .collect();
+    let blueprint = Blueprint::of(problem, client);
+    let constants = constants(problem, blueprint.exponential).collect();
     // SAFETY: the problem relates the extents, every label is a class, and teams past the last row write nothing.
     unsafe {
         by_teams::launch_unchecked(

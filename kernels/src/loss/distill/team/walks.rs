@@ -1,12 +1,12 @@
 //! The three walks of a team over its row.
 
-use super::super::decay::{Exponential, decay};
 use super::super::fused::Blueprint;
 use super::super::problem::Uses;
 use super::super::settle::beside;
 use super::super::terms::{Constants, Samples};
 use super::{One, Quad};
 use crate::lanes::{load, store};
+use crate::loss::decay::{Exponential, decay};
 use crate::loss::fold::{larger, top};
 use crate::loss::log_space::divergence_apart;
 use crate::loss::row::is_class;

@@ -1,0 +1,220 @@
+//! Walks over the classes of as many rows as a vector has lanes. What is kept of a target is 0, so that only the walks over logits ask
+//! for it.
+
+use super::super::fused::Blueprint;
+use super::super::notes::{
+    APART, AT_TARGET, DISTANCES, DIVERGENCE, EVEN, LOG_RATIO, Notes, OWN, RATIO, STUDENT_MAX,
+    STUDENT_SUM, STUDENT_TARGET, TEACHER_MAX, TEACHER_SUM,
+};
+use super::super::sweeps::Wanted;
+use super::super::terms::Constants;
+use crate::abreast::Abreast;
+use crate::loss::decay::decay;
+use crate::loss::fold::larger;
+use crate::loss::log_space::divergence_apart;
+use crate::special::nan;
+use cubecl::prelude::*;
+
+/// The targets of rows.
+#[cube]
+fn targets<N: Size>(
+    labels: &[u32],
+    rows: &Abreast<N>,
+    #[comptime] labelled: bool,
+) -> Vector<u32, N> {
+    let mut target = Vector::<u32, N>::new(0u32);
+    if comptime!(labelled) {
+        target = rows.labels(labels);
+    }
+    target
+}
+
+/// Keeps the exponentials of rows and notes their maxima and sums.
+#[cube]
+pub(super) fn sum<S: Float, F: Float, B: Size, N: Size>(
+    student: &[Vector<S, B>],
+    teacher: &[Vector<S, B>],
+    labels: &[u32],
+    notes: &mut [Vector<F, N>],
+    at: &Notes,
+    rows: &Abreast<N>,
+    constants: &Sequence<Constants>,
+    #[comptime] blueprint: Blueprint,
+) {
+    let target = targets::<N>(labels, rows, comptime!(blueprint.labelled));
+    let temperatures = comptime!(blueprint.uses.len());
+    let kept = comptime!(temperatures - 1);
+    read::<S, F, B, N>(student, notes, at, rows, target, kept, 0usize);
+    if comptime!(blueprint.taught().contains(&true)) {
+        read::<S, F, B, N>(teacher, notes, at, rows, target, kept, 1usize);
+    }
+    #[unroll]
+    for t in 0..temperatures {
+        let wanted = comptime!(blueprint.wanted(t));
+        exponentials::<F, N>(
+            notes,
+            at,
+            target,
+            rows.length,
+            constants.index(t),
+            t,
+            kept,
+            wanted,
+        );
+    }
+}
+
+/// Keeps the logits of a network where its exponentials at temperature `t` will be, and notes the target's and the largest of the
+/// others, a NaN being none.
+#[cube]
+fn read<S: Float, F: Float, B: Size, N: Size>(
+    logits: &[Vector<S, B>],
+    notes: &mut [Vector<F, N>],
+    at: &Notes,
+    rows: &Abreast<N>,
+    target: Vector<u32, N>,
+    #[comptime] t: usize,
+    #[comptime] network: usize,
+) {
+    let line = if comptime!(network == 0) {
+        at.student(0usize, t)
+    } else {
+        at.teacher(0usize, t)
+    };
+    let mut max = Vector::<F, N>::new(F::min_value());
+    let mut of_target = max;
+    for class in 0..rows.length {
+        let z = rows.load::<S, F, B>(logits, class);
+        notes[line + class] = z;
+        let is_target = target.equal(&Vector::new(u32::cast_from(class)));
+        of_target = select_many(is_target, z, of_target);
+        max = select_many(is_target, max, larger::<F, N>(z, max));
+    }
+    notes[at.fact(0usize, comptime!(STUDENT_TARGET + network))] = of_target;
+    notes[at.fact(0usize, comptime!(STUDENT_MAX + network))] = max;
+}
+
+/// Keeps `exp((z - max) / T)` of every class and network, 0 for the target, and notes the sums. The logits are where the exponentials
+/// of temperature `kept` will be.
+#[cube]
+fn exponentials<F: Float, N: Size>(
+    notes: &mut [Vector<F, N>],
+    at: &Notes,
+    target: Vector<u32, N>,
+    classes: usize,
+    constants: &Constants,
+    #[comptime] t: usize,
+    #[comptime] kept: usize,
+    #[comptime] wanted: Wanted,
+) {
+    let zero = Vector::<F, N>::new(F::new(0.0f32));
+    let exponential = comptime!(wanted.exponential);
+    let (rate, floor) = (
+        constants.rate.rate.get::<F>(),
+        constants.rate.floor.get::<F>(),
+    );
+    let student_max = notes[at.fact(0usize, STUDENT_MAX)];
+    let mut teacher_max = student_max;
+    if comptime!(wanted.teacher) {
+        teacher_max = notes[at.fact(0usize, TEACHER_MAX)];
+    }
+    let mut student_sum = zero;
+    let mut teacher_sum = zero;
+    let mut distances = zero;
+    for class in 0..classes {
+        let is_target = target.equal(&Vector::new(u32::cast_from(class)));
+        let d = select_many(
+            is_target,
+            zero,
+            notes[at.student(0usize, kept) + class] - student_max,
+        );
+        let e = select_many(is_target, zero, decay::<F, N>(d, rate, floor, exponential));
+        if comptime!(wanted.teacher) {
+            let teacher_d = select_many(
+                is_target,
+                zero,
+                notes[at.teacher(0usize, kept) + class] - teacher_max,
+            );
+            let taught = select_many(
+                is_target,
+                zero,
+                decay::<F, N>(teacher_d, rate, floor, exponential),
+            );
+            teacher_sum += taught;
+            notes[at.teacher(0usize, t) + class] = taught;
+            if comptime!(wanted.apart) {
+                notes[at.distances(0usize) + class] = d - teacher_d;
+            }
+        }
+        notes[at.student(0usize, t) + class] = e;
+        student_sum += e;
+        distances += d;
+    }
+    if comptime!(wanted.distances) {
+        let reach = (distances * Vector::new(constants.inverse_t.get::<F>())).abs();
+        let near = reach.less_equal(&Vector::new(F::max_value()));
+        student_sum = select_many(near, student_sum, Vector::new(nan::<F>()));
+        notes[at.finding(0usize, t, DISTANCES)] = distances;
+    }
+    notes[at.finding(0usize, t, STUDENT_SUM)] = student_sum;
+    if comptime!(wanted.teacher) {
+        notes[at.finding(0usize, t, TEACHER_SUM)] = teacher_sum;
+    }
+}
+
+/// Notes how far the softmaxes diverge, and keeps how far they lie apart in the place of the teacher's exponentials.
+#[cube]
+pub(super) fn divergence<F: Float, N: Size>(
+    notes: &mut [Vector<F, N>],
+    at: &Notes,
+    classes: usize,
+    inverse_t: F,
+    #[comptime] t: usize,
+    #[comptime] terms: usize,
+) {
+    let ratio = notes[at.finding(0usize, t, RATIO)];
+    let log_ratio = notes[at.finding(0usize, t, LOG_RATIO)];
+    let mut sum = Vector::<F, N>::new(F::new(0.0f32));
+    for class in 0..classes {
+        let q = notes[at.teacher(0usize, t) + class];
+        let r = fma(
+            notes[at.distances(0usize) + class],
+            Vector::new(inverse_t),
+            log_ratio,
+        );
+        let apart = fma(notes[at.student(0usize, t) + class], ratio, -q);
+        notes[at.teacher(0usize, t) + class] = apart;
+        sum += divergence_apart::<F, N>(q, apart, r, terms);
+    }
+    notes[at.finding(0usize, t, DIVERGENCE)] = sum;
+}
+
+/// Writes the gradient of the rows at hand.
+#[cube]
+pub(super) fn gradient<S: Float, F: Float, B: Size, N: Size>(
+    notes: &[Vector<F, N>],
+    grad: &mut [Vector<S, B>],
+    labels: &[u32],
+    at: &Notes,
+    rows: &Abreast<N>,
+    #[comptime] blueprint: Blueprint,
+) {
+    let taught = comptime!(blueprint.taught());
+    let target = targets::<N>(labels, rows, comptime!(blueprint.labelled));
+    let at_target = notes[at.fact(0usize, AT_TARGET)];
+    let even = notes[at.fact(0usize, EVEN)];
+    for class in 0..rows.length {
+        let mut sum = even;
+        #[unroll]
+        for t in 0..comptime!(taught.len()) {
+            let own = notes[at.finding(0usize, t, OWN)];
+            sum = fma(notes[at.student(0usize, t) + class], own, sum);
+            if comptime!(taught[t]) {
+                let apart = notes[at.finding(0usize, t, APART)];
+                sum = fma(notes[at.teacher(0usize, t) + class], apart, sum);
+            }
+        }
+        let is_target = target.equal(&Vector::new(u32::cast_from(class)));
+        rows.store::<S, F, B>(grad, class, select_many(is_target, at_target, sum));
+    }
+}
