@@ -42,8 +42,10 @@ impl<F: Float, N: Size> Odds<F, N> {
         let u = one + e;
         let likely = one / u;
         let unlikely = e * likely;
-        // What the rounding of u = 1 + e took from e, times the slope of the logarithm, makes good for it.
+        // What the rounding of u = 1 + e took from e, times the slope of the logarithm, makes good for it. A GPU's compiler may take
+        // u - 1 for e; where u is 1 all of e would be lost then.
         let log1p = fma(e - (u - one), likely, logarithm::<F, N>(u, exponential));
+        let log1p = select_many(u.equal(&one), e, log1p);
         let ahead = log.greater_than(&zero);
         Odds::<F, N> {
             log,
