@@ -34,11 +34,11 @@ struct Tiles {
 }
 
 /// One cube owns a tile of the result of one group, for a phase of the transposed pass or for a partial sum of the weight pass. A cube
-/// past the last computes that one again and writes nothing.
+/// past the last computes that one again and writes nothing. `plain` is what the module's note calls `b`.
 #[cube(launch_unchecked)]
 fn implicit_kernel<S: Float, F: Float, P: Float, B: Size>(
     a: &[S],
-    b: &[Vector<S, B>],
+    plain: &[Vector<S, B>],
     out: &mut [Vector<P, B>],
     bias: &[Vector<S, B>],
     centre: &[Vector<F, B>],
@@ -46,7 +46,7 @@ fn implicit_kernel<S: Float, F: Float, P: Float, B: Size>(
     shift: &[Vector<F, B>],
     residual: &[Vector<S, B>],
     a_view: View,
-    b_view: View,
+    plain_view: View,
     out_view: View,
     residual_view: View,
     span: usize,
@@ -65,8 +65,8 @@ fn implicit_kernel<S: Float, F: Float, P: Float, B: Size>(
     let (cube_units, tile_rows) = comptime!((variant.plan.cube(), variant.plan.rows()));
     let by_weight = comptime!(variant.pass == Pass::Weight);
     let all = tiles.rows * tiles.columns * tiles.groups * tiles.slices;
-    let there = (CUBE_POS as usize) < all;
-    let cube = min(CUBE_POS as usize, all - 1);
+    let there = CUBE_POS < all;
+    let cube = min(CUBE_POS, all - 1);
     let unit = UNIT_POS as usize;
     let first_column = cube % tiles.columns * comptime!(variant.plan.columns());
     let group = cube / tiles.columns % tiles.groups;
@@ -162,8 +162,8 @@ fn implicit_kernel<S: Float, F: Float, P: Float, B: Size>(
                 if comptime!(variant.pass == Pass::Transposed) {
                     row = images.row_of(&phase, row);
                 }
-                let at = b_view.at(row) + group * tiles.width + column;
-                let value = load_quad::<S, F, B>(b, at, column, tiles.width);
+                let at = plain_view.at(row) + group * tiles.width + column;
+                let value = load_quad::<S, F, B>(plain, at, column, tiles.width);
                 b_tile[task] = select(deep < to, value, zero);
             }
         }
