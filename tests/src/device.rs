@@ -119,7 +119,7 @@ fn most_rounds() -> usize {
     *ROUNDS
 }
 
-/// Whether `rounds` rounds of loops are within [`most_rounds`]; where not, standard error says that `what` is skipped.
+/// Whether `rounds` rounds of loops are within those of this device; where not, standard error says that `what` is skipped.
 pub fn finishes_loops(what: &str, rounds: usize) -> bool {
     let finishes = rounds <= most_rounds();
     if !finishes {
