@@ -44,8 +44,8 @@
 //! takes 11.5 ms (12.0) and 256 x 131072 takes 26 to 28 ms (29): in the first, a third of the time is spent on waiting for logits and a
 //! third on the gradient's walk; 512, 2,048 and 4,096 elements ahead, blocks of 32 and of 128 vectors, and no fetching at all came to
 //! the same within 10 %. 64 x 10 took 0.03 ms, most of it the launch, and takes 0.019 ms since one core has little logits to itself. In
-//! the bench's full run that is 19 times PyTorch's speed; 4096 x 1000 is 45 times, where 60 was aimed at, and 256 x 131072 93, where 100
-//! was.
+//! the bench's runs that is 11 to 19 times PyTorch's speed, where 15 was aimed at; 4096 x 1000 is 40 to 45 times, of 60, and 256 x 131072
+//! 63 to 108, of 100.
 //!
 //! **Few classes**: up to twice a vector's lanes less one, the lanes are rows instead (`short/mod.rs`), with the same notes and formulas:
 //! 524288 x 2 takes 3.0 to 3.3 ms (31 to 41 along the classes), 131072 x 8 takes 1.5 to 1.9 (3.6 to 5.4).
