@@ -6,6 +6,8 @@
 mod features;
 mod lanes;
 mod llvm;
+#[cfg(test)]
+mod one_build;
 
 use std::{
     env,
