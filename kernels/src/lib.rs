@@ -4,10 +4,13 @@
 //! a kernel with the host function that launches it right under it; `reference.rs` is the same mathematics over `f64` slices;
 //! `cost.rs` counts the work. Tensors are NHWC with the channels innermost. Errors are returned before any launch; after the
 //! checks a launch cannot go out of bounds.
+//!
+//! A NaN that goes in comes out, as in PyTorch: `clamp.rs` has the rule for maxima, minima, clamps and poolings, and what a gradient does.
 #![deny(missing_docs)]
 
 mod abreast;
 mod affine;
+mod clamp;
 pub mod conv;
 mod cost;
 mod dtype;

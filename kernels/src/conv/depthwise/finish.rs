@@ -4,6 +4,7 @@ use super::axis::Tile;
 use super::convolve::{Geometry, Row};
 use super::plan::Blueprint;
 use super::spread::{Channels, weave};
+use crate::clamp::relu;
 use crate::lanes::{load, store};
 use cubecl::prelude::*;
 
@@ -103,7 +104,7 @@ fn applied<S: Float, F: Float, B: Size, N: Size>(
         value += load::<S, F, B, N>(plus, with + channel);
     }
     if comptime!(epilogue.relu) {
-        value = max(value, Vector::new(F::new(0.0f32)));
+        value = relu::<F, N>(value);
     }
     value
 }

@@ -2,6 +2,7 @@ use super::gather::{Images, ImagesLaunch, Spot};
 use super::plan::{Plan, QUAD, partial_count};
 use super::{Gathered, Pass};
 use crate::affine::{Affine, After, Epilogue};
+use crate::clamp::relu;
 use crate::lanes::{View, ViewLaunch};
 use crate::pointwise::sum_rows;
 use crate::{Tensor, launch};
@@ -212,7 +213,7 @@ fn implicit_kernel<S: Float, F: Float, P: Float, B: Size>(
                     value += load_quad::<S, F, B>(residual, at, column, tiles.width);
                 }
                 if comptime!(variant.epilogue.relu) {
-                    value = max(value, zero);
+                    value = relu::<F, Const<QUAD>>(value);
                 }
                 let at = out_view.at(pixel) + channel;
                 store_quad::<P, F, B>(out, at, value, column, tiles.width);
