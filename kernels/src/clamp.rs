@@ -10,9 +10,8 @@
 //! **Zeros.** `relu(-0)` is `-0`, as in PyTorch's vector code; at both zeros the gradient is 0.
 //!
 //! **Why selections.** `max` and `min` of floats are those of IEEE 754-2008 (`llvm.maxnum`), which return the number where the other
-//! operand is a NaN. `value < bound ? bound : value` keeps the NaN, since no comparison with one is true, and is a single `vmaxps` on
-//! x86, where `maxnum` takes a comparison and a blend more. Numbers that are no results of arithmetic on tensors, as counts and
-//! indices, may go through `max` and `min`.
+//! operand is a NaN. `value < bound ? bound : value` keeps the NaN, since no comparison with one is true, and is one `vmaxps` on x86,
+//! which returns its second operand where one is a NaN. Counts and indices, which are never NaN, go through `max` and `min`.
 
 pub(crate) mod reference;
 

@@ -231,10 +231,15 @@ fn pytorchs_batch_norm_with_a_nan_and_a_relu_is_nan_throughout() {
         ..Case::random(4, 1, 3)
     };
     for dtype in dtypes() {
-        let got = case.train(dtype);
-        assert_alike("y", &got[0], &[f64::NAN; 4]);
-        assert_alike("grad_x", &got[3], &[f64::NAN; 4]);
-        assert_exact("grad_beta", &got[6], &[15.0]);
+        for case in [case.clone(), case.clone().with_residual(1)] {
+            let got = case.train(dtype);
+            assert_alike("y", &got[0], &[f64::NAN; 4]);
+            assert_alike("grad_x", &got[3], &[f64::NAN; 4]);
+            if case.residual.is_some() {
+                assert_exact("grad_residual", &got[4], &case.grad);
+            }
+            assert_exact("grad_beta", &got[6], &[15.0]);
+        }
     }
 }
 
