@@ -190,9 +190,10 @@ pub(super) fn launch_convolve(
     let lanes = &vectors.lanes;
     let (count, tiles) = (vectors.count(!transposed), plan.tiles(problem));
     // A core walks whole rows; the many units of a GPU take a tile of one vector each.
-    let [tiles_each, vectors_each] = match launch::is_cpu(client) {
-        true => [tiles, count],
-        false => [1, 1],
+    let [tiles_each, vectors_each] = if launch::is_cpu(client) {
+        [tiles, count]
+    } else {
+        [1, 1]
     };
     let (images, row_blocks) = (target.shape()[0], target.shape()[1].div_ceil(plan.rows));
     let items = images * row_blocks * tiles.div_ceil(tiles_each) * count.div_ceil(vectors_each);

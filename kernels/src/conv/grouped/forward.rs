@@ -246,12 +246,11 @@ pub(super) fn launch_tiled(
     let block = rows.div_ceil(rows.div_ceil(BLOCK));
     let patch_rows = (block - 1) * steps[0] + problem.kernel[0];
     let chunks = blueprint.chunks;
-    let range = match blueprint.overlaps() {
-        true => chunks,
-        false => {
-            let most = PATCH / (patch_rows * patch_width * blueprint.pitch(1));
-            chunks.div_ceil(chunks.div_ceil(most.max(1)))
-        }
+    let range = if blueprint.overlaps() {
+        chunks
+    } else {
+        let most = PATCH / (patch_rows * patch_width * blueprint.pitch(1));
+        chunks.div_ceil(chunks.div_ceil(most.max(1)))
     };
     let ranges = chunks.div_ceil(range);
     let (patch_len, patch) = blueprint.patch(patch_rows, patch_width, range, 0);

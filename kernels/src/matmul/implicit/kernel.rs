@@ -364,9 +364,10 @@ fn launch_slices(of: Launch) {
     let part = |part: fn(&Affine) -> Tensor| affine.map_or(b.clone(), part).buffer(item, 0);
     let out = of.out.buffer(item, 0);
     // Every element of the result is written by the unit that read what is added to it.
-    let added = match residual.lies_at(of.out, 0) {
-        true => BufferArg::alias(2, out.len()),
-        false => residual.buffer(item, 0),
+    let added = if residual.lies_at(of.out, 0) {
+        BufferArg::alias(2, out.len())
+    } else {
+        residual.buffer(item, 0)
     };
     // SAFETY: callers relate the extents of `gathered` to the tensors; an element is read and written where these say it exists.
     unsafe {
