@@ -12,6 +12,8 @@
 //! **Why selections.** `max` and `min` of floats are those of IEEE 754-2008 (`llvm.maxnum`), which return the number where the other
 //! operand is a NaN. `value < bound ? bound : value` keeps the NaN, since no comparison with one is true, and is one `vmaxps` on x86,
 //! which returns its second operand where one is a NaN. Counts and indices, which are never NaN, go through `max` and `min`.
+//!
+//! The largest logit of a row is no result but taken off before the exponentials. It may pass a NaN over, which their sum then shows.
 
 pub(crate) mod reference;
 
