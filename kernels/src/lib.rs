@@ -8,6 +8,7 @@
 
 mod abreast;
 mod affine;
+mod cascade;
 pub mod conv;
 mod cost;
 mod dtype;

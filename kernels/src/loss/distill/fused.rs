@@ -85,7 +85,7 @@ pub(super) fn fused<S: Float, F: Float, B: Size, N: Size>(
     teacher: &[Vector<S, B>],
     labels: &[u32],
     loss: &mut [F],
-    grad: &mut [Vector<S, B>],
+    grad: &mut [Vector<F, B>],
     notes: &mut [Vector<F, N>],
     _anywhere: &[S],
     constants: Sequence<Constants>,
@@ -198,7 +198,7 @@ fn note<F: Float, N: Size>(
 fn sum_piece<S: Float, F: Float, B: Size, N: Size>(
     student: &[Vector<S, B>],
     teacher: &[Vector<S, B>],
-    grad: &[Vector<S, B>],
+    grad: &[Vector<F, B>],
     notes: &mut [Vector<F, N>],
     at: &Notes,
     p: usize,
@@ -295,7 +295,7 @@ fn diverge_piece<F: Float, N: Size>(
 #[cube]
 fn pull_piece<S: Float, F: Float, B: Size, N: Size>(
     notes: &[Vector<F, N>],
-    grad: &mut [Vector<S, B>],
+    grad: &mut [Vector<F, B>],
     at: &Notes,
     p: usize,
     piece: &Piece,

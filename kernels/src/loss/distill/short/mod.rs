@@ -49,7 +49,7 @@ pub(super) fn short<S: Float, F: Float, B: Size, N: Size>(
     teacher: &[Vector<S, B>],
     labels: &[u32],
     loss: &mut [F],
-    grad: &mut [Vector<S, B>],
+    grad: &mut [Vector<F, B>],
     notes: &mut [Vector<F, N>],
     _anywhere: &[S],
     constants: Sequence<Constants>,
