@@ -165,7 +165,7 @@ pub(super) fn fused<S: Float, F: Float, B: Size, N: Size>(
         for p in 0..pieces {
             let p = pieces - 1 - p;
             let piece = Piece::new::<N>(&extents, labels, n, p, labelled);
-            pull_piece::<S, F, B, N>(&*notes, grad, &at, p, &piece, comptime!(blueprint.taught()));
+            pull_piece::<F, B, N>(&*notes, grad, &at, p, &piece, comptime!(blueprint.taught()));
         }
         n += rows;
     }
@@ -293,7 +293,7 @@ fn diverge_piece<F: Float, N: Size>(
 
 /// Writes a piece's gradient.
 #[cube]
-fn pull_piece<S: Float, F: Float, B: Size, N: Size>(
+fn pull_piece<F: Float, B: Size, N: Size>(
     notes: &[Vector<F, N>],
     grad: &mut [Vector<F, B>],
     at: &Notes,
@@ -319,5 +319,5 @@ fn pull_piece<S: Float, F: Float, B: Size, N: Size>(
     }
     let at_target = notes[at.fact(v, AT_TARGET)].extract_dynamic(lane);
     let even = notes[at.fact(v, EVEN)].extract_dynamic(lane);
-    gradient::<S, F, B, N>(notes, grad, piece, &slopes, at_target, even, taught);
+    gradient::<F, B, N>(notes, grad, piece, &slopes, at_target, even, taught);
 }

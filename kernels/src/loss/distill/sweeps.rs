@@ -299,7 +299,7 @@ fn slope<F: Float, N: Size>(
 
 /// Writes the gradient of a piece: `at_target` at the target, elsewhere the slopes of all temperatures and `even`.
 #[cube]
-pub(super) fn gradient<S: Float, F: Float, B: Size, N: Size>(
+pub(super) fn gradient<F: Float, B: Size, N: Size>(
     notes: &[Vector<F, N>],
     grad: &mut [Vector<F, B>],
     piece: &Piece,

@@ -191,7 +191,7 @@ pub(super) fn divergence<F: Float, N: Size>(
 
 /// Writes the gradient of the rows at hand.
 #[cube]
-pub(super) fn gradient<S: Float, F: Float, B: Size, N: Size>(
+pub(super) fn gradient<F: Float, B: Size, N: Size>(
     notes: &[Vector<F, N>],
     grad: &mut [Vector<F, B>],
     labels: &[u32],
