@@ -10,13 +10,16 @@ use cubecl::prelude::*;
 /// Output rows staged at a time: with 64 pixels of 16 channels, patch and gradient are 72 KB and stay in the second-level cache
 /// while all the tiles of the weight pass over them.
 const BLOCK: usize = 8;
+/// Pixels whose products are summed in registers one by one, at most: fewer rows are staged of wider images, and a row that is wider
+/// still is taken in parts.
+const MOST_PIXELS: usize = 1024;
 /// Partial sums, a function of the problem alone so that the bits do not depend on the machine; enough for 32 cores, and
 /// few enough that their sum is noise beside the products.
 const MOST_PARTIALS: usize = 32;
 
 /// One unit owns a run of partial sums, a partial sum a run of row blocks. A tile of the weight's gradient is `taps` neighbouring
-/// (column, input channel) pairs of one kernel row by `vectors` vectors of output channels, held in registers over a block. Vectors
-/// that overlap in the weight lie side by side in a partial sum, as it is updated in place.
+/// (column, input channel) pairs of one kernel row by `vectors` vectors of output channels, summed in registers over a block, and
+/// added to the partial sum, so that no chain of additions holds more than [`MOST_PIXELS`]. Vectors that overlap in the weight lie side by side in a partial sum, as it is updated in place.
 #[cube(launch_unchecked)]
 fn partial_sums<S: Float, F: Float, B: Size, N: Size>(
     x: &[S],
@@ -86,49 +89,50 @@ fn partial_sums<S: Float, F: Float, B: Size, N: Size>(
                             channels[o] = channel::<N>(group * vectors + o, out_channels);
                         }
                         let at = out + (kh * line + tile * taps) * pitch + group * vectors;
-                        let mut acc = Array::<Vector<F, N>>::new(taps * vectors);
-                        #[unroll]
-                        for q in 0..taps {
+                        let columns = comptime!(MOST_PIXELS);
+                        for part in 0..(horizontal.target + columns - 1) / columns {
+                            let begin = part * columns;
+                            let end = min(begin + columns, horizontal.target);
+                            let mut acc = Array::<Vector<F, N>>::new(taps * vectors);
                             #[unroll]
-                            for o in 0..vectors {
-                                acc[q * vectors + o] = zero;
-                                if tile * taps + q < line {
-                                    acc[q * vectors + o] = partials[at + q * pitch + o];
-                                }
+                            for q in 0..comptime!(taps * vectors) {
+                                acc[q] = zero;
                             }
-                        }
-                        for t in t0..t1 {
-                            let xb = patch_start
-                                + ((t - t0) * vertical.stride + kh) * patch_width * in_channels
-                                + tile * taps;
-                            let gb = (n * vertical.target + t) * horizontal.target * out_channels;
-                            for ow in 0..horizontal.target {
-                                let mut gv = Array::<Vector<F, N>>::new(vectors);
-                                #[unroll]
-                                for o in 0..vectors {
-                                    gv[o] = load::<S, F, B, N>(
-                                        grad,
-                                        gb + ow * out_channels + channels[o],
-                                    );
-                                }
-                                #[unroll]
-                                for q in 0..taps {
-                                    let xv = Vector::<F, N>::cast_from(
-                                        patches[xb + ow * pixel_step + q],
-                                    );
+                            for t in t0..t1 {
+                                let xb = patch_start
+                                    + ((t - t0) * vertical.stride + kh) * patch_width * in_channels
+                                    + tile * taps;
+                                let gb =
+                                    (n * vertical.target + t) * horizontal.target * out_channels;
+                                for ow in begin..end {
+                                    let mut gv = Array::<Vector<F, N>>::new(vectors);
                                     #[unroll]
                                     for o in 0..vectors {
-                                        acc[q * vectors + o] = fma(xv, gv[o], acc[q * vectors + o]);
+                                        gv[o] = load::<S, F, B, N>(
+                                            grad,
+                                            gb + ow * out_channels + channels[o],
+                                        );
+                                    }
+                                    #[unroll]
+                                    for q in 0..taps {
+                                        let xv = Vector::<F, N>::cast_from(
+                                            patches[xb + ow * pixel_step + q],
+                                        );
+                                        #[unroll]
+                                        for o in 0..vectors {
+                                            let i = comptime!(q * vectors + o);
+                                            acc[i] = fma(xv, gv[o], acc[i]);
+                                        }
                                     }
                                 }
                             }
-                        }
-                        #[unroll]
-                        for q in 0..taps {
-                            if tile * taps + q < line {
-                                #[unroll]
-                                for o in 0..vectors {
-                                    partials[at + q * pitch + o] = acc[q * vectors + o];
+                            #[unroll]
+                            for q in 0..taps {
+                                if tile * taps + q < line {
+                                    #[unroll]
+                                    for o in 0..vectors {
+                                        partials[at + q * pitch + o] += acc[q * vectors + o];
+                                    }
                                 }
                             }
                         }
@@ -149,7 +153,7 @@ pub(super) fn launch_grad_weight(problem: &ConvProblem, x: &Tensor, grad: &Tenso
     let (ci, co) = (problem.in_channels, problem.out_channels);
     let lanes = Lanes::of(client, problem.dtype, co, &[grad]);
     let [taps, vectors] = accumulators(problem.kernel[1] * ci, lanes.vectors());
-    let block = BLOCK.min(oh);
+    let block = (MOST_PIXELS / ow).clamp(1, BLOCK).min(oh);
     let partial_count = (problem.batch * oh.div_ceil(block)).clamp(1, MOST_PARTIALS);
     let patch_width = (ow - 1) * problem.options.stride[1] + problem.kernel[1];
     let patch_rows = (block - 1) * problem.options.stride[0] + problem.kernel[0];

@@ -242,7 +242,7 @@ impl FlipProblem {
     }
 }
 
-/// What a flip alignment leaves behind: the gradient in the maps' element type, all else in its accumulator.
+/// What a flip alignment leaves behind, all of it in the accumulator of the maps' element type.
 #[derive(Debug, Clone)]
 pub struct FlipAlignment {
     /// `[n]`: each sample's loss over `n`, so that the sum is the mean over the batch.
@@ -273,7 +273,7 @@ pub fn flip_align(
     let columns = [batch, options.group.columns()];
     let out = FlipAlignment {
         loss: Tensor::empty(client, &[batch], accumulator),
-        grad: Tensor::empty(client, student.shape(), dtype),
+        grad: Tensor::empty(client, student.shape(), accumulator),
         distances: Tensor::empty(client, &columns, accumulator),
         weights: Tensor::empty(client, &columns, accumulator),
         chosen: match options.group.given(batch) {
