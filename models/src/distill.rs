@@ -2,9 +2,10 @@
 
 use crate::data::{ChannelStats, Dataset, Split};
 use crate::methods::{DkdMethod, Method, Supervised};
+use crate::paired::Paired;
 use crate::recipe::{self, Recipe};
 use crate::report::{DataSummary, EpochPoint, ModelReport, Prediction, Report, Sample, render};
-use crate::run::{MetricsLog, RunDir, RunError};
+use crate::run::{MetricsLog, Platform, RunDir, RunError};
 use crate::train::{
     EpochRecord, Evaluation, Phase, Session, TrainError, answers, measure, train_phase,
 };
@@ -38,6 +39,9 @@ pub struct RunData {
     pub stats: ChannelStats,
     /// Files left out because they could not be read.
     pub skipped: usize,
+    /// Whether such files are to be left out.
+    #[serde(default)]
+    pub skip_bad: bool,
     /// Which images train and which test.
     pub split: Split,
 }
@@ -51,6 +55,7 @@ impl RunData {
         source: &str,
         dataset: &Dataset,
         skipped: usize,
+        skip_bad: bool,
         recipe: &Recipe,
     ) -> Result<Self, TrainError> {
         let fraction = recipe.data.test_fraction;
@@ -63,8 +68,14 @@ impl RunData {
             width: dataset.width,
             stats: ChannelStats::of(dataset, &split.train)?,
             skipped,
+            skip_bad,
             split,
         })
+    }
+
+    /// Images per training step: the recipe's, or all there are.
+    pub fn batch(&self, recipe: &Recipe) -> usize {
+        recipe.train.batch.min(self.split.train.len())
     }
 
     /// Refuses a data set that is not the run's.
@@ -105,6 +116,36 @@ pub struct Row {
     pub infer_images_per_s: f64,
 }
 
+/// What the teacher's help changed in the student's accuracy on the same test images; see [`Paired`].
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Gain {
+    /// Accuracy of the distilled student less that of the student alone.
+    pub difference: f64,
+    /// The 95 % interval of that, over other images like these.
+    pub interval: (f64, f64),
+    /// McNemar's exact test: how often chance alone makes as much of a difference.
+    pub p_value: f64,
+    /// Whether that is too often to speak of a gain or a loss.
+    pub may_be_chance: bool,
+    /// Test images on which the distilled student alone is right.
+    pub only_distilled: u64,
+    /// Those on which the student alone is right and the distilled one is not.
+    pub only_alone: u64,
+}
+
+impl Gain {
+    fn of(students: &Paired) -> Self {
+        Self {
+            difference: students.difference(),
+            interval: students.interval(),
+            p_value: students.p_value(),
+            may_be_chance: students.may_be_chance(),
+            only_distilled: students.only_first,
+            only_alone: students.only_second,
+        }
+    }
+}
+
 /// What a run came to: `summary.json`, and what `--json` prints.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Summary {
@@ -114,6 +155,8 @@ pub struct Summary {
     pub student_alone: Row,
     /// The student with labels and teacher.
     pub student_distilled: Row,
+    /// What the teacher's help changed.
+    pub gain: Gain,
     /// The run directory.
     pub run: String,
 }
@@ -171,13 +214,17 @@ pub fn distill(
     let student = train(1, &alone, None)?;
     let taught = train(2, &*distilled, Some(&teacher))?;
     let networks = [&teacher, &student, &taught];
-    let models = [0, 1, 2].map(|place| model_report(session, &mut metrics, networks[place], place));
-    let [teacher, student, taught] = models;
-    let models = [teacher?, student?, taught?];
+    let tested = [0, 1, 2].map(|place| model_report(session, &mut metrics, networks[place], place));
+    let [teacher, student, taught] = tested;
+    let ((teacher, _), (student, alone_right), (taught, taught_right)) =
+        (teacher?, student?, taught?);
+    let models = [teacher, student, taught];
+    let students = Paired::new(&taught_right, &alone_right);
     let summary = Summary {
         teacher: row(&models[0]),
         student_alone: row(&models[1]),
         student_distilled: row(&models[2]),
+        gain: Gain::of(&students),
         run: run.path().display().to_string(),
     };
     let (samples, samples_note) = samples(session, networks)?;
@@ -188,6 +235,7 @@ pub fn distill(
         ),
         command: command.to_string(),
         recipe_toml: recipe.to_toml(),
+        platforms: run.platforms()?.iter().map(Platform::to_string).collect(),
         data: DataSummary {
             name: data.source.clone(),
             classes: data.classes.clone(),
@@ -197,6 +245,7 @@ pub fn distill(
             skipped: data.skipped,
         },
         models,
+        students,
         samples,
         samples_note,
     };
@@ -205,15 +254,17 @@ pub fn distill(
     Ok(summary)
 }
 
+/// The network's part of the report, and whether it is right about each test image.
 fn model_report(
     session: &Session,
     metrics: &mut MetricsLog,
     network: &Network,
     place: usize,
-) -> Result<ModelReport, TrainError> {
+) -> Result<(ModelReport, Vec<bool>), TrainError> {
     let (name, title) = PHASES[place];
     let Evaluation {
         confusion,
+        right,
         images_per_s,
     } = measure(session, network, &format!("{title} test"))?;
     let size = network.size(session.dataset.height, session.dataset.width)?;
@@ -230,7 +281,7 @@ fn model_report(
         .filter(|&speed| speed > 0.0)
         .collect();
     speeds.sort_by(f64::total_cmp);
-    Ok(ModelReport {
+    let report = ModelReport {
         arch: network.arch.clone(),
         params: size.params as u64,
         macs: size.macs,
@@ -238,7 +289,8 @@ fn model_report(
         infer_images_per_s: images_per_s,
         confusion,
         curve: records.into_iter().map(point).collect(),
-    })
+    };
+    Ok((report, right))
 }
 
 fn point(record: EpochRecord) -> EpochPoint {

@@ -4,9 +4,11 @@
 pub mod command;
 pub mod data;
 pub mod distill;
+mod memory;
 pub mod methods;
 pub mod metrics;
 pub mod nn;
+pub mod paired;
 mod random;
 pub mod recipe;
 pub mod report;

@@ -80,10 +80,14 @@ impl Confusion {
         self.rows.iter().filter_map(|row| row.get(class)).sum()
     }
 
+    /// Number of images predicted right.
+    pub fn correct(&self) -> u64 {
+        (0..self.classes()).map(|class| self.right(class)).sum()
+    }
+
     /// Share of all images predicted right; 0 when none was counted.
     pub fn accuracy(&self) -> f64 {
-        let right: u64 = (0..self.classes()).map(|class| self.right(class)).sum();
-        ratio(right, self.total()).unwrap_or(0.0)
+        ratio(self.correct(), self.total()).unwrap_or(0.0)
     }
 
     /// Share of the images of `class` that were recognised; `None` if there were none.

@@ -106,7 +106,7 @@ pub(super) fn load(
     phase: &str,
 ) -> Result<Network, CommandError> {
     let unfinished = || CommandError::Unfinished {
-        run: run.path().display().to_string(),
+        run: run.path().to_path_buf(),
         phase: phase.to_string(),
     };
     let checkpoint = run.load_checkpoint(phase)?.ok_or_else(unfinished)?;

@@ -20,6 +20,8 @@ pub struct Answer {
 pub struct Evaluation {
     /// Test images by true and predicted class.
     pub confusion: Confusion,
+    /// Whether each test image was classified right, in the order of the split.
+    pub right: Vec<bool>,
     /// Speed, decoding of the answers included.
     pub images_per_s: f64,
 }
@@ -99,13 +101,16 @@ pub fn evaluate(
     session.progress.end("");
     let (answers, seconds) = result?;
     let mut confusion = Confusion::new(session.dataset.classes.len());
+    let mut right = Vec::with_capacity(test.len());
     for (&index, answer) in test.iter().zip(&answers) {
         let truth = session.dataset.labels[index as usize] as usize;
         // Labels and answers are both below the number of classes.
         let _ = confusion.record(truth, answer.class);
+        right.push(answer.class == truth);
     }
     Ok(Evaluation {
         confusion,
+        right,
         images_per_s: test.len() as f64 / seconds.max(1e-9),
     })
 }

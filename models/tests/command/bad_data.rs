@@ -137,4 +137,14 @@ fn odd_sizes_are_resized_and_bad_files_skipped_and_each_is_said_once() {
     assert!(stdout.contains("student_distilled"), "{stdout}");
     let split = fs::read_to_string(desk.at("out/split.json")).unwrap();
     assert!(split.contains("\"skipped\": 2"), "{split}");
+    // What was left out once is left out again, without a word from the person who goes on.
+    let again = desk
+        .ghostlight("distill --resume --out out")
+        .assert_success();
+    assert!(
+        again.stderr.contains("skipped forest/empty.png"),
+        "{again:#?}"
+    );
+    let report = fs::read_to_string(desk.at("out/report.html")).unwrap();
+    assert!(report.contains("--skip-bad"));
 }
