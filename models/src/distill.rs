@@ -55,7 +55,6 @@ impl RunData {
         source: &str,
         dataset: &Dataset,
         skipped: usize,
-        skip_bad: bool,
         recipe: &Recipe,
     ) -> Result<Self, TrainError> {
         let fraction = recipe.data.test_fraction;
@@ -68,7 +67,7 @@ impl RunData {
             width: dataset.width,
             stats: ChannelStats::of(dataset, &split.train)?,
             skipped,
-            skip_bad,
+            skip_bad: false,
             split,
         })
     }
@@ -180,6 +179,7 @@ pub fn distill(
 ) -> Result<Summary, TrainError> {
     let recipe = session.recipe;
     let mut metrics = run.metrics()?;
+    run.add_platform(&Platform::of(session.client))?;
     let supervised = || Supervised {
         smoothing: recipe.train.label_smoothing,
     };

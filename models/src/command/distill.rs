@@ -11,6 +11,7 @@ use crate::run::{PlannedRun, Platform, RunDir};
 use crate::train::{Session, TrainError};
 use crate::zoo;
 use clap::Args;
+use ghostlight_autodiff::Client;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 
@@ -155,22 +156,23 @@ pub(super) fn run(arguments: &DistillArguments, stop: &AtomicBool) -> Result<(),
     let skip_bad = place.skips_bad(arguments.skip_bad);
     let read = source::read(&source, &recipe, size, skip_bad, &bars)?;
     let client = cubecl::Device::default().client();
-    let platform = Platform::of(&client);
     let begun = matches!(place, Place::Begun(..));
     let (run, data) = match place {
         Place::Begun(run, data) => {
             data.check(&run, &read.dataset)?;
+            say_what_changed(&run, &client)?;
             if !run.is_finished() {
                 memory::check(&client, &recipe, &read.dataset, data.batch(&recipe))?;
             }
-            go_on(&run, &platform)?;
             (run, *data)
         }
         Place::New(planned) => {
-            let from = absolute(&source);
-            let data = RunData::new(&from, &read.dataset, read.skipped, skip_bad, &recipe)?;
+            let data = RunData {
+                skip_bad,
+                ..RunData::new(&absolute(&source), &read.dataset, read.skipped, &recipe)?
+            };
             memory::check(&client, &recipe, &read.dataset, data.batch(&recipe))?;
-            (planned.create(&recipe, &data, &platform)?, data)
+            (planned.create(&recipe, &data)?, data)
         }
     };
     note(format_args!(
@@ -212,16 +214,16 @@ pub(super) fn run(arguments: &DistillArguments, stop: &AtomicBool) -> Result<(),
     }
 }
 
-/// Says where the run's further bits may differ from those of a run that stayed on one platform, and remembers this one.
-fn go_on(run: &RunDir, platform: &Platform) -> Result<(), CommandError> {
+/// Says where the bits of a run that goes on elsewhere may differ from those of one that stays in one place.
+fn say_what_changed(run: &RunDir, client: &Client) -> Result<(), CommandError> {
     let last = run.platforms()?.pop();
-    if let Some(change) = last.and_then(|last| last.change(platform)) {
+    if let Some(change) = last.and_then(|last| last.change(&Platform::of(client))) {
         note(format_args!(
             "warning: this run goes on elsewhere than it stopped ({change}): its results may differ in their last digits from \
              those of a run that stays in one place"
         ));
     }
-    Ok(run.add_platform(platform)?)
+    Ok(())
 }
 
 /// The source as another working directory finds it.

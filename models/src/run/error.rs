@@ -81,7 +81,7 @@ pub enum RunError {
         path: PathBuf,
     },
     /// The metrics lack epochs that the checkpoint knows.
-    #[error("{} holds {found} epochs of {phase}, but its checkpoint was saved after {expected}: the file was cut short; start a new run", path.display())]
+    #[error("{} holds {found} epochs of {phase}, but its checkpoint was saved after {expected}: the file was cut short; delete that checkpoint to train this network again with --resume, or start a new run", path.display())]
     MetricsCutShort {
         /// The metrics file.
         path: PathBuf,

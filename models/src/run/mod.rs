@@ -50,9 +50,9 @@ const REPORT: &str = "report.html";
 const CHECKPOINTS: &str = "checkpoints";
 
 /// What a run begins with. In a folder without the recipe, these are what a process that was killed left behind.
-const BEGINNINGS: [&str; 3] = [SPLIT, PLATFORMS, RECIPE];
+const BEGINNINGS: [&str; 2] = [SPLIT, RECIPE];
 /// What a run adds to that.
-const RESULTS: [&str; 3] = [METRICS, SUMMARY, REPORT];
+const RESULTS: [&str; 4] = [PLATFORMS, METRICS, SUMMARY, REPORT];
 
 /// A run that has no folder yet.
 #[derive(Debug)]
@@ -77,12 +77,7 @@ impl PlannedRun {
     ///
     /// Errors, in order: those of [`new`](Self::new), if the folder was taken meanwhile; [`Io`](RunError::Io), say on a read-only
     /// or full disk; [`InUse`](RunError::InUse); [`Encode`](RunError::Encode).
-    pub fn create(
-        self,
-        recipe: &Recipe,
-        split: &impl Serialize,
-        platform: &Platform,
-    ) -> Result<RunDir, RunError> {
+    pub fn create(self, recipe: &Recipe, split: &impl Serialize) -> Result<RunDir, RunError> {
         if let Some(out) = &self.out {
             check_vacant(out)?;
         }
@@ -103,7 +98,7 @@ impl PlannedRun {
                 // Whoever began a run here in the meantime has written its recipe, or was killed.
                 check_vacant(&root)?;
                 let run = RunDir { root, lock };
-                match run.begin(recipe, split, platform, &made) {
+                match run.begin(recipe, split, &made) {
                     Ok(()) => Ok(run),
                     Err(error) => {
                         run.discard();
@@ -183,7 +178,6 @@ impl RunDir {
         &self,
         recipe: &Recipe,
         split: &impl Serialize,
-        platform: &Platform,
         made: &[PathBuf],
     ) -> Result<(), RunError> {
         let io = |path: &Path| {
@@ -192,7 +186,6 @@ impl RunDir {
         };
         fs::create_dir_all(self.file(CHECKPOINTS)).map_err(io(&self.root))?;
         self.write_json(SPLIT, split)?;
-        self.write_json(PLATFORMS, &[platform])?;
         write_atomic(&self.recipe_path(), recipe.to_toml().as_bytes())?;
         // The folder itself must outlive a power cut as its files do.
         made.iter()
@@ -237,7 +230,7 @@ impl RunDir {
         }
     }
 
-    /// Remembers that `platform` goes on with the run, unless it was the last to do so.
+    /// Remembers that `platform` works on the run, unless it was the last to do so.
     pub fn add_platform(&self, platform: &Platform) -> Result<(), RunError> {
         let mut all = self.platforms()?;
         if all.last() == Some(platform) {

@@ -13,7 +13,7 @@ fn platform() -> Platform {
 fn new_run(root: &Path) -> RunDir {
     PlannedRun::new(Some(root))
         .unwrap()
-        .create(&Recipe::default(), &json!({"train": [1, 2]}), &platform())
+        .create(&Recipe::default(), &json!({"train": [1, 2]}))
         .unwrap()
 }
 
@@ -63,7 +63,7 @@ fn a_run_that_cannot_be_created_leaves_nothing_behind() {
     let unwritable = std::collections::HashMap::from([((1, 2), 3)]);
     let planned = PlannedRun::new(Some(&folder.path().join("deep/run"))).unwrap();
     assert!(matches!(
-        planned.create(&Recipe::default(), &unwritable, &platform()),
+        planned.create(&Recipe::default(), &unwritable),
         Err(RunError::Encode { .. })
     ));
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
@@ -79,7 +79,7 @@ fn a_run_killed_before_its_recipe_was_written_is_begun_again_and_one_that_is_bei
     fs::remove_file(root.join(RECIPE)).unwrap();
     fs::write(part_path(&root.join(RECIPE)), "seed").unwrap();
     let planned = || PlannedRun::new(Some(root)).unwrap();
-    let create = |planned: PlannedRun| planned.create(&Recipe::default(), &json!({}), &platform());
+    let create = |planned: PlannedRun| planned.create(&Recipe::default(), &json!({}));
     let other = Lock::take(root).unwrap();
     let refused = create(planned());
     assert!(

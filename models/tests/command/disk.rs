@@ -61,7 +61,7 @@ fn a_training_that_does_not_fit_into_memory_is_refused_with_the_batch_that_does(
     let desk = Desk::new();
     let real = fs::read_to_string("/proc/meminfo").unwrap();
     let left = |line: &str| match line.split_once(':') {
-        Some(("MemAvailable", _)) => "MemAvailable: 9000 kB".to_string(),
+        Some(("MemAvailable", _)) => "MemAvailable: 3000 kB".to_string(),
         _ => line.to_string(),
     };
     let small: Vec<String> = real.lines().map(left).collect();
@@ -69,7 +69,7 @@ fn a_training_that_does_not_fit_into_memory_is_refused_with_the_batch_that_does(
     let before = "mount --bind meminfo /proc/meminfo";
     let words = format!("distill {TINY} --out run");
     if let Some(outcome) = in_a_namespace(&desk, before, &words, "true") {
-        let named = ["resnet8", "16 images of 16 x 16", "0.01 GB", "train.batch="];
+        let named = ["resnet8", "16 images of 16 x 16", "0.00 GB", "train.batch="];
         outcome.assert_refused(&named);
         assert!(!desk.at("run").exists());
     }
@@ -78,10 +78,10 @@ fn a_training_that_does_not_fit_into_memory_is_refused_with_the_batch_that_does(
 #[test]
 fn a_full_disk_is_named_before_anything_is_trained_and_nothing_is_left_on_it() {
     let desk = Desk::new();
-    // One page: the recipe fits, the split does not.
+    // One page: the split fits, the recipe does not.
     let words = format!("distill {TINY} --out disk/run");
     if let Some(outcome) = on_a_disk_of("4k", &desk, &words) {
-        outcome.assert_refused(&["disk/run/split.json", "No space left on device"]);
+        outcome.assert_refused(&["disk/run/recipe.toml", "No space left on device"]);
         assert!(!outcome.stderr.contains("left: "), "{outcome:#?}");
     }
 }

@@ -115,9 +115,7 @@ fn an_unfinished_run_answers_no_questions() {
     let desk = copy();
     fs::remove_file(desk.at("run/checkpoints/student_distilled.safetensors")).unwrap();
     picture(&desk.at("tile.png"), (16, 16), 5);
-    let named = [
-        "no finished student_distilled",
-        "distill --out run --resume",
-    ];
+    let way_on = format!("distill --out {} --resume`", desk.at("run").display());
+    let named = ["no finished student_distilled", &way_on];
     desk.refuses("predict run tile.png", &named);
 }
