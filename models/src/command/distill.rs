@@ -1,10 +1,11 @@
 use super::error::CommandError;
 use super::output::{self, note};
 use super::progress::Bars;
-use super::source::{self, SYNTHETIC};
+use super::source::{self, SYNTHETIC, Wanted};
 use super::table;
+use crate::data::{DeepImages, Duplicates};
 use crate::distill::{RunData, distill};
-use crate::recipe::Recipe;
+use crate::recipe::{self, Recipe};
 use crate::run::{PlannedRun, RunDir};
 use crate::train::{Session, TrainError};
 use crate::zoo;
@@ -144,7 +145,16 @@ pub(super) fn run(arguments: &DistillArguments, stop: &AtomicBool) -> Result<(),
     let size = Some(recipe.data.image_size)
         .filter(|&side| side > 0)
         .map(|side| (side, side));
-    let read = source::read(&source, &recipe, size, arguments.skip_bad, &bars)?;
+    let wanted = Wanted {
+        size,
+        deep: match recipe.data.deep_images {
+            recipe::DeepImages::Stretch => DeepImages::Stretch,
+            recipe::DeepImages::Refuse => DeepImages::Refuse,
+        },
+        classes: None,
+        skip_bad: arguments.skip_bad,
+    };
+    let read = source::read(&source, &recipe, wanted, &bars, stop)?;
     let begun = matches!(place, Place::Begun(..));
     let (run, data) = match place {
         Place::Begun(run, data) => {
@@ -166,6 +176,10 @@ pub(super) fn run(arguments: &DistillArguments, stop: &AtomicBool) -> Result<(),
         data.height,
         run.path().display(),
     ));
+    let duplicates = Duplicates::find(&read.dataset, &data.split);
+    if duplicates.copies > 0 {
+        note(format_args!("note: {duplicates}"));
+    }
     let client = cubecl::Device::default().client();
     let session = Session {
         client: &client,

@@ -40,6 +40,11 @@ pub(super) enum CommandError {
         got: Vec<String>,
         wanted: Vec<String>,
     },
+    /// Nothing left to evaluate.
+    #[error(
+        "the run was trained on all {images} images of {data}; give images that it has not seen"
+    )]
+    AllTrainedOn { data: String, images: usize },
     /// A recipe that names no architecture.
     #[error("{key}: {source}")]
     Architecture { key: &'static str, source: ZooError },
@@ -54,7 +59,9 @@ impl CommandError {
     pub(super) fn is_interruption(&self) -> bool {
         matches!(
             self,
-            Self::Stopped { .. } | Self::Train(TrainError::Stopped)
+            Self::Stopped { .. }
+                | Self::Train(TrainError::Stopped)
+                | Self::Data(DataError::Stopped)
         )
     }
 }
