@@ -1,6 +1,6 @@
 //! One run: teach the teacher, the student alone, and the student with the teacher's help; then compare.
 
-use crate::data::{ChannelStats, Dataset, Split};
+use crate::data::{ChannelStats, Dataset, ImageDigest, Split, Stretch};
 use crate::methods::{DkdMethod, Method, Supervised};
 use crate::paired::Paired;
 use crate::recipe::{self, Recipe};
@@ -37,6 +37,8 @@ pub struct RunData {
     pub width: usize,
     /// Statistics of the training images.
     pub stats: ChannelStats,
+    /// How samples of more than 8 bits became pixels, if there were any.
+    pub stretch: Option<Stretch>,
     /// Files left out because they could not be read.
     pub skipped: usize,
     /// Whether such files are to be left out.
@@ -44,6 +46,8 @@ pub struct RunData {
     pub skip_bad: bool,
     /// Which images train and which test.
     pub split: Split,
+    /// One digest per image, by which `eval` recognises what was trained on.
+    pub digests: Vec<ImageDigest>,
 }
 
 impl RunData {
@@ -66,9 +70,11 @@ impl RunData {
             height: dataset.height,
             width: dataset.width,
             stats: ChannelStats::of(dataset, &split.train)?,
+            stretch: dataset.stretch,
             skipped,
             skip_bad: false,
             split,
+            digests: dataset.digests.clone(),
         })
     }
 

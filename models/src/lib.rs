@@ -4,7 +4,6 @@
 pub mod command;
 pub mod data;
 pub mod distill;
-mod memory;
 pub mod methods;
 pub mod metrics;
 pub mod nn;

@@ -2,11 +2,12 @@ use super::error::CommandError;
 use super::memory;
 use super::output::{self, note};
 use super::progress::Bars;
-use super::source::{self, SYNTHETIC};
+use super::source::{self, SYNTHETIC, Wanted};
 use super::table;
 use super::typed::{self, quoted};
+use crate::data::{DeepImages, Duplicates};
 use crate::distill::{RunData, distill};
-use crate::recipe::Recipe;
+use crate::recipe::{self, Recipe};
 use crate::run::{PlannedRun, Platform, RunDir};
 use crate::train::{Session, TrainError};
 use crate::zoo;
@@ -153,8 +154,16 @@ pub(super) fn run(arguments: &DistillArguments, stop: &AtomicBool) -> Result<(),
     let size = Some(recipe.data.image_size)
         .filter(|&side| side > 0)
         .map(|side| (side, side));
-    let skip_bad = place.skips_bad(arguments.skip_bad);
-    let read = source::read(&source, &recipe, size, skip_bad, &bars)?;
+    let wanted = Wanted {
+        size,
+        deep: match recipe.data.deep_images {
+            recipe::DeepImages::Stretch => DeepImages::Stretch,
+            recipe::DeepImages::Refuse => DeepImages::Refuse,
+        },
+        classes: None,
+        skip_bad: place.skips_bad(arguments.skip_bad),
+    };
+    let read = source::read(&source, &recipe, wanted, &bars, stop)?;
     let client = cubecl::Device::default().client();
     let begun = matches!(place, Place::Begun(..));
     let (run, data) = match place {
@@ -168,7 +177,7 @@ pub(super) fn run(arguments: &DistillArguments, stop: &AtomicBool) -> Result<(),
         }
         Place::New(planned) => {
             let data = RunData {
-                skip_bad,
+                skip_bad: arguments.skip_bad,
                 ..RunData::new(&absolute(&source), &read.dataset, read.skipped, &recipe)?
             };
             memory::check(&client, &recipe, &read.dataset, data.batch(&recipe))?;
@@ -185,6 +194,10 @@ pub(super) fn run(arguments: &DistillArguments, stop: &AtomicBool) -> Result<(),
         data.height,
         run.path().display(),
     ));
+    let duplicates = Duplicates::find(&read.dataset, &data.split);
+    if duplicates.copies > 0 {
+        note(format_args!("note: {duplicates}"));
+    }
     let session = Session {
         client: &client,
         recipe: &recipe,
@@ -194,7 +207,7 @@ pub(super) fn run(arguments: &DistillArguments, stop: &AtomicBool) -> Result<(),
         progress: &bars,
         stop,
     };
-    let command = arguments.command(&source, skip_bad, begun.then_some(&run));
+    let command = arguments.command(&source, wanted.skip_bad, begun.then_some(&run));
     match distill(&session, &data, &run, &command) {
         Ok(summary) if arguments.json => output::result(serde_json::json!(summary)),
         Ok(summary) => table::print(&summary),

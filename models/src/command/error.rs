@@ -1,6 +1,5 @@
 use super::typed;
 use crate::data::DataError;
-use crate::memory::gigabytes;
 use crate::recipe::RecipeError;
 use crate::run::RunError;
 use crate::train::TrainError;
@@ -51,17 +50,22 @@ pub(super) enum CommandError {
         got: Vec<String>,
         wanted: Vec<String>,
     },
+    /// Nothing left to evaluate.
+    #[error(
+        "the run was trained on all {images} images of {data}; give images that it has not seen"
+    )]
+    AllTrainedOn { data: String, images: usize },
     /// A recipe that names no architecture.
     #[error("{key}: {source}")]
     Architecture { key: &'static str, source: ZooError },
     /// A batch that does not fit into memory.
     #[error(
-        "a training step of {arch} keeps {} for {batch} images of {} x {} pixels, but {} of memory are left: free some, or begin \
+        "a training step of {arch} keeps {:.2} GB for {batch} images of {} x {} pixels, but {:.2} GB of memory are left: free some, or begin \
          the run with a smaller {}",
-        gigabytes(*needed),
+        *needed as f64 * 1e-9,
         size.1,
         size.0,
-        gigabytes(*available),
+        *available as f64 * 1e-9,
         match fits {
             0 | 1 => "data.image_size".to_string(),
             fits => format!("train.batch (--set train.batch={fits} is the most that fits) or data.image_size"),
@@ -86,7 +90,9 @@ impl CommandError {
     pub(super) fn is_interruption(&self) -> bool {
         matches!(
             self,
-            Self::Stopped { .. } | Self::Train(TrainError::Stopped)
+            Self::Stopped { .. }
+                | Self::Train(TrainError::Stopped)
+                | Self::Data(DataError::Stopped)
         )
     }
 }

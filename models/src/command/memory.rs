@@ -1,6 +1,6 @@
 use super::error::CommandError;
 use crate::data::Dataset;
-use crate::memory::available;
+use crate::data::memory::available;
 use crate::recipe::Recipe;
 use crate::train::StepMemory;
 use ghostlight_autodiff::Client;

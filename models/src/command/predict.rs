@@ -1,6 +1,7 @@
 use super::error::CommandError;
-use super::output;
-use crate::data::{Normaliser, folder};
+use super::output::{self, note};
+use crate::data::Normaliser;
+use crate::data::folder::{self, Single};
 use crate::distill::{PHASES, RunData};
 use crate::nn::Mode;
 use crate::recipe::Recipe;
@@ -16,7 +17,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 pub(super) struct PredictArguments {
     /// The run's folder.
     run: PathBuf,
-    /// Image files (JPEG, PNG, TIFF) of any size.
+    /// Image files (JPEG, PNG, TIFF, BMP, WebP, PNM) of any size.
     #[arg(required = true)]
     images: Vec<PathBuf>,
     /// Which of the run's networks answers.
@@ -45,14 +46,20 @@ pub(super) fn run(arguments: &PredictArguments, stop: &AtomicBool) -> Result<(),
     let images = arguments
         .images
         .iter()
-        .map(|path| folder::image(path, size))
+        .map(|path| folder::image(path, size, data.stretch.as_ref()))
         .collect::<Result<Vec<_>, _>>()?;
+    let shallow = images.iter().filter(|image| !image.deep).count();
+    if data.stretch.is_some() && shallow > 0 {
+        note(format_args!(
+            "warning: {shallow} images have 8 bits a sample, but those that the run was trained on had more: the network may not know such images"
+        ));
+    }
     let client = cubecl::Device::default().client();
     let (phase, _) = PHASES[arguments.model as usize];
     let network = load(&client, &run, &recipe, &data, phase)?;
     let normaliser = Normaliser::new(&data.stats);
     let mut found = Vec::new();
-    for (path, pixels) in arguments.images.iter().zip(images) {
+    for (path, Single { pixels, .. }) in arguments.images.iter().zip(images) {
         if stop.load(Ordering::Relaxed) {
             return Err(TrainError::Stopped.into());
         }

@@ -1,6 +1,6 @@
 //! Going on with a run: with another recipe, other images, or a damaged file, and when nothing is left to do.
 
-use crate::desk::{Desk, PROGRAM};
+use crate::desk::{Desk, Outcome, PROGRAM};
 use crate::pictures::classes;
 use crate::reference::{assert_same_as_reference, copy, reference};
 use std::fs;
@@ -66,6 +66,26 @@ fn a_diary_cut_short_is_named_and_changes_nothing() {
         "distill --resume --out run",
         &["metrics.jsonl", "0 epochs of teacher"],
     );
+}
+
+#[test]
+fn a_run_begun_inside_its_data_is_no_class_of_it_and_goes_on() {
+    let desk = Desk::new();
+    let data = desk.at("data");
+    classes(&data, &["forest", "water"], 6);
+    let typed = |words: &str| Outcome::of(desk.command(words).current_dir(&data));
+    let begun = typed("distill --data . --set teacher.arch=resnet8 --epochs 1").assert_success();
+    let run = fs::read_dir(data.join("runs")).unwrap().next().unwrap();
+    let taught = "checkpoints/student_distilled.safetensors";
+    fs::remove_file(run.unwrap().path().join(taught)).unwrap();
+    for outcome in [begun, typed("distill --resume").assert_success()] {
+        let said = "10 training and 2 test images of 2 classes";
+        assert!(outcome.stderr.contains(said), "{outcome:#?}");
+        assert!(
+            outcome.stderr.contains("student distilled epoch"),
+            "{outcome:#?}"
+        );
+    }
 }
 
 #[test]
