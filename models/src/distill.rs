@@ -302,3 +302,6 @@ fn samples(
         format!("{count} test images, spread evenly over the classes, not picked by result.");
     Ok((samples.collect(), note))
 }
+
+#[cfg(test)]
+mod tests;

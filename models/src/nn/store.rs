@@ -173,8 +173,8 @@ impl Store {
     pub fn set_weights(&mut self, tensors: &[NamedTensor]) -> Result<(), StoreError> {
         let (mut values, mut running) = (self.values.to_f32()?, self.running.to_f32()?);
         self.import(tensors, &mut values, Some(&mut running))?;
-        self.values = Tensor::from_f32(self.values.client(), &values, self.values.shape())?;
-        self.running = Tensor::from_f32(self.running.client(), &running, self.running.shape())?;
+        self.values = upload(&values, &self.values)?;
+        self.running = upload(&running, &self.running)?;
         Ok(())
     }
 
@@ -185,11 +185,7 @@ impl Store {
     pub fn flat(&self, tensors: &[NamedTensor]) -> Result<Tensor, StoreError> {
         let mut flat = vec![0.0; self.values.len()];
         self.import(tensors, &mut flat, None)?;
-        Ok(Tensor::from_f32(
-            self.values.client(),
-            &flat,
-            self.values.shape(),
-        )?)
+        Ok(upload(&flat, &self.values)?)
     }
 
     fn export(&self, values: &[f32], running: Option<&[f32]>) -> Vec<NamedTensor> {
@@ -255,6 +251,12 @@ impl Store {
             None => Ok(()),
         }
     }
+}
+
+/// `values` as a tensor of the shape and the element type of `like`.
+fn upload(values: &[f32], like: &Tensor) -> Result<Tensor, KernelError> {
+    let values: Vec<f64> = values.iter().map(|&value| value.into()).collect();
+    Tensor::from_f64(like.client(), &values, like.shape(), like.dtype())
 }
 
 fn draw(init: Init, random: &mut impl Rng) -> f64 {

@@ -36,7 +36,7 @@ pub(super) fn argmax(row: &[f32]) -> usize {
     row.iter().enumerate().fold(0, larger)
 }
 
-fn answer(row: &[f32]) -> Answer {
+pub(super) fn answer(row: &[f32]) -> Answer {
     let class = argmax(row);
     let sum: f32 = row.iter().map(|value| (value - row[class]).exp()).sum();
     Answer {
