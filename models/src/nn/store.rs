@@ -2,6 +2,7 @@ use super::{Declarations, Init, Kind, Param, Spec};
 use crate::random::{Purpose, stream};
 use crate::run::NamedTensor;
 use ghostlight_autodiff::{Client, DType, KernelError, Tensor};
+use ghostlight_kernels::planted;
 use rand::{Rng, RngExt};
 use std::collections::HashMap;
 
@@ -80,7 +81,8 @@ impl Store {
             flat.resize(flat.len().next_multiple_of(alignment), 0.0);
             if !is_running {
                 // Scales and shifts of batch norms and biases are few and not what overfits: only weights decay.
-                let decays = matches!(spec.kind, Kind::Conv | Kind::Linear);
+                let decays = matches!(spec.kind, Kind::Conv | Kind::Linear)
+                    || planted::is("decay_everywhere");
                 decayed.resize(values.len(), if decays { 1.0 } else { 0.0 });
             }
         }

@@ -8,6 +8,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::{RunError, write_atomic};
+use ghostlight_kernels::planted;
 
 /// `metrics.jsonl`, open for appending and locked against other processes.
 #[derive(Debug)]
@@ -67,7 +68,8 @@ impl MetricsLog {
         for (line, value) in whole(&text) {
             let belongs = value["phase"] == phase;
             let epoch = value["epoch"].as_u64();
-            if !belongs || epoch.is_some_and(|epoch| epoch <= epochs as u64) {
+            let late = epoch.is_none_or(|epoch| epoch > epochs as u64);
+            if !belongs || !late || planted::is("epochs_twice_in_the_diary") {
                 kept.extend([line, "\n"]);
                 found += usize::from(belongs);
             }

@@ -4,6 +4,7 @@ use crate::methods::Method;
 use crate::run::{Checkpoint, MetricsLog, RunDir};
 use crate::zoo::Network;
 use ghostlight_autodiff::{DType, Sgd};
+use ghostlight_kernels::planted;
 use serde::{Deserialize, Serialize};
 
 /// One training of a run.
@@ -72,8 +73,13 @@ pub fn train_phase(
         })?;
         if !state.finished {
             let velocity = network.store.flat(&checkpoint.optimiser).map_err(weights)?;
-            optimiser.restore(&velocity)?;
+            if !planted::is("resume_without_velocity") {
+                optimiser.restore(&velocity)?;
+            }
         }
+    }
+    if planted::is("resume_without_sums") {
+        state.position.sums.clear();
     }
     metrics.keep_epochs(phase.name, state.position.epoch)?;
     while state.position.epoch < phase.epochs {
