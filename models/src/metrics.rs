@@ -1,5 +1,6 @@
 //! How well a classifier does: the confusion matrix and what is read off it.
 
+use ghostlight_kernels::planted;
 use serde::{Deserialize, Serialize};
 
 /// Counts of images by true class (rows) and predicted class (columns); in JSON an array of rows.
@@ -77,7 +78,10 @@ impl Confusion {
 
     /// Images predicted as `class`, whatever they are.
     pub fn predictions(&self, class: usize) -> u64 {
-        self.rows.iter().filter_map(|row| row.get(class)).sum()
+        match planted::is("precision_is_recall") {
+            false => self.rows.iter().filter_map(|row| row.get(class)).sum(),
+            true => self.truths(class),
+        }
     }
 
     /// Number of images predicted right.

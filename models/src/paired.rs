@@ -16,6 +16,7 @@
 //! Whether chance alone explains the difference is the exact test of McNemar (1947, Psychometrika 12, 153-157): of two equally good
 //! classifiers, each is as likely as the other to be the one that is right.
 
+use ghostlight_kernels::planted;
 use serde::{Deserialize, Serialize};
 
 /// The 97.5th percentile of the normal distribution: intervals hold 95 %.
@@ -90,7 +91,10 @@ impl Paired {
         let constant = -c * d * (1.0 - d);
         let root = (linear * linear - 8.0 * n * constant).max(0.0).sqrt();
         let q = (root - linear) / (4.0 * n);
-        let variance = n * (2.0 * q + d * (1.0 - d));
+        let variance = match planted::is("interval_without_width") {
+            false => n * (2.0 * q + d * (1.0 - d)),
+            true => b + c - (b - c).powi(2) / n,
+        };
         let away = b - c - n * d;
         match away == 0.0 {
             true => 0.0,

@@ -2,6 +2,7 @@
 
 use super::INTERRUPTED;
 use super::output::note;
+use ghostlight_kernels::planted;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -22,7 +23,9 @@ pub(super) fn stop_flag() -> Arc<AtomicBool> {
             "warning: Ctrl-C will stop without a checkpoint: {reason}"
         ));
     }
-    inherited::ignore(&ignored);
+    if !planted::is("nohup_overruled") {
+        inherited::ignore(&ignored);
+    }
     stop
 }
 

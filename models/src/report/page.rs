@@ -5,6 +5,7 @@ use std::fmt::Write;
 use super::chart::{Axis, Series, figure};
 use super::html::{cell, escape, grouped, percent, points, speed, with_unit};
 use super::{EpochPoint, ModelReport, ROLES, Report, ReportError, chance, classes, samples};
+use ghostlight_kernels::planted;
 
 const STYLE: &str = include_str!("style.css");
 /// Matrices of more classes get small cells: 45 of them then still fit the page.
@@ -114,7 +115,7 @@ fn lead(report: &Report) -> String {
         percent(distilled),
         grouped(report.models[2].confusion.total()),
         against(
-            distilled - alone,
+            planted::or("gain_turned_round", distilled - alone, alone - distilled),
             &format!("the same network trained alone ({})", percent(alone))
         ),
         against(

@@ -11,6 +11,7 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use super::RunError;
+use ghostlight_kernels::planted;
 
 /// Key of the header's metadata. One key only: their order in the file would be random.
 const METADATA: &str = "ghostlight";
@@ -181,7 +182,7 @@ fn digest<'a>(
         field(&mut sha, key.as_bytes());
         number(&mut sha, shape.len());
         shape.iter().for_each(|extent| number(&mut sha, *extent));
-        field(&mut sha, bytes);
+        field(&mut sha, planted::or("digest_without_values", bytes, &[]));
     }
     sha.finalize()
         .iter()

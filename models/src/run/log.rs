@@ -9,6 +9,7 @@ use serde_json::Value;
 
 use super::atomic::{parent, sync_folder};
 use super::{RunError, write_atomic};
+use ghostlight_kernels::planted;
 
 /// `metrics.jsonl`, open for appending.
 #[derive(Debug)]
@@ -30,7 +31,10 @@ impl MetricsLog {
                 .write(true)
                 .truncate(false)
                 .open(path)?;
-            sync_folder(parent(path)).map(|()| file)
+            if !planted::is("diary_without_its_folder") {
+                sync_folder(parent(path))?;
+            }
+            Ok(file)
         };
         let file = open().map_err(|reason| RunError::io("open", path, reason))?;
         Ok(Self {
@@ -68,7 +72,8 @@ impl MetricsLog {
         for (line, value) in whole(&text) {
             let belongs = value["phase"] == phase;
             let epoch = value["epoch"].as_u64();
-            if !belongs || epoch.is_some_and(|epoch| epoch <= epochs as u64) {
+            let late = epoch.is_none_or(|epoch| epoch > epochs as u64);
+            if !belongs || !late || planted::is("epochs_twice_in_the_diary") {
                 kept.extend([line, "\n"]);
                 found += usize::from(belongs);
             }
