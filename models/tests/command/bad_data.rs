@@ -75,7 +75,7 @@ fn refused_when_ruined(name: &str) {
     picture(&file, (40, 40), 7);
     let whole = fs::read(&file).unwrap();
     for (contents, reason) in [
-        (&b"not an image"[..], "neither JPEG, PNG nor TIFF"),
+        (&b"not an image"[..], "neither JPEG, PNG, TIFF"),
         (&whole[..whole.len() / 2], ""),
         (&[], "0 bytes"),
     ] {
