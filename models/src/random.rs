@@ -1,5 +1,6 @@
 //! Independent random streams: every choice is a pure function of (seed, purpose, epoch, index), whatever ran before it.
 
+use ghostlight_kernels::planted;
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
@@ -23,7 +24,7 @@ pub fn stream(seed: u64, purpose: Purpose, epoch: u64, index: u64) -> ChaCha8Rng
     let domain: u64 = match purpose {
         Purpose::Split => 1,
         Purpose::Order => 2,
-        Purpose::Augment => 3,
+        Purpose::Augment => planted::or("streams_coincide", 3, 2),
         Purpose::Synthetic => 4,
         Purpose::Initialise => 5,
     };

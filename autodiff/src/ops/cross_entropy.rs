@@ -2,7 +2,7 @@ use crate::{Function, Gradients, Step};
 use ghostlight_kernels::loss::cross_entropy::{self, CrossEntropyProblem};
 use ghostlight_kernels::loss::sum;
 use ghostlight_kernels::pointwise::scale_to;
-use ghostlight_kernels::{Cost, DType, KernelError, Labels, Tensor};
+use ghostlight_kernels::{Cost, DType, KernelError, Labels, Tensor, planted};
 
 /// Mean softmax cross-entropy of `[logits [n, c]]`, as `[1]`; see [`cross_entropy`].
 #[derive(Debug, Clone)]
@@ -61,8 +61,13 @@ impl Slope {
     pub(super) fn scaled(&self, arrived: &Tensor) -> Result<Gradients, KernelError> {
         let (len, size) = (self.grad.len(), self.grad.dtype().size());
         let cost = Cost::traffic(len + 1, 0, size) + Cost::traffic(0, len, self.dtype.size());
+        let whole = planted::or(
+            "loss_without_its_weight",
+            scale_to(&self.grad, arrived, self.dtype)?,
+            self.grad.clone(),
+        );
         Ok(Gradients {
-            inputs: vec![Some(scale_to(&self.grad, arrived, self.dtype)?)],
+            inputs: vec![Some(whole)],
             cost,
         })
     }

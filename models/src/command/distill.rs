@@ -1,14 +1,18 @@
 use super::error::CommandError;
+use super::memory;
 use super::output::{self, note};
 use super::progress::Bars;
-use super::source::{self, SYNTHETIC};
+use super::source::{self, SYNTHETIC, Wanted};
 use super::table;
+use super::typed::{self, quoted};
+use crate::data::{DeepImages, Duplicates};
 use crate::distill::{RunData, distill};
-use crate::recipe::Recipe;
-use crate::run::{PlannedRun, RunDir};
+use crate::recipe::{self, Recipe};
+use crate::run::{PlannedRun, Platform, RunDir};
 use crate::train::{Session, TrainError};
 use crate::zoo;
 use clap::Args;
+use ghostlight_autodiff::Client;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 
@@ -67,8 +71,8 @@ impl DistillArguments {
     }
 
     /// The command that repeats the run from nothing. One that was `begun` by another command repeats by its own recipe.
-    fn command(&self, data: &str, begun: Option<&RunDir>) -> String {
-        let mut words = vec!["ghostlight distill".to_string()];
+    fn command(&self, data: &str, skip_bad: bool, begun: Option<&RunDir>) -> String {
+        let mut words = vec![typed::program(), "distill".to_string()];
         let mut option = |name: &str, value: &Option<String>| {
             words.extend(
                 value
@@ -76,24 +80,22 @@ impl DistillArguments {
                     .map(|value| format!("--{name} {}", quoted(value))),
             );
         };
-        let own = begun.map(|run| run.recipe_path().display().to_string());
-        option("recipe", &own.or_else(|| self.recipe.clone()));
-        option("data", &Some(data.to_string()));
+        let own = begun.map(|run| typed::absolute(&run.recipe_path()));
+        let named =
+            self.recipe
+                .as_ref()
+                .map(|recipe| match Recipe::names().any(|name| name == recipe) {
+                    true => recipe.clone(),
+                    false => typed::absolute(Path::new(recipe)),
+                });
+        option("recipe", &own.or(named));
+        option("data", &Some(absolute(data)));
         option("epochs", &self.epochs);
         option("seed", &self.seed);
         words.extend(self.set.iter().map(|set| format!("--set {}", quoted(set))));
-        words.extend(self.skip_bad.then(|| "--skip-bad".to_string()));
+        words.extend(skip_bad.then(|| "--skip-bad".to_string()));
         words.join(" ")
     }
-}
-
-/// A word as a shell reads it back.
-fn quoted(word: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./=,+:".contains(c);
-    if !word.is_empty() && word.chars().all(plain) {
-        return word.to_string();
-    }
-    format!("'{}'", word.replace('\'', "'\\''"))
 }
 
 /// Where the run is to be, or is with the data it was begun on.
@@ -106,8 +108,8 @@ impl Place {
     fn of(arguments: &DistillArguments) -> Result<Self, CommandError> {
         let run = match (&arguments.out, arguments.resume) {
             (out, false) => return Ok(Self::New(PlannedRun::new(out.as_deref())?)),
-            (Some(out), true) => RunDir::open(out)?,
-            (None, true) => RunDir::latest()?,
+            (Some(out), true) => RunDir::resume(out)?,
+            (None, true) => RunDir::resume_latest()?,
         };
         let data = run.split()?;
         Ok(Self::Begun(run, data))
@@ -120,6 +122,14 @@ impl Place {
             Self::Begun(_, data) => &data.source,
         };
         asked.unwrap_or(own).to_string()
+    }
+
+    /// Whether bad files are to be left out: a run that began without them goes on without them.
+    fn skips_bad(&self, asked: bool) -> bool {
+        match self {
+            Self::New(_) => asked,
+            Self::Begun(_, data) => asked || data.skip_bad,
+        }
     }
 
     /// The recipe named, else the run's own, else the one for `source`.
@@ -144,15 +154,33 @@ pub(super) fn run(arguments: &DistillArguments, stop: &AtomicBool) -> Result<(),
     let size = Some(recipe.data.image_size)
         .filter(|&side| side > 0)
         .map(|side| (side, side));
-    let read = source::read(&source, &recipe, size, arguments.skip_bad, &bars)?;
+    let wanted = Wanted {
+        size,
+        deep: match recipe.data.deep_images {
+            recipe::DeepImages::Stretch => DeepImages::Stretch,
+            recipe::DeepImages::Refuse => DeepImages::Refuse,
+        },
+        classes: None,
+        skip_bad: place.skips_bad(arguments.skip_bad),
+    };
+    let read = source::read(&source, &recipe, wanted, &bars, stop)?;
+    let client = cubecl::Device::default().client();
     let begun = matches!(place, Place::Begun(..));
     let (run, data) = match place {
         Place::Begun(run, data) => {
             data.check(&run, &read.dataset)?;
+            say_what_changed(&run, &client)?;
+            if !run.is_finished() {
+                memory::check(&client, &recipe, &read.dataset, data.batch(&recipe))?;
+            }
             (run, *data)
         }
         Place::New(planned) => {
-            let data = RunData::new(&absolute(&source), &read.dataset, read.skipped, &recipe)?;
+            let data = RunData {
+                skip_bad: arguments.skip_bad,
+                ..RunData::new(&absolute(&source), &read.dataset, read.skipped, &recipe)?
+            };
+            memory::check(&client, &recipe, &read.dataset, data.batch(&recipe))?;
             (planned.create(&recipe, &data)?, data)
         }
     };
@@ -166,7 +194,10 @@ pub(super) fn run(arguments: &DistillArguments, stop: &AtomicBool) -> Result<(),
         data.height,
         run.path().display(),
     ));
-    let client = cubecl::Device::default().client();
+    let duplicates = Duplicates::find(&read.dataset, &data.split);
+    if duplicates.copies > 0 {
+        note(format_args!("note: {duplicates}"));
+    }
     let session = Session {
         client: &client,
         recipe: &recipe,
@@ -176,12 +207,16 @@ pub(super) fn run(arguments: &DistillArguments, stop: &AtomicBool) -> Result<(),
         progress: &bars,
         stop,
     };
-    let command = arguments.command(&source, begun.then_some(&run));
+    let command = arguments.command(&source, wanted.skip_bad, begun.then_some(&run));
     match distill(&session, &data, &run, &command) {
         Ok(summary) if arguments.json => output::result(serde_json::json!(summary)),
         Ok(summary) => table::print(&summary),
         Err(TrainError::Stopped) => Err(CommandError::Stopped {
-            run: quoted(&run.path().display().to_string()),
+            run: run.path().to_path_buf(),
+        }),
+        Err(reason) if run.has_checkpoint() && reason.may_pass() => Err(CommandError::Broken {
+            reason: Box::new(reason),
+            run: run.path().to_path_buf(),
         }),
         Err(error) => {
             if !begun && !run.has_checkpoint() {
@@ -192,11 +227,22 @@ pub(super) fn run(arguments: &DistillArguments, stop: &AtomicBool) -> Result<(),
     }
 }
 
+/// Says where the bits of a run that goes on elsewhere may differ from those of one that stays in one place.
+fn say_what_changed(run: &RunDir, client: &Client) -> Result<(), CommandError> {
+    let last = run.platforms()?.pop();
+    if let Some(change) = last.and_then(|last| last.change(&Platform::of(client))) {
+        note(format_args!(
+            "warning: this run goes on elsewhere than it stopped ({change}): its results may differ in their last digits from \
+             those of a run that stays in one place"
+        ));
+    }
+    Ok(())
+}
+
 /// The source as another working directory finds it.
 fn absolute(source: &str) -> String {
     if source == SYNTHETIC {
         return source.to_string();
     }
-    let path = std::path::absolute(Path::new(source)).unwrap_or_else(|_| source.into());
-    path.display().to_string()
+    typed::absolute(Path::new(source))
 }

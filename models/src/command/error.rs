@@ -1,9 +1,11 @@
+use super::typed;
 use crate::data::DataError;
 use crate::recipe::RecipeError;
 use crate::run::RunError;
 use crate::train::TrainError;
 use crate::zoo::ZooError;
 use ghostlight_autodiff::KernelError;
+use std::path::PathBuf;
 
 /// What a command ends with when it does not succeed.
 #[derive(Debug, thiserror::Error)]
@@ -24,13 +26,21 @@ pub(super) enum CommandError {
     #[error("cannot write to standard output: {0}")]
     Output(std::io::Error),
     /// Ctrl-C in a training; the checkpoint is written.
-    #[error("stopped; go on with `ghostlight distill --out {run} --resume`")]
-    Stopped { run: String },
+    #[error("stopped; go on with `{}`", typed::resume(run))]
+    Stopped { run: PathBuf },
+    /// A training that ended for a reason outside of it; its last checkpoint is there.
+    #[error("{reason}; go on with `{}`", typed::resume(run))]
+    Broken {
+        reason: Box<TrainError>,
+        run: PathBuf,
+    },
     /// A run that has no network to use yet.
     #[error(
-        "the run in {run} has no finished {phase}: go on with it by `ghostlight distill --out {run} --resume`"
+        "the run in {} has no finished {phase}: go on with it by `{}`",
+        run.display(),
+        typed::resume(run)
     )]
-    Unfinished { run: String, phase: String },
+    Unfinished { run: PathBuf, phase: String },
     /// Images of classes that the run's networks do not know.
     #[error(
         "the classes of {data} are {got:?}, but the run was trained on {wanted:?}; name the folders alike"
@@ -40,9 +50,35 @@ pub(super) enum CommandError {
         got: Vec<String>,
         wanted: Vec<String>,
     },
+    /// Nothing left to evaluate.
+    #[error(
+        "the run was trained on all {images} images of {data}; give images that it has not seen"
+    )]
+    AllTrainedOn { data: String, images: usize },
     /// A recipe that names no architecture.
     #[error("{key}: {source}")]
     Architecture { key: &'static str, source: ZooError },
+    /// A batch that does not fit into memory.
+    #[error(
+        "a training step of {arch} keeps {:.2} GB for {batch} images of {} x {} pixels, but {:.2} GB of memory are left: free some, or begin \
+         the run with a smaller {}",
+        *needed as f64 * 1e-9,
+        size.1,
+        size.0,
+        *available as f64 * 1e-9,
+        match fits {
+            0 | 1 => "data.image_size".to_string(),
+            fits => format!("train.batch (--set train.batch={fits} is the most that fits) or data.image_size"),
+        }
+    )]
+    Memory {
+        arch: String,
+        batch: usize,
+        size: (usize, usize),
+        needed: u64,
+        available: u64,
+        fits: usize,
+    },
     /// Images too small for the networks.
     #[error(
         "images of {height} x {width} pixels are too small: 8 x 8 or more; set data.image_size"
@@ -54,7 +90,9 @@ impl CommandError {
     pub(super) fn is_interruption(&self) -> bool {
         matches!(
             self,
-            Self::Stopped { .. } | Self::Train(TrainError::Stopped)
+            Self::Stopped { .. }
+                | Self::Train(TrainError::Stopped)
+                | Self::Data(DataError::Stopped)
         )
     }
 }

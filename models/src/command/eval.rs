@@ -2,11 +2,13 @@ use super::error::CommandError;
 use super::output::{self, note};
 use super::predict::load;
 use super::progress::Bars;
-use super::source;
+use super::source::{self, Wanted};
+use crate::data::{Dataset, DeepImages};
 use crate::distill::{PHASES, RunData};
 use crate::run::RunDir;
 use crate::train::{Session, measure};
 use clap::Args;
+use std::collections::HashSet;
 use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
 
@@ -30,13 +32,13 @@ pub(super) fn run(arguments: &EvalArguments, stop: &AtomicBool) -> Result<(), Co
     let run = RunDir::open(&arguments.run)?;
     let recipe = run.recipe()?;
     let data: RunData = run.split()?;
-    let read = source::read(
-        &arguments.data,
-        &recipe,
-        Some((data.height, data.width)),
-        arguments.skip_bad,
-        &bars,
-    )?;
+    let wanted = Wanted {
+        size: Some((data.height, data.width)),
+        deep: DeepImages::AsInRun(data.stretch),
+        classes: Some(&data.classes),
+        skip_bad: arguments.skip_bad,
+    };
+    let read = source::read(&arguments.data, &recipe, wanted, &bars, stop)?;
     let dataset = &read.dataset;
     if dataset.classes != data.classes {
         return Err(CommandError::Classes {
@@ -46,13 +48,16 @@ pub(super) fn run(arguments: &EvalArguments, stop: &AtomicBool) -> Result<(), Co
         });
     }
     let mut split = data.split.clone();
-    if dataset.fingerprint == data.fingerprint {
-        note(format_args!(
-            "note: these are the run's own images; evaluating its {} test images",
-            split.test.len()
-        ));
-    } else {
-        split.test = (0..dataset.len() as u32).collect();
+    split.test = unseen(&data, dataset);
+    match (split.test.len(), dataset.len()) {
+        (0, images) => {
+            return Err(CommandError::AllTrainedOn {
+                data: arguments.data.clone(),
+                images,
+            });
+        }
+        (unseen, images) if unseen < images => say_left_out(dataset, &split.test),
+        _ => {}
     }
     let client = cubecl::Device::default().client();
     let session = Session {
@@ -93,4 +98,31 @@ pub(super) fn run(arguments: &EvalArguments, stop: &AtomicBool) -> Result<(), Co
         output::result(serde_json::Value::Object(found))?;
     }
     Ok(())
+}
+
+/// The images of `dataset` that the run was not trained on, whatever they are called there.
+fn unseen(data: &RunData, dataset: &Dataset) -> Vec<u32> {
+    let trained = data.split.train.iter();
+    let trained: HashSet<_> = trained
+        .filter_map(|&i| data.digests.get(i as usize))
+        .collect();
+    (0..dataset.len() as u32)
+        .filter(|&i| !trained.contains(&dataset.digests[i as usize]))
+        .collect()
+}
+
+/// Names the images that are not in `unseen`.
+fn say_left_out(dataset: &Dataset, unseen: &[u32]) {
+    const EXAMPLES: usize = 3;
+    let left_out = (0..dataset.len() as u32).filter(|i| unseen.binary_search(i).is_err());
+    let names = left_out
+        .take(EXAMPLES)
+        .map(|i| dataset.files[i as usize].as_str());
+    note(format_args!(
+        "note: {} of {} images were trained on and are left out, as {}; evaluating the other {}",
+        dataset.len() - unseen.len(),
+        dataset.len(),
+        names.collect::<Vec<_>>().join(", "),
+        unseen.len(),
+    ));
 }

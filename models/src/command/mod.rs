@@ -3,17 +3,18 @@
 mod distill;
 mod error;
 mod eval;
+mod memory;
 mod output;
 mod predict;
 mod progress;
+mod signals;
 mod source;
 mod table;
+mod typed;
 
 use clap::{Parser, Subcommand};
 use output::note;
 use std::process::ExitCode;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Distil large teachers into light students that classify remote-sensing images.
 #[derive(Parser)]
@@ -41,19 +42,7 @@ const INTERRUPTED: u8 = 130;
 /// Runs the command line; see `ghostlight --help`.
 pub fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    let stop = Arc::new(AtomicBool::new(false));
-    let flag = stop.clone();
-    let handler = ctrlc::set_handler(move || {
-        if flag.swap(true, Ordering::Relaxed) {
-            std::process::exit(i32::from(INTERRUPTED));
-        }
-        note("stopping after this step; press Ctrl-C again to stop at once");
-    });
-    if let Err(reason) = handler {
-        note(format_args!(
-            "warning: Ctrl-C will stop without a checkpoint: {reason}"
-        ));
-    }
+    let stop = signals::stop_flag();
     let result = match arguments.command {
         Command::Distill(arguments) => distill::run(&arguments, &stop),
         Command::Eval(arguments) => eval::run(&arguments, &stop),

@@ -1,6 +1,7 @@
 use super::error::CommandError;
-use super::output;
-use crate::data::{Normaliser, folder};
+use super::output::{self, note};
+use crate::data::Normaliser;
+use crate::data::folder::{self, Single};
 use crate::distill::{PHASES, RunData};
 use crate::nn::Mode;
 use crate::recipe::Recipe;
@@ -9,6 +10,7 @@ use crate::train::TrainError;
 use crate::zoo::Network;
 use clap::{Args, ValueEnum};
 use ghostlight_autodiff::{Client, DType, Tape, Tensor, Var};
+use ghostlight_kernels::planted;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -16,7 +18,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 pub(super) struct PredictArguments {
     /// The run's folder.
     run: PathBuf,
-    /// Image files (JPEG, PNG, TIFF) of any size.
+    /// Image files (JPEG, PNG, TIFF, BMP, WebP, PNM) of any size.
     #[arg(required = true)]
     images: Vec<PathBuf>,
     /// Which of the run's networks answers.
@@ -45,19 +47,28 @@ pub(super) fn run(arguments: &PredictArguments, stop: &AtomicBool) -> Result<(),
     let images = arguments
         .images
         .iter()
-        .map(|path| folder::image(path, size))
+        .map(|path| folder::image(path, size, data.stretch.as_ref()))
         .collect::<Result<Vec<_>, _>>()?;
+    let shallow = images.iter().filter(|image| !image.deep).count();
+    if data.stretch.is_some() && shallow > 0 {
+        note(format_args!(
+            "warning: {shallow} images have 8 bits a sample, but those that the run was trained on had more: the network may not know such images"
+        ));
+    }
     let client = cubecl::Device::default().client();
     let (phase, _) = PHASES[arguments.model as usize];
     let network = load(&client, &run, &recipe, &data, phase)?;
     let normaliser = Normaliser::new(&data.stats);
     let mut found = Vec::new();
-    for (path, pixels) in arguments.images.iter().zip(images) {
+    for (path, Single { pixels, .. }) in arguments.images.iter().zip(images) {
         if stop.load(Ordering::Relaxed) {
             return Err(TrainError::Stopped.into());
         }
         let mut values = vec![0.0; pixels.len()];
-        normaliser.write(&pixels, &mut values);
+        match planted::is("predictions_of_raw_pixels") {
+            false => normaliser.write(&pixels, &mut values),
+            true => values = pixels.iter().map(|&byte| byte.into()).collect(),
+        }
         let image = Tensor::from_f32(&client, &values, &[1, data.height, data.width, 3])?;
         let logits = network.forward(&Tape::new(), Mode::Infer, &Var::constant(image))?;
         let logits = logits.tensor().to_f32()?;
@@ -111,7 +122,7 @@ pub(super) fn load(
     phase: &str,
 ) -> Result<Network, CommandError> {
     let unfinished = || CommandError::Unfinished {
-        run: run.path().display().to_string(),
+        run: run.path().to_path_buf(),
         phase: phase.to_string(),
     };
     let checkpoint = run.load_checkpoint(phase)?.ok_or_else(unfinished)?;

@@ -1,11 +1,12 @@
 use super::error::CommandError;
 use super::output::note;
 use super::progress::Bars;
-use crate::data::{Dataset, LoadOptions, folder, synthetic};
+use crate::data::{Dataset, DeepImages, LoadOptions, Loaded, Stretch, folder, synthetic};
 use crate::recipe::Recipe;
 use crate::train::Progress;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 /// The data set that the program draws itself.
 pub(super) const SYNTHETIC: &str = "synthetic";
@@ -18,18 +19,33 @@ pub(super) struct Source {
     pub skipped: usize,
 }
 
+/// What is asked of the images beside the recipe.
+#[derive(Clone, Copy)]
+pub(super) struct Wanted<'a> {
+    /// Height and width; `None` for the most common ones.
+    pub size: Option<(usize, usize)>,
+    /// What becomes of images with more than 8 bits a sample.
+    pub deep: DeepImages,
+    /// The classes of a run whose networks are to be evaluated.
+    pub classes: Option<&'a [String]>,
+    /// Go on without files that cannot be read.
+    pub skip_bad: bool,
+}
+
 /// Reads the folder `source`, or draws the synthetic data set.
 pub(super) fn read(
     source: &str,
     recipe: &Recipe,
-    size: Option<(usize, usize)>,
-    skip_bad: bool,
+    wanted: Wanted,
     bars: &Bars,
+    stop: &AtomicBool,
 ) -> Result<Source, CommandError> {
     let progress = |done, total| bars.read(done, total);
     if source == SYNTHETIC {
         let data = &recipe.data;
-        let side = size.map_or(data.synthetic_size, |(height, _)| height);
+        let side = wanted
+            .size
+            .map_or(data.synthetic_size, |(height, _)| height);
         let drawn = synthetic::generate(recipe.seed, data.synthetic_per_class, side, &progress);
         bars.end("");
         return Ok(Source {
@@ -38,15 +54,50 @@ pub(super) fn read(
         });
     }
     let options = LoadOptions {
-        skip_bad,
-        size,
+        skip_bad: wanted.skip_bad,
+        size: wanted.size,
+        classes: wanted.classes,
+        deep: wanted.deep,
+        stop,
         progress: &progress,
     };
     let loaded = folder::load(Path::new(source), &options);
     bars.end("");
     let loaded = loaded?;
+    say_what_was_done(&loaded);
     let dataset = loaded.dataset;
     let (height, width) = (dataset.height, dataset.width);
+    if height < SMALLEST || width < SMALLEST {
+        return Err(CommandError::TooSmall { height, width });
+    }
+    if loaded.deep < dataset.len() && matches!(wanted.deep, DeepImages::AsInRun(Some(_))) {
+        note(format_args!(
+            "warning: {} images have 8 bits a sample, but those that the run was trained on had more: the networks may not know such images",
+            dataset.len() - loaded.deep
+        ));
+    }
+    Ok(Source {
+        dataset: Arc::new(dataset),
+        skipped: loaded.skipped.len(),
+    })
+}
+
+/// Names what is not as it lay in the folder.
+fn say_what_was_done(loaded: &Loaded) {
+    let (height, width) = (loaded.dataset.height, loaded.dataset.width);
+    if loaded.passed_over.total() > 0 {
+        note(format_args!(
+            "note: {} files were passed over: {}",
+            loaded.passed_over.total(),
+            loaded.passed_over
+        ));
+    }
+    if let Some(Stretch { low, high }) = loaded.dataset.stretch.filter(|_| loaded.deep > 0) {
+        note(format_args!(
+            "note: {} images have more than 8 bits a sample; red, green and blue from {low:?} to {high:?} became 0 to 255",
+            loaded.deep
+        ));
+    }
     if loaded.resized > 0 {
         note(format_args!(
             "note: {} images were resized to {width} x {height} pixels",
@@ -62,11 +113,4 @@ pub(super) fn read(
             loaded.skipped.len()
         ));
     }
-    if height < SMALLEST || width < SMALLEST {
-        return Err(CommandError::TooSmall { height, width });
-    }
-    Ok(Source {
-        dataset: Arc::new(dataset),
-        skipped: loaded.skipped.len(),
-    })
 }

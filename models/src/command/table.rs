@@ -29,9 +29,17 @@ pub(super) fn print(summary: &Summary) -> Result<(), CommandError> {
             row.infer_images_per_s,
         ))?;
     }
-    let gain = 100.0 * (summary.student_distilled.accuracy - summary.student_alone.accuracy);
+    let gain = &summary.gain;
+    let (low, high) = gain.interval;
     result(format_args!(
-        "distillation changed the student's accuracy by {gain:+.2} points"
+        "distillation changed the student's accuracy by {:+.2} points (95 % interval {:+.2} to {:+.2}; {})",
+        100.0 * gain.difference,
+        100.0 * low,
+        100.0 * high,
+        match gain.may_be_chance {
+            true => "may be chance",
+            false => "more than chance",
+        }
     ))?;
     result(format_args!(
         "run: {0}  (open {0}/report.html)",

@@ -3,6 +3,7 @@
 use super::stats::Normaliser;
 use super::{DataError, Dataset};
 use crate::random::{Purpose, stream};
+use ghostlight_kernels::planted;
 use rand::RngExt;
 use serde::{Deserialize, Serialize};
 
@@ -119,7 +120,7 @@ fn offsets(n: usize, shift: i32, flip: bool, step: usize) -> Vec<usize> {
     let source = |i: usize| {
         let moved = (i as i32 + shift).abs();
         let inside = if moved > last {
-            2 * last - moved
+            planted::or("border_repeated", 2 * last, 2 * last + 1) - moved
         } else {
             moved
         };

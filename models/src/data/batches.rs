@@ -4,6 +4,7 @@ use super::augment::{Augment, AugmentSeed, Placement};
 use super::stats::{ChannelStats, Normaliser};
 use super::{DataError, Dataset};
 use crate::random::{Purpose, stream};
+use ghostlight_kernels::planted;
 use rand::seq::SliceRandom;
 use rayon::prelude::*;
 use std::sync::Arc;
@@ -168,10 +169,13 @@ fn make_batch(
                 false => placement.write(image, size, normaliser, out),
             }
         });
-    let labels = indices
-        .iter()
-        .map(|&i| dataset.labels[i as usize])
-        .collect();
+    let labels = match planted::is("labels_in_the_data_sets_order") {
+        false => indices
+            .iter()
+            .map(|&i| dataset.labels[i as usize])
+            .collect(),
+        true => dataset.labels[..indices.len()].to_vec(),
+    };
     Batch {
         images,
         labels,

@@ -99,8 +99,8 @@ pub enum DataError {
     },
     /// The decoded images do not fit into memory.
     #[error(
-        "{images} images of {height} x {width} pixels need {:.1} GB of memory, which is not to be had; set data.image_size to a smaller side",
-        *.images as f64 * *.height as f64 * *.width as f64 * 3e-9
+        "{images} images of {height} x {width} pixels need {:.1} GB of memory, {}; set data.image_size to {}",
+        *.images as f64 * *.height as f64 * *.width as f64 * 3e-9, left(*.available), smaller(*.images, *.available)
     )]
     TooLarge {
         /// Number of images.
@@ -109,7 +109,55 @@ pub enum DataError {
         height: usize,
         /// Columns of each.
         width: usize,
+        /// Bytes of memory left, where the system says so.
+        available: Option<u64>,
     },
+    /// Images with more than 8 bits a sample that are not to be stretched.
+    #[error(
+        "`{file}`{} holds samples of more than 8 bits, from {low} to {high}; {}",
+        and_other_files(*.others), deep_advice(*.in_run)
+    )]
+    Deep {
+        /// The first such file.
+        file: String,
+        /// How many further files there are.
+        others: usize,
+        /// The least sample of all of them.
+        low: f32,
+        /// The greatest sample of all of them.
+        high: f32,
+        /// Whether they are given to a run that was trained on images of 8 bits.
+        in_run: bool,
+    },
+    /// Folders of classes in place of classes: the data set has been divided already.
+    #[error(
+        "`{}` holds `{first}` and `{second}` with class folders in them; give one of the two, or put the images of each class into one folder",
+        dir.display()
+    )]
+    SplitFolders {
+        /// The data folder.
+        dir: PathBuf,
+        /// One of the folders.
+        first: String,
+        /// Another.
+        second: String,
+    },
+    /// Images to evaluate, of classes that the networks do not know.
+    #[error(
+        "`{}` holds images of classes that the run does not know: {}; it knows {}. Name the folders alike, or leave these out",
+        dir.display(), unknown.join(", "), known.join(", ")
+    )]
+    UnknownClasses {
+        /// The data folder.
+        dir: PathBuf,
+        /// Classes of the folder that the run does not have.
+        unknown: Vec<String>,
+        /// The run's classes.
+        known: Vec<String>,
+    },
+    /// Reading was stopped from outside.
+    #[error("stopped while images were being read; nothing was written")]
+    Stopped,
     /// The parts of a [`Dataset`](super::Dataset) do not belong together.
     #[error("inconsistent data set: {what} is {value}, expected {expected}")]
     Inconsistent {
@@ -165,10 +213,56 @@ pub enum DataError {
     },
 }
 
+impl DataError {
+    /// [`Deep`](Self::Deep) for a range of samples.
+    pub(super) fn deep(file: String, others: usize, (low, high): (f32, f32), in_run: bool) -> Self {
+        Self::Deep {
+            file,
+            others,
+            low,
+            high,
+            in_run,
+        }
+    }
+}
+
 fn and_more(others: usize) -> String {
     match others {
         0 => String::new(),
         1 => " (and 1 more file is bad)".to_string(),
         n => format!(" (and {n} more files are bad)"),
+    }
+}
+
+fn and_other_files(others: usize) -> String {
+    match others {
+        0 => String::new(),
+        1 => " (as 1 other file)".to_string(),
+        n => format!(" (as {n} other files)"),
+    }
+}
+
+fn deep_advice(in_run: bool) -> &'static str {
+    if in_run {
+        "the run was trained on images of 8 bits: give images made as those were"
+    } else {
+        "set data.deep_images = \"stretch\" to make this range black to white, or write them with 8 bits"
+    }
+}
+
+fn left(available: Option<u64>) -> String {
+    match available {
+        Some(bytes) => format!("of which {:.1} GB are left", bytes as f64 * 1e-9),
+        None => "which is not to be had".to_string(),
+    }
+}
+
+/// The side with which square images would take half of what is left.
+fn smaller(images: usize, available: Option<u64>) -> String {
+    let side =
+        available.map(|bytes| (bytes as f64 / 2.0 / 3.0 / images.max(1) as f64).sqrt() as usize);
+    match side.filter(|&side| side >= 8) {
+        Some(side) => format!("{side} or less"),
+        None => "a smaller side".to_string(),
     }
 }

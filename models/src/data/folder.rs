@@ -1,15 +1,28 @@
 //! A folder with one subfolder of images per class.
 
-use super::decode;
-use super::scan::{Source, check_class_sizes, name_of, scan};
-use super::{DataError, Dataset};
+use super::decode::{self, Header, Picture};
+use super::identity::ImageDigest;
+use super::scan::{PassedOver, Scan, Source, check_class_sizes, name_of, scan};
+use super::stretch::{Histogram, Stretch};
+use super::{DataError, Dataset, memory};
 use rayon::prelude::*;
 use std::collections::HashMap;
 use std::path::Path;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 /// Sides accepted for resizing.
 pub const SIZES: std::ops::RangeInclusive<usize> = 8..=4096;
+
+/// What becomes of images with more than 8 bits a sample.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum DeepImages {
+    /// Their own range becomes 0 to 255.
+    Stretch,
+    /// They are refused, with their range.
+    Refuse,
+    /// They are seen as those of a run were: by its stretch, or refused if it had none.
+    AsInRun(Option<Stretch>),
+}
 
 /// How to read a folder.
 pub struct LoadOptions<'a> {
@@ -17,15 +30,26 @@ pub struct LoadOptions<'a> {
     pub skip_bad: bool,
     /// Resize every image to this (height, width); `None` takes the most common size in the folder.
     pub size: Option<(usize, usize)>,
-    /// Called from many threads with (files decoded, files in all).
+    /// The classes that labels refer to, of which the folder may hold any, in any number: for evaluation. `None` takes the folders
+    /// for classes, and requires two of two images each.
+    pub classes: Option<&'a [String]>,
+    /// What becomes of images with more than 8 bits a sample.
+    pub deep: DeepImages,
+    /// Set from outside to stop at once.
+    pub stop: &'a AtomicBool,
+    /// Called from many threads with (files decoded, files in all). Files that are decoded twice, once to learn their range, count twice.
     pub progress: &'a (dyn Fn(usize, usize) + Sync),
 }
 
 impl Default for LoadOptions<'_> {
     fn default() -> Self {
+        static NEVER: AtomicBool = AtomicBool::new(false);
         Self {
             skip_bad: false,
             size: None,
+            classes: None,
+            deep: DeepImages::Stretch,
+            stop: &NEVER,
             progress: &|_, _| (),
         }
     }
@@ -40,18 +64,21 @@ pub struct Loaded {
     pub skipped: Vec<(String, String)>,
     /// Images that had another size and were resized.
     pub resized: usize,
-    /// Files passed over because their extension is not that of an image.
-    pub ignored: usize,
+    /// Images with more than 8 bits a sample.
+    pub deep: usize,
+    /// Files that are no images by their name, or lie in no class.
+    pub passed_over: PassedOver,
 }
 
-/// Reads `dir/CLASS/IMAGE`: classes and files in the byte order of their names, hidden entries left out, images decoded in
+/// Reads `dir/CLASS/**/IMAGE`: classes and files in the byte order of their names, hidden entries and runs left out, images decoded in
 /// parallel on rayon's pool straight into the data set, so that memory stays near the size of the pixels.
 ///
 /// # Errors
 /// In this order: [`DataError::Size`]; [`DataError::Missing`], [`DataError::NotAFolder`], [`DataError::Io`];
-/// [`DataError::NoClasses`], [`DataError::OneClass`], [`DataError::EmptyClass`], [`DataError::ClassTooSmall`];
-/// [`DataError::TooLarge`]; [`DataError::BadFile`] for the first file in order that cannot be decoded or, with `skip_bad`,
-/// [`DataError::ClassTooSmall`] for a class of which too little is left.
+/// with classes given [`DataError::NoImages`], [`DataError::UnknownClasses`], otherwise [`DataError::NoClasses`],
+/// [`DataError::OneClass`], [`DataError::SplitFolders`], [`DataError::EmptyClass`], [`DataError::ClassTooSmall`];
+/// [`DataError::TooLarge`]; [`DataError::Deep`]; [`DataError::BadFile`] for the first file in order that cannot be decoded or, with
+/// `skip_bad`, [`DataError::ClassTooSmall`] for a class of which too little is left. [`DataError::Stopped`] at any time.
 pub fn load(dir: &Path, options: &LoadOptions) -> Result<Loaded, DataError> {
     let sides = options
         .size
@@ -64,32 +91,40 @@ pub fn load(dir: &Path, options: &LoadOptions) -> Result<Loaded, DataError> {
             max: *SIZES.end(),
         });
     }
-    let (classes, mut sources, ignored) = scan(dir)?;
-    let size = options.size.unwrap_or_else(|| most_common_size(&sources));
-    let image_bytes = size.0 * size.1 * 3;
-    let mut pixels = Vec::new();
-    let bytes = sources.len().saturating_mul(image_bytes);
-    pixels
-        .try_reserve_exact(bytes)
-        .map_err(|_| DataError::TooLarge {
-            images: sources.len(),
-            height: size.0,
-            width: size.1,
-        })?;
-    pixels.resize(bytes, 0);
+    let Scan {
+        classes,
+        mut sources,
+        passed_over,
+    } = scan(dir, options.classes)?;
+    let work = Work::new(options);
+    let headers = work.each(&sources, |source| Header::read(&source.path))?;
+    let size = options.size.unwrap_or_else(|| most_common_size(&headers));
+    let mut pixels = room(sources.len(), size, memory::available())?;
 
-    let done = AtomicUsize::new(0);
-    let outcomes: Vec<Result<bool, String>> = sources
+    let deep: Vec<&Source> = sources
+        .iter()
+        .zip(&headers)
+        .filter(|(_, header)| header.as_ref().is_some_and(|h| h.deep))
+        .map(|(source, _)| source)
+        .collect();
+    let passes = sources.len()
+        + if work.needs_range(&deep) {
+            deep.len()
+        } else {
+            0
+        };
+    work.total.store(passes, Ordering::Relaxed);
+    let stretch = work.stretch(&deep)?;
+    let (deep, image_bytes) = (deep.len(), size.0 * size.1 * 3);
+    let outcomes: Vec<Result<Decoded, String>> = sources
         .par_iter()
         .zip(pixels.par_chunks_exact_mut(image_bytes))
-        .map(|(source, out)| {
-            let outcome = decode_into(&source.path, size, out);
-            (options.progress)(done.fetch_add(1, Ordering::Relaxed) + 1, sources.len());
-            outcome
-        })
+        .map(|(source, out)| work.one(|| decode_into(&source.path, size, stretch.as_ref(), out)))
+        .map(|outcome| outcome.unwrap_or_else(|| Err(String::new())))
         .collect();
+    work.check()?;
 
-    let bad = |(source, outcome): (&Source, &Result<bool, String>)| {
+    let bad = |(source, outcome): (&Source, &Result<Decoded, String>)| {
         outcome
             .as_ref()
             .err()
@@ -106,46 +141,194 @@ pub fn load(dir: &Path, options: &LoadOptions) -> Result<Loaded, DataError> {
     }
     let keep: Vec<bool> = outcomes.iter().map(Result::is_ok).collect();
     retain(&keep, &mut sources, &mut pixels, image_bytes);
-    check_class_sizes(&classes, &sources)?;
+    if options.classes.is_none() {
+        check_class_sizes(&classes, &sources)?;
+    } else if sources.is_empty() {
+        return Err(DataError::NoImages {
+            purpose: "evaluate",
+        });
+    }
 
-    let resized = outcomes.iter().filter(|o| matches!(o, Ok(true))).count();
+    let decoded: Vec<Decoded> = outcomes.into_iter().flatten().collect();
     let labels = sources.iter().map(|s| s.label).collect();
     let files = sources.into_iter().map(|s| s.name).collect();
-    let dataset = Dataset::new(name_of(dir), classes, size, pixels, labels, files)?;
+    let mut dataset = Dataset::new(name_of(dir), classes, size, pixels, labels, files)?;
+    dataset.digests = decoded.iter().map(|image| image.digest).collect();
+    dataset.stretch = stretch;
     Ok(Loaded {
         dataset,
         skipped,
-        resized,
-        ignored,
+        resized: decoded.iter().filter(|image| image.resized).count(),
+        deep,
+        passed_over,
     })
 }
 
-/// Reads one image as RGB bytes `[height, width, 3]`, resized to `size` (height, width) if it has another.
+/// An image read on its own.
+#[derive(Debug)]
+pub struct Single {
+    /// RGB bytes, `[height, width, 3]`.
+    pub pixels: Vec<u8>,
+    /// Whether it had more than 8 bits a sample.
+    pub deep: bool,
+}
+
+/// Reads one image as RGB bytes `[height, width, 3]`, resized to `size` (height, width) if it has another, and seen as the images of
+/// a run with `stretch` were.
 ///
 /// # Errors
-/// [`DataError::BadFile`] when it cannot be decoded.
-pub fn image(path: &Path, size: (usize, usize)) -> Result<Vec<u8>, DataError> {
+/// [`DataError::Deep`] for one of more than 8 bits a sample without a stretch, [`DataError::BadFile`] when it cannot be decoded.
+pub fn image(
+    path: &Path,
+    size: (usize, usize),
+    stretch: Option<&Stretch>,
+) -> Result<Single, DataError> {
+    let bad = |reason| DataError::BadFile {
+        file: path.display().to_string(),
+        reason,
+        others: 0,
+    };
+    let bytes = std::fs::read(path).map_err(|e| bad(e.to_string()))?;
+    let picture = decode::decode(bytes).map_err(bad)?;
+    let deep = match &picture {
+        Picture::Deep(samples) if stretch.is_none() => {
+            let mut histogram = Histogram::new();
+            histogram.add(samples);
+            let file = path.display().to_string();
+            return Err(DataError::deep(file, 0, histogram.extremes(), true));
+        }
+        Picture::Deep(_) => true,
+        Picture::Bytes(_) => false,
+    };
+    let image = picture.into_bytes(stretch).map_err(bad)?;
     let mut pixels = vec![0; size.0 * size.1 * 3];
-    match decode_into(path, size, &mut pixels) {
-        Ok(_) => Ok(pixels),
-        Err(reason) => Err(DataError::BadFile {
-            file: path.display().to_string(),
-            reason,
-            others: 0,
-        }),
+    fit_into(&image, size, &mut pixels);
+    Ok(Single { pixels, deep })
+}
+
+/// Many files on many threads, with progress, until it is stopped.
+struct Work<'a> {
+    options: &'a LoadOptions<'a>,
+    done: AtomicUsize,
+    /// Files to be decoded, each as often as it is.
+    total: AtomicUsize,
+}
+
+impl<'a> Work<'a> {
+    fn new(options: &'a LoadOptions<'a>) -> Self {
+        Self {
+            options,
+            done: AtomicUsize::new(0),
+            total: AtomicUsize::new(0),
+        }
     }
+
+    fn stopped(&self) -> bool {
+        self.options.stop.load(Ordering::Relaxed)
+    }
+
+    fn check(&self) -> Result<(), DataError> {
+        if self.stopped() {
+            Err(DataError::Stopped)
+        } else {
+            Ok(())
+        }
+    }
+
+    /// Does one file and reports it; `None` once stopped.
+    fn one<T>(&self, act: impl FnOnce() -> T) -> Option<T> {
+        if self.stopped() {
+            return None;
+        }
+        let outcome = act();
+        let done = self.done.fetch_add(1, Ordering::Relaxed) + 1;
+        (self.options.progress)(done, self.total.load(Ordering::Relaxed));
+        Some(outcome)
+    }
+
+    /// `act` for each file, not reported.
+    fn each<T: Send>(
+        &self,
+        sources: &[Source],
+        act: impl Fn(&Source) -> T + Sync,
+    ) -> Result<Vec<T>, DataError> {
+        let outcomes: Option<Vec<T>> = sources
+            .par_iter()
+            .map(|source| {
+                if self.stopped() {
+                    None
+                } else {
+                    Some(act(source))
+                }
+            })
+            .collect();
+        outcomes.ok_or(DataError::Stopped)
+    }
+
+    /// Whether the range of the `deep` images must be found.
+    fn needs_range(&self, deep: &[&Source]) -> bool {
+        !deep.is_empty() && !matches!(self.options.deep, DeepImages::AsInRun(Some(_)))
+    }
+
+    /// What the `deep` images are to be stretched by.
+    fn stretch(&self, deep: &[&Source]) -> Result<Option<Stretch>, DataError> {
+        if !self.needs_range(deep) {
+            return Ok(match self.options.deep {
+                DeepImages::AsInRun(stretch) => stretch,
+                _ => None,
+            });
+        }
+        // A file that cannot be decoded has no range; it is refused, or skipped, when it is decoded for good.
+        let histogram = deep
+            .par_iter()
+            .fold(Histogram::new, |mut histogram, source| {
+                self.one(|| {
+                    let picture = std::fs::read(&source.path).ok().map(decode::decode);
+                    if let Some(Ok(Picture::Deep(samples))) = picture {
+                        histogram.add(&samples);
+                    }
+                });
+                histogram
+            })
+            .reduce(Histogram::new, Histogram::merge);
+        self.check()?;
+        if self.options.deep == DeepImages::Stretch {
+            return Ok(Some(histogram.stretch()));
+        }
+        let in_run = self.options.deep != DeepImages::Refuse;
+        let (first, others) = (deep[0].name.clone(), deep.len() - 1);
+        Err(DataError::deep(first, others, histogram.extremes(), in_run))
+    }
+}
+
+/// Room for the pixels of `images` images, where `available` bytes of memory are known to be left.
+fn room(
+    images: usize,
+    (height, width): (usize, usize),
+    available: Option<u64>,
+) -> Result<Vec<u8>, DataError> {
+    let too_large = || DataError::TooLarge {
+        images,
+        height,
+        width,
+        available,
+    };
+    let bytes = images.saturating_mul(height * width * 3);
+    if available.is_some_and(|available| bytes as u64 > available) {
+        return Err(too_large());
+    }
+    let mut pixels = Vec::new();
+    pixels.try_reserve_exact(bytes).map_err(|_| too_large())?;
+    pixels.resize(bytes, 0);
+    Ok(pixels)
 }
 
 /// The size that most headers give, the smaller of equals. When none can be read, decoding will fail for every file and any
 /// size will do.
-fn most_common_size(sources: &[Source]) -> (usize, usize) {
-    let sizes: Vec<_> = sources
-        .par_iter()
-        .filter_map(|s| decode::size(&s.path))
-        .collect();
+fn most_common_size(headers: &[Option<Header>]) -> (usize, usize) {
     let mut counts: HashMap<(usize, usize), usize> = HashMap::new();
-    for size in sizes {
-        *counts.entry(size).or_default() += 1;
+    for header in headers.iter().flatten() {
+        *counts.entry(header.size).or_default() += 1;
     }
     let rank = |(&(h, w), &n): (&(usize, usize), &usize)| {
         (n, std::cmp::Reverse(h * w), std::cmp::Reverse(h))
@@ -156,15 +339,34 @@ fn most_common_size(sources: &[Source]) -> (usize, usize) {
         .map_or((1, 1), |(&size, _)| size)
 }
 
-/// Decodes one file to its place; true when it had to be resized.
-fn decode_into(path: &Path, size: (usize, usize), out: &mut [u8]) -> Result<bool, String> {
-    let image = decode::decode(path)?;
+/// What is known of an image whose pixels are in place.
+struct Decoded {
+    digest: ImageDigest,
+    resized: bool,
+}
+
+/// Decodes one file to its place.
+fn decode_into(
+    path: &Path,
+    size: (usize, usize),
+    stretch: Option<&Stretch>,
+    out: &mut [u8],
+) -> Result<Decoded, String> {
+    let bytes = std::fs::read(path).map_err(|e| e.to_string())?;
+    let digest = ImageDigest::of(&bytes);
+    let image = decode::decode(bytes)?.into_bytes(stretch)?;
+    let resized = fit_into(&image, size, out);
+    Ok(Decoded { digest, resized })
+}
+
+/// Puts an image in place; true when it had to be resized.
+fn fit_into(image: &image::RgbImage, size: (usize, usize), out: &mut [u8]) -> bool {
     let other_size = (image.height() as usize, image.width() as usize) != size;
     match other_size {
-        true => out.copy_from_slice(&decode::fit(&image, size)),
-        false => out.copy_from_slice(&image),
+        true => out.copy_from_slice(&decode::fit(image, size)),
+        false => out.copy_from_slice(image),
     }
-    Ok(other_size)
+    other_size
 }
 
 /// Closes the gaps that the images not kept leave, in place.
@@ -180,169 +382,4 @@ fn retain(keep: &[bool], sources: &mut Vec<Source>, pixels: &mut Vec<u8>, bytes:
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use image::{Rgb, RgbImage};
-    use std::fs;
-    use tempfile::{TempDir, tempdir};
-
-    /// Writes a one-coloured image and the folder it lies in.
-    fn put(dir: &TempDir, name: &str, (height, width): (u32, u32), grey: u8) {
-        let path = dir.path().join(name);
-        fs::create_dir_all(path.parent().unwrap()).unwrap();
-        RgbImage::from_pixel(width, height, Rgb([grey; 3]))
-            .save(path)
-            .unwrap();
-    }
-
-    fn two_classes() -> TempDir {
-        let dir = tempdir().unwrap();
-        for (name, grey) in [
-            ("b/2.png", 20),
-            ("b/1.PNG", 10),
-            ("a/2.tif", 2),
-            ("a/1.tiff", 1),
-        ] {
-            put(&dir, name, (4, 6), grey);
-        }
-        dir
-    }
-
-    fn read(dir: &TempDir, options: LoadOptions) -> Result<Loaded, DataError> {
-        load(dir.path(), &options)
-    }
-
-    fn refusal(dir: &TempDir) -> String {
-        read(dir, LoadOptions::default()).unwrap_err().to_string()
-    }
-
-    #[test]
-    fn classes_and_files_come_in_order_and_everything_else_is_counted() {
-        let dir = two_classes();
-        fs::write(dir.path().join("a/notes.txt"), "x").unwrap();
-        fs::write(dir.path().join("a/.hidden.png"), "x").unwrap();
-        fs::write(dir.path().join("README"), "x").unwrap();
-        fs::create_dir(dir.path().join(".git")).unwrap();
-        let seen = AtomicUsize::new(0);
-        let progress = |_, all| {
-            seen.fetch_add(all, Ordering::Relaxed);
-        };
-        let options = LoadOptions {
-            progress: &progress,
-            ..LoadOptions::default()
-        };
-        let loaded = read(&dir, options).unwrap();
-        let data = &loaded.dataset;
-        assert_eq!(data.classes, ["a", "b"]);
-        assert_eq!(data.files, ["a/1.tiff", "a/2.tif", "b/1.PNG", "b/2.png"]);
-        assert_eq!(data.labels, [0, 0, 1, 1]);
-        assert_eq!((data.height, data.width), (4, 6));
-        assert_eq!([0, 1, 2, 3].map(|i| data.image(i)[0]), [1, 2, 10, 20]);
-        assert_eq!(
-            (loaded.ignored, loaded.resized, loaded.skipped.len()),
-            (2, 0, 0)
-        );
-        assert_eq!(seen.into_inner(), 4 * 4);
-    }
-
-    #[test]
-    fn other_sizes_are_brought_to_the_most_common_one_or_to_the_size_asked_for() {
-        let dir = two_classes();
-        put(&dir, "a/3.png", (9, 9), 77);
-        let loaded = read(&dir, LoadOptions::default()).unwrap();
-        assert_eq!(
-            (loaded.dataset.height, loaded.dataset.width, loaded.resized),
-            (4, 6, 1)
-        );
-        assert!(loaded.dataset.image(2).iter().all(|&v| v == 77));
-        let options = LoadOptions {
-            size: Some((9, 9)),
-            ..LoadOptions::default()
-        };
-        let loaded = read(&dir, options).unwrap();
-        assert_eq!(
-            (loaded.dataset.height, loaded.dataset.width, loaded.resized),
-            (9, 9, 4)
-        );
-        for size in [0, 5000] {
-            let options = LoadOptions {
-                size: Some((size, size)),
-                ..LoadOptions::default()
-            };
-            assert!(matches!(read(&dir, options), Err(DataError::Size { .. })));
-        }
-    }
-
-    #[test]
-    fn of_two_equally_common_sizes_the_smaller_is_taken() {
-        let dir = two_classes();
-        for (name, size) in [
-            ("a/3.png", (3, 3)),
-            ("a/4.png", (3, 3)),
-            ("b/3.png", (3, 3)),
-        ] {
-            put(&dir, name, size, 0);
-        }
-        put(&dir, "b/4.png", (3, 3), 0);
-        let data = read(&dir, LoadOptions::default()).unwrap().dataset;
-        assert_eq!((data.height, data.width), (3, 3));
-    }
-
-    #[test]
-    fn a_bad_file_is_named_and_can_be_skipped() {
-        let dir = two_classes();
-        put(&dir, "a/0.png", (4, 6), 0);
-        let whole = fs::read(dir.path().join("a/0.png")).unwrap();
-        fs::write(dir.path().join("a/0.png"), &whole[..whole.len() / 2]).unwrap();
-        fs::write(dir.path().join("b/0.jpg"), "").unwrap();
-        let message = refusal(&dir);
-        assert!(
-            message.contains("`a/0.png`") && message.contains("1 more"),
-            "{message}"
-        );
-        assert!(message.contains("--skip-bad"), "{message}");
-        let skipping = || LoadOptions {
-            skip_bad: true,
-            ..LoadOptions::default()
-        };
-        let loaded = read(&dir, skipping()).unwrap();
-        assert_eq!(loaded.skipped[1].0, "b/0.jpg");
-        assert!(loaded.skipped[1].1.contains("0 bytes"));
-        assert_eq!(
-            loaded.dataset.files,
-            ["a/1.tiff", "a/2.tif", "b/1.PNG", "b/2.png"]
-        );
-        assert_eq!(
-            [0, 1, 2, 3].map(|i| loaded.dataset.image(i)[0]),
-            [1, 2, 10, 20]
-        );
-        fs::write(dir.path().join("b/1.PNG"), "not an image").unwrap();
-        let message = read(&dir, skipping()).unwrap_err().to_string();
-        assert!(message.contains("`b` has 1 usable"), "{message}");
-    }
-
-    #[test]
-    fn a_folder_that_holds_no_classes_says_what_is_wrong() {
-        let dir = tempdir().unwrap();
-        let file = dir.path().join("file");
-        assert!(matches!(
-            load(&file, &LoadOptions::default()),
-            Err(DataError::Missing { .. })
-        ));
-        assert!(refusal(&dir).contains("no class folders"));
-        fs::write(&file, "x").unwrap();
-        assert!(matches!(
-            load(&file, &LoadOptions::default()),
-            Err(DataError::NotAFolder { .. })
-        ));
-        put(&dir, "one/1.png", (4, 4), 0);
-        assert!(refusal(&dir).contains("one class only, `one`"));
-        fs::create_dir(dir.path().join("two")).unwrap();
-        assert!(refusal(&dir).contains("`two` holds no image"));
-        put(&dir, "two/1.png", (4, 4), 0);
-        assert!(refusal(&dir).contains("`one` has 1 usable"));
-        put(&dir, "one/2.png", (4, 4), 0);
-        put(&dir, "two/2.png", (4, 4), 0);
-        assert_eq!(read(&dir, LoadOptions::default()).unwrap().dataset.len(), 4);
-    }
-}
+mod tests;

@@ -9,17 +9,23 @@ pub mod batches;
 mod decode;
 mod error;
 pub mod folder;
+mod identity;
+pub mod memory;
 mod scan;
 pub mod split;
 pub mod stats;
+mod stretch;
 pub mod synthetic;
 
 pub use augment::{Augment, AugmentSeed};
 pub use batches::{Batch, Loader, LoaderOptions};
 pub use error::DataError;
-pub use folder::{LoadOptions, Loaded};
+pub use folder::{DeepImages, LoadOptions, Loaded};
+pub use identity::{Duplicates, ImageDigest};
+pub use scan::PassedOver;
 pub use split::Split;
 pub use stats::{ChannelStats, Normaliser};
+pub use stretch::Stretch;
 
 use rayon::prelude::*;
 use sha2::{Digest, Sha256};
@@ -44,10 +50,14 @@ pub struct Dataset {
     pub files: Vec<String>,
     /// Hexadecimal SHA-256 over class names, size, labels and pixels: equal exactly when training would see the same data.
     pub fingerprint: String,
+    /// One digest per image, by which it is recognised elsewhere: of its file or, for images that have none, of its pixels.
+    pub digests: Vec<ImageDigest>,
+    /// How samples of more than 8 bits became the pixels, if there were any.
+    pub stretch: Option<Stretch>,
 }
 
 impl Dataset {
-    /// Puts a data set together and takes its fingerprint.
+    /// Puts a data set together and takes its fingerprint and the digests of its pixels.
     ///
     /// # Errors
     /// [`DataError::Inconsistent`] for fewer than two classes, a side of zero, pixel or file counts that do not match the
@@ -89,7 +99,11 @@ impl Dataset {
         if let Some(&label) = labels.iter().find(|&&l| l as usize >= c) {
             require("a label", label as usize, false, format!("below {c}"))?;
         }
-        let fingerprint = fingerprint(&classes, (height, width), &pixels, &labels);
+        let digests: Vec<[u8; 32]> = pixels
+            .par_chunks_exact(height * width * 3)
+            .map(|image| Sha256::digest(image).into())
+            .collect();
+        let fingerprint = fingerprint(&classes, (height, width), &digests, &labels);
         Ok(Self {
             name,
             classes,
@@ -99,6 +113,8 @@ impl Dataset {
             labels,
             files,
             fingerprint,
+            digests: digests.iter().map(ImageDigest::from_sha256).collect(),
+            stretch: None,
         })
     }
 
@@ -146,7 +162,7 @@ impl Dataset {
 fn fingerprint(
     classes: &[String],
     (height, width): (usize, usize),
-    pixels: &[u8],
+    digests: &[[u8; 32]],
     labels: &[u32],
 ) -> String {
     let mut hash = Sha256::new();
@@ -157,10 +173,6 @@ fn fingerprint(
         hash.update((class.len() as u64).to_le_bytes());
         hash.update(class);
     }
-    let digests: Vec<_> = pixels
-        .par_chunks_exact(height * width * 3)
-        .map(Sha256::digest)
-        .collect();
     for (label, digest) in labels.iter().zip(digests) {
         hash.update(label.to_le_bytes());
         hash.update(digest);

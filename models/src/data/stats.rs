@@ -1,6 +1,7 @@
 //! Mean and spread of each colour channel, and the normalisation they define.
 
 use super::{DataError, Dataset};
+use ghostlight_kernels::planted;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
@@ -37,7 +38,8 @@ impl ChannelStats {
         let count = (indices.len() * dataset.height * dataset.width) as f64;
         let mean = std::array::from_fn(|c| sums[c] as f64 / count);
         let std = std::array::from_fn(|c| {
-            let variance = (sums[3 + c] as f64 / count - mean[c] * mean[c]).max(0.0);
+            let centre = planted::or("variance_about_zero", mean[c], 0.0);
+            let variance = (sums[3 + c] as f64 / count - centre * centre).max(0.0);
             (variance.sqrt() / 255.0).max(MIN_STD) as f32
         });
         Ok(Self {

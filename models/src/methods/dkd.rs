@@ -3,6 +3,7 @@ use crate::recipe::Distill;
 use ghostlight_autodiff::KernelError;
 use ghostlight_autodiff::ops::Dkd;
 use ghostlight_kernels::loss::dkd::DkdOptions;
+use ghostlight_kernels::planted;
 
 /// Decoupled knowledge distillation (Zhao et al. 2022; methods.md section 2.2): cross-entropy plus DKD, whose weight grows linearly
 /// over the first epochs.
@@ -32,6 +33,7 @@ impl Method for DkdMethod {
             ..
         } = self.distill;
         let weight = f64::from(self.distill.weight_at(lesson.epoch));
+        let weight = planted::or("dkd_without_warmup", weight, 1.0);
         let loss = Dkd {
             teacher: lesson.teacher.ok_or_else(missing)?.clone(),
             labels: lesson.labels.clone(),
@@ -43,7 +45,7 @@ impl Method for DkdMethod {
             },
         };
         let mut terms = self.supervised.terms(lesson)?;
-        terms[0].weight = ce_weight;
+        terms[0].weight = planted::or("dkd_without_ce_weight", ce_weight, 1.0);
         let value = lesson.tape.apply(loss, &[lesson.student])?;
         terms.push(Term {
             name: "dkd",

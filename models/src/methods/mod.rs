@@ -46,3 +46,6 @@ pub trait Method {
     /// Those of the losses' kernels; a missing teacher.
     fn terms(&self, lesson: &Lesson) -> Result<Vec<Term>, KernelError>;
 }
+
+#[cfg(test)]
+mod tests;

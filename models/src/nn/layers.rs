@@ -2,6 +2,7 @@ use super::{Init, Kind, Mode, Param, Pass, Path};
 use ghostlight_autodiff::ops::{self, Statistics};
 use ghostlight_autodiff::{KernelError, Var};
 use ghostlight_kernels::conv::dense::ConvOptions;
+use ghostlight_kernels::planted;
 
 /// A convolution without bias.
 pub struct Conv {
@@ -14,7 +15,8 @@ impl Conv {
     ///
     /// Initialised as He et al. 2015 (fan-out, gain of a ReLU), as in methods.md section 1.4.
     pub fn new(mut path: Path, [input, output]: [usize; 2], kernel: usize, stride: usize) -> Self {
-        let deviation = (2.0 / (output * kernel * kernel) as f64).sqrt();
+        let fan = planted::or("starting_spread_by_fan_in", output, input);
+        let deviation = (2.0 / (fan * kernel * kernel) as f64).sqrt();
         let shape = [kernel, kernel, input, output];
         let weight = path.declare("weight", &shape, Kind::Conv, Init::Normal(deviation));
         Self {
@@ -65,8 +67,11 @@ impl BatchNorm {
         Ok(ops::BatchNorm {
             running_mean: pass.store.value(self.running_mean)?,
             running_var: pass.store.value(self.running_var)?,
-            epsilon: Self::EPSILON,
-            momentum: Self::MOMENTUM,
+            epsilon: match pass.mode {
+                Mode::Infer => planted::or("inference_epsilon", Self::EPSILON, 1e-3),
+                Mode::Train => Self::EPSILON,
+            },
+            momentum: planted::or("momentum_of_the_rest", Self::MOMENTUM, 1.0 - Self::MOMENTUM),
             relu,
             statistics: match pass.mode {
                 Mode::Train => Statistics::Batch,

@@ -55,3 +55,6 @@ pub trait Model {
     /// Those of the kernels: an `x` of the wrong shape or element type.
     fn forward(&self, pass: &Pass, x: &Var) -> Result<Var, KernelError>;
 }
+
+#[cfg(test)]
+mod tests;

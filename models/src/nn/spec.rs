@@ -1,3 +1,5 @@
+use ghostlight_kernels::planted;
+
 /// How a tensor is laid out here and in a PyTorch state dict.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
@@ -58,7 +60,7 @@ impl Spec {
     /// For each element in PyTorch's order, its position in this project's order.
     pub fn torch_order(&self) -> Vec<usize> {
         match (self.kind, self.shape.as_slice()) {
-            (Kind::Conv, &[kh, kw, ci, co]) => (0..co)
+            (Kind::Conv, &[kh, kw, ci, co]) if !planted::is("torch_order_kept") => (0..co)
                 .flat_map(|o| {
                     (0..ci).flat_map(move |i| (0..kh * kw).map(move |k| (k * ci + i) * co + o))
                 })

@@ -2,6 +2,7 @@ use super::{Declarations, Init, Kind, Param, Spec};
 use crate::random::{Purpose, stream};
 use crate::run::NamedTensor;
 use ghostlight_autodiff::{Client, DType, KernelError, Tensor};
+use ghostlight_kernels::planted;
 use rand::{Rng, RngExt};
 use std::collections::HashMap;
 
@@ -80,7 +81,8 @@ impl Store {
             flat.resize(flat.len().next_multiple_of(alignment), 0.0);
             if !is_running {
                 // Scales and shifts of batch norms and biases are few and not what overfits: only weights decay.
-                let decays = matches!(spec.kind, Kind::Conv | Kind::Linear);
+                let decays = matches!(spec.kind, Kind::Conv | Kind::Linear)
+                    || planted::is("decay_everywhere");
                 decayed.resize(values.len(), if decays { 1.0 } else { 0.0 });
             }
         }
@@ -173,8 +175,8 @@ impl Store {
     pub fn set_weights(&mut self, tensors: &[NamedTensor]) -> Result<(), StoreError> {
         let (mut values, mut running) = (self.values.to_f32()?, self.running.to_f32()?);
         self.import(tensors, &mut values, Some(&mut running))?;
-        self.values = Tensor::from_f32(self.values.client(), &values, self.values.shape())?;
-        self.running = Tensor::from_f32(self.running.client(), &running, self.running.shape())?;
+        self.values = upload(&values, &self.values)?;
+        self.running = upload(&running, &self.running)?;
         Ok(())
     }
 
@@ -185,11 +187,7 @@ impl Store {
     pub fn flat(&self, tensors: &[NamedTensor]) -> Result<Tensor, StoreError> {
         let mut flat = vec![0.0; self.values.len()];
         self.import(tensors, &mut flat, None)?;
-        Ok(Tensor::from_f32(
-            self.values.client(),
-            &flat,
-            self.values.shape(),
-        )?)
+        Ok(upload(&flat, &self.values)?)
     }
 
     fn export(&self, values: &[f32], running: Option<&[f32]>) -> Vec<NamedTensor> {
@@ -255,6 +253,12 @@ impl Store {
             None => Ok(()),
         }
     }
+}
+
+/// `values` as a tensor of the shape and the element type of `like`.
+fn upload(values: &[f32], like: &Tensor) -> Result<Tensor, KernelError> {
+    let values: Vec<f64> = values.iter().map(|&value| value.into()).collect();
+    Tensor::from_f64(like.client(), &values, like.shape(), like.dtype())
 }
 
 fn draw(init: Init, random: &mut impl Rng) -> f64 {

@@ -5,6 +5,8 @@ use std::ops::{Bound, RangeBounds};
 
 use toml::Value;
 
+use crate::data::folder::SIZES;
+
 /// The values a key may take. Its `Display` completes the sentence "must be ...".
 #[derive(Clone, Copy, Debug)]
 pub enum Allowed {
@@ -35,7 +37,12 @@ pub const FIELDS: &[(&str, Allowed)] = &[
     // TOML's integers are signed.
     ("seed", Allowed::Whole(0, i64::MAX)),
     ("data.test_fraction", strictly_between(0.0, 1.0)),
-    ("data.image_size", Allowed::ZeroOrWhole(8, 512)),
+    // The sides to which images can be resized; those that can be drawn end earlier.
+    (
+        "data.image_size",
+        Allowed::ZeroOrWhole(*SIZES.start() as i64, *SIZES.end() as i64),
+    ),
+    ("data.deep_images", Allowed::OneOf(&["stretch", "refuse"])),
     ("data.synthetic_per_class", Allowed::Whole(5, 2000)),
     ("data.synthetic_size", Allowed::Whole(16, 128)),
     ("augment.dihedral", Allowed::Flag),

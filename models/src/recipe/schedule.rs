@@ -3,6 +3,7 @@
 use std::f64::consts::PI;
 
 use super::{Distill, Schedule, Train};
+use ghostlight_kernels::planted;
 
 /// A one-cycle schedule starts at the peak over this, as in Smith and Topin's super-convergence and PyTorch's `OneCycleLR`.
 const ONE_CYCLE_START: f64 = 25.0;
@@ -14,6 +15,7 @@ const ONE_CYCLE_START: f64 = 25.0;
 pub fn lr_at(train: &Train, step: usize, total_steps: usize) -> f32 {
     let (peak, last) = (train.peak_lr, train.peak_lr * train.final_ratio);
     let rise = (train.warmup * total_steps as f64).round() as usize;
+    let rise = planted::or("peak_comes_late", rise, rise + 1);
     let rate = if step < rise {
         match train.schedule {
             // Never 0: a first step that moves nothing would be wasted.

@@ -11,6 +11,20 @@ pub enum ReportError {
         /// Classes with a name.
         classes: usize,
     },
+    /// A comparison of the students that their confusion matrices do not bear out.
+    #[error(
+        "the students are compared on {images} images with a difference of {difference} right answers, but their confusion matrices speak of {matrix_images} and {matrix_difference}"
+    )]
+    Students {
+        /// Images compared.
+        images: u64,
+        /// Right answers of the distilled student less those of the student alone.
+        difference: i128,
+        /// Images in the distilled student's matrix.
+        matrix_images: u64,
+        /// The difference by the matrices.
+        matrix_difference: i128,
+    },
     /// A sample whose bytes do not fill its size.
     #[error("sample {sample} has {bytes} bytes, but {width} x {height} RGB pixels need {}", 3 * u64::from(*width) * u64::from(*height))]
     SampleSize {

@@ -1,8 +1,9 @@
 //! `report.html`: what a run gained, in one file that needs no network.
 //!
 //! Fill a [`Report`] and [`render`] it. Accuracy, precision and recall are read off the confusion matrices, so that no two
-//! places on the page can disagree.
+//! places on the page can disagree; the students' comparison must agree with theirs.
 
+mod chance;
 mod chart;
 mod classes;
 mod error;
@@ -14,6 +15,7 @@ pub use error::ReportError;
 pub use page::render;
 
 use crate::metrics::Confusion;
+use crate::paired::Paired;
 
 /// Everything the page shows.
 #[derive(Clone, Debug)]
@@ -24,10 +26,14 @@ pub struct Report {
     pub command: String,
     /// The resolved recipe.
     pub recipe_toml: String,
+    /// The programs and devices that worked on the run, in order.
+    pub platforms: Vec<String>,
     /// The images.
     pub data: DataSummary,
     /// The three trainings, in the order of [`ROLES`].
     pub models: [ModelReport; 3],
+    /// The distilled student (first) and the student alone on the same test images.
+    pub students: Paired,
     /// Test images with what each model says about them.
     pub samples: Vec<Sample>,
     /// How the samples were chosen, as a sentence.

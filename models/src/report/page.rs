@@ -4,7 +4,8 @@ use std::fmt::Write;
 
 use super::chart::{Axis, Series, figure};
 use super::html::{cell, escape, grouped, percent, points, speed, with_unit};
-use super::{EpochPoint, ModelReport, ROLES, Report, ReportError, classes, samples};
+use super::{EpochPoint, ModelReport, ROLES, Report, ReportError, chance, classes, samples};
+use ghostlight_kernels::planted;
 
 const STYLE: &str = include_str!("style.css");
 /// Matrices of more classes get small cells: 45 of them then still fit the page.
@@ -13,9 +14,10 @@ const DENSE_ABOVE: usize = 20;
 /// The whole page as one HTML file without outside parts.
 ///
 /// Errors, in order: [`Classes`](ReportError::Classes) if a matrix or a sample does not fit the class names,
-/// [`Chart`](ReportError::Chart), [`SampleSize`](ReportError::SampleSize), [`Encode`](ReportError::Encode).
+/// [`Students`](ReportError::Students) if the comparison does not fit the matrices, [`Chart`](ReportError::Chart), [`SampleSize`](ReportError::SampleSize), [`Encode`](ReportError::Encode).
 pub fn render(report: &Report) -> Result<String, ReportError> {
     check_classes(report)?;
+    chance::check(report)?;
     let title = escape(&report.title);
     let mut page = format!(
         "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\
@@ -25,7 +27,7 @@ pub fn render(report: &Report) -> Result<String, ReportError> {
         lead(report)
     );
     page.push_str(&results(&report.models));
-    _ = write!(page, "<p class=\"note\">{}</p>", chance(report));
+    _ = write!(page, "<p class=\"note\">{}</p>", chance::note(report));
     page.push_str("<h2>Learning curves</h2>");
     page.push_str(&curves(&report.models)?);
     page.push_str("<h2>Class by class</h2><p class=\"note\">Recall: the share of a class's test images that were recognised. The last column is in percentage points.</p>");
@@ -113,7 +115,7 @@ fn lead(report: &Report) -> String {
         percent(distilled),
         grouped(report.models[2].confusion.total()),
         against(
-            distilled - alone,
+            planted::or("gain_turned_round", distilled - alone, alone - distilled),
             &format!("the same network trained alone ({})", percent(alone))
         ),
         against(
@@ -150,22 +152,6 @@ fn results(models: &[ModelReport; 3]) -> String {
     }
     table.push_str("</tbody></table></div>");
     table
-}
-
-/// How large a difference between the students must be to mean anything: the 95 % interval of two independent shares.
-fn chance(report: &Report) -> String {
-    let images = report.models[2].confusion.total().max(1) as f64;
-    let variance = |model: &ModelReport| {
-        model.confusion.accuracy() * (1.0 - model.confusion.accuracy()) / images
-    };
-    let margin = 1.96 * (variance(&report.models[1]) + variance(&report.models[2])).sqrt();
-    format!(
-        "One run with one seed, tested on {} images: a difference between the students below about {:.1} points may be chance. \
-         Accuracies are those after the last epoch, not the best of all epochs. The distilled student's training speed includes \
-         the teacher's answers.",
-        grouped(images as u64),
-        100.0 * margin
-    )
 }
 
 fn legend() -> String {
@@ -296,12 +282,13 @@ fn appendix(report: &Report) -> String {
     };
     format!(
         "<h2>Data and recipe</h2><p>{}: {} classes, {} training and {} test images of {size} × {size} pixels.{skipped}</p>\
-         <p>The command that repeats this run:</p><pre>{}</pre>\
+         <p>Computed by {}.</p><p>The command that repeats this run:</p><pre>{}</pre>\
          <details><summary>The recipe, every field</summary><pre>{}</pre></details>",
         escape(&data.name),
         data.classes.len(),
         grouped(data.train_images as u64),
         grouped(data.test_images as u64),
+        escape(&report.platforms.join(", then by ")),
         escape(&report.command),
         escape(&report.recipe_toml),
         size = data.image_size,

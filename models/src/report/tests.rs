@@ -34,6 +34,7 @@ fn report() -> Report {
         title: "EuroSAT".into(),
         command: "ghostlight distill --data 'a & b'".into(),
         recipe_toml: "seed = 0\n".into(),
+        platforms: vec!["ghostlight 0.1.0 on a <CPU>".into()],
         data: DataSummary {
             name: "a & b".into(),
             classes: vec!["<script>alert(1)</script>".into(), "sea & lake \"".into()],
@@ -47,6 +48,11 @@ fn report() -> Report {
             model("resnet8", 90, 10),
             model("resnet8", 95, 5),
         ],
+        students: Paired {
+            images: 200,
+            only_first: 15,
+            only_second: 5,
+        },
         samples: vec![Sample {
             rgb: vec![90; 192],
             width: 8,
@@ -99,10 +105,49 @@ fn the_style_sheet_knows_every_colour_of_the_charts() {
 fn an_equal_result_is_not_called_a_gain() {
     let mut equal = report();
     equal.models[2].confusion = equal.models[1].confusion.clone();
+    equal.students.only_first = equal.students.only_second;
+    let page = render(&equal).unwrap();
+    assert!(page.contains("exactly what the same network trained alone"));
+    assert!(page.contains("chance alone may make as much of a difference"));
+}
+
+#[test]
+fn the_students_are_compared_image_by_image() {
+    let page = render(&report()).unwrap();
+    for said in [
+        "the distilled student alone is right about 15, the student alone about 5",
+        "a difference of +5.00 points",
+        "95&nbsp;% interval from +0.68 to +9.88",
+        "more than chance makes",
+        "p&nbsp;=&nbsp;0.041",
+    ] {
+        assert!(page.contains(said), "{said}");
+    }
+}
+
+#[test]
+fn students_without_a_mistake_may_differ_on_other_images() {
+    let mut perfect = report();
+    for student in [1, 2] {
+        perfect.models[student] = model("resnet8", 100, 0);
+    }
+    perfect.students = Paired {
+        images: 200,
+        only_first: 0,
+        only_second: 0,
+    };
+    let page = render(&perfect).unwrap();
+    assert!(page.contains("interval from −1.88 to +1.88"), "{page}");
+}
+
+#[test]
+fn a_comparison_of_other_students_is_refused() {
+    let mut wrong = report();
+    wrong.students.only_first = 14;
+    let message = render(&wrong).unwrap_err().to_string();
     assert!(
-        render(&equal)
-            .unwrap()
-            .contains("exactly what the same network trained alone")
+        message.contains("difference of 9") && message.contains("200 and 10"),
+        "{message}"
     );
 }
 

@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 use std::fs::{self, File};
-use std::io::{self, Write};
+use std::io::{self, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
 use super::RunError;
@@ -15,7 +15,7 @@ pub fn write_atomic(path: &Path, bytes: &[u8]) -> Result<(), RunError> {
     let part = part_path(path);
     let replaced = write_synced(&part, bytes)
         .and_then(|()| fs::rename(&part, path))
-        .and_then(|()| sync_folder(path));
+        .and_then(|()| sync_folder(parent(path)));
     replaced.map_err(|reason| {
         _ = fs::remove_file(&part);
         RunError::io("write", path, reason)
@@ -23,7 +23,7 @@ pub fn write_atomic(path: &Path, bytes: &[u8]) -> Result<(), RunError> {
 }
 
 /// One fixed name per file: what a killed process leaves behind, the next write replaces.
-fn part_path(path: &Path) -> PathBuf {
+pub(super) fn part_path(path: &Path) -> PathBuf {
     let mut name = OsString::from(".");
     name.push(path.file_name().unwrap_or_default());
     name.push(".part");
@@ -33,20 +33,51 @@ fn part_path(path: &Path) -> PathBuf {
 fn write_synced(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let mut file = File::create(path)?;
     file.write_all(bytes)?;
-    file.sync_all()
+    where_possible(file.sync_all())
 }
 
-/// A rename is on disk only once its folder is; Windows offers no way to ask for that.
-fn sync_folder(path: &Path) -> io::Result<()> {
-    let folder = path
-        .parent()
-        .filter(|folder| !folder.as_os_str().is_empty())
-        .unwrap_or(Path::new("."));
-    if cfg!(unix) {
-        File::open(folder)?.sync_all()
-    } else {
-        Ok(())
+/// Puts the names in `folder` on disk: a file that was made, or renamed, is there after a power cut only once its folder is.
+///
+/// Where that cannot be asked for, on Windows and on some network file systems, nothing is lost by going on.
+pub(super) fn sync_folder(folder: &Path) -> io::Result<()> {
+    #[cfg(test)]
+    SYNCED.with_borrow_mut(|synced| synced.push(folder.into()));
+    if !cfg!(unix) {
+        return Ok(());
     }
+    match File::open(folder) {
+        // A folder that may be written to but not listed.
+        Err(reason) if reason.kind() == ErrorKind::PermissionDenied => Ok(()),
+        Err(reason) => Err(reason),
+        Ok(folder) => where_possible(folder.sync_all()),
+    }
+}
+
+/// The folder that `path` lies in.
+pub(super) fn parent(path: &Path) -> &Path {
+    path.parent()
+        .filter(|folder| !folder.as_os_str().is_empty())
+        .unwrap_or(Path::new("."))
+}
+
+/// Lets a file system that knows no syncing pass, and no other reason.
+fn where_possible(synced: io::Result<()>) -> io::Result<()> {
+    let unknown = |reason: &io::Error| {
+        matches!(
+            reason.kind(),
+            ErrorKind::InvalidInput | ErrorKind::Unsupported
+        )
+    };
+    match synced {
+        Err(reason) if unknown(&reason) => Ok(()),
+        other => other,
+    }
+}
+
+#[cfg(test)]
+thread_local! {
+    /// The folders that this thread has synced, in order.
+    pub(super) static SYNCED: std::cell::RefCell<Vec<PathBuf>> = const { std::cell::RefCell::new(Vec::new()) };
 }
 
 #[cfg(test)]
@@ -93,5 +124,17 @@ mod tests {
         );
         assert_eq!(names(folder.path()), ["taken"]);
         assert!(write_atomic(&folder.path().join("no/such/folder"), b"").is_err());
+    }
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn a_file_system_that_cannot_sync_a_folder_is_no_reason_to_stop() {
+        // The kernel's own refuses as some network file systems do.
+        let reason = File::open("/proc").unwrap().sync_all().unwrap_err();
+        assert_eq!(reason.kind(), ErrorKind::InvalidInput);
+        sync_folder(Path::new("/proc")).unwrap();
+        assert!(sync_folder(Path::new("/nowhere")).is_err());
+        let full = io::Error::from(ErrorKind::StorageFull);
+        assert!(where_possible(Err(full)).is_err());
     }
 }

@@ -7,13 +7,19 @@ use crate::recipe::{Difference, RecipeError};
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
     /// The folder for a new run already holds something.
-    #[error("{} is not empty: choose another folder with --out, or go on with the run in it with --resume", path.display())]
+    #[error(
+        "{} is not empty: choose another folder with --out{}",
+        path.display(),
+        if *run { ", or go on with the run in it with --resume" } else { "" }
+    )]
     Taken {
         /// The folder.
         path: PathBuf,
+        /// Whether that is a run.
+        run: bool,
     },
     /// There is no run in the folder.
-    #[error("there is no run in {}: a run folder holds a recipe.toml", path.display())]
+    #[error("there is no run in {}: a run folder holds a recipe.toml; `distill` without --resume begins a run", path.display())]
     NotARun {
         /// The folder.
         path: PathBuf,
@@ -69,13 +75,13 @@ pub enum RunError {
     #[error(transparent)]
     Recipe(#[from] RecipeError),
     /// Another process is writing to the run.
-    #[error("{} is being written by another process: wait for it or stop it", path.display())]
+    #[error("the run in {} is being written by another process: wait for it or stop it", path.display())]
     InUse {
-        /// The metrics file both would write.
+        /// The run.
         path: PathBuf,
     },
     /// The metrics lack epochs that the checkpoint knows.
-    #[error("{} holds {found} epochs of {phase}, but its checkpoint was saved after {expected}: the file was cut short; start a new run", path.display())]
+    #[error("{} holds {found} epochs of {phase}, but its checkpoint was saved after {expected}: the file was cut short; delete that checkpoint to train this network again with --resume, or start a new run", path.display())]
     MetricsCutShort {
         /// The metrics file.
         path: PathBuf,

@@ -1,27 +1,31 @@
 //! Names for runs that were given none: the date and time in UTC, which sort by age.
 
+use std::fs;
+use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-/// A folder under `parent` that does not exist yet; runs of the same second are numbered.
-pub(super) fn unused(parent: &Path) -> PathBuf {
+/// Makes a folder under `parent` that nobody else has; runs of the same second are numbered.
+pub(super) fn claim(parent: &Path) -> io::Result<PathBuf> {
     let seconds = SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .unwrap_or_default()
         .as_secs();
-    unused_at(parent, seconds)
+    claim_at(parent, seconds)
 }
 
-fn unused_at(parent: &Path, unix_seconds: u64) -> PathBuf {
+/// That a folder is not there says nothing about the next moment: whoever makes it has it.
+fn claim_at(parent: &Path, unix_seconds: u64) -> io::Result<PathBuf> {
     let name = date_time(unix_seconds);
     let mut path = parent.join(&name);
     for number in 2.. {
-        if !path.exists() {
-            break;
+        match fs::create_dir(&path) {
+            Err(reason) if reason.kind() == ErrorKind::AlreadyExists => {}
+            made => return made.map(|()| path),
         }
         path = parent.join(format!("{name}-{number}"));
     }
-    path
+    unreachable!("there are more numbers than folders")
 }
 
 /// `2026-11-21-102252` in the Gregorian calendar.
@@ -64,11 +68,21 @@ mod tests {
     }
 
     #[test]
-    fn runs_of_the_same_second_are_numbered_and_sort_by_age() {
+    fn runs_of_the_same_second_are_numbered_and_none_is_given_out_twice() {
         let folder = tempfile::tempdir().unwrap();
-        let first = unused_at(folder.path(), 0);
-        std::fs::create_dir(&first).unwrap();
-        let second = unused_at(folder.path(), 0);
-        assert!(second.ends_with("1970-01-01-000000-2") && first < second);
+        let claims = || {
+            let claim = |_| claim_at(folder.path(), 0).unwrap();
+            (0..25).map(claim).collect::<Vec<_>>()
+        };
+        let mut all = std::thread::scope(|scope| {
+            let threads: Vec<_> = (0..4).map(|_| scope.spawn(claims)).collect();
+            let made = threads.into_iter().map(|thread| thread.join().unwrap());
+            made.collect::<Vec<_>>().concat()
+        });
+        assert!(all.contains(&folder.path().join("1970-01-01-000000")));
+        assert!(all.contains(&folder.path().join("1970-01-01-000000-100")));
+        all.sort();
+        all.dedup();
+        assert_eq!(all.len(), 100);
     }
 }

@@ -1,6 +1,15 @@
 use super::*;
 use serde_json::json;
 
+fn platform() -> Platform {
+    Platform {
+        version: "0.1.0".into(),
+        device: "a CPU".into(),
+        target: "cpu".into(),
+        vector_width: 16,
+    }
+}
+
 fn new_run(root: &Path) -> RunDir {
     PlannedRun::new(Some(root))
         .unwrap()
@@ -12,7 +21,7 @@ fn new_run(root: &Path) -> RunDir {
 fn planning_a_run_writes_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let root = folder.path().join("deep/run");
-    assert_eq!(PlannedRun::new(Some(&root)).unwrap().path(), root);
+    PlannedRun::new(Some(&root)).unwrap();
     assert!(!folder.path().join("deep").exists());
 }
 
@@ -40,10 +49,11 @@ fn a_folder_that_holds_something_is_taken_and_an_empty_one_is_not() {
     let folder = tempfile::tempdir().unwrap();
     assert!(PlannedRun::new(Some(folder.path())).is_ok());
     fs::write(folder.path().join("thesis.tex"), "").unwrap();
-    let message = PlannedRun::new(Some(folder.path()))
-        .unwrap_err()
-        .to_string();
-    assert!(message.contains("--out") && message.contains("--resume"));
+    let refusal = |folder: &Path| PlannedRun::new(Some(folder)).unwrap_err().to_string();
+    let message = refusal(folder.path());
+    assert!(message.contains("--out") && !message.contains("--resume"));
+    new_run(&folder.path().join("run"));
+    assert!(refusal(&folder.path().join("run")).contains("--resume"));
     assert!(PlannedRun::new(Some(&folder.path().join("thesis.tex"))).is_err());
 }
 
@@ -59,6 +69,98 @@ fn a_run_that_cannot_be_created_leaves_nothing_behind() {
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
     fs::write(folder.path().join("file"), "").unwrap();
     assert!(PlannedRun::new(Some(&folder.path().join("file/run"))).is_err());
+}
+
+#[test]
+fn a_run_killed_before_its_recipe_was_written_is_begun_again_and_one_that_is_being_begun_is_not() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path();
+    new_run(root);
+    fs::remove_file(root.join(RECIPE)).unwrap();
+    fs::write(part_path(&root.join(RECIPE)), "seed").unwrap();
+    let planned = || PlannedRun::new(Some(root)).unwrap();
+    let create = |planned: PlannedRun| planned.create(&Recipe::default(), &json!({}));
+    let other = Lock::take(root).unwrap();
+    let refused = create(planned());
+    assert!(
+        matches!(refused, Err(RunError::InUse { .. })),
+        "{refused:?}"
+    );
+    assert!(root.join(SPLIT).exists(), "another's file was removed");
+    drop(other);
+    let (first, second) = (planned(), planned());
+    let run = create(first).unwrap();
+    assert!(matches!(
+        create(second),
+        Err(RunError::Taken { run: true, .. })
+    ));
+    assert!(run.recipe().is_ok());
+    // What has a result was no beginning.
+    fs::remove_file(root.join(RECIPE)).unwrap();
+    run.save_checkpoint("teacher", &Checkpoint::default())
+        .unwrap();
+    let refused = PlannedRun::new(Some(root));
+    assert!(matches!(refused, Err(RunError::Taken { run: false, .. })));
+}
+
+#[test]
+fn a_run_is_written_by_one_process_and_read_by_any() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = new_run(folder.path());
+    let refused = RunDir::resume(folder.path());
+    assert!(
+        matches!(refused, Err(RunError::InUse { .. })),
+        "{refused:?}"
+    );
+    RunDir::open(folder.path()).unwrap();
+    drop(run);
+    RunDir::resume(folder.path()).unwrap();
+}
+
+#[test]
+fn the_folders_of_a_new_run_are_on_the_disk_with_it() {
+    let folder = tempfile::tempdir().unwrap();
+    atomic::SYNCED.take();
+    new_run(&folder.path().join("deep/run"));
+    let synced = atomic::SYNCED.take();
+    for made_in in ["", "deep", "deep/run"] {
+        let made_in = folder.path().join(made_in);
+        assert!(synced.contains(&made_in), "{made_in:?} of {synced:?}");
+    }
+}
+
+#[test]
+fn the_latest_run_is_the_one_begun_last_whatever_it_is_called() {
+    let folder = tempfile::tempdir().unwrap();
+    for (name, age) in [
+        ("2026-11-28-102252", 1),
+        ("zebra", 2),
+        ("2026-11-28-102251", 3),
+    ] {
+        let run = new_run(&folder.path().join(name));
+        let begun = std::time::SystemTime::now() - std::time::Duration::from_secs(3600 * age);
+        let recipe = fs::OpenOptions::new().write(true).open(run.recipe_path());
+        recipe.unwrap().set_modified(begun).unwrap();
+    }
+    fs::create_dir(folder.path().join("zoo")).unwrap();
+    let newest = folder.path().join("2026-11-28-102252");
+    assert_eq!(latest(folder.path()), Some(newest));
+}
+
+#[test]
+fn platforms_are_remembered_in_order_and_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = new_run(folder.path());
+    let other = Platform {
+        vector_width: 8,
+        ..platform()
+    };
+    for now in [&platform(), &other, &other, &platform()] {
+        run.add_platform(now).unwrap();
+    }
+    assert_eq!(run.platforms().unwrap(), [platform(), other, platform()]);
+    fs::remove_file(folder.path().join(PLATFORMS)).unwrap();
+    assert_eq!(run.platforms().unwrap(), []);
 }
 
 #[test]

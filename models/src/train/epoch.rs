@@ -6,6 +6,7 @@ use crate::nn::Mode;
 use crate::zoo::Network;
 use ghostlight_autodiff::{Labels, Sgd, Tape, Tensor, Var};
 use ghostlight_kernels::optim::sgd::SgdOptions;
+use ghostlight_kernels::planted;
 use serde::{Deserialize, Serialize};
 use std::time::Instant;
 
@@ -43,11 +44,10 @@ struct Pending {
 impl Course<'_> {
     pub fn lr_at(&self, epoch: usize, step: usize) -> f64 {
         let steps = self.session.steps_per_epoch();
-        f64::from(
-            self.session
-                .recipe
-                .lr_at(epoch * steps + step, self.epochs * steps),
-        )
+        f64::from(self.session.recipe.lr_at(
+            planted::or("lr_of_the_first_epoch", epoch, 0) * steps + step,
+            self.epochs * steps,
+        ))
     }
 
     /// Takes the steps of the current epoch from `position` on. Returns the images per second, or `None` when it was stopped;
@@ -57,14 +57,14 @@ impl Course<'_> {
         let (batch_size, steps) = (session.batch(), session.steps_per_epoch());
         let seed = AugmentSeed {
             seed: session.recipe.seed,
-            epoch: position.epoch as u64,
+            epoch: planted::or("augmentation_frozen", position.epoch as u64, 0),
         };
         let order = batches::order(&session.split.train, seed.seed, seed.epoch);
         let options = LoaderOptions {
             batch_size,
             stats: session.stats,
             augment: Some((session.augment(), seed)),
-            first_batch: position.step,
+            first_batch: planted::or("resume_from_the_first_batch", position.step, 0),
             drop_last: true,
         };
         let loader = Loader::new(session.dataset.clone(), order, options)?;
@@ -102,7 +102,10 @@ impl Course<'_> {
         let images = Var::constant(Tensor::from_f32(session.client, &batch.images, &shape)?);
         let labels = Labels::new(session.client, &batch.labels, dataset.classes.len())?;
         let taught = match self.teacher {
-            Some(teacher) => Some(teacher.forward(&Tape::new(), Mode::Infer, &images)?),
+            Some(teacher) => {
+                let mode = planted::or("teacher_in_training_mode", Mode::Infer, Mode::Train);
+                Some(teacher.forward(&Tape::new(), mode, &images)?)
+            }
             None => None,
         };
         let tape = Tape::new();
@@ -141,7 +144,8 @@ impl Course<'_> {
         position.sums.resize(done.terms.len(), 0.0f64.to_bits());
         let mut loss = 0.0;
         for (sum, term) in position.sums.iter_mut().zip(&done.terms) {
-            let value = term.weight * f64::from(term.value.tensor().to_f32()?[0]);
+            let weight = planted::or("terms_without_weight", term.weight, 1.0);
+            let value = weight * f64::from(term.value.tensor().to_f32()?[0]);
             *sum = (f64::from_bits(*sum) + value).to_bits();
             loss += value;
         }

@@ -36,12 +36,21 @@ pub enum TrainError {
         /// The parser's message.
         reason: serde_json::Error,
     },
+    /// A student whose teacher is not the one that the run has now.
+    #[error(
+        "{} was taught by another teacher than the run has now: delete it to teach the student again with --resume, or put the other teacher's checkpoint back",
+        path.display()
+    )]
+    OtherTeacher {
+        /// The student's checkpoint.
+        path: PathBuf,
+    },
     /// The device or a kernel.
     #[error(transparent)]
     Kernel(#[from] KernelError),
     /// The loss is no number any more.
     #[error(
-        "the loss of the {phase} became {loss} in epoch {epoch}; lower train.peak_lr (now {peak_lr}) with --set train.peak_lr=VALUE"
+        "the loss of the {phase} became {loss} in epoch {epoch}: start a new run with a lower train.peak_lr (now {peak_lr}), as --set train.peak_lr=VALUE"
     )]
     Diverged {
         /// Which training.
@@ -55,7 +64,7 @@ pub enum TrainError {
     },
     /// A network answers with values that are no numbers.
     #[error(
-        "the outputs of the {arch} are not finite: its training diverged; lower train.peak_lr (now {peak_lr}) with --set train.peak_lr=VALUE"
+        "the outputs of the {arch} are not finite: its training diverged; start a new run with a lower train.peak_lr (now {peak_lr}), as --set train.peak_lr=VALUE"
     )]
     NotFinite {
         /// The network.
@@ -66,4 +75,11 @@ pub enum TrainError {
     /// [`super::Session::stop`] was set; a training has written its checkpoint.
     #[error("stopped before the end")]
     Stopped,
+}
+
+impl TrainError {
+    /// Whether the reason lies outside of the run, so that going on with it later makes sense: the disk or the device.
+    pub fn may_pass(&self) -> bool {
+        matches!(self, Self::Run(RunError::Io { .. }) | Self::Kernel(_))
+    }
 }

@@ -3,12 +3,14 @@
 mod epoch;
 mod error;
 mod evaluate;
+mod memory;
 mod phase;
 mod progress;
 mod record;
 
 pub use error::TrainError;
 pub use evaluate::{Answer, Evaluation, answers, evaluate, measure};
+pub use memory::StepMemory;
 pub use phase::{Phase, train_phase};
 pub use progress::{Progress, Silent};
 pub use record::EpochRecord;
@@ -59,3 +61,6 @@ impl Session<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

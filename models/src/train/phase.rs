@@ -1,9 +1,10 @@
 use super::epoch::{Course, Position};
 use super::{EpochRecord, Session, TrainError, evaluate};
 use crate::methods::Method;
-use crate::run::{Checkpoint, MetricsLog, RunDir};
+use crate::run::{Checkpoint, MetricsLog, RunDir, weights_digest};
 use crate::zoo::Network;
 use ghostlight_autodiff::{DType, Sgd};
+use ghostlight_kernels::planted;
 use serde::{Deserialize, Serialize};
 
 /// One training of a run.
@@ -29,6 +30,9 @@ pub struct Phase<'a> {
 struct State {
     position: Position,
     finished: bool,
+    /// Digest of the weights of the teacher that is asked, if one is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    teacher: Option<String>,
 }
 
 /// Trains a network, or goes on where the run's checkpoint of this phase stands, or only loads it when it is finished.
@@ -36,8 +40,8 @@ struct State {
 /// A checkpoint replaces the last one after every epoch, and after the current step when [`Session::stop`] is set.
 ///
 /// # Errors
-/// An unknown architecture; a damaged or foreign checkpoint; what the device or the disk refuses; [`TrainError::Diverged`];
-/// [`TrainError::Stopped`].
+/// An unknown architecture; a damaged or foreign checkpoint; [`TrainError::OtherTeacher`]; what the device or the disk refuses;
+/// [`TrainError::Diverged`]; [`TrainError::Stopped`].
 pub fn train_phase(
     session: &Session,
     run: &RunDir,
@@ -55,6 +59,10 @@ pub fn train_phase(
         phase.role,
     )?;
     let mut optimiser = Sgd::new(network.store.values());
+    let teacher = match phase.teacher {
+        Some(teacher) => Some(weights_digest(&teacher.store.weights()?)),
+        None => None,
+    };
     let mut state = State::default();
     let path = run.checkpoint_path(phase.name);
     if let Some(checkpoint) = run.load_checkpoint(phase.name)? {
@@ -70,12 +78,26 @@ pub fn train_phase(
             path: path.clone(),
             reason,
         })?;
+        // A checkpoint without a digest is older than this record.
+        let other = state.teacher.is_some() && state.teacher != teacher;
+        if other && !planted::is("any_teacher_will_do") {
+            return Err(TrainError::OtherTeacher { path });
+        }
         if !state.finished {
             let velocity = network.store.flat(&checkpoint.optimiser).map_err(weights)?;
-            optimiser.restore(&velocity)?;
+            if !planted::is("resume_without_velocity") {
+                optimiser.restore(&velocity)?;
+            }
         }
     }
+    state.teacher = teacher;
+    if planted::is("resume_without_sums") {
+        state.position.sums.clear();
+    }
     metrics.keep_epochs(phase.name, state.position.epoch)?;
+    if state.position.epoch < phase.epochs {
+        run.remove_summary()?;
+    }
     while state.position.epoch < phase.epochs {
         let mut course = Course {
             session,

@@ -11,6 +11,7 @@
 use crate::nn::{ConvNorm, Linear, Model, Pass, Path};
 use ghostlight_autodiff::ops::GlobalAverage;
 use ghostlight_autodiff::{KernelError, Var};
+use ghostlight_kernels::planted;
 
 const STEM: usize = 16;
 const STAGES: [(usize, usize); 3] = [(16, 1), (32, 2), (64, 2)];
@@ -58,7 +59,10 @@ impl Block {
     fn forward(&self, pass: &Pass, x: &Var) -> Result<Var, KernelError> {
         let y = self.first.forward(pass, x, None, true)?;
         let shortcut = match &self.downsample {
-            Some(downsample) => downsample.forward(pass, x, None, false)?,
+            Some(downsample) => {
+                let relu = planted::is("shortcut_with_relu");
+                downsample.forward(pass, x, None, relu)?
+            }
             None => x.clone(),
         };
         self.second.forward(pass, &y, Some(&shortcut), true)

@@ -114,3 +114,6 @@ fn build(arch: &str, root: crate::nn::Path, classes: usize) -> Result<Box<dyn Mo
         root, depth, classes,
     )))
 }
+
+#[cfg(test)]
+mod tests;

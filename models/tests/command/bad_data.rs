@@ -75,7 +75,7 @@ fn refused_when_ruined(name: &str) {
     picture(&file, (40, 40), 7);
     let whole = fs::read(&file).unwrap();
     for (contents, reason) in [
-        (&b"not an image"[..], "neither JPEG, PNG nor TIFF"),
+        (&b"not an image"[..], "neither JPEG, PNG, TIFF"),
         (&whole[..whole.len() / 2], ""),
         (&[], "0 bytes"),
     ] {
@@ -137,4 +137,14 @@ fn odd_sizes_are_resized_and_bad_files_skipped_and_each_is_said_once() {
     assert!(stdout.contains("student_distilled"), "{stdout}");
     let split = fs::read_to_string(desk.at("out/split.json")).unwrap();
     assert!(split.contains("\"skipped\": 2"), "{split}");
+    // What was left out once is left out again, without a word from the person who goes on.
+    let again = desk
+        .ghostlight("distill --resume --out out")
+        .assert_success();
+    assert!(
+        again.stderr.contains("skipped forest/empty.png"),
+        "{again:#?}"
+    );
+    let report = fs::read_to_string(desk.at("out/report.html")).unwrap();
+    assert!(report.contains("--skip-bad"));
 }

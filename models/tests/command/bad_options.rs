@@ -124,7 +124,7 @@ fn a_folder_that_holds_something_is_not_written_to() {
     fs::write(desk.at("thesis/chapter.tex"), "").unwrap();
     desk.refuses(
         &format!("distill {TINY} --out thesis"),
-        &["thesis is not empty", "--out", "--resume"],
+        &["thesis is not empty", "another folder with --out\n"],
     );
     desk.refuses(
         &format!("distill {TINY} --out thesis/chapter.tex"),

@@ -1,4 +1,4 @@
-//! Disks that take nothing, or not all.
+//! Disks that take nothing, or not all, and memory that is too small.
 #![cfg(target_os = "linux")]
 
 use crate::desk::{Desk, Outcome, PROGRAM, TINY, files};
@@ -28,40 +28,60 @@ fn a_read_only_folder_is_named_with_the_reason() {
     fs::set_permissions(&shelf, Permissions::from_mode(0o755)).unwrap();
 }
 
-/// Runs the program in a disk of `size` mounted on the folder `disk`, in a mount namespace that ends with it, and adds what is
-/// left on the disk to its messages. `None`, said on standard error, where the system allows no such namespace.
-fn on_a_disk_of(size: &str, desk: &Desk, words: &str) -> Option<Outcome> {
+/// Runs the program in `desk` after the shell command `before`, and the command `after` once it has ended, as the superuser of mounts
+/// that end with it. `None`, said on standard error, where the system allows no such thing.
+fn in_a_namespace(desk: &Desk, before: &str, words: &str, after: &str) -> Option<Outcome> {
     let unshared = |script: &str| {
         let mut command = Command::new("unshare");
         command.args(["--map-root-user", "--mount", "sh", "-c", script, "sh"]);
         command.current_dir(desk.at(""));
         command
     };
-    let mount = format!("mount -t tmpfs -o size={size} tmpfs disk");
-    fs::create_dir(desk.at("disk")).unwrap();
-    let probe = unshared(&mount).output();
+    let probe = unshared(before).output();
     if !probe.as_ref().is_ok_and(|probe| probe.status.success()) {
         // Past the test harness, which swallows what a passing test prints.
-        _ = writeln!(
-            std::io::stderr(),
-            "SKIPPED: no disk of {size} to fill up: {probe:?}"
-        );
+        _ = writeln!(std::io::stderr(), "SKIPPED: no `{before}`: {probe:?}");
         return None;
     }
-    let script =
-        format!("{mount} && \"$@\"; code=$?; ls -A disk | sed 's/^/left: /' >&2; exit $code");
+    let script = format!("{before} && \"$@\"; code=$?; {after}; exit $code");
     let mut command = unshared(&script);
     command.arg(PROGRAM).args(words.split_whitespace());
     Some(Outcome::of(&mut command))
 }
 
+/// Runs the program in a disk of `size` mounted on the folder `disk`, and adds what is left on the disk to its messages.
+fn on_a_disk_of(size: &str, desk: &Desk, words: &str) -> Option<Outcome> {
+    fs::create_dir(desk.at("disk")).unwrap();
+    let mount = format!("mount -t tmpfs -o size={size} tmpfs disk");
+    in_a_namespace(desk, &mount, words, "ls -A disk | sed 's/^/left: /' >&2")
+}
+
+#[test]
+fn a_training_that_does_not_fit_into_memory_is_refused_with_the_batch_that_does() {
+    let desk = Desk::new();
+    let real = fs::read_to_string("/proc/meminfo").unwrap();
+    let left = |line: &str| match line.split_once(':') {
+        Some(("MemAvailable", _)) => "MemAvailable: 3000 kB".to_string(),
+        _ => line.to_string(),
+    };
+    let small: Vec<String> = real.lines().map(left).collect();
+    fs::write(desk.at("meminfo"), small.join("\n") + "\n").unwrap();
+    let before = "mount --bind meminfo /proc/meminfo";
+    let words = format!("distill {TINY} --out run");
+    if let Some(outcome) = in_a_namespace(&desk, before, &words, "true") {
+        let named = ["resnet8", "16 images of 16 x 16", "0.00 GB", "train.batch="];
+        outcome.assert_refused(&named);
+        assert!(!desk.at("run").exists());
+    }
+}
+
 #[test]
 fn a_full_disk_is_named_before_anything_is_trained_and_nothing_is_left_on_it() {
     let desk = Desk::new();
-    // One page: the recipe fits, the split does not.
+    // One page: less than split and recipe.
     let words = format!("distill {TINY} --out disk/run");
     if let Some(outcome) = on_a_disk_of("4k", &desk, &words) {
-        outcome.assert_refused(&["disk/run/split.json", "No space left on device"]);
+        outcome.assert_refused(&["disk/run/", "No space left on device"]);
         assert!(!outcome.stderr.contains("left: "), "{outcome:#?}");
     }
 }
@@ -87,7 +107,13 @@ fn a_disk_that_fills_up_in_training_costs_nothing_but_time() {
     limited
         .args(["-c", script, PROGRAM])
         .current_dir(desk.at(""));
-    Outcome::of(&mut limited).assert_refused(&["student_distilled.safetensors", "cannot write"]);
+    let outcome = Outcome::of(&mut limited);
+    outcome.assert_refused(&["student_distilled.safetensors", "cannot write"]);
+    assert!(outcome.stderr.contains("go on with `"), "{outcome:#?}");
+    assert!(
+        !desk.at("run/summary.json").exists(),
+        "a run that has not ended says that it has"
+    );
     let left: Vec<_> = files(&desk.at("run/checkpoints"))
         .into_values()
         .flatten()

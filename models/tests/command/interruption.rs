@@ -1,33 +1,43 @@
 //! Runs that end before their time, and what becomes of them.
 #![cfg(unix)]
 
-use crate::desk::{Desk, TINY};
+use crate::desk::{Desk, Outcome, PROGRAM, TINY};
 use crate::reference::{assert_same_as_reference, epochs};
 use std::fs::{self, File};
+use std::os::unix::fs::symlink;
+use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-/// A run in progress, in the folder `run`.
+/// A run in progress.
 struct Running<'a> {
     desk: &'a Desk,
+    run: PathBuf,
     child: Child,
 }
 
 impl<'a> Running<'a> {
+    /// In the folder `run`.
     fn start(desk: &'a Desk, words: &str) -> Self {
+        let command = desk.command(&format!("distill {words} --out run"));
+        Self::spawn(desk, "run", command)
+    }
+
+    /// By `command`, which makes its run in the folder `run`.
+    fn spawn(desk: &'a Desk, run: &str, mut command: Command) -> Self {
         let messages = File::create(desk.at("messages")).unwrap();
         let output = File::create(desk.at("output")).unwrap();
-        let mut command = desk.command(&format!("distill {words} --out run"));
         let child = command.stdout(output).stderr(messages).spawn().unwrap();
-        Self { desk, child }
+        let run = desk.at(run);
+        Self { desk, run, child }
     }
 
     /// Waits until the training has begun and `count` epochs of it are over, then a little longer, into the next one.
     fn wait_for_epochs(&mut self, count: usize) {
         let begun = Instant::now();
-        let run = self.desk.at("run");
-        while !run.join("metrics.jsonl").exists() || epochs(&run).len() < count {
+        let run = &self.run;
+        while !run.join("metrics.jsonl").exists() || epochs(run).len() < count {
             let ended = self.child.try_wait().unwrap();
             assert!(
                 ended.is_none(),
@@ -48,8 +58,8 @@ impl<'a> Running<'a> {
         fs::read_to_string(self.desk.at("messages")).unwrap()
     }
 
-    /// Sends the signal and waits for the end, which must not have come before.
-    fn end_by(mut self, signal: &str) -> (ExitStatus, String) {
+    /// Sends the signal to the run, which must not have ended before.
+    fn send(&mut self, signal: &str) {
         assert!(
             self.child.try_wait().unwrap().is_none(),
             "{}",
@@ -59,6 +69,11 @@ impl<'a> Running<'a> {
             .args([signal, &self.child.id().to_string()])
             .status();
         assert!(sent.unwrap().success());
+    }
+
+    /// Sends the signal and waits for the end.
+    fn end_by(mut self, signal: &str) -> (ExitStatus, String) {
+        self.send(signal);
         (self.child.wait().unwrap(), self.messages())
     }
 }
@@ -101,8 +116,7 @@ fn a_run_stopped_by_ctrl_c_saves_its_step_and_goes_on_from_it() {
         running.wait_for_epochs(epoch);
         let (status, messages) = running.end_by("-INT");
         assert_eq!(status.code(), Some(130), "{messages}");
-        let way_on = "go on with `ghostlight distill --out run --resume`";
-        assert!(messages.contains(way_on), "{messages}");
+        assert!(messages.contains("go on with `"), "{messages}");
         assert_eq!(fs::read(desk.at("output")).unwrap(), b"");
         assert!(run.join("checkpoints/teacher.safetensors").is_file());
         assert!(!run.join("summary.json").exists());
@@ -114,6 +128,107 @@ fn a_run_stopped_by_ctrl_c_saves_its_step_and_goes_on_from_it() {
 }
 
 #[test]
+fn a_signal_that_was_ignored_at_the_start_stays_ignored() {
+    let desk = Desk::new();
+    // What `nohup` does for a terminal that closes, and a script's shell for the Ctrl-C of what it runs beside itself.
+    let mut command = Command::new("sh");
+    command
+        .args(["-c", "trap '' HUP INT; exec \"$0\" \"$@\"", PROGRAM])
+        .args(format!("distill {TINY} --out run").split_whitespace())
+        .current_dir(desk.at(""));
+    let mut running = Running::spawn(&desk, "run", command);
+    running.wait_for_epochs(1);
+    running.send("-HUP");
+    running.send("-INT");
+    let status = running.child.wait().unwrap();
+    assert!(status.success(), "{status}: {}", running.messages());
+    assert_same_as_reference(&desk.at("run"));
+}
+
+#[test]
+fn a_terminal_that_closes_stops_the_run_as_ctrl_c_does() {
+    let desk = Desk::new();
+    let mut running = Running::start(&desk, TINY);
+    running.wait_for_epochs(1);
+    let (status, messages) = running.end_by("-HUP");
+    assert_eq!(status.code(), Some(130), "{messages}");
+    assert!(messages.contains("go on with `"), "{messages}");
+}
+
+#[test]
+fn the_line_that_is_printed_goes_on_with_the_run_wherever_it_is_typed() {
+    let desk = Desk::new();
+    fs::create_dir(desk.at("built here")).unwrap();
+    symlink(PROGRAM, desk.at("built here/ghostlight")).unwrap();
+    // As cargo starts it: by a path that holds in this folder alone.
+    let mut command = Command::new("sh");
+    command
+        .args(["-c", "exec './built here/ghostlight' \"$@\"", "sh"])
+        .args(format!("distill {TINY} --out").split_whitespace())
+        .arg("it's a run")
+        .current_dir(desk.at(""));
+    let mut running = Running::spawn(&desk, "it's a run", command);
+    running.wait_for_epochs(3);
+    let (status, messages) = running.end_by("-INT");
+    assert_eq!(status.code(), Some(130), "{messages}");
+    let (_, line) = messages.split_once("go on with `").expect(&messages);
+    let (line, _) = line.split_once('`').expect(&messages);
+    let mut typed = Command::new("sh");
+    typed.args(["-c", line]).current_dir("/");
+    Outcome::of(&mut typed).assert_success();
+    assert_same_as_reference(&desk.at("it's a run"));
+}
+
+#[test]
+fn runs_begun_in_the_same_second_have_a_folder_each() {
+    let desk = Desk::new();
+    let begun = Instant::now();
+    let mut all: Vec<Running> = (0..3)
+        .map(|_| Running::spawn(&desk, "runs", desk.command(&format!("distill {TINY}"))))
+        .collect();
+    let made = || {
+        let runs = fs::read_dir(desk.at("runs"))
+            .into_iter()
+            .flatten()
+            .flatten();
+        runs.filter(|run| run.path().join("recipe.toml").is_file())
+            .count()
+    };
+    while made() < all.len() {
+        for running in &mut all {
+            let ended = running.child.try_wait().unwrap();
+            assert!(ended.is_none(), "{}", running.messages());
+        }
+        assert!(
+            begun.elapsed() < Duration::from_secs(120),
+            "{} runs",
+            made()
+        );
+        sleep(Duration::from_millis(2));
+    }
+}
+
+#[test]
+fn what_a_run_killed_at_its_start_left_behind_is_in_nobodys_way() {
+    let desk = Desk::new();
+    fs::create_dir_all(desk.at("run/checkpoints")).unwrap();
+    for (name, text) in [
+        ("split.json", "{\"source\": \"synth"),
+        (".split.json.part", "{"),
+        (".recipe.toml.part", "see"),
+    ] {
+        fs::write(desk.at("run").join(name), text).unwrap();
+    }
+    desk.refuses(
+        "distill --resume --out run",
+        &["no run in run", "without --resume"],
+    );
+    desk.ghostlight(&format!("distill {TINY} --out run"))
+        .assert_success();
+    assert_same_as_reference(&desk.at("run"));
+}
+
+#[test]
 fn a_run_that_another_process_is_writing_is_left_alone() {
     let desk = Desk::new();
     let mut running = Running::start(&desk, TINY);
@@ -121,7 +236,7 @@ fn a_run_that_another_process_is_writing_is_left_alone() {
     let second = desk.ghostlight("distill --resume --out run");
     // The first may have ended while the second was starting: then there was nothing to refuse.
     if running.child.try_wait().unwrap().is_none() {
-        second.assert_refused(&["run/metrics.jsonl", "another process"]);
+        second.assert_refused(&["run is being written", "another process"]);
     }
     let status = running.child.wait().unwrap();
     assert!(status.success(), "{}", running.messages());

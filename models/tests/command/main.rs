@@ -4,6 +4,7 @@ mod bad_data;
 mod bad_options;
 mod desk;
 mod disk;
+mod folders;
 mod interruption;
 mod pictures;
 mod questions;

@@ -3,6 +3,7 @@
 use crate::desk::Outcome;
 use crate::pictures::{classes, picture};
 use crate::reference::{PHASES, copy, reference};
+use ghostlight_models::metrics::Confusion;
 use ghostlight_models::run::RunDir;
 use serde_json::Value;
 use std::fs;
@@ -23,7 +24,10 @@ fn the_runs_own_data_is_evaluated_on_its_test_images_only() {
         .desk
         .ghostlight("eval run --data synthetic --json")
         .assert_success();
-    assert!(stderr.contains("evaluating its 20 test images"), "{stderr}");
+    assert!(
+        stderr.contains("80 of 100 images were trained on and are left out"),
+        "{stderr}"
+    );
     let (found, then): (Value, Value) = (
         serde_json::from_str(&stdout).expect("one JSON object"),
         json(&reference().outcome),
@@ -48,13 +52,52 @@ fn a_folder_with_the_runs_classes_is_evaluated_whole_at_the_runs_size() {
         outcome.stderr.contains("20 images were resized to 16 x 16"),
         "{outcome:#?}"
     );
-    assert!(!outcome.stderr.contains("test images"), "{outcome:#?}");
+    assert!(!outcome.stderr.contains("left out"), "{outcome:#?}");
     for title in ["teacher", "student alone", "student distilled"] {
         let row = outcome.stdout.lines().find(|line| line.starts_with(title));
         assert!(
             row.is_some_and(|row| row.contains("accuracy")),
             "{outcome:#?}"
         );
+    }
+}
+
+#[test]
+fn images_asked_about_one_by_one_get_the_answers_that_their_folder_is_scored_by() {
+    let desk = copy();
+    let each = 4;
+    classes(&desk.at("data"), &SYNTHETIC, each);
+    let scored = json(
+        &desk
+            .ghostlight("eval run --data data --json")
+            .assert_success(),
+    );
+    let images: Vec<(usize, String)> = (0..SYNTHETIC.len())
+        .flat_map(|class| (0..each).map(move |i| (class, i)))
+        .map(|(class, i)| (class, format!("data/{}/{i}.png", SYNTHETIC[class])))
+        .collect();
+    let paths: Vec<&str> = images.iter().map(|(_, path)| path.as_str()).collect();
+    for phase in PHASES {
+        let model = phase.replace('_', "-");
+        let words = format!("predict run {} --model {model} --json", paths.join(" "));
+        let found = json(&desk.ghostlight(&words).assert_success());
+        let mut confusion = vec![vec![0; SYNTHETIC.len()]; SYNTHETIC.len()];
+        for ((truth, path), entry) in images.iter().zip(found.as_array().unwrap()) {
+            assert_eq!(entry["image"], path.as_str());
+            let class = entry["classes"][0]["class"].as_str().unwrap();
+            let class = SYNTHETIC.iter().position(|name| *name == class).unwrap();
+            confusion[*truth][class] += 1;
+        }
+        let confusion = Confusion::try_from(confusion).unwrap();
+        for (figure, counted) in [
+            ("accuracy", confusion.accuracy()),
+            ("macro_precision", confusion.macro_precision()),
+            ("macro_recall", confusion.macro_recall()),
+        ] {
+            let scored = scored[phase][figure].as_f64().unwrap();
+            let close = (scored - counted).abs() < 1e-9;
+            assert!(close, "{figure} of {phase}: {scored}, counted {counted}");
+        }
     }
 }
 
@@ -135,9 +178,7 @@ fn an_unfinished_run_answers_no_questions() {
     let desk = copy();
     fs::remove_file(desk.at("run/checkpoints/student_distilled.safetensors")).unwrap();
     picture(&desk.at("tile.png"), (16, 16), 5);
-    let named = [
-        "no finished student_distilled",
-        "distill --out run --resume",
-    ];
+    let way_on = format!("distill --out {} --resume`", desk.at("run").display());
+    let named = ["no finished student_distilled", &way_on];
     desk.refuses("predict run tile.png", &named);
 }

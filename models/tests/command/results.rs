@@ -11,8 +11,17 @@ fn a_run_prints_one_json_object_with_a_row_for_each_network() {
     assert_eq!(outcome.code, Some(0), "{outcome:#?}");
     let printed: Value = serde_json::from_str(&outcome.stdout).expect("one JSON value");
     let object = printed.as_object().expect("an object");
-    assert_eq!(object.len(), PHASES.len() + 1);
+    assert_eq!(object.len(), PHASES.len() + 2);
     assert_eq!(object["run"], "run");
+    let gain = &object["gain"];
+    let figure = |name: &str| gain[name].as_f64().expect(name);
+    let right = |phase: &str| object[phase]["accuracy"].as_f64().expect(phase) * 20.0;
+    let more = right("student_distilled") - right("student_alone");
+    assert!((figure("only_distilled") - figure("only_alone") - more).abs() < 1e-9);
+    assert!((figure("difference") - more / 20.0).abs() < 1e-9);
+    let end = |end: usize| gain["interval"][end].as_f64().expect("an interval");
+    assert!(end(0) < figure("difference") && figure("difference") < end(1));
+    assert_eq!(gain["may_be_chance"], figure("p_value") >= 0.05);
     for phase in PHASES {
         let row = object[phase].as_object().expect("a row");
         assert_eq!(row.len(), 8, "{row:?}");
@@ -36,6 +45,7 @@ fn a_run_leaves_everything_needed_to_repeat_resume_and_read_it() {
     for name in [
         "recipe.toml",
         "split.json",
+        "platforms.json",
         "metrics.jsonl",
         "summary.json",
         "report.html",
@@ -98,6 +108,7 @@ fn a_run_without_json_ends_with_a_table_in_a_folder_named_by_date() {
         let row = outcome.stdout.lines().find(|line| line.starts_with(title));
         assert!(row.is_some_and(|row| row.contains("78042")), "{outcome:#?}");
     }
+    assert!(outcome.stdout.contains("% interval"), "{outcome:#?}");
     let run = fs::read_dir(desk.at("runs")).unwrap().next().unwrap();
     let name = format!("runs/{}", run.unwrap().file_name().display());
     assert!(outcome.stdout.contains(&name), "{outcome:#?}");

@@ -1,6 +1,6 @@
 //! Going on with a run: with another recipe, other images, or a damaged file, and when nothing is left to do.
 
-use crate::desk::Desk;
+use crate::desk::{Desk, Outcome, PROGRAM};
 use crate::pictures::classes;
 use crate::reference::{assert_same_as_reference, copy, reference};
 use std::fs;
@@ -69,6 +69,85 @@ fn a_diary_cut_short_is_named_and_changes_nothing() {
 }
 
 #[test]
+fn a_run_begun_inside_its_data_is_no_class_of_it_and_goes_on() {
+    let desk = Desk::new();
+    let data = desk.at("data");
+    classes(&data, &["forest", "water"], 6);
+    let typed = |words: &str| Outcome::of(desk.command(words).current_dir(&data));
+    let begun = typed("distill --data . --set teacher.arch=resnet8 --epochs 1").assert_success();
+    let run = fs::read_dir(data.join("runs")).unwrap().next().unwrap();
+    let taught = "checkpoints/student_distilled.safetensors";
+    fs::remove_file(run.unwrap().path().join(taught)).unwrap();
+    for outcome in [begun, typed("distill --resume").assert_success()] {
+        let said = "10 training and 2 test images of 2 classes";
+        assert!(outcome.stderr.contains(said), "{outcome:#?}");
+        assert!(
+            outcome.stderr.contains("student distilled epoch"),
+            "{outcome:#?}"
+        );
+    }
+}
+
+#[test]
+fn a_student_beside_another_teacher_is_named_and_changes_nothing() {
+    let desk = copy();
+    // Another network of the teacher's architecture, as training the teacher again elsewhere gives one.
+    let checkpoints = desk.at("run/checkpoints");
+    fs::copy(
+        checkpoints.join("student_alone.safetensors"),
+        checkpoints.join("teacher.safetensors"),
+    )
+    .unwrap();
+    desk.refuses(
+        "distill --resume --out run",
+        &[
+            "student_distilled.safetensors",
+            "another teacher",
+            "delete it",
+        ],
+    );
+    fs::remove_file(checkpoints.join("student_distilled.safetensors")).unwrap();
+    desk.ghostlight("distill --resume --out run")
+        .assert_success();
+}
+
+#[test]
+fn a_run_that_goes_on_elsewhere_says_so_and_remembers_it() {
+    let desk = copy();
+    let path = desk.at("run/platforms.json");
+    let here = fs::read_to_string(&path).unwrap();
+    let platforms: serde_json::Value = serde_json::from_str(&here).unwrap();
+    let version = env!("CARGO_PKG_VERSION");
+    assert_eq!(platforms[0]["version"], version);
+    let width = platforms[0]["vector_width"].as_u64().unwrap();
+    let elsewhere = here
+        .replace(&format!("\"vector_width\": {width}"), "\"vector_width\": 3")
+        .replace(
+            &format!("\"version\": \"{version}\""),
+            "\"version\": \"0.0.7\"",
+        );
+    fs::write(&path, elsewhere).unwrap();
+    let resume = || {
+        desk.ghostlight("distill --resume --out run")
+            .assert_success()
+    };
+    let outcome = resume();
+    for change in [
+        format!("ghostlight 0.0.7 then, ghostlight {version} now"),
+        format!("vectors of 3 elements then, vectors of {width} elements now"),
+        "may differ".to_string(),
+    ] {
+        assert!(outcome.stderr.contains(&change), "{outcome:#?}");
+    }
+    let report = fs::read_to_string(desk.at("run/report.html")).unwrap();
+    assert!(
+        report.contains("Computed by ghostlight 0.0.7 on ")
+            && report.contains(", then by ghostlight")
+    );
+    assert!(!resume().stderr.contains("warning"), "it is said once");
+}
+
+#[test]
 fn a_finished_run_is_only_summed_up_again() {
     let desk = copy();
     for name in ["summary.json", "report.html"] {
@@ -100,9 +179,13 @@ fn a_finished_run_is_only_summed_up_again() {
         figures(&reference().outcome.stdout)
     );
     let report = fs::read_to_string(desk.at("run/report.html")).unwrap();
-    let command = "ghostlight distill --recipe run/recipe.toml --data synthetic";
+    let recipe = desk.at("run/recipe.toml");
+    let command = format!(
+        "{PROGRAM} distill --recipe {} --data synthetic",
+        recipe.display()
+    );
     assert!(
-        report.contains(command),
+        report.contains(&command),
         "the report does not say how to repeat the run"
     );
 }

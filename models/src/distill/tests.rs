@@ -1,0 +1,92 @@
+use super::*;
+use crate::data::synthetic;
+use crate::run::PlannedRun;
+use crate::train::Silent;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+/// Ten classes of a few images, of 16 pixels a side.
+fn images() -> Dataset {
+    synthetic::generate(1, 4, 16, &|_, _| ()).unwrap()
+}
+
+fn recipe(changes: &[&str]) -> Recipe {
+    let mut recipe = Recipe::default();
+    let fixed = [
+        "data.test_fraction=0.25",
+        "augment.shift=2",
+        "teacher.arch=resnet8",
+        "teacher.epochs=1",
+        "student.epochs=2",
+        "train.batch=10",
+    ];
+    for assignment in fixed.iter().chain(changes) {
+        recipe.set(assignment).unwrap();
+    }
+    recipe
+}
+
+#[test]
+fn statistics_are_those_of_the_training_images_alone() {
+    let dataset = images();
+    let data = RunData::new("synthetic", &dataset, 3, &recipe(&["seed=5"])).unwrap();
+    let of = |indices: &[u32]| ChannelStats::of(&dataset, indices).unwrap();
+    assert_eq!(data.stats, of(&data.split.train));
+    let all: Vec<u32> = (0..dataset.len() as u32).collect();
+    assert_ne!(data.stats, of(&all));
+    assert_eq!((data.split.seed, data.split.test_fraction), (5, 0.25));
+    assert_eq!((data.height, data.width, data.skipped), (16, 16, 3));
+}
+
+/// Runs the three trainings in a folder of their own and returns it with the summary.
+fn run(recipe: &Recipe) -> (tempfile::TempDir, RunDir, Summary) {
+    let dataset = Arc::new(images());
+    let data = RunData::new("synthetic", &dataset, 0, recipe).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let planned = PlannedRun::new(Some(folder.path())).unwrap();
+    let run = planned.create(recipe, &data).unwrap();
+    let client = ghostlight_tests::client();
+    let session = Session {
+        client: &client,
+        recipe,
+        dataset: &dataset,
+        split: &data.split,
+        stats: data.stats,
+        progress: &Silent,
+        stop: &AtomicBool::new(false),
+    };
+    let summary = distill(&session, &data, &run, "ghostlight distill").unwrap();
+    (folder, run, summary)
+}
+
+#[test]
+fn with_no_weight_on_the_teacher_the_student_that_is_taught_is_the_one_alone() {
+    let silenced = ["distill.alpha=0", "distill.beta=0", "distill.ce_weight=1"];
+    let (_folder, run, summary) = run(&recipe(&silenced));
+    let weights = |phase: usize| {
+        let checkpoint = run.load_checkpoint(PHASES[phase].0).unwrap();
+        checkpoint.expect("a finished training").weights
+    };
+    assert!(weights(1) == weights(2), "something else differs");
+    assert!(weights(0) != weights(1), "teacher and student start alike");
+    assert_eq!(
+        summary.student_alone.accuracy,
+        summary.student_distilled.accuracy
+    );
+}
+
+#[test]
+fn a_teacher_changes_what_the_student_learns() {
+    let (_folder, run, summary) = run(&recipe(&["teacher.arch=resnet14"]));
+    let weights = |phase: usize| {
+        run.load_checkpoint(PHASES[phase].0)
+            .unwrap()
+            .unwrap()
+            .weights
+    };
+    assert!(weights(1) != weights(2), "the teacher taught nothing");
+    let archs = summary.rows().map(|row| row.arch.as_str());
+    assert_eq!(archs, ["resnet14", "resnet8", "resnet8"]);
+    assert!(summary.teacher.params > summary.student_alone.params);
+    assert!(summary.teacher.macs > summary.student_alone.macs);
+}

@@ -1,0 +1,192 @@
+use super::*;
+use crate::run::NamedTensor;
+use crate::zoo::Network;
+use ghostlight_autodiff::{DType, Tensor};
+use ghostlight_tests::{client, download, has_f64};
+
+/// What a convolution and its norm hold, in the order of [`layer`]'s values.
+const KEYS: [&str; 5] = [
+    "conv.weight",
+    "norm.weight",
+    "norm.bias",
+    "norm.running_mean",
+    "norm.running_var",
+];
+
+/// A pointwise convolution of a single channel and its norm: simple enough for paper and pencil.
+fn layer(values: [f32; 5]) -> (ConvNorm, Store) {
+    let mut declarations = Declarations::default();
+    let layer = ConvNorm::new(&mut declarations.root(), ["conv", "norm"], [1, 1], 1, 1);
+    let mut store = Store::new(&client(), DType::F32, declarations, 0, 0).unwrap();
+    let named = |(key, value): (&&str, f32)| NamedTensor {
+        name: key.to_string(),
+        shape: vec![1; if *key == "conv.weight" { 4 } else { 1 }],
+        data: vec![value],
+    };
+    let tensors: Vec<_> = KEYS.iter().zip(values).map(named).collect();
+    store.set_weights(&tensors).unwrap();
+    (layer, store)
+}
+
+/// The layer's outputs for a row of pixels.
+fn outputs((layer, store): &(ConvNorm, Store), mode: Mode, x: &[f32]) -> Vec<f64> {
+    let tape = Tape::new();
+    let pass = Pass {
+        tape: &tape,
+        store,
+        mode,
+    };
+    let x = Tensor::from_f32(&client(), x, &[1, 1, x.len(), 1]).unwrap();
+    let y = layer.forward(&pass, &Var::constant(x), None, false);
+    download(y.unwrap().tensor())
+}
+
+#[track_caller]
+fn assert_close(found: &[f64], wanted: &[f64]) {
+    assert_eq!(found.len(), wanted.len());
+    let close = |(a, b): (&f64, &f64)| (a - b).abs() <= 1e-5 * (1.0 + b.abs());
+    assert!(
+        found.iter().zip(wanted).all(close),
+        "{found:?}, wanted {wanted:?}"
+    );
+}
+
+#[test]
+fn inference_divides_by_the_root_of_the_running_variance_and_pytorchs_epsilon() {
+    let x = [0.3, -1.0, 2.5];
+    // The smaller the variance, the more of the divisor is epsilon.
+    for variance in [0.0f32, 1e-5, 3e-4, 0.7] {
+        let (weight, gamma, beta, mean) = (2.0f32, 0.015f32, -0.25f32, 0.5f32);
+        let layer = layer([weight, gamma, beta, mean, variance]);
+        let [weight, gamma, beta, mean, variance] =
+            [weight, gamma, beta, mean, variance].map(f64::from);
+        let wanted = x
+            .map(|x: f32| gamma * (weight * f64::from(x) - mean) / (variance + 1e-5).sqrt() + beta);
+        assert_close(&outputs(&layer, Mode::Infer, &x), &wanted);
+    }
+}
+
+#[test]
+fn training_divides_by_the_root_of_the_batchs_variance_and_pytorchs_epsilon() {
+    let x = [0.003f32, -0.001, 0.002, -0.004];
+    let layer = layer([1.0, 1.5, -0.25, 9.0, 9.0]);
+    // Mean 0, and (9 + 1 + 4 + 16) / 4 millionths.
+    let wanted = x.map(|x| 1.5 * f64::from(x) / (7.5e-6f64 + 1e-5).sqrt() - 0.25);
+    assert_close(&outputs(&layer, Mode::Train, &x), &wanted);
+}
+
+#[test]
+fn a_training_pass_moves_the_running_statistics_a_tenth_of_the_way() {
+    let layer = layer([1.0, 1.0, 0.0, 5.0, 8.0]);
+    outputs(&layer, Mode::Train, &[1.0, 2.0, 3.0, 6.0]);
+    let value = |param| download(&layer.1.value(param).unwrap());
+    // Mean 3, unbiased variance (4 + 1 + 0 + 9) / 3.
+    let [mean, variance] = [3, 4].map(|index| value(Param(index)));
+    assert_close(&mean, &[0.9 * 5.0 + 0.1 * 3.0]);
+    assert_close(&variance, &[0.9 * 8.0 + 0.1 * 14.0 / 3.0]);
+    outputs(&layer, Mode::Infer, &[1.0, 2.0, 3.0, 6.0]);
+    assert_eq!(value(Param(3)), mean, "inference leaves them alone");
+}
+
+#[test]
+fn weights_stand_in_pytorchs_order() {
+    let [kh, kw, ci, co] = [2, 3, 4, 5];
+    let digits = |[y, x, i, o]: [usize; 4]| 1000 * y + 100 * x + 10 * i + o;
+    let each = |extents: [usize; 4]| {
+        let [a, b, c, d] = extents;
+        (0..a * b * c * d).map(move |at| [at / (b * c * d), at / (c * d) % b, at / d % c, at % d])
+    };
+    let spec = |shape: &[usize], kind| Spec {
+        path: String::new(),
+        shape: shape.to_vec(),
+        kind,
+        init: Init::Constant(0.0),
+    };
+    let ours: Vec<_> = each([kh, kw, ci, co]).map(digits).collect();
+    let torchs: Vec<_> = each([co, ci, kh, kw])
+        .map(|[o, i, y, x]| digits([y, x, i, o]))
+        .collect();
+    let conv = spec(&[kh, kw, ci, co], Kind::Conv);
+    let moved: Vec<_> = conv.torch_order().into_iter().map(|at| ours[at]).collect();
+    assert_eq!(moved, torchs);
+    assert_eq!(conv.torch_shape(), [co, ci, kh, kw]);
+    let linear = spec(&[2, 3], Kind::Linear);
+    assert_eq!(linear.torch_order(), [0, 3, 1, 4, 2, 5]);
+    assert_eq!(linear.torch_shape(), [3, 2]);
+    let vector = spec(&[4], Kind::Vector);
+    assert_eq!((vector.len(), vector.is_empty()), (4, false));
+    assert!(spec(&[0], Kind::Vector).is_empty());
+    assert_eq!(vector.torch_order(), [0, 1, 2, 3]);
+}
+
+/// A network's tensors by their keys, as `flat` holds them.
+fn named(network: &Network, flat: &Tensor) -> Vec<NamedTensor> {
+    network.store.named(flat).unwrap()
+}
+
+#[test]
+fn weight_decay_reaches_weights_and_neither_norms_nor_biases() {
+    let network = Network::new(&client(), DType::F32, "resnet8", 5, 0, 0).unwrap();
+    let decayed = named(&network, network.store.decayed());
+    assert!(decayed.len() > 20);
+    for tensor in decayed {
+        let is_weight = tensor.shape.len() > 1;
+        let wanted = if is_weight { 1.0 } else { 0.0 };
+        let holds = tensor.data.iter().all(|&value| value == wanted);
+        assert!(holds, "{}: {:?}", tensor.name, tensor.data);
+    }
+}
+
+#[test]
+fn starting_values_have_the_spread_of_their_papers() {
+    let network = Network::new(&client(), DType::F32, "resnet8", 100, 0, 0).unwrap();
+    let weights = network.store.weights().unwrap();
+    let moments = |key: &str| {
+        let tensor = weights.iter().find(|tensor| tensor.name == key).expect(key);
+        let n = tensor.data.len() as f64;
+        let mean = tensor.data.iter().map(|&v| f64::from(v)).sum::<f64>() / n;
+        let square = tensor.data.iter().map(|&v| f64::from(v).powi(2));
+        (n, mean, (square.sum::<f64>() / n - mean * mean).sqrt())
+    };
+    // He et al. 2015: the root of 2 over fan-out. PyTorch's linear layer: uniform within the root of 1 over fan-in, for which the
+    // deviation is a root of three less. Samples of n values miss mean and deviation by about their n-th root.
+    let within = |bound: f64| bound / 3f64.sqrt();
+    for (key, deviation) in [
+        ("conv1.weight", (2.0 / (16.0 * 9.0f64)).sqrt()),
+        ("layer2.0.conv1.weight", (2.0 / (32.0 * 9.0f64)).sqrt()),
+        ("layer3.0.downsample.0.weight", (2.0 / 64.0f64).sqrt()),
+        ("fc.weight", within(1.0 / 64f64.sqrt())),
+        ("fc.bias", within(1.0 / 64f64.sqrt())),
+    ] {
+        let (n, mean, found) = moments(key);
+        let allowed = 4.0 * deviation / n.sqrt();
+        assert!(mean.abs() < allowed, "{key}: mean {mean}");
+        let difference = (found - deviation).abs();
+        assert!(difference < allowed, "{key}: {found}, not {deviation}");
+    }
+    for (key, value) in [
+        ("bn1.weight", 1.0),
+        ("bn1.bias", 0.0),
+        ("bn1.running_mean", 0.0),
+        ("bn1.running_var", 1.0),
+    ] {
+        let (_, mean, deviation) = moments(key);
+        assert_eq!((mean, deviation), (value, 0.0), "{key}");
+    }
+}
+
+#[test]
+fn weights_that_are_taken_over_keep_the_networks_element_type() {
+    if !has_f64() {
+        return;
+    }
+    let mut network = Network::new(&client(), DType::F64, "resnet8", 3, 0, 0).unwrap();
+    let weights = network.store.weights().unwrap();
+    network.store.set_weights(&weights).unwrap();
+    assert_eq!(network.store.values().dtype(), DType::F64);
+    let velocity = named(&network, network.store.values());
+    assert_eq!(network.store.flat(&velocity).unwrap().dtype(), DType::F64);
+    let images = Var::constant(Tensor::zeros(&client(), &[1, 8, 8, 3], DType::F64));
+    let logits = network.forward(&Tape::new(), Mode::Train, &images).unwrap();
+    assert_eq!(logits.tensor().dtype(), DType::F64);
+}

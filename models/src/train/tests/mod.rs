@@ -1,0 +1,153 @@
+//! Trainings of a few steps, in this process: what they compute, what they record, and how they go on.
+
+mod evaluation;
+mod resume;
+mod steps;
+
+use super::*;
+use crate::methods::Method;
+use crate::run::{MetricsLog, NamedTensor, PlannedRun, RunDir};
+use crate::zoo::Network;
+use ghostlight_autodiff::DType;
+use ghostlight_autodiff::check::values;
+use ghostlight_tests::client;
+use tempfile::TempDir;
+
+const SIDE: usize = 8;
+/// Images of each class: unequal, so that no count is mistaken for another.
+const IMAGES: [usize; 3] = [7, 8, 10];
+/// Steps of an epoch: 18 training images in batches of 5.
+const STEPS: usize = 3;
+/// Test images: in batches of 5 the last one is not full.
+const TESTED: usize = 7;
+
+/// All that a [`Session`] borrows but its progress.
+struct Fixture {
+    client: Client,
+    recipe: Recipe,
+    dataset: Arc<Dataset>,
+    split: Split,
+    stop: AtomicBool,
+}
+
+impl Fixture {
+    /// `changes` of the recipe, as the command line gives them.
+    fn new(changes: &[&str]) -> Self {
+        let mut recipe = Recipe::default();
+        let fixed = [
+            "seed=3",
+            "data.test_fraction=0.3",
+            "augment.shift=2",
+            "train.batch=5",
+            "train.peak_lr=0.05",
+            "train.warmup=0.4",
+        ];
+        for assignment in fixed.iter().chain(changes) {
+            recipe.set(assignment).unwrap();
+        }
+        let labels: Vec<u32> = (0..)
+            .zip(IMAGES)
+            .flat_map(|(label, n)| vec![label; n])
+            .collect();
+        let classes = ["a", "b", "c"].map(String::from).to_vec();
+        let bytes = values(1, labels.len() * SIDE * SIDE * 3);
+        let pixels = bytes.iter().map(|v| (127.5 + 127.0 * v) as u8).collect();
+        let files = (0..labels.len()).map(|i| i.to_string()).collect();
+        let dataset = Dataset::new("t".into(), classes, (SIDE, SIDE), pixels, labels, files);
+        let dataset = Arc::new(dataset.unwrap());
+        let split = Split::stratified(
+            &dataset.labels,
+            &dataset.classes,
+            recipe.data.test_fraction,
+            recipe.seed,
+        );
+        let fixture = Self {
+            client: client(),
+            recipe,
+            dataset,
+            split: split.unwrap(),
+            stop: AtomicBool::new(false),
+        };
+        assert_eq!(fixture.session(&Silent).steps_per_epoch(), STEPS);
+        assert_eq!(fixture.split.test.len(), TESTED);
+        fixture
+    }
+
+    fn session<'a>(&'a self, progress: &'a dyn Progress) -> Session<'a> {
+        Session {
+            client: &self.client,
+            recipe: &self.recipe,
+            dataset: &self.dataset,
+            split: &self.split,
+            stats: ChannelStats::of(&self.dataset, &self.split.train).unwrap(),
+            progress,
+            stop: &self.stop,
+        }
+    }
+
+    /// A network of this data's classes, as the training of `role` begins with.
+    fn network(&self, role: u64) -> Network {
+        let seed = self.recipe.seed;
+        Network::new(
+            &self.client,
+            DType::F32,
+            "resnet8",
+            IMAGES.len(),
+            seed,
+            role,
+        )
+        .unwrap()
+    }
+}
+
+/// A run's folder, gone with its test.
+struct Place {
+    run: RunDir,
+    _folder: TempDir,
+}
+
+impl Place {
+    fn new(fixture: &Fixture) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let planned = PlannedRun::new(Some(folder.path())).unwrap();
+        let run = planned.create(&fixture.recipe, &fixture.split).unwrap();
+        Self {
+            run,
+            _folder: folder,
+        }
+    }
+
+    /// Trains for two epochs, or goes on with what was begun here.
+    fn train(
+        &self,
+        session: &Session,
+        method: &dyn Method,
+        teacher: Option<&Network>,
+    ) -> Result<Trained, TrainError> {
+        let mut metrics: MetricsLog = self.run.metrics()?;
+        let phase = Phase {
+            name: "student",
+            title: "student",
+            arch: "resnet8",
+            epochs: 2,
+            role: 1,
+            method,
+            teacher,
+        };
+        let network = train_phase(session, &self.run, &mut metrics, &phase)?;
+        let records = metrics.lines()?.into_iter();
+        let weights = network.store.weights()?;
+        Ok(Trained {
+            weights,
+            records: records
+                .map(|line| serde_json::from_value(line).unwrap())
+                .collect(),
+        })
+    }
+}
+
+/// What a training leaves behind.
+struct Trained {
+    weights: Vec<NamedTensor>,
+    records: Vec<EpochRecord>,
+}

@@ -1,0 +1,211 @@
+//! The networks against their papers, composed from plain loops over the weights as PyTorch lays them out.
+
+use super::*;
+use crate::run::NamedTensor;
+use ghostlight_autodiff::check::values;
+use ghostlight_tests::{client, download, has_f64};
+
+/// Images `[n, side, side, channels]`.
+#[derive(Clone)]
+struct Maps {
+    side: usize,
+    channels: usize,
+    data: Vec<f64>,
+}
+
+impl Maps {
+    fn at(&self, image: usize, y: usize, x: usize, channel: usize) -> f64 {
+        self.data[((image * self.side + y) * self.side + x) * self.channels + channel]
+    }
+
+    fn images(&self) -> usize {
+        self.data.len() / (self.side * self.side * self.channels)
+    }
+}
+
+/// A network of He et al. 2016, section 4.2, that knows its weights by key.
+struct Paper<'a> {
+    weights: &'a [NamedTensor],
+    mode: Mode,
+}
+
+impl Paper<'_> {
+    fn tensor(&self, key: &str) -> &NamedTensor {
+        let found = self.weights.iter().find(|tensor| tensor.name == key);
+        found.unwrap_or_else(|| panic!("{key} is missing"))
+    }
+
+    fn vector(&self, key: &str) -> Vec<f64> {
+        self.tensor(key).data.iter().map(|&v| v.into()).collect()
+    }
+
+    /// Padded by half the kernel.
+    fn convolve(&self, input: &Maps, key: &str, stride: usize) -> Maps {
+        let weight = self.tensor(&format!("{key}.weight"));
+        let &[outputs, inputs, kernel, _] = &weight.shape[..] else {
+            panic!("{key} has shape {:?}", weight.shape);
+        };
+        let side = input.side.div_ceil(stride);
+        let mut data = Vec::new();
+        for image in 0..input.images() {
+            for (y, x, o) in (0..side * side * outputs)
+                .map(|at| (at / (side * outputs), at / outputs % side, at % outputs))
+            {
+                let mut sum = 0.0;
+                for (i, ky, kx) in (0..inputs * kernel * kernel)
+                    .map(|at| (at / (kernel * kernel), at / kernel % kernel, at % kernel))
+                {
+                    let (row, column) = (y * stride + ky, x * stride + kx);
+                    let inside = kernel / 2..input.side + kernel / 2;
+                    if inside.contains(&row) && inside.contains(&column) {
+                        let tap = weight.data[((o * inputs + i) * kernel + ky) * kernel + kx];
+                        let (row, column) = (row - kernel / 2, column - kernel / 2);
+                        sum += f64::from(tap) * input.at(image, row, column, i);
+                    }
+                }
+                data.push(sum);
+            }
+        }
+        Maps {
+            side,
+            channels: outputs,
+            data,
+        }
+    }
+
+    /// By the running statistics in inference, by the batch's in training.
+    fn normalise(&self, mut maps: Maps, key: &str) -> Maps {
+        let [gamma, beta, mean, variance] = ["weight", "bias", "running_mean", "running_var"]
+            .map(|name| self.vector(&format!("{key}.{name}")));
+        for channel in 0..maps.channels {
+            let (mean, variance) = match self.mode {
+                Mode::Infer => (mean[channel], variance[channel]),
+                Mode::Train => {
+                    let values = || maps.data.iter().skip(channel).step_by(maps.channels);
+                    let n = values().count() as f64;
+                    let mean = values().sum::<f64>() / n;
+                    let squares = values().map(|v| (v - mean).powi(2));
+                    (mean, squares.sum::<f64>() / n)
+                }
+            };
+            for value in maps.data.iter_mut().skip(channel).step_by(maps.channels) {
+                *value =
+                    gamma[channel] * (*value - mean) / (variance + 1e-5).sqrt() + beta[channel];
+            }
+        }
+        maps
+    }
+
+    fn relu(mut maps: Maps) -> Maps {
+        maps.data.iter_mut().for_each(|v| *v = v.max(0.0));
+        maps
+    }
+
+    fn block(&self, input: &Maps, key: &str, stride: usize) -> Maps {
+        let part = |name: &str| format!("{key}.{name}");
+        let y = self.convolve(input, &part("conv1"), stride);
+        let y = Self::relu(self.normalise(y, &part("bn1")));
+        let y = self.convolve(&y, &part("conv2"), 1);
+        let mut y = self.normalise(y, &part("bn2"));
+        let shortcut = if y.channels == input.channels {
+            input.clone()
+        } else {
+            let projected = self.convolve(input, &part("downsample.0"), stride);
+            self.normalise(projected, &part("downsample.1"))
+        };
+        for (value, plus) in y.data.iter_mut().zip(shortcut.data) {
+            *value += plus;
+        }
+        Self::relu(y)
+    }
+
+    fn logits(&self, images: &Maps, blocks: usize) -> Vec<f64> {
+        let mut y = Self::relu(self.normalise(self.convolve(images, "conv1", 1), "bn1"));
+        for (stage, stride) in [(1, 1), (2, 2), (3, 2)] {
+            for block in 0..blocks {
+                let stride = if block == 0 { stride } else { 1 };
+                y = self.block(&y, &format!("layer{stage}.{block}"), stride);
+            }
+        }
+        let (weight, bias) = (self.vector("fc.weight"), self.vector("fc.bias"));
+        let pixels = y.side * y.side;
+        let mut logits = Vec::new();
+        for image in y.data.chunks(pixels * y.channels) {
+            let mean =
+                |c: usize| image.iter().skip(c).step_by(y.channels).sum::<f64>() / pixels as f64;
+            let means: Vec<f64> = (0..y.channels).map(mean).collect();
+            let products = |row: &[f64]| row.iter().zip(&means).map(|(w, m)| w * m).sum::<f64>();
+            let rows = weight.chunks(y.channels).zip(&bias);
+            logits.extend(rows.map(|(row, bias)| products(row) + bias));
+        }
+        logits
+    }
+}
+
+/// Gives norms other values than those they start with, which would hide one forgotten.
+fn disturb(weights: &mut [NamedTensor]) {
+    for (seed, tensor) in (1..).zip(weights) {
+        let (middle, spread) = match tensor.name.rsplit('.').next() {
+            Some("running_var") => (1.0, 0.7),
+            Some("weight") if tensor.shape.len() == 1 => (1.0, 0.5),
+            Some("bias" | "running_mean") => (0.0, 0.5),
+            _ => continue,
+        };
+        let drawn = values(seed, tensor.data.len());
+        tensor.data = drawn.iter().map(|v| (middle + spread * v) as f32).collect();
+    }
+}
+
+#[test]
+fn a_residual_network_computes_what_its_paper_says() {
+    if !has_f64() {
+        return;
+    }
+    let classes = 3;
+    for (depth, side) in [(8, 8), (14, 9)] {
+        let arch = format!("resnet{depth}");
+        let mut network = Network::new(&client(), DType::F64, &arch, classes, 1, 0).unwrap();
+        let mut weights = network.store.weights().unwrap();
+        disturb(&mut weights);
+        network.store.set_weights(&weights).unwrap();
+        let shape = [2, side, side, 3];
+        let maps = Maps {
+            side,
+            channels: 3,
+            data: values(9, shape.iter().product()),
+        };
+        let images = Tensor::from_f64(&client(), &maps.data, &shape, DType::F64).unwrap();
+        for mode in [Mode::Infer, Mode::Train] {
+            let found = network
+                .forward(&Tape::new(), mode, &Var::constant(images.clone()))
+                .unwrap();
+            assert_eq!(found.tensor().shape(), [2, classes]);
+            let paper = Paper {
+                weights: &weights,
+                mode,
+            };
+            let wanted = paper.logits(&maps, (depth - 2) / 6);
+            for (found, wanted) in download(found.tensor()).iter().zip(&wanted) {
+                let close = (found - wanted).abs() < 1e-9 * (1.0 + wanted.abs());
+                assert!(close, "{arch}, {mode:?}: {found}, the paper says {wanted}");
+            }
+        }
+    }
+}
+
+#[test]
+fn the_depths_of_the_papers_are_known_and_no_others() {
+    for depth in [8, 14, 20, 32, 56, 110, 1202] {
+        assert!(check(&format!("resnet{depth}")).is_ok(), "{depth}");
+    }
+    for name in [
+        "resnet2",
+        "resnet9",
+        "resnet18",
+        "resnet1208",
+        "resnet08",
+        "vgg8",
+    ] {
+        assert!(check(name).is_err(), "{name}");
+    }
+}
