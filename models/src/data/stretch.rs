@@ -101,7 +101,7 @@ impl Histogram {
             });
             if let (Some(low), Some(high)) = (low, high) {
                 stretch.low[c] = sample((low as u32) << 16).max(self.least[c]);
-                stretch.high[c] = sample((high as u32) << 16 | 0xFFFF).min(self.greatest[c]);
+                stretch.high[c] = sample((high as u32 + 1) << 16).min(self.greatest[c]);
                 if stretch.high[c] <= stretch.low[c] {
                     stretch.high[c] = stretch.low[c].next_up().max(stretch.low[c] + 1.0);
                 }
