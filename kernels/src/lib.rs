@@ -21,7 +21,8 @@ pub mod matmul;
 mod memory;
 pub mod norm;
 pub mod optim;
-mod planted;
+#[doc(hidden)]
+pub mod planted;
 pub mod pointwise;
 pub mod pool;
 pub mod resize;

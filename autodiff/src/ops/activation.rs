@@ -1,6 +1,6 @@
 use crate::{Function, Gradients, Step};
 use ghostlight_kernels::pointwise::activation::{self, cost};
-use ghostlight_kernels::{KernelError, Tensor};
+use ghostlight_kernels::{KernelError, Tensor, planted};
 
 /// An activation of `[x]`, of any shape; see [`activation`].
 #[derive(Debug, Clone, Copy)]
@@ -18,9 +18,10 @@ impl Function for Activation {
 
     fn forward(&self, inputs: &[&Tensor]) -> Result<Step<Self::Saved>, KernelError> {
         let x = inputs[0];
+        let output = activation::activation(x, self.kind);
         Ok(Step {
-            output: activation::activation(x, self.kind),
-            saved: x.clone(),
+            saved: planted::or("activation_keeps_its_output", x, &output).clone(),
+            output,
             cost: cost::forward(x.len(), x.dtype()),
         })
     }

@@ -2,7 +2,7 @@ use crate::{Function, Gradients, Step};
 use ghostlight_kernels::loss::cross_entropy::{self, CrossEntropyProblem};
 use ghostlight_kernels::loss::sum;
 use ghostlight_kernels::pointwise::scale;
-use ghostlight_kernels::{Cost, KernelError, Labels, Tensor};
+use ghostlight_kernels::{Cost, KernelError, Labels, Tensor, planted};
 
 /// Mean softmax cross-entropy of `[logits [n, c]]`, as `[1]`; see [`cross_entropy`].
 #[derive(Debug, Clone)]
@@ -45,8 +45,13 @@ impl Function for CrossEntropy {
 /// The saved gradient of a scalar loss, times the gradient that arrives at the loss.
 pub(super) fn scaled(saved: &Tensor, grad: &Tensor) -> Result<Gradients, KernelError> {
     let cost = Cost::traffic(saved.len() + 1, saved.len(), saved.dtype().size());
+    let whole = planted::or(
+        "loss_without_its_weight",
+        scale(saved, grad)?,
+        saved.clone(),
+    );
     Ok(Gradients {
-        inputs: vec![Some(scale(saved, grad)?)],
+        inputs: vec![Some(whole)],
         cost,
     })
 }

@@ -1,6 +1,6 @@
 use ghostlight_kernels::optim::adamw::{AdamWOptions, AdamWState, step};
 use ghostlight_kernels::pointwise::fill;
-use ghostlight_kernels::{KernelError, Tensor};
+use ghostlight_kernels::{KernelError, Tensor, planted};
 
 /// AdamW over one flat buffer of parameters, with its moments; see [`ghostlight_kernels::optim::adamw`].
 pub struct AdamW {
@@ -44,7 +44,7 @@ impl AdamW {
         *self = Self {
             first,
             second,
-            steps,
+            steps: planted::or("adamw_restores_no_steps", steps, 0),
         };
         Ok(())
     }
@@ -67,7 +67,7 @@ impl AdamW {
         };
         let number = self.steps.saturating_add(1);
         step(state, grads, decayed, options, number)?;
-        self.steps = number;
+        self.steps = planted::or("adamw_counts_no_steps", number, 0);
         fill(grads, 0.0);
         Ok(())
     }

@@ -1,6 +1,6 @@
 use ghostlight_kernels::optim::sgd::{SgdOptions, step};
 use ghostlight_kernels::pointwise::fill;
-use ghostlight_kernels::{KernelError, Tensor};
+use ghostlight_kernels::{KernelError, Tensor, planted};
 
 /// SGD over one flat buffer of parameters, with its velocity; see [`ghostlight_kernels::optim::sgd`].
 pub struct Sgd {
@@ -30,7 +30,7 @@ impl Sgd {
             self.velocity.shape(),
             self.velocity.dtype(),
         )?;
-        self.velocity = velocity.clone();
+        self.velocity = planted::or("sgd_restores_nothing", velocity, &self.velocity).clone();
         Ok(())
     }
 
@@ -46,7 +46,9 @@ impl Sgd {
         options: &SgdOptions,
     ) -> Result<(), KernelError> {
         step(params, grads, &self.velocity, decayed, options)?;
-        fill(grads, 0.0);
+        if !planted::is("sgd_keeps_its_gradients") {
+            fill(grads, 0.0);
+        }
         Ok(())
     }
 }

@@ -2,6 +2,7 @@
 
 mod refusals;
 
+use ghostlight_autodiff::Sgd;
 use ghostlight_kernels::optim::sgd::{SgdOptions, reference, step};
 use ghostlight_kernels::{DType, Tensor};
 use ghostlight_tests::{
@@ -181,6 +182,42 @@ fn three_steps_follow_pytorchs_trajectory() {
             }
         }
     }
+}
+
+#[test]
+fn the_optimiser_clears_the_gradients_that_it_took() {
+    let mut optimiser = Sgd::new(&upload(&[0.0; 3], &[3], DType::F32));
+    let [params, grads, decayed] =
+        [1.0, 0.5, 0.0].map(|value| upload(&[value; 3], &[3], DType::F32));
+    for wanted in [0.75, 0.75] {
+        optimiser.step(&params, &grads, &decayed, &PLAIN).unwrap();
+        assert_exact("params", &params, &[wanted; 3]);
+        assert_exact("grads", &grads, &[0.0; 3]);
+    }
+}
+
+#[test]
+fn an_optimiser_that_was_stopped_goes_on_as_if_it_had_not_been() {
+    let buffers = Buffers::draw(37, 8, reals);
+    let params = upload(&buffers.params, &[37], DType::F32);
+    let decayed = upload(&buffers.decayed, &[37], DType::F32);
+    let mut optimiser = Sgd::new(&params);
+    let grads = || upload(&buffers.grads, &[37], DType::F32);
+    optimiser
+        .step(&params, &grads(), &decayed, &lookahead())
+        .unwrap();
+    let mut resumed = Sgd::new(&params);
+    resumed
+        .restore(&upload(&download(optimiser.velocity()), &[37], DType::F32))
+        .unwrap();
+    let copy = upload(&download(&params), &[37], DType::F32);
+    for (optimiser, params) in [(&mut optimiser, &params), (&mut resumed, &copy)] {
+        optimiser
+            .step(params, &grads(), &decayed, &lookahead())
+            .unwrap();
+    }
+    assert_same_bits("params", &params, &copy);
+    assert_same_bits("velocity", optimiser.velocity(), resumed.velocity());
 }
 
 #[test]
