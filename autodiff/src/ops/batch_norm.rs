@@ -104,14 +104,7 @@ impl Function for BatchNorm {
         };
         let found = batch_norm::backward(&layer, saved, grad)?;
         let cost = cost::backward(&problem, found.residual.is_some());
-        let mut inputs = vec![
-            Some(found.input.clone()),
-            Some(found.gamma),
-            Some(found.beta),
-        ];
-        if needs.len() == 4 {
-            inputs.push(found.residual);
-        }
-        Ok(Gradients { inputs, cost })
+        let all = [found.input, found.gamma, found.beta].into_iter();
+        Ok(Gradients::needed(needs, all.chain(found.residual), cost))
     }
 }

@@ -109,7 +109,7 @@ impl Function for GhostMix {
         &self,
         saved: Self::Saved,
         grad: &Tensor,
-        _: &[bool],
+        needs: &[bool],
     ) -> Result<Gradients, KernelError> {
         let Some(kept) = saved else {
             let wanted = "the batch's statistics in a pass that needs gradients";
@@ -123,10 +123,8 @@ impl Function for GhostMix {
         let found = mix::backward(&kept.operands.mix(), &kept.saved, grad)?;
         let maps = std::iter::once(found.x0).chain(found.features);
         let parameters = [found.cheap, found.first, found.second];
-        let inputs = maps.chain(parameters.into_iter().flatten());
-        Ok(Gradients {
-            inputs: inputs.map(Some).collect(),
-            cost: cost::backward(&kept.problem),
-        })
+        let all = maps.chain(parameters.into_iter().flatten());
+        let cost = cost::backward(&kept.problem);
+        Ok(Gradients::needed(needs, all, cost))
     }
 }
