@@ -8,7 +8,7 @@ pub trait Function: 'static {
     /// The operation's name, as the observer sees it.
     fn name(&self) -> &'static str;
 
-    /// Whether [`Function::backward`] takes a gradient that is a channel window; where it does not, the tape makes it whole first.
+    /// Whether [`Function::backward`] takes a gradient that is a channel window. Where it does not, the tape makes it whole first.
     fn reads_windows(&self) -> bool {
         false
     }
@@ -19,7 +19,7 @@ pub trait Function: 'static {
     /// Whatever the operation refuses; nothing is recorded then.
     fn forward(&self, inputs: &[&Tensor]) -> Result<Step<Self::Saved>, KernelError>;
 
-    /// Maps `grad`, of the output's shape, to the gradients of the inputs.
+    /// Maps `grad`, of the output's shape, to the gradients of the inputs. It works on tensors, so that it cannot be differentiated.
     ///
     /// `needs` says for each input whether its gradient is wanted. Those that are wanted have the input's shape and element type and may
     /// be channel windows; the others are `None`. The tape refuses anything else, naming the operation.
@@ -33,8 +33,9 @@ pub trait Function: 'static {
         needs: &[bool],
     ) -> Result<Gradients, KernelError>;
 
-    /// [`Function::backward`] where `present` holds the gradients that already arrived at the inputs from elsewhere. What is taken
-    /// from there has to be part of the gradient that is returned; the tape adds what is left.
+    /// [`Function::backward`] where `present` holds the gradients that already arrived at the inputs from elsewhere.
+    ///
+    /// A gradient that is taken from there has to be part of the one that is returned. The tape adds those that are left.
     ///
     /// # Errors
     /// Whatever the operation's kernels refuse.

@@ -27,7 +27,7 @@ pub struct BatchNorm {
     pub relu: bool,
     /// Training or inference.
     pub statistics: Statistics,
-    /// Where the result goes in training, of `x`'s shape and usually a channel window; a tensor of its own if `None`.
+    /// Where the result goes in training: a tensor of `x`'s shape, usually a channel window. `None` makes one.
     pub into: Option<Tensor>,
 }
 

@@ -13,7 +13,7 @@ pub struct Ghost {
     pub options: ConvOptions,
     /// Output channels.
     pub channels: usize,
-    /// The norm of the primary half; whether a ReLU follows both halves, and which statistics they use, is what this one says.
+    /// The norm of the primary half. It also says whether a ReLU follows both halves, and which statistics they use.
     pub primary_norm: BatchNorm,
     /// The norm of the cheap half.
     pub cheap_norm: BatchNorm,

@@ -8,7 +8,7 @@ use ghostlight_kernels::{KernelError, Tensor};
 /// beta those of the norm behind the weight before them; see [`mix`].
 #[derive(Debug, Clone)]
 pub struct GhostMix {
-    /// The norm of the cheap branch; which statistics all three use is what this one says.
+    /// The norm of the cheap branch. It also says which statistics all three use.
     pub cheap_norm: BatchNorm,
     /// The norm of the mix' first layer.
     pub first_norm: BatchNorm,

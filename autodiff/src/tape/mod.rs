@@ -108,8 +108,9 @@ impl Tape {
         Ok(self.recorded(step.output, kind))
     }
 
-    /// The channels `start..start + count` of `x`, in the same memory: for operations that read windows. No launch; backwards one, which
-    /// adds the window's gradient to the rest of `x`'s.
+    /// The channels `start..start + count` of `x`, in the same memory: for operations that read windows.
+    ///
+    /// Forwards this launches nothing. Backwards it is one launch, which adds the window's gradient to the rest of `x`'s.
     ///
     /// # Errors
     /// In this order: [`KernelError::Contract`] when `x` was recorded elsewhere, [`KernelError::Shape`] when the window reaches past
@@ -123,8 +124,9 @@ impl Tape {
         })
     }
 
-    /// `whole`, whose windows `parts` are, side by side and in order: what a concatenation would have copied. No launch; backwards
-    /// each part gets its window of the gradient.
+    /// `whole`, whose windows `parts` are, side by side and in order: what a concatenation would have copied.
+    ///
+    /// Forwards this launches nothing. Backwards each part gets its window of the gradient.
     ///
     /// # Errors
     /// In this order: [`KernelError::Contract`] when a part was recorded elsewhere; [`KernelError::Shape`] when one is no window of
@@ -162,8 +164,10 @@ impl Tape {
         Ok(self.recorded(whole.clone(), Kind::Join { parts }))
     }
 
-    /// Adds the gradient of the sum of `weight` times the sum of `output`, over all `outputs`, to the leaves' gradients, and
-    /// empties the tape. For a scalar loss that is the loss' gradient.
+    /// Adds a gradient to those of the leaves, and empties the tape.
+    ///
+    /// It is the gradient of one number: the sum over all `outputs` of `weight` times the sum of the output's elements. For a scalar
+    /// loss of weight 1 that is the loss' own. It is of first order only: nothing of this pass is recorded.
     ///
     /// # Errors
     /// In this order: [`KernelError::Range`] for a weight that is not finite; those of [`Tape::backward_from`].
