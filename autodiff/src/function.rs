@@ -8,7 +8,7 @@ pub trait Function: 'static {
     /// The operation's name, as the observer sees it.
     fn name(&self) -> &'static str;
 
-    /// Whether [`Function::backward`] takes a gradient that is a channel window; where it does not, the tape makes it whole first.
+    /// Whether [`Function::backward`] takes a gradient that is a channel window. Where it does not, the tape makes it whole first.
     fn reads_windows(&self) -> bool {
         false
     }
@@ -19,8 +19,10 @@ pub trait Function: 'static {
     /// Whatever the operation refuses; nothing is recorded then.
     fn forward(&self, inputs: &[&Tensor]) -> Result<Step<Self::Saved>, KernelError>;
 
-    /// Maps `grad`, of the output's shape, to one gradient per input, of the input's shape; `needs` says which are wanted, and
-    /// the others may be `None`.
+    /// Maps `grad`, of the output's shape, to the gradients of the inputs. It works on tensors, so that it cannot be differentiated.
+    ///
+    /// `needs` says for each input whether its gradient is wanted. Those that are wanted have the input's shape and element type and may
+    /// be channel windows; the others are `None`. The tape refuses anything else, naming the operation.
     ///
     /// # Errors
     /// Whatever the operation's kernels refuse.
@@ -31,8 +33,9 @@ pub trait Function: 'static {
         needs: &[bool],
     ) -> Result<Gradients, KernelError>;
 
-    /// [`Function::backward`] where `present` holds the gradients that already arrived at the inputs from elsewhere. What is taken
-    /// from there has to be part of the gradient that is returned; the tape adds what is left.
+    /// [`Function::backward`] where `present` holds the gradients that already arrived at the inputs from elsewhere.
+    ///
+    /// A gradient that is taken from there has to be part of the one that is returned. The tape adds those that are left.
     ///
     /// # Errors
     /// Whatever the operation's kernels refuse.
@@ -63,4 +66,19 @@ pub struct Gradients {
     pub inputs: Vec<Option<Tensor>>,
     /// The work done.
     pub cost: Cost,
+}
+
+impl Gradients {
+    /// Those of `all` that the inputs need: for an operation whose kernels compute the gradients of all inputs at once.
+    pub fn needed(needs: &[bool], all: impl IntoIterator<Item = Tensor>, cost: Cost) -> Self {
+        // Gradients of inputs that do not exist stay, for the tape to refuse.
+        let needs = needs.iter().copied().chain(std::iter::repeat(true));
+        let inputs = all.into_iter().zip(needs);
+        Self {
+            inputs: inputs
+                .map(|(grad, needed)| needed.then_some(grad))
+                .collect(),
+            cost,
+        }
+    }
 }

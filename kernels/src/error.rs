@@ -1,6 +1,6 @@
 use crate::DType;
 
-/// What a kernel's host function refuses before it launches anything.
+/// What a kernel's host function refuses before it launches anything, and what the crates above refuse of an operation.
 ///
 /// Each variant names the operation, what it was given and what it wanted.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
@@ -68,6 +68,18 @@ pub enum KernelError {
         label: u32,
         /// The number of classes.
         classes: usize,
+    },
+    /// What runs an operation, above this crate, was handed something that breaks its rules.
+    #[error("{op}: {subject} {got}, wanted {wanted}")]
+    Contract {
+        /// The operation that was asked for, or that broke the rule.
+        op: &'static str,
+        /// What broke it, in words.
+        subject: String,
+        /// How, in words.
+        got: String,
+        /// The rule, in words.
+        wanted: String,
     },
     /// The device refused or failed; what it said.
     #[error("the device failed: {0}")]

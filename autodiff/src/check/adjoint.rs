@@ -1,17 +1,25 @@
 use super::{dot, values};
 use crate::{Client, DType, KernelError, Tape, Tensor, Var};
+use ghostlight_kernels::planted;
 
-/// Two inner products that should be one.
+/// Why a backward map is not believed to be an adjoint.
 #[derive(Debug, thiserror::Error)]
 pub enum Mismatch {
-    /// The backward map is not the adjoint of the forward map.
-    #[error("<f(x), g> = {forward}, but <x, f'(g)> = {backward}")]
+    /// Two inner products that should be one are not, or are not numbers.
+    #[error(
+        "<f(x), g> = {forward}, but <x, f'(g)> = {backward}, wanted equal to within {allowed:e}"
+    )]
     NotAdjoint {
         /// `<f(x), g>`.
         forward: f64,
         /// `<x, f'(g)>`.
         backward: f64,
+        /// How far they may lie apart.
+        allowed: f64,
     },
+    /// An inner product of nothing proves nothing: which tensor has no elements.
+    #[error("nothing was probed: {0}")]
+    Unprobed(String),
     /// The function itself failed.
     #[error(transparent)]
     Kernel(#[from] KernelError),
@@ -23,7 +31,8 @@ pub enum Mismatch {
 /// Unlike central differences this has no step and no rounding of its own: a single wrong term in a million shows.
 ///
 /// # Errors
-/// [`Mismatch::Kernel`] when the function fails, [`Mismatch::NotAdjoint`] otherwise.
+/// In this order: [`Mismatch::Kernel`] when the function fails; [`Mismatch::Unprobed`] when input or output has no elements;
+/// [`Mismatch::NotAdjoint`] when the inner products differ or one is not finite.
 pub fn adjointness(
     client: &Client,
     shape: &[usize],
@@ -35,6 +44,12 @@ pub fn adjointness(
     let grad = Tensor::zeros(client, shape, DType::F64);
     let tape = Tape::new();
     let output = function(&tape, &tape.leaf(&tensor, &grad)?)?;
+    for (name, tensor) in [("input", &tensor), ("output", output.tensor())] {
+        if tensor.is_empty() {
+            let which = format!("the {name} {:?} has no elements", tensor.shape());
+            return Err(Mismatch::Unprobed(which));
+        }
+    }
     let y = output.tensor().to_f64()?;
     let g = values(seed.wrapping_add(1), y.len());
     let seed_grad = Tensor::from_f64(client, &g, output.tensor().shape(), DType::F64)?;
@@ -42,9 +57,16 @@ pub fn adjointness(
     let back = grad.to_f64()?;
     let (forward, backward) = (dot(&y, &g), dot(&x, &back));
     let magnitude: f64 = y.iter().zip(&g).map(|(y, g)| (y * g).abs()).sum();
-    if (forward - backward).abs() <= 1e-10 * magnitude.max(1e-300) {
+    let allowed = 1e-10 * magnitude.max(1e-300);
+    let finite = allowed.is_finite() || planted::is("adjointness_of_infinity");
+    // Written so that a NaN fails.
+    if finite && (forward - backward).abs() <= allowed {
         Ok(())
     } else {
-        Err(Mismatch::NotAdjoint { forward, backward })
+        Err(Mismatch::NotAdjoint {
+            forward,
+            backward,
+            allowed,
+        })
     }
 }

@@ -1,13 +1,16 @@
 //! Tools to verify an operation: [`gradcheck`] against central differences, [`adjointness`] of linear maps, and
 //! deterministic test [`values`].
 //!
-//! All of them run in f64 and call the operation through a [`crate::Tape`], as a model would.
+//! All of them run in f64 and call the operation through a [`crate::Tape`], as a model would. What they could not probe or judge is
+//! never taken for right.
 
 mod adjoint;
+mod findings;
 mod gradcheck;
 
 pub use adjoint::{Mismatch, adjointness};
-pub use gradcheck::{GradcheckError, GradcheckOptions, gradcheck};
+pub use findings::{Derivative, Findings, Probe};
+pub use gradcheck::{Coverage, GradcheckError, GradcheckOptions, gradcheck};
 
 /// `count` values between -1 and 1, the same for the same `seed` on every machine.
 pub fn values(seed: u64, count: usize) -> Vec<f64> {

@@ -28,12 +28,10 @@ impl Function for AddRelu {
         &self,
         y: Self::Saved,
         grad: &Tensor,
-        _needs: &[bool],
+        needs: &[bool],
     ) -> Result<Gradients, KernelError> {
         let found = add_relu::backward(&y, grad)?;
-        Ok(Gradients {
-            inputs: vec![Some(found.x), Some(found.m)],
-            cost: cost::backward(y.nhwc(self.name(), "x")?, y.dtype()),
-        })
+        let cost = cost::backward(y.nhwc(self.name(), "x")?, y.dtype());
+        Ok(Gradients::needed(needs, [found.x, found.m], cost))
     }
 }

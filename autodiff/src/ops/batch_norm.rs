@@ -27,7 +27,7 @@ pub struct BatchNorm {
     pub relu: bool,
     /// Training or inference.
     pub statistics: Statistics,
-    /// Where the result goes in training, of `x`'s shape and usually a channel window; a tensor of its own if `None`.
+    /// Where the result goes in training: a tensor of `x`'s shape, usually a channel window. `None` makes one.
     pub into: Option<Tensor>,
 }
 
@@ -104,14 +104,7 @@ impl Function for BatchNorm {
         };
         let found = batch_norm::backward(&layer, saved, grad)?;
         let cost = cost::backward(&problem, found.residual.is_some());
-        let mut inputs = vec![
-            Some(found.input.clone()),
-            Some(found.gamma),
-            Some(found.beta),
-        ];
-        if needs.len() == 4 {
-            inputs.push(found.residual);
-        }
-        Ok(Gradients { inputs, cost })
+        let all = [found.input, found.gamma, found.beta].into_iter();
+        Ok(Gradients::needed(needs, all.chain(found.residual), cost))
     }
 }

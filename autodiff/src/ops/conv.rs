@@ -1,6 +1,6 @@
 use crate::{Function, Gradients, Step};
 use ghostlight_kernels::conv::dense::{self, ConvOptions, ConvProblem, cost};
-use ghostlight_kernels::{Cost, KernelError, Tensor};
+use ghostlight_kernels::{Cost, KernelError, Tensor, planted};
 
 /// Dense convolution of `[x [n, h, w, ci], weight [kh, kw, ci, co]]`; see [`dense`].
 #[derive(Debug, Clone, Copy)]
@@ -54,7 +54,11 @@ impl Function for Conv {
                 None => dense::grad_input(&x, &weight, grad, self.options)?,
                 Some(plus) => {
                     found.cost += Cost::traffic(plus.len(), 0, plus.dtype().size());
-                    dense::grad_input_plus(&x, &weight, grad, self.options, plus)?
+                    if planted::is("conv_drops_another_branch") {
+                        dense::grad_input(&x, &weight, grad, self.options)?
+                    } else {
+                        dense::grad_input_plus(&x, &weight, grad, self.options, plus)?
+                    }
                 }
             });
         }

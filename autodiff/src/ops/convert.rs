@@ -1,6 +1,6 @@
 use crate::{Function, Gradients, Step};
 use ghostlight_kernels::pointwise::{convert, cost_of_convert};
-use ghostlight_kernels::{DType, KernelError, Tensor};
+use ghostlight_kernels::{DType, KernelError, Tensor, planted};
 
 /// `[x]` in another element type; its gradient comes back in `x`'s own. Parameters of 32 bits thus serve a pass in 16.
 #[derive(Debug, Clone, Copy)]
@@ -21,7 +21,7 @@ impl Function for Convert {
         let x = inputs[0];
         Ok(Step {
             output: convert(x, self.to)?,
-            saved: x.dtype(),
+            saved: planted::or("convert_forgets_the_type", x.dtype(), self.to),
             cost: cost_of_convert(x, self.to),
         })
     }

@@ -33,13 +33,10 @@ impl Function for Gate {
         &self,
         [x, s]: Self::Saved,
         grad: &Tensor,
-        _needs: &[bool],
+        needs: &[bool],
     ) -> Result<Gradients, KernelError> {
         let found = gate::backward(&x, &s, self.activation, grad)?;
         let cost = cost::backward(x.dims_view(self.name(), "x", "[n, h, w, c]")?, x.dtype());
-        Ok(Gradients {
-            inputs: vec![Some(found.x), Some(found.s)],
-            cost,
-        })
+        Ok(Gradients::needed(needs, [found.x, found.s], cost))
     }
 }

@@ -13,7 +13,7 @@ pub struct Ghost {
     pub options: ConvOptions,
     /// Output channels.
     pub channels: usize,
-    /// The norm of the primary half; whether a ReLU follows both halves, and which statistics they use, is what this one says.
+    /// The norm of the primary half. It also says whether a ReLU follows both halves, and which statistics they use.
     pub primary_norm: BatchNorm,
     /// The norm of the cheap half.
     pub cheap_norm: BatchNorm,
@@ -90,7 +90,7 @@ impl Function for Ghost {
         &self,
         saved: Self::Saved,
         grad: &Tensor,
-        _: &[bool],
+        needs: &[bool],
     ) -> Result<Gradients, KernelError> {
         let Some(kept) = saved else {
             let wanted = "the batch's statistics in a pass that needs gradients";
@@ -105,7 +105,7 @@ impl Function for Ghost {
         let found = module::backward(&ghost, kept.saved, grad)?;
         let [gamma, beta] = found.primary_norm;
         let [cheap_gamma, cheap_beta] = found.cheap_norm;
-        let inputs = [
+        let all = [
             found.input,
             found.primary,
             gamma,
@@ -114,9 +114,7 @@ impl Function for Ghost {
             cheap_gamma,
             cheap_beta,
         ];
-        Ok(Gradients {
-            inputs: inputs.map(Some).to_vec(),
-            cost: cost::backward(&kept.problem),
-        })
+        let cost = cost::backward(&kept.problem);
+        Ok(Gradients::needed(needs, all, cost))
     }
 }

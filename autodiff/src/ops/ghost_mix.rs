@@ -8,7 +8,7 @@ use ghostlight_kernels::{KernelError, Tensor};
 /// beta those of the norm behind the weight before them; see [`mix`].
 #[derive(Debug, Clone)]
 pub struct GhostMix {
-    /// The norm of the cheap branch; which statistics all three use is what this one says.
+    /// The norm of the cheap branch. It also says which statistics all three use.
     pub cheap_norm: BatchNorm,
     /// The norm of the mix' first layer.
     pub first_norm: BatchNorm,
@@ -109,7 +109,7 @@ impl Function for GhostMix {
         &self,
         saved: Self::Saved,
         grad: &Tensor,
-        _: &[bool],
+        needs: &[bool],
     ) -> Result<Gradients, KernelError> {
         let Some(kept) = saved else {
             let wanted = "the batch's statistics in a pass that needs gradients";
@@ -123,10 +123,8 @@ impl Function for GhostMix {
         let found = mix::backward(&kept.operands.mix(), &kept.saved, grad)?;
         let maps = std::iter::once(found.x0).chain(found.features);
         let parameters = [found.cheap, found.first, found.second];
-        let inputs = maps.chain(parameters.into_iter().flatten());
-        Ok(Gradients {
-            inputs: inputs.map(Some).collect(),
-            cost: cost::backward(&kept.problem),
-        })
+        let all = maps.chain(parameters.into_iter().flatten());
+        let cost = cost::backward(&kept.problem);
+        Ok(Gradients::needed(needs, all, cost))
     }
 }

@@ -37,12 +37,11 @@ impl Function for LayerNorm {
         &self,
         saved: Self::Saved,
         grad: &Tensor,
-        _needs: &[bool],
+        needs: &[bool],
     ) -> Result<Gradients, KernelError> {
         let found = layer_norm::backward(&saved, grad)?;
-        Ok(Gradients {
-            inputs: vec![Some(found.x), Some(found.gamma), Some(found.beta)],
-            cost: cost::backward(saved.problem()),
-        })
+        let all = [found.x, found.gamma, found.beta];
+        let cost = cost::backward(saved.problem());
+        Ok(Gradients::needed(needs, all, cost))
     }
 }

@@ -20,7 +20,7 @@ impl AdamW {
         }
     }
 
-    /// The mean gradient and the mean squared gradient, of the parameters' shape; with [`AdamW::steps`], what a checkpoint keeps.
+    /// The mean gradient and the mean squared gradient, of the parameters' shape. A checkpoint keeps them and [`AdamW::steps`].
     pub fn moments(&self) -> [&Tensor; 2] {
         [&self.first, &self.second]
     }
@@ -34,8 +34,8 @@ impl AdamW {
     /// [`AdamW::steps`] gave them.
     ///
     /// # Errors
-    /// Shape or element type of the first or of the second moment differs from the parameters', or one is a window; nothing changes
-    /// then.
+    /// Shape or element type of the first or of the second moment differs from the parameters', or one is a window. Nothing has
+    /// changed then.
     pub fn restore(&mut self, moments: [&Tensor; 2], steps: u64) -> Result<(), KernelError> {
         for (name, moment) in ["first", "second"].into_iter().zip(moments) {
             moment.check("adamw", name, self.first.shape(), self.first.dtype())?;

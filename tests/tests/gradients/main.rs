@@ -1,4 +1,6 @@
 //! Gradients against central differences, linear maps against their adjoints, for every operation and for whole networks.
 
+mod findings;
 mod operations;
+mod tape;
 mod tools;
