@@ -269,7 +269,11 @@ fn scale_kernel<R: Float, S: Float, F: Float, N: Size>(
 ) {
     let by = Vector::<F, N>::new(factor[0]);
     for i in span.first()..span.end() {
-        out[i] = Vector::cast_from(Vector::<F, N>::cast_from(x[i]) * by);
+        let mut value = Vector::<F, N>::cast_from(x[i]);
+        if comptime!(planted::is("rounded_before_its_scale")) {
+            value = Vector::cast_from(Vector::<S, N>::cast_from(value));
+        }
+        out[i] = Vector::cast_from(value * by);
     }
 }
 
