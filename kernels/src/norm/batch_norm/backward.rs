@@ -1,7 +1,7 @@
 use super::stats::tree;
-use super::{BatchNorm, BatchNormGrads, BatchNormProblem, Epilogue, PIXELS_AT_ONCE, Saved};
+use super::{BatchNorm, BatchNormGrads, BatchNormProblem, Epilogue, OP, PIXELS_AT_ONCE, Saved};
 use crate::lanes::{Lanes, View, channel, load, store};
-use crate::{Tensor, launch, planted};
+use crate::{KernelError, Tensor, launch, planted};
 use cubecl::prelude::*;
 
 /// Pixels that share one load of a channel's statistics.
@@ -224,7 +224,7 @@ pub(super) fn launch_backward(
     norm: &BatchNorm,
     saved: &Saved,
     grad: &Tensor,
-) -> BatchNormGrads {
+) -> Result<BatchNormGrads, KernelError> {
     let client = grad.client();
     let x = &saved.input;
     let (dtype, channels) = (problem.dtype, problem.channels);
@@ -240,11 +240,13 @@ pub(super) fn launch_backward(
         .output
         .as_ref()
         .map(|output| Tensor::empty(client, output.shape(), dtype));
-    let partials = Tensor::empty(
+    let partials = Tensor::room(
+        OP,
+        "scratch",
         client,
         &[problem.partials(), 2, vectors * lanes.width],
         dtype.accumulator(),
-    );
+    )?;
     let grid = launch::grid(client, problem.partials());
     // SAFETY: `BatchNormProblem` relates the extents; without a residual the kernel touches neither `y` nor its gradient.
     unsafe {
@@ -359,10 +361,10 @@ pub(super) fn launch_backward(
         );
     }
     launch::pace(client);
-    BatchNormGrads {
+    Ok(BatchNormGrads {
         input,
         residual: grad_residual,
         gamma,
         beta,
-    }
+    })
 }

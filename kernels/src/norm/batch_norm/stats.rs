@@ -1,6 +1,6 @@
-use super::{BatchNorm, BatchNormProblem, PIXELS_AT_ONCE, Statistics};
+use super::{BatchNorm, BatchNormProblem, OP, PIXELS_AT_ONCE, Statistics};
 use crate::lanes::{Lanes, channel, load, store};
-use crate::{Tensor, launch};
+use crate::{KernelError, Tensor, launch};
 use cubecl::prelude::*;
 
 /// The sum of eight vectors as a tree, which is shorter to wait for than a chain and rounds less.
@@ -185,7 +185,7 @@ pub(super) fn launch_batch_statistics(
     problem: &BatchNormProblem,
     x: &Tensor,
     norm: &BatchNorm,
-) -> Statistics {
+) -> Result<Statistics, KernelError> {
     let client = x.client();
     let &BatchNormProblem {
         pixels,
@@ -194,11 +194,13 @@ pub(super) fn launch_batch_statistics(
     } = problem;
     let lanes = Lanes::of(client, dtype, channels, &[]);
     let vectors = lanes.vectors();
-    let partials = Tensor::empty(
+    let partials = Tensor::room(
+        OP,
+        "scratch",
         client,
         &[problem.partials(), 2, vectors * lanes.width],
         dtype.accumulator(),
-    );
+    )?;
     let grid = launch::grid(client, problem.partials());
     // SAFETY: `BatchNormProblem` relates the extents; `partials` has room for two rows of vectors a partial.
     unsafe {
@@ -251,7 +253,7 @@ pub(super) fn launch_batch_statistics(
         );
     }
     launch::pace(client);
-    statistics
+    Ok(statistics)
 }
 
 /// Launches the running statistics in the form that the other kernels read.

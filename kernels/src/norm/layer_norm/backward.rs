@@ -2,7 +2,7 @@ use super::{Saved, team};
 use crate::lanes::{Lanes, channel, load, store};
 use crate::norm::row::{fresh, keep};
 use crate::pointwise::sum_rows_apart;
-use crate::{Tensor, launch};
+use crate::{KernelError, Tensor, launch};
 use cubecl::prelude::*;
 
 /// `out = inv_std (h - mean of h - n mean of h n)` with `h = grad gamma` and `n` the normalised `x`; each partial sum takes `grad n` and
@@ -83,11 +83,16 @@ fn layer_norm_grad<S: Float, F: Float, B: Size, N: Size>(
 }
 
 /// Launches the gradient of `x` into `out`, and returns those of `gamma` and of `beta`, `[c]` each.
-pub(super) fn launch_backward(saved: &Saved, grad: &Tensor, out: &Tensor) -> [Tensor; 2] {
+pub(super) fn launch_backward(
+    saved: &Saved,
+    grad: &Tensor,
+    out: &Tensor,
+) -> Result<[Tensor; 2], KernelError> {
     let (client, problem) = (grad.client(), &saved.problem);
     let (dtype, channels) = (problem.dtype, problem.channels);
     let partials = [problem.partials(), 2, channels];
-    let partials = Tensor::empty(client, &partials, dtype.accumulator());
+    let op = saved.sample.op();
+    let partials = Tensor::room(op, "scratch", client, &partials, dtype.accumulator())?;
     if launch::is_cpu(client) {
         launch_partials(saved, grad, out, &partials);
     } else {
@@ -95,7 +100,7 @@ pub(super) fn launch_backward(saved: &Saved, grad: &Tensor, out: &Tensor) -> [Te
     }
     let [gamma, beta] = [(); 2].map(|()| Tensor::empty(client, &[channels], dtype.accumulator()));
     sum_rows_apart(&partials, &gamma, &beta);
-    [gamma, beta]
+    Ok([gamma, beta])
 }
 
 /// Launches the gradient of `x` into `out` and the partial sums `[partials, 2, c]`.

@@ -1,7 +1,7 @@
 use super::{Activation, activate};
 use crate::lanes::{View, channel, load, store};
 use crate::pointwise::map::{Map, Walk};
-use crate::{Tensor, launch};
+use crate::{Tensor, launch, planted};
 use cubecl::prelude::*;
 
 /// `y = a(x)`. One unit owns a run of rows.
@@ -29,9 +29,15 @@ fn activation_kernel<S: Float, F: Float, B: Size, N: Size>(
     }
 }
 
-/// Launches `y = a(x)`.
+/// Launches `y = a(x)`; `y` may be `x`.
 pub(super) fn launch_activation(x: &Tensor, y: &Tensor, activation: Activation) {
-    let map = Map::over(&[x, y]);
+    let in_place = y.is_over(x) && !planted::is("in_place_twice");
+    let map = match in_place {
+        true => Map::once(&[x]),
+        false => Map::over(&[x, y]),
+    };
+    let y = if y.is_over(x) { x } else { y };
+    let [operand, result] = map.lanes.args_over(x, y);
     // SAFETY: both hold the rows of `map`.
     unsafe {
         activation_kernel::launch_unchecked(
@@ -40,8 +46,8 @@ pub(super) fn launch_activation(x: &Tensor, y: &Tensor, activation: Activation) 
             map.units(),
             map.lanes.item,
             map.lanes.width,
-            map.lanes.arg(x),
-            map.lanes.arg(y),
+            operand,
+            result,
             map.lanes.anywhere(x),
             map.view(x),
             map.view(y),

@@ -29,21 +29,27 @@ use crate::{KernelError, Tensor};
 
 const OP: &str = "activation";
 
-/// `a(x)` of any shape; `x` may be a window. One launch; none for an empty tensor.
+/// `a(x)` of any shape; `x` may be a window. One launch; none for an empty tensor, nor for one past [`Tensor::MOST_ELEMENTS`], whose
+/// result nobody takes either.
 pub fn activation(x: &Tensor, activation: Activation) -> Tensor {
     let y = Tensor::empty(x.client(), x.shape(), x.dtype());
-    if !y.is_empty() {
+    if !y.is_empty() && x.check_addressable(OP, "x").is_ok() {
         forward::launch_activation(x, &y, activation);
     }
     y
 }
 
-/// [`activation()`] into `y`, of the shape of `x`; both may be windows. One launch; none for an empty tensor.
+/// [`activation()`] into `y`, of the shape of `x`, which may be `x` itself; both may be windows. One launch; none for an empty tensor.
+///
+/// In place no element may be computed twice: of a length (in a window, a number of channels) that no vector divides, each is then
+/// computed by itself.
 ///
 /// # Errors
-/// Shape, then element type of `y`.
+/// In this order: an `x` past [`Tensor::MOST_ELEMENTS`]; shape and element type of `y`; a `y` that lies over a part of `x`.
 pub fn activation_into(x: &Tensor, activation: Activation, y: &Tensor) -> Result<(), KernelError> {
+    x.check_addressable(OP, "x")?;
     y.check_view(OP, "y", x.shape(), x.dtype())?;
+    y.check_in_place(OP, "y", ("x", x))?;
     if !y.is_empty() {
         forward::launch_activation(x, y, activation);
     }
@@ -53,8 +59,9 @@ pub fn activation_into(x: &Tensor, activation: Activation, y: &Tensor) -> Result
 /// The gradient with respect to `x`, from `grad` of its shape; both may be windows. One launch; none for an empty tensor.
 ///
 /// # Errors
-/// Shape, then element type of `grad`.
+/// In this order: an `x` past [`Tensor::MOST_ELEMENTS`]; shape, then element type of `grad`.
 pub fn backward(x: &Tensor, grad: &Tensor, activation: Activation) -> Result<Tensor, KernelError> {
+    x.check_addressable(OP, "x")?;
     grad.check_view(OP, "grad", x.shape(), x.dtype())?;
     let out = Tensor::empty(x.client(), x.shape(), x.dtype());
     if !out.is_empty() {
