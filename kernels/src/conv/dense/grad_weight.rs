@@ -142,8 +142,8 @@ fn partial_sums<S: Float, F: Float, B: Size, N: Size>(
     }
 }
 
-/// How many partial sums of `elements` each the blocks of all images are cut into: where the size decides, a power of two, so that cores
-/// share them evenly.
+/// How many partial sums of a weight of `elements` the blocks of all images are cut into: where the size decides, a power of two, so that
+/// cores share them evenly.
 fn partial_count(blocks: usize, elements: usize) -> usize {
     let by_size = (MOST_ELEMENTS / elements.max(1)).max(2);
     let most = match by_size < MOST_PARTIALS {
@@ -177,7 +177,7 @@ pub(super) fn launch_grad_weight(
     let rows = out.len() / co;
     let pitch = lanes.vectors().next_multiple_of(vectors);
     let blocks = problem.batch * oh.div_ceil(block);
-    let partial_count = partial_count(blocks, rows * pitch * lanes.width);
+    let partial_count = partial_count(blocks, out.len());
     let grid = launch::grid(client, partial_count);
     let room = |shape: &[usize]| {
         let accumulator = problem.dtype.accumulator();
