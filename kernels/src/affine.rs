@@ -12,7 +12,7 @@ pub struct Affine<'a> {
     pub shift: &'a Tensor,
     /// Added, of the output's shape; may be a window. Pointwise convolutions also take `[n, co]`, one row for all pixels of an image.
     pub residual: Option<&'a Tensor>,
-    /// Whether a ReLU follows.
+    /// Whether a ReLU follows; it lets a NaN through.
     pub relu: bool,
 }
 

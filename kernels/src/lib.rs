@@ -4,10 +4,27 @@
 //! a kernel with the host function that launches it right under it; `reference.rs` is the same mathematics over `f64` slices;
 //! `cost.rs` counts the work. Tensors are NHWC with the channels innermost. Errors are returned before any launch; after the
 //! checks a launch cannot go out of bounds.
+//!
+//! A NaN that goes in comes out, as in PyTorch: `clamp.rs` has the rule for maxima, minima, clamps and poolings, and what a gradient does.
+//!
+//! # How to read a kernel
+//!
+//! - `S` is the type that tensors store, `F` the one to compute in, which is wider where `S` has 16 bits; `_dtypes` says which they are.
+//! - `N` is the number of lanes of a vector, `B` that of a buffer's item: `N`, or 1 where vectors may start at any element, as on a CPU.
+//!   `load` and `store` of `lanes.rs` read and write a vector at an element's index in either case; `channel` is where a vector of a
+//!   pixel's channels starts, the last of which is moved back to end with them.
+//! - A [`Tensor`] may be a window of the channels of a larger one: a `View` says where its pixels start.
+//! - A unit (a thread of a CPU, a lane of a GPU) owns the `run` of items from `ABSOLUTE_POS * run` on.
+//! - `_anywhere` is never read. CubeCL's CPU runtime takes the alignment that all accesses of a launch may rely on from where its buffers
+//!   start. This one starts off a vector's boundary, so that no access relies on one: `Lanes::anywhere` makes it.
+//! - What is `comptime` is known when the kernel is compiled, and each of its values compiles another one.
+//!
+//! `pointwise/unary.rs` is the shortest, `norm/softmax` the first whole operation.
 #![deny(missing_docs)]
 
 mod abreast;
 mod affine;
+mod clamp;
 pub mod conv;
 mod cost;
 mod dtype;

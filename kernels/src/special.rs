@@ -13,6 +13,12 @@ pub(crate) fn nan<F: Float>() -> F {
     F::cast_from(f32::reinterpret(max(0x7fc0_0000u32, unit)))
 }
 
+/// Whether `x` is not a number.
+#[cube]
+pub(crate) fn is_nan<F: Float>(x: F) -> bool {
+    Vector::<F, Const<1>>::new(x).is_nan().extract(0usize)
+}
+
 /// Minus infinity.
 #[cube]
 pub(crate) fn minus_infinity<F: Float>() -> F {

@@ -27,9 +27,10 @@ fn constant(seed: u64, shape: &[usize], dtype: DType) -> Tensor {
 fn loss(network: &Network, method: &dyn Method, record: bool) -> f64 {
     let client = client();
     let tape = Tape::new();
-    let images = Var::constant(constant(1, &[BATCH, 8, 8, 3], DType::F64));
+    let dtype = network.store.values().dtype();
+    let images = Var::constant(constant(1, &[BATCH, 8, 8, 3], dtype));
     let labels = Labels::new(&client, &[0, 1, 2, 1], CLASSES).unwrap();
-    let teacher = constant(2, &[BATCH, CLASSES], DType::F64);
+    let teacher = constant(2, &[BATCH, CLASSES], dtype);
     let student = network.forward(&tape, Mode::Train, &images).unwrap();
     let (student, teacher) = (&student, Some(&teacher));
     let lesson = Lesson {
@@ -184,6 +185,41 @@ fn weights_of_another_architecture_are_refused_by_name() {
         refused.to_string().contains("fc.weight has shape [10, 64]"),
         "{refused}"
     );
+}
+
+#[test]
+fn a_weight_that_is_not_a_number_leaves_no_image_an_answer() {
+    let client = client();
+    let mut network = Network::new(&client, DType::F32, "resnet8", CLASSES, 3, 0).unwrap();
+    let clean = network.store.weights().unwrap();
+    let images = Var::constant(constant(1, &[BATCH, 8, 8, 3], DType::F32));
+    let spoiled_keys = [
+        "conv1.weight",
+        "bn1.weight",
+        "layer1.0.bn1.bias",
+        "layer2.0.conv1.weight",
+        "layer2.0.downsample.1.weight",
+        "layer3.0.conv2.weight",
+        "layer3.0.bn2.bias",
+        "fc.weight",
+    ];
+    for key in spoiled_keys {
+        let mut weights = clean.clone();
+        let spoiled = weights.iter_mut().find(|tensor| tensor.name == key);
+        // The centre of a kernel, which no padding meets.
+        let spoiled = &mut spoiled.expect(key).data;
+        let centre = if key.contains("conv") { 4 } else { 0 };
+        spoiled[centre] = f32::NAN;
+        network.store.set_weights(&weights).unwrap();
+        for mode in [Mode::Infer, Mode::Train] {
+            let logits = network.forward(&Tape::new(), mode, &images).unwrap();
+            for row in download(logits.tensor()).chunks(CLASSES) {
+                assert!(row.iter().any(|z| z.is_nan()), "{key} in {mode:?}: {row:?}");
+            }
+        }
+        let loss = loss(&network, &Supervised { smoothing: 0.0 }, false);
+        assert!(loss.is_nan(), "{key}: {loss}");
+    }
 }
 
 #[test]

@@ -15,7 +15,8 @@ pub use device::{
 pub use launches::{assert_launches, launches};
 pub use refusal::{assert_refuses_dtype, assert_refuses_range, assert_refuses_shape};
 pub use tolerance::{
-    GRADIENT, VALUE, assert_adjoint, assert_exact, assert_near, assert_same_bits, naive,
+    GRADIENT, NOT_FINITE, VALUE, assert_adjoint, assert_alike, assert_exact, assert_near,
+    assert_same_bits, naive,
 };
 
 pub use windows::Windowed;

@@ -85,6 +85,26 @@ pub fn assert_adjoint(
     );
 }
 
+/// Values that a clamp may not treat as others.
+pub const NOT_FINITE: [f64; 3] = [f64::NAN, f64::INFINITY, f64::NEG_INFINITY];
+
+/// Asserts that `got` is NaN, infinite of either sign and finite just where `wanted` is.
+pub fn assert_alike(what: &str, got: &Tensor, wanted: &[f64]) {
+    let kind = |value: f64| match value {
+        finite if finite.is_finite() => "finite".to_string(),
+        other => other.to_string(),
+    };
+    let dtype = got.dtype();
+    let got = download(got);
+    assert_eq!(got.len(), wanted.len(), "{what} in {dtype:?}: elements");
+    for (i, (&g, &w)) in got.iter().zip(wanted).enumerate() {
+        assert!(
+            kind(g) == kind(w),
+            "{what} in {dtype:?}, element {i}: {g}, wanted {w}"
+        );
+    }
+}
+
 /// Asserts that two tensors hold the same bits.
 pub fn assert_same_bits(what: &str, a: &Tensor, b: &Tensor) {
     assert_eq!(a.shape(), b.shape(), "{what}: shapes");

@@ -7,9 +7,9 @@ use ghostlight_kernels::pointwise::activation::{
 };
 use ghostlight_kernels::{DType, Tensor};
 use ghostlight_tests::{
-    Fingerprint, Windowed, assert_exact, assert_launches, assert_near, assert_refuses_dtype,
-    assert_refuses_shape, assert_same_bits_on_one_core, client, download, dtypes_with_exp, poison,
-    reals, upload,
+    Fingerprint, NOT_FINITE, Windowed, assert_alike, assert_exact, assert_launches, assert_near,
+    assert_refuses_dtype, assert_refuses_shape, assert_same_bits_on_one_core, client, download,
+    dtypes_with_exp, poison, reals, upload,
 };
 use proptest::prelude::*;
 
@@ -296,6 +296,38 @@ fn a_nan_stays_one_and_spoils_nobody_else() {
                 assert_eq!(value.is_nan(), i == 17, "{} element {i}", kind.name());
             }
         }
+    }
+}
+
+#[test]
+fn at_what_is_not_finite_value_and_gradient_are_the_references() {
+    for kind in Activation::ALL {
+        for dtype in dtypes_with_exp() {
+            let mut x = operands(2, 40);
+            x[5..8].copy_from_slice(&NOT_FINITE);
+            let x_t = upload(&x, &[40], dtype);
+            let ones = upload(&[1.0; 40], &[40], dtype);
+            let (y, back) = (activation(&x_t, kind), backward(&x_t, &ones, kind).unwrap());
+            assert_alike(kind.name(), &y, &each(&x, |x| reference::value(x, kind)));
+            let slopes = each(&x, |x| reference::slope(x, kind));
+            assert_alike(kind.name(), &back, &slopes);
+            // The gradient of a clamp passes at a NaN.
+            let at_nan = download(&back)[5];
+            assert!(slopes[5].is_nan() || (at_nan - slopes[5]).abs() < 1e-6);
+            assert!(slopes[5] != 0.0, "{}", kind.name());
+        }
+    }
+}
+
+#[test]
+fn a_relu_keeps_the_sign_of_a_zero() {
+    for dtype in dtypes_with_exp() {
+        let x = upload(&[-0.0, 0.0], &[2], dtype);
+        let signs: Vec<bool> = download(&activation(&x, Activation::Relu))
+            .iter()
+            .map(|y| y.is_sign_negative())
+            .collect();
+        assert_eq!(signs, [true, false]);
     }
 }
 

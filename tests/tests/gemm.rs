@@ -1,12 +1,15 @@
 //! The matrix product and its gradients: the reference on random shapes and at the corners, adjointness, hostile values,
 //! determinism and refusals.
 
-use ghostlight_kernels::matmul::gemm::{GemmProblem, gemm, grad_a, grad_b, grad_bias, reference};
-use ghostlight_kernels::{DType, Tensor};
+use ghostlight_kernels::matmul::gemm::{
+    GemmProblem, gemm, gemm_into, grad_a, grad_b, grad_bias, reference,
+};
+use ghostlight_kernels::pointwise::activation::{Activation, reference::value as activated};
+use ghostlight_kernels::{Affine, DType, Tensor};
 use ghostlight_tests::{
-    Fingerprint, GRADIENT, VALUE, abs, assert_adjoint, assert_exact, assert_near,
-    assert_refuses_dtype, assert_refuses_shape, assert_same_bits, assert_same_bits_on_one_core,
-    client, download, dtypes, integers, naive, poison, reals, upload,
+    Fingerprint, GRADIENT, NOT_FINITE, VALUE, abs, assert_adjoint, assert_alike, assert_exact,
+    assert_near, assert_refuses_dtype, assert_refuses_shape, assert_same_bits,
+    assert_same_bits_on_one_core, client, download, dtypes, integers, naive, poison, reals, upload,
 };
 use proptest::prelude::*;
 
@@ -188,6 +191,51 @@ fn a_row_that_is_not_a_number_stays_one_row() {
                 got.is_nan() || *got == before,
                 "grad_b, element {i}: {got}, wanted {before}"
             );
+        }
+    }
+}
+
+#[test]
+fn what_is_not_finite_passes_the_fused_relu_as_it_passes_the_composition() {
+    for problem in [problem(19, 10, 24, false), problem(300, 3, 10, false)] {
+        let GemmProblem { m, k, n, .. } = problem;
+        for (value, operand) in NOT_FINITE
+            .into_iter()
+            .flat_map(|v| (0..5).map(move |o| (v, o)))
+        {
+            let mut operands = Operands::draw(&problem, 3, integers);
+            let [mut centre, mut scale, mut shift] = [7, 8, 9].map(|seed| integers(seed, n));
+            let spoiled = match operand {
+                0 => &mut operands.a,
+                1 => &mut operands.g,
+                2 => &mut centre,
+                3 => &mut scale,
+                _ => &mut shift,
+            };
+            let middle = spoiled.len() / 2;
+            spoiled[middle] = value;
+            let bare = reference::forward(&problem, &operands.a, &operands.b, &[]);
+            let wanted: Vec<f64> = (0..m * n)
+                .map(|i| {
+                    let value = (bare[i] - centre[i % n]) * scale[i % n] + shift[i % n];
+                    activated(value + operands.g[i], Activation::Relu)
+                })
+                .collect();
+            for dtype in dtypes() {
+                let vector = |values: &[f64]| upload(values, &[n], dtype);
+                let a = upload(&operands.a, &[m, k], dtype);
+                let b = upload(&operands.b, &[k, n], dtype);
+                let affine = Affine {
+                    centre: &vector(&centre),
+                    scale: &vector(&scale),
+                    shift: &vector(&shift),
+                    residual: Some(&upload(&operands.g, &[m, n], dtype)),
+                    relu: true,
+                };
+                let out = Tensor::empty(&client(), &[m, n], dtype);
+                gemm_into(&a, &b, &affine, &out).unwrap();
+                assert_alike("gemm_into", &out, &wanted);
+            }
         }
     }
 }

@@ -7,9 +7,9 @@ use ghostlight_kernels::ghost::module::{self, Ghost, GhostProblem, Scales, refer
 use ghostlight_kernels::norm::batch_norm::{BatchNorm, reference::Layer};
 use ghostlight_kernels::{DType, Tensor};
 use ghostlight_tests::{
-    Fingerprint, Windowed, assert_launches, assert_refuses_range, assert_refuses_shape,
-    assert_same_bits, assert_same_bits_on_one_core, client, download, dtypes, poison, reals,
-    upload,
+    Fingerprint, NOT_FINITE, Windowed, assert_alike, assert_launches, assert_refuses_range,
+    assert_refuses_shape, assert_same_bits, assert_same_bits_on_one_core, client, download, dtypes,
+    poison, reals, upload,
 };
 use proptest::prelude::*;
 
@@ -251,6 +251,29 @@ fn training_takes_eight_launches_and_no_copy() {
             module::backward(ghost, saved, &grad).unwrap()
         });
     });
+}
+
+#[test]
+fn what_is_not_finite_passes_both_halves_as_it_passes_the_composition() {
+    let case = example();
+    let (problem, norms) = (case.problem(), case.norms());
+    let running = norms.each_ref().map(|norm| [&norm[2][..], &norm[3][..]]);
+    for value in NOT_FINITE {
+        let mut x = case.x();
+        // The first channel of a pixel within the second image.
+        x[(42 + 3 * 6 + 2) * 24] = value;
+        let inferred = case.reference(|weights| reference::infer(&problem, weights, running, &x));
+        let trained = case.reference(|weights| reference::train(&problem, weights, &x));
+        for dtype in dtypes() {
+            let x = upload(&x, &case.image, dtype);
+            let y = case.on(dtype, |ghost, _, _| {
+                module::infer(&x, ghost, &Scales::of(ghost).unwrap()).unwrap()
+            });
+            assert_alike("inference", &y, &inferred);
+            let (y, _) = case.on(dtype, |ghost, _, _| module::train(&x, ghost).unwrap());
+            assert_alike("training", &y, &trained);
+        }
+    }
 }
 
 #[test]

@@ -7,8 +7,8 @@ use ghostlight_kernels::norm::batch_norm::{BatchNorm, reference::Layer};
 use ghostlight_kernels::pointwise::add_at;
 use ghostlight_kernels::{DType, Tensor};
 use ghostlight_tests::{
-    Windowed, assert_exact, assert_launches, assert_refuses_range, assert_refuses_shape, client,
-    download, dtypes, integers, reals, upload,
+    NOT_FINITE, Windowed, assert_alike, assert_exact, assert_launches, assert_refuses_range,
+    assert_refuses_shape, client, download, dtypes, integers, reals, upload,
 };
 use proptest::prelude::*;
 
@@ -258,6 +258,30 @@ fn inference_takes_a_launch_a_map_and_three_products() {
         let tolerance = if dtype == DType::F32 { 1e-3 } else { 1e-9 };
         assert_close("ghost", &inferred.window, &download(&trained), tolerance);
         inferred.assert_gaps_untouched("infer");
+    }
+}
+
+#[test]
+fn what_is_not_finite_passes_the_stage_as_it_passes_the_composition() {
+    let case = example();
+    let problem = case.problem();
+    for value in NOT_FINITE {
+        for place in 0..case.p {
+            let mut maps = case.x0();
+            maps[5 * case.p + place] = value;
+            let features = case.features();
+            let wanted =
+                case.reference(|weights| reference::train(&problem, weights, &maps, &features));
+            for dtype in dtypes() {
+                let out = Tensor::empty(&client(), &problem.output_shape(), dtype);
+                let [n, h, w] = case.maps;
+                let maps = upload(&maps, &[n, h, w, case.p], dtype);
+                case.on(dtype, |_, features, mix| {
+                    mix::train(&maps, features, mix, &out).unwrap()
+                });
+                assert_alike("ghost", &out, &wanted);
+            }
+        }
     }
 }
 

@@ -73,7 +73,8 @@ pub fn run(suite: &mut Suite) -> Result<(), SuiteError> {
                     beta_slack[channel] += v[3][i].abs();
                 }
             }
-            let y = before.into_iter().map(|before| before.max(0.0)).collect();
+            let relu = |before| activation::reference::value(before, Activation::Relu);
+            let y = before.into_iter().map(relu).collect();
             vec![
                 Expected::Values(y),
                 Expected::Values(input),

@@ -4,9 +4,10 @@
 mod example;
 
 // ANCHOR: bench
-use example::{SoftSign, reference, soft_sign_backward};
+use example::{SoftSign, reference, soft_sign_by_hand};
 use ghostlight_autodiff::{Cost, Tape, Var};
-use ghostlight_bench::{Input, Phase, Suite, SuiteError, values};
+use ghostlight_bench::{Input, Phase, Suite, SuiteError, Variant, values};
+use ghostlight_kernels::pointwise::map_backward;
 use serde_json::json;
 
 const OP: &str = "soft_sign";
@@ -30,6 +31,9 @@ pub fn run(suite: &mut Suite) -> Result<(), SuiteError> {
                 ])
             },
         )
+        .beside(Variant::new("by hand", |t| {
+            Ok(vec![soft_sign_by_hand(&t[0])?])
+        }))
         .for_peers(&arguments),
     )?;
     suite.phase(
@@ -45,7 +49,7 @@ pub fn run(suite: &mut Suite) -> Result<(), SuiteError> {
                         .collect(),
                 )
             },
-            |t| Ok(vec![soft_sign_backward(&t[0], &t[1])?]),
+            |t| Ok(vec![map_backward(OP, &t[0], &t[1], SoftSign)?]),
         )
         .for_peers(&arguments),
     )

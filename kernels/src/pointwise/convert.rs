@@ -39,9 +39,10 @@ pub fn convert(x: &Tensor, dtype: DType) -> Result<Tensor, KernelError> {
         return Ok(out);
     }
     // A vector must fit a register on both sides.
-    let flat = match x.dtype().size() > dtype.size() {
-        true => Flat::over(x),
-        false => Flat::over(&out),
+    let flat = if x.dtype().size() > dtype.size() {
+        Flat::over(x)
+    } else {
+        Flat::over(&out)
     };
     // SAFETY: both hold the same number of vectors.
     unsafe {

@@ -93,9 +93,10 @@ impl<'a> Map<'a> {
 
     /// Where the rows of `tensor` start.
     pub fn view(&self, tensor: &Tensor) -> ViewLaunch {
-        match self.whole {
-            true => ViewLaunch::new(0, self.length),
-            false => tensor.view(),
+        if self.whole {
+            ViewLaunch::new(0, self.length)
+        } else {
+            tensor.view()
         }
     }
 

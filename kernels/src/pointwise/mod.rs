@@ -8,9 +8,11 @@ mod flat;
 pub mod gate;
 mod map;
 mod per_image;
+mod unary;
 
 pub use add_at::add_at;
 pub use convert::{convert, cost_of_convert};
+pub use unary::{Unary, map, map_backward, map_into};
 
 use crate::lanes::{View, channel, store};
 use crate::memory::is_fenced;

@@ -60,7 +60,12 @@ pub(super) fn run(arguments: &PredictArguments, stop: &AtomicBool) -> Result<(),
         normaliser.write(&pixels, &mut values);
         let image = Tensor::from_f32(&client, &values, &[1, data.height, data.width, 3])?;
         let logits = network.forward(&Tape::new(), Mode::Infer, &Var::constant(image))?;
-        let ranked = ranked(&logits.tensor().to_f32()?);
+        let logits = logits.tensor().to_f32()?;
+        if !logits.iter().all(|value| value.is_finite()) {
+            let (arch, peak_lr) = (network.arch.clone(), recipe.train.peak_lr);
+            return Err(TrainError::NotFinite { arch, peak_lr }.into());
+        }
+        let ranked = ranked(&logits);
         let named = ranked
             .iter()
             .take(NAMED)
@@ -84,7 +89,7 @@ pub(super) fn run(arguments: &PredictArguments, stop: &AtomicBool) -> Result<(),
     Ok(())
 }
 
-/// Classes with their probabilities, the most probable first.
+/// The classes of finite logits with their probabilities, the most probable first.
 fn ranked(logits: &[f32]) -> Vec<(usize, f32)> {
     let largest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
     let sum: f32 = logits.iter().map(|value| (value - largest).exp()).sum();

@@ -3,6 +3,7 @@
 use crate::desk::Outcome;
 use crate::pictures::{classes, picture};
 use crate::reference::{PHASES, copy, reference};
+use ghostlight_models::run::RunDir;
 use serde_json::Value;
 use std::fs;
 
@@ -108,6 +109,25 @@ fn an_image_that_cannot_be_read_is_named_before_any_answer() {
     desk.refuses("predict run nowhere.png", &["nowhere.png", "No such file"]);
     desk.refuses("predict run tile.png --model tutor", &["tutor", "teacher"]);
     desk.refuses("predict nowhere tile.png", &["no run in nowhere"]);
+}
+
+#[test]
+fn a_network_with_a_weight_that_is_not_a_number_answers_no_questions() {
+    let desk = copy();
+    let run = RunDir::open(&desk.at("run")).unwrap();
+    for phase in PHASES {
+        let mut checkpoint = run.load_checkpoint(phase).unwrap().unwrap();
+        let mut weights = checkpoint.weights.iter_mut();
+        let first = weights.find(|tensor| tensor.name == "conv1.weight");
+        first.unwrap().data[4] = f32::NAN;
+        run.save_checkpoint(phase, &checkpoint).unwrap();
+    }
+    drop(run);
+    picture(&desk.at("tile.png"), (16, 16), 5);
+    let named = ["resnet8 are not finite", "train.peak_lr"];
+    desk.refuses("predict run tile.png", &named);
+    desk.refuses("predict run tile.png --json", &named);
+    desk.refuses("eval run --data synthetic", &named);
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use super::case::{Case, RESULTS};
 use ghostlight_kernels::DType;
 use ghostlight_tests::{
-    Fingerprint, GRADIENT, assert_exact, assert_near, assert_same_bits,
+    Fingerprint, GRADIENT, NOT_FINITE, assert_alike, assert_exact, assert_near, assert_same_bits,
     assert_same_bits_on_one_core, download, dtypes,
 };
 
@@ -184,6 +184,61 @@ fn a_pixel_that_is_not_a_number_spoils_its_own_channel_alone() {
                     assert!(got.is_nan() || *got == before, "{} element {j}", RESULTS[i]);
                 }
             }
+        }
+    }
+}
+
+#[test]
+fn what_is_not_finite_passes_the_fused_relu_as_it_passes_the_composition() {
+    for (channels, with_residual) in [(3, false), (3, true), (16, false), (36, true)] {
+        for value in NOT_FINITE {
+            for operand in 0..3 {
+                let mut case = Case::random(100, channels, 9);
+                if with_residual || operand == 1 {
+                    case = case.with_residual(4);
+                }
+                case.relu = true;
+                match operand {
+                    0 => case.x[50 * channels + 1] = value,
+                    1 => case.residual.as_mut().expect("one was drawn")[50 * channels + 1] = value,
+                    _ => case.beta[1] = value,
+                }
+                let wanted = case.reference();
+                let layer = case.layer();
+                let inferred = layer.apply(&case.x, &case.running_mean, &case.running_var);
+                for dtype in dtypes() {
+                    let got = case.train(dtype);
+                    for i in 0..7 {
+                        // The moments of an infinity are no finite numbers, and no certain ones.
+                        if value.is_nan() || ![1, 2].contains(&i) {
+                            assert_alike(RESULTS[i], &got[i], &wanted[i]);
+                        }
+                    }
+                    assert_alike("infer", &case.infer(dtype), &inferred);
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn pytorchs_batch_norm_with_a_nan_and_a_relu_is_nan_throughout() {
+    // `relu(batch_norm(x))` of x = [1, nan, 3, 4] in training; the gradient of beta is the sum of what arrives.
+    let case = Case {
+        x: vec![1.0, f64::NAN, 3.0, 4.0],
+        grad: vec![1.0, 2.0, 4.0, 8.0],
+        relu: true,
+        ..Case::random(4, 1, 3)
+    };
+    for dtype in dtypes() {
+        for case in [case.clone(), case.clone().with_residual(1)] {
+            let got = case.train(dtype);
+            assert_alike("y", &got[0], &[f64::NAN; 4]);
+            assert_alike("grad_x", &got[3], &[f64::NAN; 4]);
+            if case.residual.is_some() {
+                assert_exact("grad_residual", &got[4], &case.grad);
+            }
+            assert_exact("grad_beta", &got[6], &[15.0]);
         }
     }
 }

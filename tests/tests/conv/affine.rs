@@ -5,8 +5,8 @@ use ghostlight_kernels::conv::dense::{self, Affine, ConvProblem, reference};
 use ghostlight_kernels::norm::batch_norm::{self, BatchNorm, reference::Layer};
 use ghostlight_kernels::{DType, Tensor};
 use ghostlight_tests::{
-    VALUE, assert_near, assert_refuses_dtype, assert_refuses_shape, client, dtypes, naive, poison,
-    reals, upload,
+    NOT_FINITE, VALUE, assert_alike, assert_near, assert_refuses_dtype, assert_refuses_shape,
+    client, dtypes, naive, poison, reals, upload,
 };
 use proptest::prelude::*;
 
@@ -103,6 +103,42 @@ proptest! {
             let residual = with_residual.then_some(&residual);
             let got = run(&problem, &operands, &norm.upload(dtype), residual, relu);
             assert_near("conv_affine", &got, &wanted, &magnitude, VALUE * naive(terms));
+        }
+    }
+
+    #[test]
+    fn what_is_not_finite_passes_the_fused_relu_as_it_passes_the_composition(
+        problem in problems(),
+        seed: u32,
+        operand in 0usize..5,
+        place: prop::sample::Index,
+        value in prop::sample::select(&NOT_FINITE[..]),
+    ) {
+        let mut operands = Operands::draw(&problem, seed.into(), reals);
+        let mut norm = Norm::draw(u64::from(seed) + 9, problem.out_channels);
+        let spoiled = match operand {
+            0 => &mut operands.x,
+            1 => &mut operands.g,
+            2 => &mut norm.gamma,
+            3 => &mut norm.beta,
+            _ => &mut norm.mean,
+        };
+        if !spoiled.is_empty() {
+            *place.get_mut(spoiled) = value;
+        }
+        let layer = Layer {
+            gamma: &norm.gamma,
+            beta: &norm.beta,
+            epsilon: EPSILON,
+            residual: Some(&operands.g),
+            relu: true,
+        };
+        let convolved = reference::forward(&problem, &operands.x, &operands.w);
+        let wanted = layer.apply(&convolved, &norm.mean, &norm.variance);
+        for dtype in dtypes() {
+            let residual = upload(&operands.g, &problem.output_shape(), dtype);
+            let got = run(&problem, &operands, &norm.upload(dtype), Some(&residual), true);
+            assert_alike("conv_affine", &got, &wanted);
         }
     }
 }

@@ -3,7 +3,11 @@
 use super::case::{Operands, problem};
 use ghostlight_kernels::conv::dense::Affine;
 use ghostlight_kernels::conv::depthwise::{self, DepthwiseProblem, reference};
-use ghostlight_tests::{Windowed, assert_exact, assert_launches, dtypes, integers, poison, upload};
+use ghostlight_kernels::pointwise::activation::{Activation, reference::value as activated};
+use ghostlight_tests::{
+    NOT_FINITE, Windowed, assert_alike, assert_exact, assert_launches, dtypes, integers, poison,
+    upload,
+};
 
 fn several() -> [DepthwiseProblem; 5] {
     let one = [1, 1];
@@ -74,7 +78,11 @@ fn the_affine_map_the_residual_and_the_relu_follow_in_their_order() {
                     let c = i % channels;
                     let residual = if with_residual { operands.g[i] } else { 0.0 };
                     let value = (bare[i] - centre[c]) * scale[c] + shift[c] + residual;
-                    if relu { value.max(0.0) } else { value }
+                    if relu {
+                        activated(value, Activation::Relu)
+                    } else {
+                        value
+                    }
                 })
                 .collect();
             for dtype in dtypes() {
@@ -95,6 +103,54 @@ fn the_affine_map_the_residual_and_the_relu_follow_in_their_order() {
                     .unwrap();
                 assert_exact("depthwise_affine_into", &out.window, &wanted);
                 out.assert_gaps_untouched("depthwise_affine_into");
+            }
+        }
+    }
+}
+
+#[test]
+fn what_is_not_finite_passes_the_fused_relu_as_it_passes_the_composition() {
+    for problem in several() {
+        let channels = problem.out_channels();
+        for value in NOT_FINITE {
+            for operand in 0..5 {
+                let mut operands = Operands::draw(&problem, 13, integers);
+                let [mut centre, mut scale, mut shift] =
+                    [1, 2, 3].map(|seed| integers(seed, channels));
+                let spoiled = match operand {
+                    0 => &mut operands.x,
+                    1 => &mut operands.g,
+                    2 => &mut centre,
+                    3 => &mut scale,
+                    _ => &mut shift,
+                };
+                let last = spoiled.len() - 1;
+                spoiled[last] = value;
+                let bare = reference::forward(&problem, &operands.x, &operands.w, None);
+                let wanted: Vec<f64> = (0..bare.len())
+                    .map(|i| {
+                        let c = i % channels;
+                        let value = (bare[i] - centre[c]) * scale[c] + shift[c] + operands.g[i];
+                        activated(value, Activation::Relu)
+                    })
+                    .collect();
+                for dtype in dtypes() {
+                    let vector = |values: &[f64]| upload(values, &[channels], dtype);
+                    let x = upload(&operands.x, &problem.input_shape(), dtype);
+                    let w = upload(&operands.w, &problem.weight_shape(), dtype);
+                    let residual = upload(&operands.g, &problem.output_shape(), dtype);
+                    let out = Windowed::room(&problem.output_shape(), dtype, 2, 2);
+                    let affine = Affine {
+                        centre: &vector(&centre),
+                        scale: &vector(&scale),
+                        shift: &vector(&shift),
+                        residual: Some(&residual),
+                        relu: true,
+                    };
+                    depthwise::depthwise_affine_into(&x, &w, problem.options, &affine, &out.window)
+                        .unwrap();
+                    assert_alike("depthwise_affine_into", &out.window, &wanted);
+                }
             }
         }
     }

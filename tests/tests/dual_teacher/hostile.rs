@@ -118,6 +118,10 @@ fn a_teacher_logit_that_is_not_finite_spoils_the_batch_and_never_passes_for_conf
                     let found = case.run(dtype);
                     let nan: Vec<bool> = found.weights.iter().map(|w| w.is_nan()).collect();
                     assert_eq!(nan, [teacher == 0, teacher == 1, true, true], "{value}");
+                    if value.is_nan() {
+                        let wanted = case.reference(None).weights;
+                        assert!(wanted.iter().map(|w| w.is_nan()).eq(nan), "{wanted:?}");
+                    }
                     assert!(found.loss.iter().chain(&found.grad).all(|v| v.is_nan()));
                 }
             }

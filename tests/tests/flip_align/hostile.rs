@@ -65,6 +65,27 @@ fn a_value_that_is_not_finite_spoils_its_own_sample_alone() {
 }
 
 #[test]
+fn a_distance_that_is_not_a_number_is_the_smallest() {
+    // Where the transform moves one infinity onto the other their difference is NaN, elsewhere the distance is infinite.
+    for place in 0..4 {
+        let mut case = Case::new(
+            [1, 2, 2, 1],
+            1,
+            options(Group::D4, Selection::Hard, Normalisation::None),
+        );
+        case.student[0] = f64::INFINITY;
+        case.teacher[place] = f64::INFINITY;
+        let wanted = case.reference();
+        assert!(wanted.loss[0].is_nan(), "{wanted:?}");
+        for dtype in dtypes() {
+            let found = Found::of(&case.launch(dtype));
+            assert!(found.loss[0].is_nan(), "{found:?}");
+            assert_eq!(found.chosen, wanted.chosen, "{found:?}");
+        }
+    }
+}
+
+#[test]
 fn maps_of_zeros_have_no_direction_and_no_nan() {
     for normalisation in NORMALISATIONS {
         for selection in selections(normalisation, 0.5) {

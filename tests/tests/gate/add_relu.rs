@@ -91,10 +91,17 @@ fn a_nan_stays_one_and_spoils_nobody_else() {
     m[25] = f64::NAN;
     for dtype in dtypes() {
         let x = upload(&reals(2, 360), &shape, dtype);
-        let y = download(&add_relu(&x, &upload(&m, &[2, 20], dtype)).unwrap());
-        for (i, y) in y.iter().enumerate() {
+        let y = add_relu(&x, &upload(&m, &[2, 20], dtype)).unwrap();
+        for (i, y) in download(&y).iter().enumerate() {
             assert_eq!(y.is_nan(), i >= 180 && i % 20 == 5, "element {i}: {y}");
         }
+        // The gradient passes where the result is a NaN.
+        let grad = integers(3, 360);
+        let [by_x, by_m] = reference::backward(&download(&y), &grad, 2, 9, 20);
+        let got = backward(&y, &upload(&grad, &shape, dtype)).unwrap();
+        assert_exact("x", &got.x, &by_x);
+        assert_exact("m", &got.m, &by_m);
+        assert_eq!(by_m[25], (9..18).map(|p| grad[p * 20 + 5]).sum::<f64>());
     }
 }
 

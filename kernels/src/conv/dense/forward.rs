@@ -1,6 +1,7 @@
 use super::ConvProblem;
 use super::stage::stage;
 use crate::affine::{Affine, After, Epilogue};
+use crate::clamp::relu;
 use crate::lanes::{Lanes, View, channel, load, store};
 use crate::matmul::implicit::{Pass, launch_implicit};
 use crate::taps::{Axis, AxisLaunch};
@@ -163,7 +164,7 @@ fn tiled<S: Float, F: Float, B: Size, N: Size>(
                                             );
                                         }
                                         if comptime!(epilogue.relu) {
-                                            value = max(value, zero);
+                                            value = relu::<F, N>(value);
                                         }
                                         store::<S, F, B, N>(y, y_view.at(line + ow) + c, value);
                                     }

@@ -207,9 +207,10 @@ impl ConvProblem {
     /// Checks the output's gradient, which may be a window where the input may.
     pub(super) fn check_grad(&self, op: &'static str, grad: &Tensor) -> Result<(), KernelError> {
         grad.check_view(op, "grad", &self.output_shape(), self.dtype)?;
-        match self.is_pointwise() {
-            true => Ok(()),
-            false => grad.check_whole(op, "grad"),
+        if self.is_pointwise() {
+            Ok(())
+        } else {
+            grad.check_whole(op, "grad")
         }
     }
 

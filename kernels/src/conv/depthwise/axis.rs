@@ -166,9 +166,10 @@ impl Axis {
 /// The vertical (0) or horizontal (1) axis of `problem`.
 pub(super) fn axis(problem: &DepthwiseProblem, axis: usize, transposed: bool) -> AxisLaunch {
     let (input, output) = (problem.input[axis], problem.output()[axis]);
-    let (source, target) = match transposed {
-        true => (output, input),
-        false => (input, output),
+    let (source, target) = if transposed {
+        (output, input)
+    } else {
+        (input, output)
     };
     let (stride, dilation) = (problem.options.stride[axis], problem.options.dilation[axis]);
     let divisor = gcd(stride, dilation);

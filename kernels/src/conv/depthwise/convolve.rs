@@ -1,8 +1,8 @@
 //! The kernel of the forward pass and, transposed, of the gradient with respect to the input.
 
 use super::DepthwiseProblem;
-use super::axis::{Axis, axis};
-use super::finish::{Epilogue, finish};
+use super::axis::{Axis, Tile, axis};
+use super::finish::{Epilogue, Operands, OperandsLaunch, finish};
 use super::lines::Lines;
 use super::plan::Blueprint;
 use super::spread::{Channels, Sharing, Vectors};
@@ -43,11 +43,7 @@ fn convolve<S: Float, F: Float, B: Size, N: Size>(
     source: &[Vector<S, B>],
     weight: &[Vector<S, B>],
     target: &mut [Vector<S, B>],
-    bias: &[Vector<S, B>],
-    centre: &[Vector<F, B>],
-    scale: &[Vector<F, B>],
-    shift: &[Vector<F, B>],
-    plus: &[Vector<S, B>],
+    operands: Operands<S, F, B>,
     _anywhere: &[S],
     geometry: Geometry,
     row_blocks: usize,
@@ -63,7 +59,6 @@ fn convolve<S: Float, F: Float, B: Size, N: Size>(
     #[define(S, F)] _dtypes: [cubecl::ir::ElemType; 2],
 ) {
     let transposed = comptime!(plan.transposed);
-    let shares = comptime!(sharing.shares());
     let tile_blocks = (tiles + tiles_each - 1) / tiles_each;
     let vector_blocks = (vectors + vectors_each - 1) / vectors_each;
     let first = ABSOLUTE_POS * run;
@@ -96,66 +91,76 @@ fn convolve<S: Float, F: Float, B: Size, N: Size>(
                     comptime!(!transposed),
                     sharing,
                 );
-                let size = comptime!(match transposed {
-                    true => plan.rows * plan.tile,
-                    false => plan.rows * plan.tile * shares,
-                });
-                let mut sums = Array::<Vector<F, N>>::new(size);
-                #[unroll]
-                for i in 0..size {
-                    sums[i] = Vector::new(F::new(0.0f32));
-                }
-                let mut singles = 1usize.runtime();
-                if comptime!(transposed && sharing == Sharing::Single) {
-                    singles = geometry.multiplier;
-                }
                 if comptime!(!plan.unrolled) {
-                    for single in 0..singles {
-                        let at = at.share(single);
-                        if comptime!(plan.tile > 1) {
-                            swept::<S, F, B, N>(
-                                source, weight, &mut sums, &geometry, &place, &tile, &at, plan,
-                            );
-                        } else {
-                            let columns = geometry.horizontal.walk(t, transposed);
-                            walked::<S, F, B, N>(
-                                source, weight, &mut sums, &geometry, &place, &columns, &at, plan,
-                                shares,
-                            );
-                        }
-                    }
-                    finish::<S, F, B, N>(
-                        target, bias, centre, scale, shift, plus, &sums, &geometry, &place, &tile,
-                        &at, plan, shares, epilogue, true,
+                    solve::<S, F, B, N>(
+                        source, weight, target, &operands, &geometry, &place, t, &tile, &at, plan,
+                        sharing, epilogue, true,
                     );
                 } else if tile.inside {
-                    for single in 0..singles {
-                        let at = at.share(single);
-                        unrolled::<S, F, B, N>(
-                            source, weight, &mut sums, &geometry, &place, &tile, &at, plan, shares,
-                            false,
-                        );
-                    }
-                    finish::<S, F, B, N>(
-                        target, bias, centre, scale, shift, plus, &sums, &geometry, &place, &tile,
-                        &at, plan, shares, epilogue, false,
+                    solve::<S, F, B, N>(
+                        source, weight, target, &operands, &geometry, &place, t, &tile, &at, plan,
+                        sharing, epilogue, false,
                     );
                 } else {
-                    for single in 0..singles {
-                        let at = at.share(single);
-                        unrolled::<S, F, B, N>(
-                            source, weight, &mut sums, &geometry, &place, &tile, &at, plan, shares,
-                            true,
-                        );
-                    }
-                    finish::<S, F, B, N>(
-                        target, bias, centre, scale, shift, plus, &sums, &geometry, &place, &tile,
-                        &at, plan, shares, epilogue, true,
+                    solve::<S, F, B, N>(
+                        source, weight, target, &operands, &geometry, &place, t, &tile, &at, plan,
+                        sharing, epilogue, true,
                     );
                 }
             }
         }
     }
+}
+
+/// Sums up tile `t` of a row in one vector of channels and stores it after the epilogue. Only a tile that lies inside of source and
+/// target may go without guards.
+#[cube]
+fn solve<S: Float, F: Float, B: Size, N: Size>(
+    source: &[Vector<S, B>],
+    weight: &[Vector<S, B>],
+    target: &mut [Vector<S, B>],
+    operands: &Operands<S, F, B>,
+    geometry: &Geometry,
+    place: &Row,
+    t: usize,
+    tile: &Tile,
+    at: &Channels,
+    #[comptime] plan: Blueprint,
+    #[comptime] sharing: Sharing,
+    #[comptime] epilogue: Epilogue,
+    #[comptime] guarded: bool,
+) {
+    let transposed = comptime!(plan.transposed);
+    let shares = comptime!(sharing.shares());
+    let sums_of_pixel = comptime!(if transposed { 1 } else { shares });
+    let size = comptime!(plan.rows * plan.tile * sums_of_pixel);
+    let mut sums = Array::<Vector<F, N>>::new(size);
+    #[unroll]
+    for i in 0..size {
+        sums[i] = Vector::new(F::new(0.0f32));
+    }
+    let mut singles = 1usize.runtime();
+    if comptime!(transposed && sharing == Sharing::Single) {
+        singles = geometry.multiplier;
+    }
+    for single in 0..singles {
+        let at = at.share(single);
+        if comptime!(plan.unrolled) {
+            unrolled::<S, F, B, N>(
+                source, weight, &mut sums, geometry, place, tile, &at, plan, shares, guarded,
+            );
+        } else if comptime!(plan.tile > 1) {
+            swept::<S, F, B, N>(source, weight, &mut sums, geometry, place, tile, &at, plan);
+        } else {
+            let columns = geometry.horizontal.walk(t, transposed);
+            walked::<S, F, B, N>(
+                source, weight, &mut sums, geometry, place, &columns, &at, plan, shares,
+            );
+        }
+    }
+    finish::<S, F, B, N>(
+        target, operands, &sums, geometry, place, tile, at, plan, shares, epilogue, guarded,
+    );
 }
 
 /// What is applied to the sums in registers.
@@ -185,9 +190,10 @@ pub(super) fn launch_convolve(
     let lanes = &vectors.lanes;
     let (count, tiles) = (vectors.count(!transposed), plan.tiles(problem));
     // A core walks whole rows; the many units of a GPU take a tile of one vector each.
-    let [tiles_each, vectors_each] = match launch::is_cpu(client) {
-        true => [tiles, count],
-        false => [1, 1],
+    let [tiles_each, vectors_each] = if launch::is_cpu(client) {
+        [tiles, count]
+    } else {
+        [1, 1]
     };
     let (images, row_blocks) = (target.shape()[0], target.shape()[1].div_ceil(plan.rows));
     let items = images * row_blocks * tiles.div_ceil(tiles_each) * count.div_ceil(vectors_each);
@@ -210,11 +216,13 @@ pub(super) fn launch_convolve(
             lanes.arg(source),
             lanes.arg(weight),
             lanes.arg(target),
-            lanes.arg(after.bias.unwrap_or(weight)),
-            lanes.arg(centre),
-            lanes.arg(scale),
-            lanes.arg(shift),
-            lanes.arg(plus),
+            OperandsLaunch::new(
+                lanes.arg(after.bias.unwrap_or(weight)),
+                lanes.arg(centre),
+                lanes.arg(scale),
+                lanes.arg(shift),
+                lanes.arg(plus),
+            ),
             lanes.anywhere(source),
             GeometryLaunch::new(
                 axis(problem, 0, transposed),

@@ -4,6 +4,7 @@ use super::axis::Tile;
 use super::convolve::{Geometry, Row};
 use super::plan::Blueprint;
 use super::spread::{Channels, weave};
+use crate::clamp::relu;
 use crate::lanes::{load, store};
 use cubecl::prelude::*;
 
@@ -16,15 +17,23 @@ pub(super) struct Epilogue {
     pub relu: bool,
 }
 
+/// What the epilogue reads, as one kernel argument; a buffer that it has no use for may be any.
+#[derive(CubeLaunch, CubeType)]
+pub(super) struct Operands<S: Float, F: Float, B: Size> {
+    /// Of each output channel.
+    pub bias: Box<[Vector<S, B>]>,
+    pub centre: Box<[Vector<F, B>]>,
+    pub scale: Box<[Vector<F, B>]>,
+    pub shift: Box<[Vector<F, B>]>,
+    /// Of the target's shape: the residual, or what already arrived at the input.
+    pub plus: Box<[Vector<S, B>]>,
+}
+
 /// Applies the epilogue to the targets of a tile that exist, and stores them.
 #[cube]
 pub(super) fn finish<S: Float, F: Float, B: Size, N: Size>(
     target: &mut [Vector<S, B>],
-    bias: &[Vector<S, B>],
-    centre: &[Vector<F, B>],
-    scale: &[Vector<F, B>],
-    shift: &[Vector<F, B>],
-    plus: &[Vector<S, B>],
+    operands: &Operands<S, F, B>,
     sums: &Array<Vector<F, N>>,
     geometry: &Geometry,
     place: &Row,
@@ -56,7 +65,7 @@ pub(super) fn finish<S: Float, F: Float, B: Size, N: Size>(
                     if comptime!(plan.transposed) {
                         let mut value = sums[comptime!(row * plan.tile + i)];
                         if comptime!(epilogue.plus) {
-                            value += load::<S, F, B, N>(plus, with + at.narrow);
+                            value += load::<S, F, B, N>(&operands.plus, with + at.narrow);
                         }
                         store::<S, F, B, N>(target, to + at.narrow, value);
                     } else {
@@ -65,9 +74,8 @@ pub(super) fn finish<S: Float, F: Float, B: Size, N: Size>(
                             let of_pixel = comptime!((row * plan.tile + i) * shares);
                             let value = weave::<F, N>(sums, of_pixel, k, shares);
                             let channel = at.wide + k * N::value();
-                            let value = applied::<S, F, B, N>(
-                                value, bias, centre, scale, shift, plus, with, channel, epilogue,
-                            );
+                            let value =
+                                applied::<S, F, B, N>(value, operands, with, channel, epilogue);
                             store::<S, F, B, N>(target, to + channel, value);
                         }
                     }
@@ -81,29 +89,25 @@ pub(super) fn finish<S: Float, F: Float, B: Size, N: Size>(
 #[cube]
 fn applied<S: Float, F: Float, B: Size, N: Size>(
     value: Vector<F, N>,
-    bias: &[Vector<S, B>],
-    centre: &[Vector<F, B>],
-    scale: &[Vector<F, B>],
-    shift: &[Vector<F, B>],
-    plus: &[Vector<S, B>],
+    operands: &Operands<S, F, B>,
     with: usize,
     channel: usize,
     #[comptime] epilogue: Epilogue,
 ) -> Vector<F, N> {
     let mut value = value;
     if comptime!(epilogue.bias) {
-        value += load::<S, F, B, N>(bias, channel);
+        value += load::<S, F, B, N>(&operands.bias, channel);
     }
     if comptime!(epilogue.affine) {
-        let centred = value - load::<F, F, B, N>(centre, channel);
-        let shift = load::<F, F, B, N>(shift, channel);
-        value = fma(centred, load::<F, F, B, N>(scale, channel), shift);
+        let centred = value - load::<F, F, B, N>(&operands.centre, channel);
+        let shift = load::<F, F, B, N>(&operands.shift, channel);
+        value = fma(centred, load::<F, F, B, N>(&operands.scale, channel), shift);
     }
     if comptime!(epilogue.plus) {
-        value += load::<S, F, B, N>(plus, with + channel);
+        value += load::<S, F, B, N>(&operands.plus, with + channel);
     }
     if comptime!(epilogue.relu) {
-        value = max(value, Vector::new(F::new(0.0f32)));
+        value = relu::<F, N>(value);
     }
     value
 }

@@ -40,9 +40,10 @@ impl Blueprint {
         let plan = Self::of(problem, transposed, tile, rows);
         // A tap leads from neighbouring targets to sources one step apart, but for the gradient's at a stride.
         let neighbours = shares == 1 && (!transposed || problem.options.stride[1] == 1);
-        match plan.unrolled || !neighbours {
-            true => plan,
-            false => Self { tile: 7, ..plan },
+        if plan.unrolled || !neighbours {
+            plan
+        } else {
+            Self { tile: 7, ..plan }
         }
     }
 
@@ -108,30 +109,34 @@ impl Blueprint {
 
     /// Source columns before the one under the first target of a tile.
     pub fn lead(&self) -> usize {
-        match self.transposed {
-            true => (self.kernel - 1) * self.dilation / self.stride,
-            false => 0,
+        if self.transposed {
+            (self.kernel - 1) * self.dilation / self.stride
+        } else {
+            0
         }
     }
 
     /// Source columns that a tile spans.
     pub fn sources(&self) -> usize {
-        match self.transposed {
-            true => self.lead() + self.tile / self.stride,
-            false => (self.tile - 1) * self.stride + (self.kernel - 1) * self.dilation + 1,
+        if self.transposed {
+            self.lead() + self.tile / self.stride
+        } else {
+            (self.tile - 1) * self.stride + (self.kernel - 1) * self.dilation + 1
         }
     }
 
     /// The tap that leads from source column `source` of a tile to its target `target`.
     pub fn tap(&self, target: usize, source: usize) -> Option<usize> {
-        let span = match self.transposed {
-            true => (target + self.lead() * self.stride).checked_sub(source * self.stride)?,
-            false => source.checked_sub(target * self.stride)?,
+        let span = if self.transposed {
+            (target + self.lead() * self.stride).checked_sub(source * self.stride)?
+        } else {
+            source.checked_sub(target * self.stride)?
         };
         let tap = span / self.dilation;
-        let tap = match crate::planted::is("depthwise_flip") && self.transposed {
-            true => (self.kernel - 1).checked_sub(tap)?,
-            false => tap,
+        let tap = if crate::planted::is("depthwise_flip") && self.transposed {
+            (self.kernel - 1).checked_sub(tap)?
+        } else {
+            tap
         };
         (span.is_multiple_of(self.dilation) && tap < self.kernel).then_some(tap)
     }

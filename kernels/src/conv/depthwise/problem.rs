@@ -99,9 +99,12 @@ impl DepthwiseProblem {
     fn check_axis(&self, op: &'static str, axis: usize) -> Result<(), KernelError> {
         let (side, kernel) = (self.input[axis], self.kernel[axis]);
         let (stride, dilation) = (self.options.stride[axis], self.options.dilation[axis]);
-        let range = |parameter, got: usize, wanted, allowed| match allowed {
-            true => Ok(()),
-            false => Err(KernelError::range(op, parameter, got, wanted)),
+        let range = |parameter, got: usize, wanted, allowed| {
+            if allowed {
+                Ok(())
+            } else {
+                Err(KernelError::range(op, parameter, got, wanted))
+            }
         };
         range("input", side, "at most 2^24", side <= LARGEST_SIDE)?;
         let fits = (1..=LARGEST_KERNEL).contains(&kernel);

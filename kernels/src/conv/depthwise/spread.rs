@@ -25,9 +25,10 @@ pub(super) enum Sharing {
 impl Sharing {
     /// Of `multiplier` output channels for each input channel.
     pub fn new(multiplier: usize) -> Self {
-        match multiplier <= MOST_SHARES {
-            true => Self::Together(multiplier),
-            false => Self::Single,
+        if multiplier <= MOST_SHARES {
+            Self::Together(multiplier)
+        } else {
+            Self::Single
         }
     }
 
@@ -188,16 +189,18 @@ pub(super) fn store_woven<S: Float, F: Float, B: Size, N: Size>(
 
 /// Where among the elements of all shares lane `lane` of share `share` is.
 fn place(lane: usize, share: usize, width: usize, shares: usize) -> usize {
-    match crate::planted::is("depthwise_multiplier") {
-        true => share * width + lane,
-        false => lane * shares + share,
+    if crate::planted::is("depthwise_multiplier") {
+        share * width + lane
+    } else {
+        lane * shares + share
     }
 }
 
 /// The share and the lane of the element at `place`.
 fn share_at(place: usize, width: usize, shares: usize) -> (usize, usize) {
-    match crate::planted::is("depthwise_multiplier") {
-        true => (place / width, place % width),
-        false => (place % shares, place / shares),
+    if crate::planted::is("depthwise_multiplier") {
+        (place / width, place % width)
+    } else {
+        (place % shares, place / shares)
     }
 }

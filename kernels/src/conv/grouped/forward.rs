@@ -2,6 +2,7 @@ use super::GroupedProblem;
 use super::blueprint::Blueprint;
 use super::patch::{Extent, Patch, Spread, load_part, stage, store_part};
 use super::walk::{Epilogue, Variant, multiply};
+use crate::clamp::relu;
 use crate::conv::dense::{Affine, ConvOptions};
 use crate::lanes::{View, channel};
 use crate::taps::{Axis, AxisLaunch};
@@ -168,7 +169,7 @@ fn tiled<S: Float, F: Float, I: Size, B: Size, N: Size, M: Size, T: Size>(
                                         value += load_part::<S, F, B, N, T>(residual, at, used);
                                     }
                                     if comptime!(epilogue.relu) {
-                                        value = max(value, zero);
+                                        value = relu::<F, N>(value);
                                     }
                                     let at = y_view.at(line + ow) + c;
                                     store_part::<S, F, B, N, T>(y, at, value, used);
@@ -245,12 +246,11 @@ pub(super) fn launch_tiled(
     let block = rows.div_ceil(rows.div_ceil(BLOCK));
     let patch_rows = (block - 1) * steps[0] + problem.kernel[0];
     let chunks = blueprint.chunks;
-    let range = match blueprint.overlaps() {
-        true => chunks,
-        false => {
-            let most = PATCH / (patch_rows * patch_width * blueprint.pitch(1));
-            chunks.div_ceil(chunks.div_ceil(most.max(1)))
-        }
+    let range = if blueprint.overlaps() {
+        chunks
+    } else {
+        let most = PATCH / (patch_rows * patch_width * blueprint.pitch(1));
+        chunks.div_ceil(chunks.div_ceil(most.max(1)))
     };
     let ranges = chunks.div_ceil(range);
     let (patch_len, patch) = blueprint.patch(patch_rows, patch_width, range, 0);

@@ -321,9 +321,10 @@ pub(super) fn launch_grad_weight(
     let partial_count = (MOST_ELEMENTS / out.len())
         .clamp(FEWEST_PARTIALS, ITEMS)
         .min(jobs);
-    let range = match blueprint.overlaps() {
-        true => chunks,
-        false => chunks.div_ceil(ITEMS.div_ceil(partial_count)),
+    let range = if blueprint.overlaps() {
+        chunks
+    } else {
+        chunks.div_ceil(ITEMS.div_ceil(partial_count))
     };
     let ranges = chunks.div_ceil(range);
     let patch_width = (ow - 1) * stride[1] + kw;

@@ -1,6 +1,7 @@
 //! The cosine loss and its gradient over `f64` slices, by the definition and the chain rule.
 
 use super::{Between, CosineProblem};
+use crate::clamp::reference::{larger, largest};
 
 /// The vector that is compared: a row, a row less its mean, or a row's softmax.
 pub fn compared(row: &[f64], between: Between) -> Vec<f64> {
@@ -11,7 +12,7 @@ pub fn compared(row: &[f64], between: Between) -> Vec<f64> {
             row.iter().map(|x| x - mean).collect()
         }
         Between::Softmaxes(temperature) => {
-            let max = row.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+            let max = largest(row.iter().copied());
             let e: Vec<f64> = row
                 .iter()
                 .map(|x| ((x - max) / temperature).exp())
@@ -39,7 +40,7 @@ pub fn cosine(problem: &CosineProblem, student: &[f64], teacher: &[f64]) -> (Vec
         let u = compared(student, options.between);
         let w = compared(teacher, options.between);
         let (u_norm, w_norm) = (dot(&u, &u).sqrt(), dot(&w, &w).sqrt());
-        let (u_divisor, w_divisor) = (u_norm.max(epsilon), w_norm.max(epsilon));
+        let (u_divisor, w_divisor) = (larger(u_norm, epsilon), larger(w_norm, epsilon));
         let cos = dot(&u, &w) / (u_divisor * w_divisor);
         loss.push((1.0 - cos) / batch as f64);
         let by_vector: Vec<f64> = (u.iter().zip(&w))

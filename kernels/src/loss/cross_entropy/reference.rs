@@ -1,6 +1,7 @@
 //! Cross-entropy and its gradient over `f64` slices.
 
 use super::CrossEntropyProblem;
+use crate::clamp::reference::largest;
 
 /// Each sample's loss over the batch size, and the gradient `[n, c]` of their sum.
 pub fn cross_entropy(
@@ -17,7 +18,7 @@ pub fn cross_entropy(
     let (mut loss, mut grad) = (vec![0.0; batch], vec![0.0; batch * classes]);
     for n in 0..batch {
         let row = &logits[n * classes..][..classes];
-        let max = row.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+        let max = largest(row.iter().copied());
         let log_sum_exp = max + row.iter().map(|z| (z - max).exp()).sum::<f64>().ln();
         for (j, z) in row.iter().enumerate() {
             let hit = if j == labels[n] as usize { 1.0 } else { 0.0 };

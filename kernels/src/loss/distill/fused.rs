@@ -1,7 +1,4 @@
-use super::notes::{
-    APART, AT_TARGET, COUNTED, DISTANCES, DIVERGENCE, EVEN, FETCHED, LOG_RATIO, Notes, OWN, RATIO,
-    STUDENT_MAX, STUDENT_SUM, STUDENT_TARGET, TEACHER_MAX, TEACHER_SUM, TEACHER_TARGET,
-};
+use super::notes::{Fact, Finding, Notes};
 use super::piece::Piece;
 use super::problem::{DistillProblem, Uses};
 use super::settle::{compare, settle};
@@ -218,17 +215,17 @@ fn sum_piece<S: Float, F: Float, B: Size, N: Size>(
     let student_max = largest::<S, F, B, N>(student, piece);
     let mut teacher_max = student_max;
     let z = logit::<S, F, B, N>(student, target);
-    note::<F, N>(notes, at.fact(v, STUDENT_TARGET), p, z);
-    note::<F, N>(notes, at.fact(v, STUDENT_MAX), p, student_max);
+    note::<F, N>(notes, at.fact(v, Fact::StudentTarget), p, z);
+    note::<F, N>(notes, at.fact(v, Fact::StudentMax), p, student_max);
     if any_taught {
         teacher_max = largest::<S, F, B, N>(teacher, piece);
         let z = logit::<S, F, B, N>(teacher, target);
-        note::<F, N>(notes, at.fact(v, TEACHER_TARGET), p, z);
-        note::<F, N>(notes, at.fact(v, TEACHER_MAX), p, teacher_max);
+        note::<F, N>(notes, at.fact(v, Fact::TeacherTarget), p, z);
+        note::<F, N>(notes, at.fact(v, Fact::TeacherMax), p, teacher_max);
     }
     if any_distances {
         let counted = Vector::new(F::cast_from(piece.others::<N>()));
-        note::<F, N>(notes, at.fact(v, COUNTED), p, counted);
+        note::<F, N>(notes, at.fact(v, Fact::Counted), p, counted);
     }
     #[unroll]
     for t in 0..comptime!(blueprint.uses.len()) {
@@ -246,15 +243,30 @@ fn sum_piece<S: Float, F: Float, B: Size, N: Size>(
             t,
             wanted,
         );
-        note::<F, N>(notes, at.finding(v, t, STUDENT_SUM), p, sums.student);
+        note::<F, N>(
+            notes,
+            at.finding(v, t, Finding::StudentSum),
+            p,
+            sums.student,
+        );
         if comptime!(wanted.ahead) {
-            notes[at.fact(0usize, FETCHED)] = Vector::new(F::cast_from(sums.fetched));
+            notes[at.fact(0usize, Fact::Fetched)] = Vector::new(F::cast_from(sums.fetched));
         }
         if comptime!(wanted.distances) {
-            note::<F, N>(notes, at.finding(v, t, DISTANCES), p, sums.distances);
+            note::<F, N>(
+                notes,
+                at.finding(v, t, Finding::Distances),
+                p,
+                sums.distances,
+            );
         }
         if comptime!(wanted.teacher) {
-            note::<F, N>(notes, at.finding(v, t, TEACHER_SUM), p, sums.teacher);
+            note::<F, N>(
+                notes,
+                at.finding(v, t, Finding::TeacherSum),
+                p,
+                sums.teacher,
+            );
         }
     }
 }
@@ -274,8 +286,8 @@ fn diverge_piece<F: Float, N: Size>(
     for t in 0..comptime!(blueprint.uses.len()) {
         if comptime!(blueprint.uses[t].teacher()) {
             let inverse_t = constants.index(t).inverse_t.get::<F>();
-            let ratio = notes[at.finding(v, t, RATIO)].extract_dynamic(lane);
-            let log_ratio = notes[at.finding(v, t, LOG_RATIO)].extract_dynamic(lane);
+            let ratio = notes[at.finding(v, t, Finding::Ratio)].extract_dynamic(lane);
+            let log_ratio = notes[at.finding(v, t, Finding::LogRatio)].extract_dynamic(lane);
             let found = divergence::<F, N>(
                 notes,
                 at,
@@ -286,7 +298,7 @@ fn diverge_piece<F: Float, N: Size>(
                 t,
                 comptime!(blueprint.terms),
             );
-            note::<F, N>(notes, at.finding(v, t, DIVERGENCE), p, found);
+            note::<F, N>(notes, at.finding(v, t, Finding::Divergence), p, found);
         }
     }
 }
@@ -305,10 +317,10 @@ fn pull_piece<S: Float, F: Float, B: Size, N: Size>(
     let mut slopes = Sequence::<Slope<F>>::new();
     #[unroll]
     for t in 0..comptime!(taught.len()) {
-        let own = notes[at.finding(v, t, OWN)].extract_dynamic(lane);
+        let own = notes[at.finding(v, t, Finding::Own)].extract_dynamic(lane);
         let mut apart = own;
         if comptime!(taught[t]) {
-            apart = notes[at.finding(v, t, APART)].extract_dynamic(lane);
+            apart = notes[at.finding(v, t, Finding::Apart)].extract_dynamic(lane);
         }
         slopes.push(Slope::<F> {
             own,
@@ -317,7 +329,7 @@ fn pull_piece<S: Float, F: Float, B: Size, N: Size>(
             teacher_at: at.teacher(piece.row, t),
         });
     }
-    let at_target = notes[at.fact(v, AT_TARGET)].extract_dynamic(lane);
-    let even = notes[at.fact(v, EVEN)].extract_dynamic(lane);
+    let at_target = notes[at.fact(v, Fact::AtTarget)].extract_dynamic(lane);
+    let even = notes[at.fact(v, Fact::Even)].extract_dynamic(lane);
     gradient::<S, F, B, N>(notes, grad, piece, &slopes, at_target, even, taught);
 }

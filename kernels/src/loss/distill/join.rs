@@ -1,8 +1,6 @@
 //! The blocks of a long row joined into the row, one lane a block; all lanes of a result hold the row's number.
 
-use super::notes::{
-    COUNTED, DISTANCES, DIVERGENCE, Notes, STUDENT_MAX, STUDENT_SUM, TEACHER_MAX, TEACHER_SUM,
-};
+use super::notes::{Fact, Finding, Network, Notes};
 use crate::loss::fold::{larger, top, total};
 use crate::loss::log_space::divergence;
 use crate::loss::row::lane_numbers;
@@ -31,12 +29,16 @@ pub(super) fn row_max<F: Float, N: Size>(
     notes: &[Vector<F, N>],
     at: &Notes,
     blocks: &Blocks,
-    #[comptime] network: usize,
+    #[comptime] network: Network,
 ) -> Vector<F, N> {
     let none = Vector::<F, N>::new(F::min_value());
     let mut max = none;
     for v in 0..blocks.vectors {
-        let found = select_many(blocks.there::<N>(v), notes[at.fact(v, network)], none);
+        let found = select_many(
+            blocks.there::<N>(v),
+            notes[at.fact(v, comptime!(network.max()))],
+            none,
+        );
         max = larger::<F, N>(found, max);
     }
     top::<F, N>(max)
@@ -51,18 +53,13 @@ pub(super) fn row_sum<F: Float, N: Size>(
     row_max: Vector<F, N>,
     inverse_t: F,
     #[comptime] t: usize,
-    #[comptime] network: usize,
+    #[comptime] network: Network,
 ) -> Vector<F, N> {
     let zero = Vector::<F, N>::new(F::new(0.0f32));
-    let max = comptime!(if network == STUDENT_SUM {
-        STUDENT_MAX
-    } else {
-        TEACHER_MAX
-    });
     let mut sum = zero;
     for v in 0..blocks.vectors {
-        let fall = (notes[at.fact(v, max)] - row_max) * Vector::new(inverse_t);
-        let part = notes[at.finding(v, t, network)] * fall.exp();
+        let fall = (notes[at.fact(v, comptime!(network.max()))] - row_max) * Vector::new(inverse_t);
+        let part = notes[at.finding(v, t, comptime!(network.sum()))] * fall.exp();
         sum += select_many(blocks.there::<N>(v), part, zero);
     }
     total::<F, N>(sum)
@@ -94,15 +91,15 @@ pub(super) fn row_divergence<F: Float, N: Size>(
     let log_ratio = ratio.ln();
     let mut all = zero;
     for v in 0..blocks.vectors {
-        let own = notes[at.finding(v, t, STUDENT_SUM)];
-        let taught = notes[at.finding(v, t, TEACHER_SUM)];
-        let x = (notes[at.fact(v, STUDENT_MAX)] - rows.student_max) * Vector::new(inverse_t);
-        let y = (notes[at.fact(v, TEACHER_MAX)] - rows.teacher_max) * Vector::new(inverse_t);
+        let own = notes[at.finding(v, t, Finding::StudentSum)];
+        let taught = notes[at.finding(v, t, Finding::TeacherSum)];
+        let x = (notes[at.fact(v, Fact::StudentMax)] - rows.student_max) * Vector::new(inverse_t);
+        let y = (notes[at.fact(v, Fact::TeacherMax)] - rows.teacher_max) * Vector::new(inverse_t);
         let fall = y.exp();
         let p = x.exp() * own * ratio;
         let r = (x - y) + (own.ln() - taught.ln()) + log_ratio;
         let between = divergence::<F, N>(fall * taught, p, r, terms);
-        let within = notes[at.finding(v, t, DIVERGENCE)];
+        let within = notes[at.finding(v, t, Finding::Divergence)];
         all += select_many(blocks.there::<N>(v), fma(fall, within, between), zero);
     }
     total::<F, N>(all)
@@ -120,9 +117,9 @@ pub(super) fn row_distances<F: Float, N: Size>(
     let zero = Vector::<F, N>::new(F::new(0.0f32));
     let mut all = zero;
     for v in 0..blocks.vectors {
-        let down = notes[at.fact(v, STUDENT_MAX)] - row_max;
-        let counted = notes[at.fact(v, COUNTED)];
-        let found = fma(down, counted, notes[at.finding(v, t, DISTANCES)]);
+        let down = notes[at.fact(v, Fact::StudentMax)] - row_max;
+        let counted = notes[at.fact(v, Fact::Counted)];
+        let found = fma(down, counted, notes[at.finding(v, t, Finding::Distances)]);
         all += select_many(blocks.there::<N>(v), found, zero);
     }
     total::<F, N>(all)

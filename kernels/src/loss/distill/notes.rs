@@ -17,34 +17,78 @@ pub(super) struct Notes {
     per_vector: usize,
 }
 
-/// What is known of a piece, whatever the temperature: the target's logit in either network, and the largest of the others.
-pub(super) const STUDENT_TARGET: usize = 0;
-pub(super) const TEACHER_TARGET: usize = 1;
-pub(super) const STUDENT_MAX: usize = 2;
-pub(super) const TEACHER_MAX: usize = 3;
-/// The number of classes but the target.
-pub(super) const COUNTED: usize = 4;
-/// The gradient at the target, and what all others have in common.
-pub(super) const AT_TARGET: usize = 5;
-pub(super) const EVEN: usize = 6;
-/// Where what was fetched ahead ends, so that it is not left out for having no use.
-pub(super) const FETCHED: usize = 7;
-/// Places of these.
-const FACTS: usize = 8;
-/// At each temperature: the sums of exponentials and of the student's distances to its maximum.
-pub(super) const STUDENT_SUM: usize = 0;
-pub(super) const TEACHER_SUM: usize = 1;
-pub(super) const DISTANCES: usize = 2;
-/// The teacher's sum over the student's, and its logarithm.
-pub(super) const RATIO: usize = 3;
-pub(super) const LOG_RATIO: usize = 4;
-/// The divergence times the teacher's sum.
-pub(super) const DIVERGENCE: usize = 5;
-/// The gradient's factors of what is kept.
-pub(super) const OWN: usize = 6;
-pub(super) const APART: usize = 7;
-/// Places of these.
-const FINDINGS: usize = 8;
+/// Whose logits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Network {
+    Student,
+    Teacher,
+}
+
+impl Network {
+    /// Its target's logit.
+    pub fn target(self) -> Fact {
+        match self {
+            Self::Student => Fact::StudentTarget,
+            Self::Teacher => Fact::TeacherTarget,
+        }
+    }
+
+    /// Its largest logit but the target's.
+    pub fn max(self) -> Fact {
+        match self {
+            Self::Student => Fact::StudentMax,
+            Self::Teacher => Fact::TeacherMax,
+        }
+    }
+
+    /// Its sum of exponentials.
+    pub fn sum(self) -> Finding {
+        match self {
+            Self::Student => Finding::StudentSum,
+            Self::Teacher => Finding::TeacherSum,
+        }
+    }
+}
+
+/// What is known of a piece, whatever the temperature.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Fact {
+    /// The target's logit in either network, and the largest of the others.
+    StudentTarget,
+    TeacherTarget,
+    StudentMax,
+    TeacherMax,
+    /// The number of classes but the target.
+    Counted,
+    /// The gradient at the target, and what all others have in common.
+    AtTarget,
+    Even,
+    /// Where what was fetched ahead ends, so that it is not left out for having no use.
+    Fetched,
+}
+
+/// How many there are.
+const FACTS: usize = Fact::Fetched as usize + 1;
+
+/// What is found about a piece at each temperature.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Finding {
+    /// The sums of exponentials, and of the student's distances to its maximum.
+    StudentSum,
+    TeacherSum,
+    Distances,
+    /// The teacher's sum over the student's, and its logarithm.
+    Ratio,
+    LogRatio,
+    /// The divergence times the teacher's sum.
+    Divergence,
+    /// The gradient's factors of what is kept.
+    Own,
+    Apart,
+}
+
+/// How many there are.
+const FINDINGS: usize = Finding::Apart as usize + 1;
 
 #[cube]
 impl Notes {
@@ -97,13 +141,14 @@ impl Notes {
     }
 
     /// A fact about the pieces of vector `v` of pieces.
-    pub fn fact(&self, v: usize, #[comptime] what: usize) -> usize {
-        self.facts + v * self.per_vector + what
+    pub fn fact(&self, v: usize, #[comptime] fact: Fact) -> usize {
+        self.facts + v * self.per_vector + comptime!(fact as usize)
     }
 
     /// A finding about the pieces of vector `v` of pieces, at temperature `t`.
-    pub fn finding(&self, v: usize, #[comptime] t: usize, #[comptime] what: usize) -> usize {
-        self.fact(v, comptime!(FACTS + t * FINDINGS + what))
+    pub fn finding(&self, v: usize, #[comptime] t: usize, #[comptime] finding: Finding) -> usize {
+        let behind = comptime!(FACTS + t * FINDINGS + finding as usize);
+        self.facts + v * self.per_vector + behind
     }
 }
 

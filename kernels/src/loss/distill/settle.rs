@@ -3,10 +3,7 @@
 
 use super::fused::{Blueprint, Extents};
 use super::join::{Blocks, Rows, row_distances, row_divergence, row_max, row_sum};
-use super::notes::{
-    APART, AT_TARGET, DISTANCES, DIVERGENCE, EVEN, LOG_RATIO, Notes, OWN, RATIO, STUDENT_MAX,
-    STUDENT_SUM, STUDENT_TARGET, TEACHER_MAX, TEACHER_SUM, TEACHER_TARGET,
-};
+use super::notes::{Fact, Finding, Network, Notes};
 use super::terms::{Constants, Place, Pull, Samples, pull};
 use crate::loss::decay::{Exponential, logarithm};
 use crate::special::nan;
@@ -21,11 +18,11 @@ pub(super) fn compare<F: Float, N: Size>(
     #[comptime] t: usize,
     #[comptime] exponential: Exponential,
 ) {
-    let own = notes[at.finding(v, t, STUDENT_SUM)];
-    let taught = notes[at.finding(v, t, TEACHER_SUM)];
+    let own = notes[at.finding(v, t, Finding::StudentSum)];
+    let taught = notes[at.finding(v, t, Finding::TeacherSum)];
     let ratio = taught / own;
-    notes[at.finding(v, t, RATIO)] = ratio;
-    notes[at.finding(v, t, LOG_RATIO)] = logarithm::<F, N>(ratio, exponential);
+    notes[at.finding(v, t, Finding::Ratio)] = ratio;
+    notes[at.finding(v, t, Finding::LogRatio)] = logarithm::<F, N>(ratio, exponential);
 }
 
 /// A fact as the row's lanes see it: all lanes of a split row see its first piece.
@@ -66,18 +63,18 @@ pub(super) fn settle<F: Float, N: Size>(
         vectors: (count + N::value() - 1) / N::value(),
     };
     let others = F::cast_from(extents.classes - 1);
-    let z = of_row::<F, N>(notes[at.fact(0usize, STUDENT_TARGET)], split);
-    let mut student_max = notes[at.fact(0usize, STUDENT_MAX)];
+    let z = of_row::<F, N>(notes[at.fact(0usize, Fact::StudentTarget)], split);
+    let mut student_max = notes[at.fact(0usize, Fact::StudentMax)];
     let mut v = z;
     let mut teacher_max = student_max;
     if any_taught {
-        v = of_row::<F, N>(notes[at.fact(0usize, TEACHER_TARGET)], split);
-        teacher_max = notes[at.fact(0usize, TEACHER_MAX)];
+        v = of_row::<F, N>(notes[at.fact(0usize, Fact::TeacherTarget)], split);
+        teacher_max = notes[at.fact(0usize, Fact::TeacherMax)];
     }
     if split {
-        student_max = row_max::<F, N>(&*notes, at, &blocks, STUDENT_MAX);
+        student_max = row_max::<F, N>(&*notes, at, &blocks, Network::Student);
         if any_taught {
-            teacher_max = row_max::<F, N>(&*notes, at, &blocks, TEACHER_MAX);
+            teacher_max = row_max::<F, N>(&*notes, at, &blocks, Network::Teacher);
         }
     }
     let mut at_target = zero;
@@ -90,12 +87,19 @@ pub(super) fn settle<F: Float, N: Size>(
         let mut rows = Rows::<F, N> {
             student_max,
             teacher_max,
-            student_sum: notes[at.finding(0usize, t, STUDENT_SUM)],
+            student_sum: notes[at.finding(0usize, t, Finding::StudentSum)],
             teacher_sum: one,
         };
         if split {
-            rows.student_sum =
-                row_sum::<F, N>(&*notes, at, &blocks, student_max, inverse_t, t, STUDENT_SUM);
+            rows.student_sum = row_sum::<F, N>(
+                &*notes,
+                at,
+                &blocks,
+                student_max,
+                inverse_t,
+                t,
+                Network::Student,
+            );
         }
         let distance = (z - student_max) * Vector::new(inverse_t);
         rows.student_sum = beside::<F, N>(rows.student_sum, distance);
@@ -109,11 +113,18 @@ pub(super) fn settle<F: Float, N: Size>(
             divergence: zero,
         };
         if comptime!(uses.teacher()) {
-            rows.teacher_sum = notes[at.finding(0usize, t, TEACHER_SUM)];
-            let mut apart = notes[at.finding(0usize, t, DIVERGENCE)];
+            rows.teacher_sum = notes[at.finding(0usize, t, Finding::TeacherSum)];
+            let mut apart = notes[at.finding(0usize, t, Finding::Divergence)];
             if split {
-                rows.teacher_sum =
-                    row_sum::<F, N>(&*notes, at, &blocks, teacher_max, inverse_t, t, TEACHER_SUM);
+                rows.teacher_sum = row_sum::<F, N>(
+                    &*notes,
+                    at,
+                    &blocks,
+                    teacher_max,
+                    inverse_t,
+                    t,
+                    Network::Teacher,
+                );
                 let terms = comptime!(blueprint.terms);
                 apart = row_divergence::<F, N>(&*notes, at, &blocks, &rows, inverse_t, t, terms);
             }
@@ -126,7 +137,7 @@ pub(super) fn settle<F: Float, N: Size>(
             samples.divergence = apart * (one / rows.teacher_sum);
         }
         if comptime!(uses.cross_entropy.is_some()) {
-            samples.distances = notes[at.finding(0usize, t, DISTANCES)];
+            samples.distances = notes[at.finding(0usize, t, Finding::Distances)];
             if split {
                 samples.distances = row_distances::<F, N>(&*notes, at, &blocks, student_max, t);
             }
@@ -156,8 +167,8 @@ pub(super) fn settle<F: Float, N: Size>(
         );
     }
     for vector in 0..blocks.vectors {
-        notes[at.fact(vector, AT_TARGET)] = at_target;
-        notes[at.fact(vector, EVEN)] = even;
+        notes[at.fact(vector, Fact::AtTarget)] = at_target;
+        notes[at.fact(vector, Fact::Even)] = even;
     }
 }
 
@@ -179,20 +190,20 @@ fn note_factors<F: Float, N: Size>(
     for v in 0..blocks.vectors {
         let mut share = one / rows.student_sum;
         if split {
-            let down = notes[at.fact(v, STUDENT_MAX)] - rows.student_max;
+            let down = notes[at.fact(v, Fact::StudentMax)] - rows.student_max;
             share *= (down * Vector::new(inverse_t)).exp();
         }
         let mut own = share * pull.own;
         if taught {
             let mut teacher_share = one / rows.teacher_sum;
             if split {
-                let down = notes[at.fact(v, TEACHER_MAX)] - rows.teacher_max;
+                let down = notes[at.fact(v, Fact::TeacherMax)] - rows.teacher_max;
                 teacher_share *= (down * Vector::new(inverse_t)).exp();
             }
-            let ratio = notes[at.finding(v, t, RATIO)];
+            let ratio = notes[at.finding(v, t, Finding::Ratio)];
             own += pull.apart * (share - teacher_share * ratio);
-            notes[at.finding(v, t, APART)] = pull.apart * teacher_share;
+            notes[at.finding(v, t, Finding::Apart)] = pull.apart * teacher_share;
         }
-        notes[at.finding(v, t, OWN)] = own;
+        notes[at.finding(v, t, Finding::Own)] = own;
     }
 }

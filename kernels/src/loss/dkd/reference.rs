@@ -1,6 +1,7 @@
 //! DKD and its gradient over `f64` slices, from the definition's two log-sum-exps per row and network.
 
 use super::{DkdOptions, DkdProblem};
+use crate::clamp::reference::largest;
 
 /// The two parts of DKD for one sample, without any weight.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -55,7 +56,7 @@ impl Row {
 }
 
 fn log_sum_exp(values: impl Iterator<Item = f64> + Clone) -> f64 {
-    let max = values.clone().fold(f64::NEG_INFINITY, f64::max);
+    let max = largest(values.clone());
     max + values.map(|v| (v - max).exp()).sum::<f64>().ln()
 }
 

@@ -1,6 +1,8 @@
 use super::{DualTeacherOptions, DualTeacherProblem, team};
+use crate::clamp::at_least;
 use crate::lanes::Lanes;
 use crate::loss::row::{exponential_sum, row_max};
+use crate::special::is_nan;
 use crate::team::{Team, Teams, pair};
 use crate::{Tensor, launch, planted};
 use cubecl::prelude::*;
@@ -99,8 +101,10 @@ impl Rule {
         let alpha = select(c1 < high, lesser, alpha);
         let beta = select(c1 < high, greater, beta);
         let neither = c1 < high && c2 < high;
-        let alpha = select(neither, max(short_of + c1, minimum), alpha);
-        let beta = select(neither, max(short_of + c2, minimum), beta);
+        let weak = pair::<F>(short_of + c1, short_of + c2);
+        let weak = at_least::<F, Const<2>>(weak, Vector::new(minimum));
+        let alpha = select(neither, weak.extract(0usize), alpha);
+        let beta = select(neither, weak.extract(1usize), beta);
         let lost = c1 < low && c2 < low;
         // A NaN is below no threshold: it would pass for full confidence.
         let nan = is_nan::<F>(c1 + c2);
@@ -178,11 +182,6 @@ fn rule_kernel<F: Float>(
         }
         rule.apply::<F>(weights, first * mean, second * mean);
     }
-}
-
-#[cube]
-fn is_nan<F: Float>(x: F) -> bool {
-    Vector::<F, Const<1>>::new(x).is_nan().extract(0usize)
 }
 
 /// Launches confidences and weights into `weights` `[4]`; `batch` is at least 1.

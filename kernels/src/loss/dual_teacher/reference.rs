@@ -1,10 +1,11 @@
 //! The dual-teacher loss and its gradient over `f64` slices, from log-softmaxes.
 
 use super::{DualTeacherOptions, DualTeacherProblem};
+use crate::clamp::reference::{larger, largest};
 
 /// `ln softmax(row / temperature)`.
 fn log_softmax(row: &[f64], temperature: f64) -> Vec<f64> {
-    let max = row.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    let max = largest(row.iter().copied());
     let shifted: Vec<f64> = row.iter().map(|z| (z - max) / temperature).collect();
     let log_sum = shifted.iter().map(|s| s.exp()).sum::<f64>().ln();
     shifted.iter().map(|s| s - log_sum).collect()
@@ -13,14 +14,11 @@ fn log_softmax(row: &[f64], temperature: f64) -> Vec<f64> {
 /// The mean over the rows of the largest entry of `softmax(v / T)`.
 pub fn confidence(logits: &[f64], classes: usize, temperature: f64) -> f64 {
     let rows = logits.chunks(classes);
-    let largest = rows.map(|row| {
-        let log = log_softmax(row, temperature);
-        log.into_iter().fold(f64::NEG_INFINITY, f64::max).exp()
-    });
+    let largest = rows.map(|row| largest(log_softmax(row, temperature)).exp());
     largest.sum::<f64>() / (logits.len() / classes) as f64
 }
 
-/// The weights `[alpha, beta]` of two teachers of the confidences `[c1, c2]`.
+/// The weights `[alpha, beta]` of two teachers of the confidences `[c1, c2]`; NaN where one of those is.
 pub fn weights([c1, c2]: [f64; 2], options: &DualTeacherOptions) -> [f64; 2] {
     let &DualTeacherOptions {
         low,
@@ -31,10 +29,12 @@ pub fn weights([c1, c2]: [f64; 2], options: &DualTeacherOptions) -> [f64; 2] {
         greater,
         ..
     } = options;
-    if c1 < low && c2 < low {
+    if c1.is_nan() || c2.is_nan() {
+        [f64::NAN; 2]
+    } else if c1 < low && c2 < low {
         [0.0, 0.0]
     } else if c1 < high && c2 < high {
-        [c1, c2].map(|c| (even - (high - c)).max(minimum))
+        [c1, c2].map(|c| larger(even - (high - c), minimum))
     } else if c1 < high {
         [lesser, greater]
     } else if c2 < high {

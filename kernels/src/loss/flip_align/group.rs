@@ -66,9 +66,10 @@ impl Transform {
     /// The transform `g` with `g.a = self.(other.a)`.
     pub fn after(self, other: Self) -> Self {
         // Where `other` transposes, a flip of rows that comes before it is one of columns behind it.
-        let [y, h] = match other.transposes() {
-            true => [self.0 & 1, (self.0 >> 1) & 1],
-            false => [(self.0 >> 1) & 1, self.0 & 1],
+        let [y, h] = if other.transposes() {
+            [self.0 & 1, (self.0 >> 1) & 1]
+        } else {
+            [(self.0 >> 1) & 1, self.0 & 1]
         };
         Self(other.0 ^ ((self.0 & 0b100) | (y << 1) | h))
     }
@@ -78,10 +79,8 @@ impl Transform {
     /// Where the transform transposes, the map is square.
     pub fn source(self, [i, j]: [usize; 2], [height, width]: [usize; 2]) -> [usize; 2] {
         let [row, column] = if self.transposes() { [j, i] } else { [i, j] };
-        let flip = |flipped: bool, at: usize, extent: usize| match flipped {
-            true => extent - 1 - at,
-            false => at,
-        };
+        let flip =
+            |flipped: bool, at: usize, extent: usize| if flipped { extent - 1 - at } else { at };
         [
             flip(self.0 & 0b010 != 0, row, height),
             flip(self.0 & 0b001 != 0, column, width),

@@ -43,7 +43,8 @@
 //! element type's range (norms from 1e-19 to 1e19 in f32); where it overflows, the sample counts as not finite.
 //!
 //! **Not finite**: a NaN in a sample makes its loss NaN, as does an infinity under a norm; the gradient is then NaN throughout the sample
-//! under the norm per sample or a soft selection. Other samples are untouched.
+//! under the norm per sample or a soft selection. Other samples are untouched. Of the distances of a hard
+//! selection a NaN is the smallest.
 //!
 //! **Ties** are ties of the computed distances. A teacher that has a symmetry gives exact ones; a student that has it adds the same
 //! terms in another order, and may miss them by a rounding.

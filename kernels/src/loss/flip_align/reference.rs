@@ -1,6 +1,7 @@
 //! Flip alignment and its gradient over `f64` slices, from the definition: the student's map is transformed, copy by copy.
 
 use super::{FlipProblem, Normalisation, Selection, Transform};
+use crate::clamp::reference::smallest;
 
 /// What an alignment of one batch comes to.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -91,7 +92,7 @@ fn through_norm(map: &[f64], e: &[f64], group: usize) -> Vec<f64> {
 }
 
 fn softmax(distances: &[f64], tau: f64) -> Vec<f64> {
-    let least = distances.iter().copied().fold(f64::INFINITY, f64::min);
+    let least = smallest(distances.iter().copied());
     let powers: Vec<f64> = distances
         .iter()
         .map(|d| ((least - d) / tau).exp())
@@ -134,7 +135,7 @@ fn one_sample(
     let distances: Vec<f64> = rests.iter().map(|r| dot(r, r) / divisor).collect();
     let mut nearest = 0;
     for (g, d) in distances.iter().enumerate() {
-        if *d < distances[nearest] {
+        if *d < distances[nearest] || d.is_nan() {
             nearest = g;
         }
     }

@@ -2,9 +2,10 @@
 
 use super::maps::{Blueprint, Rule};
 use crate::loss::log_space::divergence;
+use crate::special::is_nan;
 use cubecl::prelude::*;
 
-/// The column of the smallest distance; of equal ones, the first.
+/// The column of the smallest distance; of equal ones the first, and of NaNs, which are below every number, the last.
 #[cube]
 pub(super) fn nearest<F: Float>(distances: &Array<F>, #[comptime] columns: usize) -> u32 {
     let mut least = distances[0];
@@ -16,6 +17,7 @@ pub(super) fn nearest<F: Float>(distances: &Array<F>, #[comptime] columns: usize
         } else {
             distances[g] < least
         };
+        let nearer = nearer || is_nan::<F>(distances[g]);
         least = select(nearer, distances[g], least);
         column = select(nearer, comptime!(g as u32).runtime(), column);
     }

@@ -1,10 +1,11 @@
 //! Classical distillation and its gradient over `f64` slices.
 
 use super::{KdOptions, KdProblem};
+use crate::clamp::reference::largest;
 
 /// `ln(softmax(logits / temperature))`.
 fn log_softmax(logits: &[f64], temperature: f64) -> Vec<f64> {
-    let max = logits.iter().copied().fold(f64::NEG_INFINITY, f64::max) / temperature;
+    let max = largest(logits.iter().copied()) / temperature;
     let sum: f64 = logits.iter().map(|z| (z / temperature - max).exp()).sum();
     let shift = max + sum.ln();
     logits.iter().map(|z| z / temperature - shift).collect()

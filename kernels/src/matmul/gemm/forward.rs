@@ -1,5 +1,6 @@
 use super::GemmProblem;
 use crate::affine::{Affine, After, Epilogue};
+use crate::clamp::relu;
 use crate::lanes::{Lanes, View, channel, load, store};
 use crate::matmul::implicit::{Gathered, Pass, launch_implicit};
 use crate::{Tensor, launch, planted};
@@ -141,7 +142,7 @@ fn gemm_kernel<S: Float, F: Float, I: Size, W: Size>(
                                 );
                             }
                             if comptime!(epilogue.relu) {
-                                value = max(value, zero);
+                                value = relu::<F, W>(value);
                             }
                             store::<S, F, I, W>(c, c_view.at(row) + columns[j], value);
                         }

@@ -2,6 +2,7 @@ use super::gather::{Images, ImagesLaunch, Spot};
 use super::plan::{Plan, QUAD, partial_count};
 use super::{Gathered, Pass};
 use crate::affine::{Affine, After, Epilogue};
+use crate::clamp::relu;
 use crate::lanes::{View, ViewLaunch};
 use crate::pointwise::sum_rows;
 use crate::{Tensor, launch};
@@ -212,7 +213,7 @@ fn implicit_kernel<S: Float, F: Float, P: Float, B: Size>(
                     value += load_quad::<S, F, B>(residual, at, column, tiles.width);
                 }
                 if comptime!(variant.epilogue.relu) {
-                    value = max(value, zero);
+                    value = relu::<F, Const<QUAD>>(value);
                 }
                 let at = out_view.at(pixel) + channel;
                 store_quad::<P, F, B>(out, at, value, column, tiles.width);
@@ -363,9 +364,10 @@ fn launch_slices(of: Launch) {
     let part = |part: fn(&Affine) -> Tensor| affine.map_or(b.clone(), part).buffer(item, 0);
     let out = of.out.buffer(item, 0);
     // Every element of the result is written by the unit that read what is added to it.
-    let added = match residual.lies_at(of.out, 0) {
-        true => BufferArg::alias(2, out.len()),
-        false => residual.buffer(item, 0),
+    let added = if residual.lies_at(of.out, 0) {
+        BufferArg::alias(2, out.len())
+    } else {
+        residual.buffer(item, 0)
     };
     // SAFETY: callers relate the extents of `gathered` to the tensors; an element is read and written where these say it exists.
     unsafe {

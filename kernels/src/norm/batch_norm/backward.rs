@@ -1,5 +1,6 @@
 use super::stats::tree;
 use super::{BatchNorm, BatchNormGrads, BatchNormProblem, Epilogue, OP, PIXELS_AT_ONCE, Saved};
+use crate::clamp::relu_grad;
 use crate::lanes::{Lanes, View, channel, load, store};
 use crate::{KernelError, Tensor, launch, planted};
 use cubecl::prelude::*;
@@ -7,7 +8,7 @@ use cubecl::prelude::*;
 /// Pixels that share one load of a channel's statistics.
 const PIXELS: usize = 4;
 
-/// The gradient before the activation: `grad` where the output is positive, else 0. Without a residual the sign is computed
+/// The gradient before the activation: 0 where a ReLU's output is 0, else `grad`. Without a residual the sign is computed
 /// again from `x`, in the forward pass' own operations, which is cheaper than reading the output.
 #[cube]
 fn before_activation<S: Float, F: Float, B: Size, N: Size>(
@@ -19,13 +20,12 @@ fn before_activation<S: Float, F: Float, B: Size, N: Size>(
     shift: Vector<F, N>,
     #[comptime] epilogue: Epilogue,
 ) -> Vector<F, N> {
-    let zero = Vector::<F, N>::new(F::new(0.0f32));
     if comptime!(!epilogue.relu) {
         grad
     } else if comptime!(epilogue.residual) {
-        select_many(load::<S, F, B, N>(y, y_at).greater_than(&zero), grad, zero)
+        relu_grad::<F, N>(load::<S, F, B, N>(y, y_at), grad)
     } else {
-        select_many(fma(deviation, scale, shift).greater_than(&zero), grad, zero)
+        relu_grad::<F, N>(fma(deviation, scale, shift), grad)
     }
 }
 

@@ -1,4 +1,5 @@
 use super::{BatchNorm, BatchNormProblem, Epilogue, Statistics};
+use crate::clamp::relu;
 use crate::lanes::{Lanes, View, channel, load, store};
 use crate::{Tensor, launch};
 use cubecl::prelude::*;
@@ -28,7 +29,6 @@ fn normalise<S: Float, F: Float, B: Size, N: Size>(
     #[comptime] epilogue: Epilogue,
     #[define(S, F)] _dtypes: [cubecl::ir::ElemType; 2],
 ) {
-    let zero = Vector::<F, N>::new(F::new(0.0f32));
     let at_once = comptime!(PIXELS);
     let groups = (pixels + comptime!(PIXELS - 1)) / at_once;
     let first = ABSOLUTE_POS * run;
@@ -50,7 +50,7 @@ fn normalise<S: Float, F: Float, B: Size, N: Size>(
                     value += load::<S, F, B, N>(residual, residual_view.at(pixel / span) + c);
                 }
                 if comptime!(epilogue.relu) {
-                    value = max(value, zero);
+                    value = relu::<F, N>(value);
                 }
                 store::<S, F, B, N>(y, y_view.at(pixel) + c, value);
             }

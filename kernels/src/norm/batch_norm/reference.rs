@@ -1,5 +1,7 @@
 //! Batch norm, residual, ReLU and their gradients over `f64` slices `[m, c]`.
 
+use crate::clamp::reference::{relu, relu_grad};
+
 /// What a forward pass computes: the output and each channel's mean and biased variance.
 pub struct Forward {
     /// `[m, c]`.
@@ -32,7 +34,7 @@ impl Layer<'_> {
             let (ch, residual) = (i % c, self.residual.map_or(0.0, |r| r[i]));
             let hat = (x[i] - mean[ch]) / (variance[ch] + self.epsilon).sqrt();
             let value = hat * self.gamma[ch] + self.beta[ch] + residual;
-            if self.relu { value.max(0.0) } else { value }
+            if self.relu { relu(value) } else { value }
         };
         (0..x.len()).map(at).collect()
     }
@@ -66,8 +68,8 @@ impl Layer<'_> {
         let hat = |i: usize| (x[i] - forward.mean[i % c]) * inv[i % c];
         let before: Vec<f64> = (0..x.len())
             .map(|i| {
-                if self.relu && forward.output[i] <= 0.0 {
-                    0.0
+                if self.relu {
+                    relu_grad(forward.output[i], grad[i])
                 } else {
                     grad[i]
                 }

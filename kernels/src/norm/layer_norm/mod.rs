@@ -191,9 +191,10 @@ pub fn backward(saved: &Saved, grad: &Tensor) -> Result<LayerNormGrads, KernelEr
     let (x, channels) = (&saved.input, saved.problem.channels);
     grad.check(saved.sample.op(), "grad", x.shape(), x.dtype())?;
     let input = Tensor::empty(x.client(), x.shape(), x.dtype());
-    let [gamma, beta] = match input.is_empty() {
-        true => [(); 2].map(|()| Tensor::zeros(x.client(), &[channels], x.dtype().accumulator())),
-        false => backward::launch_backward(saved, grad, &input)?,
+    let [gamma, beta] = if input.is_empty() {
+        [(); 2].map(|()| Tensor::zeros(x.client(), &[channels], x.dtype().accumulator()))
+    } else {
+        backward::launch_backward(saved, grad, &input)?
     };
     Ok(LayerNormGrads {
         x: input,

@@ -1,10 +1,12 @@
 //! Softmax and its gradient over `f64` slices.
 
+use crate::clamp::reference::largest;
+
 /// The softmax of each row of `length` elements.
 pub fn forward(x: &[f64], length: usize) -> Vec<f64> {
     x.chunks(length.max(1))
         .flat_map(|row| {
-            let max = row.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+            let max = largest(row.iter().copied());
             let sum: f64 = row.iter().map(|x| (x - max).exp()).sum();
             row.iter().map(move |x| (x - max).exp() / sum)
         })

@@ -1,3 +1,4 @@
+use crate::clamp::{at_least, at_most, relu, relu_grad};
 use cubecl::prelude::*;
 
 /// A function of one element; a comptime choice of the kernels that apply it.
@@ -64,14 +65,10 @@ pub(crate) fn activate<F: Float, N: Size>(
     let zero = all::<F, N>(0.0f32);
     let three = all::<F, N>(3.0f32);
     let six = all::<F, N>(6.0f32);
-    // Selections, not `max`: that would turn a NaN into a number.
     match comptime!(activation) {
         Activation::Identity => x,
-        Activation::Relu => select_many(x.less_than(&zero), zero, x),
-        Activation::Relu6 => {
-            let above = select_many(x.less_than(&zero), zero, x);
-            select_many(above.greater_than(&six), six, above)
-        }
+        Activation::Relu => relu::<F, N>(x),
+        Activation::Relu6 => at_most::<F, N>(at_least::<F, N>(x, zero), six),
         Activation::Silu => {
             let product = x * sigmoid::<F, N>(x);
             select_many(x.less_than(&-all::<F, N>(FAR)), zero, product)
@@ -103,7 +100,7 @@ fn sigmoid<F: Float, N: Size>(x: Vector<F, N>) -> Vector<F, N> {
     select_many(x.less_than(&zero), e, one) / (one + e)
 }
 
-/// `a'(x)`; at a kink that of the flat side.
+/// `a'(x)`; at a kink that of the flat side, at a NaN that of the other.
 #[cube]
 fn slope<F: Float, N: Size>(x: Vector<F, N>, #[comptime] activation: Activation) -> Vector<F, N> {
     let zero = all::<F, N>(0.0f32);
@@ -112,9 +109,9 @@ fn slope<F: Float, N: Size>(x: Vector<F, N>, #[comptime] activation: Activation)
     let six = all::<F, N>(6.0f32);
     match comptime!(activation) {
         Activation::Identity => one,
-        Activation::Relu => select_many(x.less_equal(&zero), zero, one),
+        Activation::Relu => relu_grad::<F, N>(x, one),
         Activation::Relu6 => {
-            let above = select_many(x.less_equal(&zero), zero, one);
+            let above = relu_grad::<F, N>(x, one);
             select_many(x.greater_equal(&six), zero, above)
         }
         Activation::Silu => {

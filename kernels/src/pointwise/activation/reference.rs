@@ -1,31 +1,34 @@
 //! Activations and their derivatives over `f64`.
 
 use super::Activation;
+use crate::clamp::reference::{relu, relu_grad};
 
 fn sigmoid(x: f64) -> f64 {
     1.0 / (1.0 + (-x).exp())
 }
 
-/// `a(x)` of a finite `x`.
+/// `a(x)`; at an infinity the limit.
 pub fn value(x: f64, activation: Activation) -> f64 {
     match activation {
         Activation::Identity => x,
-        Activation::Relu => x.max(0.0),
+        Activation::Relu => relu(x),
         Activation::Relu6 => x.clamp(0.0, 6.0),
+        Activation::Silu | Activation::HardSwish if x == f64::NEG_INFINITY => 0.0,
         Activation::Silu => x * sigmoid(x),
-        Activation::HardSwish => x * (x + 3.0).clamp(0.0, 6.0) / 6.0,
+        Activation::HardSwish => x * ((x + 3.0).clamp(0.0, 6.0) / 6.0),
         Activation::Sigmoid => sigmoid(x),
         Activation::HardSigmoid => (x + 3.0).clamp(0.0, 6.0) / 6.0,
     }
 }
 
-/// `a'(x)` of a finite `x`; at a kink that of the flat side.
+/// `a'(x)`; at a kink that of the flat side, at a NaN that of the other, at an infinity the limit.
 pub fn slope(x: f64, activation: Activation) -> f64 {
-    let inside = |low: f64, high: f64| f64::from(low < x && x < high);
+    let inside = |low: f64, high: f64| if x <= low || x >= high { 0.0 } else { 1.0 };
     match activation {
         Activation::Identity => 1.0,
-        Activation::Relu => inside(0.0, f64::INFINITY),
+        Activation::Relu => relu_grad(x, 1.0),
         Activation::Relu6 => inside(0.0, 6.0),
+        Activation::Silu if x.is_infinite() => sigmoid(x),
         Activation::Silu => sigmoid(x) + x * sigmoid(x) * sigmoid(-x),
         Activation::HardSwish if x <= -3.0 => 0.0,
         Activation::HardSwish if x >= 3.0 => 1.0,

@@ -25,9 +25,10 @@ fn windows(problem: &AveragePoolProblem) -> Vec<Bin> {
                 .iter()
                 .flat_map(|y| columns.iter().map(move |x| y * w + x))
                 .collect();
-            let count = match options.count_include_pad {
-                true => y_count * x_count,
-                false => pixels.len(),
+            let count = if options.count_include_pad {
+                y_count * x_count
+            } else {
+                pixels.len()
             };
             found.push(Bin {
                 pixels,

@@ -31,9 +31,10 @@ pub(super) struct Bins {
 impl Bins {
     fn axis(&self) -> AxisLaunch {
         let image = [self.padding, self.padding + self.input];
-        let counted = match self.count_padding {
-            true => [0, self.input + 2 * self.padding],
-            false => image,
+        let counted = if self.count_padding {
+            [0, self.input + 2 * self.padding]
+        } else {
+            image
         };
         AxisLaunch::new(
             self.input,

@@ -2,10 +2,7 @@
 //! for it.
 
 use super::super::fused::Blueprint;
-use super::super::notes::{
-    APART, AT_TARGET, DISTANCES, DIVERGENCE, EVEN, LOG_RATIO, Notes, OWN, RATIO, STUDENT_MAX,
-    STUDENT_SUM, STUDENT_TARGET, TEACHER_MAX, TEACHER_SUM,
-};
+use super::super::notes::{Fact, Finding, Network, Notes};
 use super::super::sweeps::Wanted;
 use super::super::terms::Constants;
 use crate::abreast::Abreast;
@@ -44,9 +41,9 @@ pub(super) fn sum<S: Float, F: Float, B: Size, N: Size>(
     let target = targets::<N>(labels, rows, comptime!(blueprint.labelled));
     let temperatures = comptime!(blueprint.uses.len());
     let kept = comptime!(temperatures - 1);
-    read::<S, F, B, N>(student, notes, at, rows, target, kept, 0usize);
+    read::<S, F, B, N>(student, notes, at, rows, target, kept, Network::Student);
     if comptime!(blueprint.taught().contains(&true)) {
-        read::<S, F, B, N>(teacher, notes, at, rows, target, kept, 1usize);
+        read::<S, F, B, N>(teacher, notes, at, rows, target, kept, Network::Teacher);
     }
     #[unroll]
     for t in 0..temperatures {
@@ -74,9 +71,9 @@ fn read<S: Float, F: Float, B: Size, N: Size>(
     rows: &Abreast<N>,
     target: Vector<u32, N>,
     #[comptime] t: usize,
-    #[comptime] network: usize,
+    #[comptime] network: Network,
 ) {
-    let line = if comptime!(network == 0) {
+    let line = if comptime!(network == Network::Student) {
         at.student(0usize, t)
     } else {
         at.teacher(0usize, t)
@@ -90,8 +87,8 @@ fn read<S: Float, F: Float, B: Size, N: Size>(
         of_target = select_many(is_target, z, of_target);
         max = select_many(is_target, max, larger::<F, N>(z, max));
     }
-    notes[at.fact(0usize, comptime!(STUDENT_TARGET + network))] = of_target;
-    notes[at.fact(0usize, comptime!(STUDENT_MAX + network))] = max;
+    notes[at.fact(0usize, comptime!(network.target()))] = of_target;
+    notes[at.fact(0usize, comptime!(network.max()))] = max;
 }
 
 /// Keeps `exp((z - max) / T)` of every class and network, 0 for the target, and notes the sums. The logits are where the exponentials
@@ -113,10 +110,10 @@ fn exponentials<F: Float, N: Size>(
         constants.rate.rate.get::<F>(),
         constants.rate.floor.get::<F>(),
     );
-    let student_max = notes[at.fact(0usize, STUDENT_MAX)];
+    let student_max = notes[at.fact(0usize, Fact::StudentMax)];
     let mut teacher_max = student_max;
     if comptime!(wanted.teacher) {
-        teacher_max = notes[at.fact(0usize, TEACHER_MAX)];
+        teacher_max = notes[at.fact(0usize, Fact::TeacherMax)];
     }
     let mut student_sum = zero;
     let mut teacher_sum = zero;
@@ -154,11 +151,11 @@ fn exponentials<F: Float, N: Size>(
         let reach = (distances * Vector::new(constants.inverse_t.get::<F>())).abs();
         let near = reach.less_equal(&Vector::new(F::max_value()));
         student_sum = select_many(near, student_sum, Vector::new(nan::<F>()));
-        notes[at.finding(0usize, t, DISTANCES)] = distances;
+        notes[at.finding(0usize, t, Finding::Distances)] = distances;
     }
-    notes[at.finding(0usize, t, STUDENT_SUM)] = student_sum;
+    notes[at.finding(0usize, t, Finding::StudentSum)] = student_sum;
     if comptime!(wanted.teacher) {
-        notes[at.finding(0usize, t, TEACHER_SUM)] = teacher_sum;
+        notes[at.finding(0usize, t, Finding::TeacherSum)] = teacher_sum;
     }
 }
 
@@ -172,8 +169,8 @@ pub(super) fn divergence<F: Float, N: Size>(
     #[comptime] t: usize,
     #[comptime] terms: usize,
 ) {
-    let ratio = notes[at.finding(0usize, t, RATIO)];
-    let log_ratio = notes[at.finding(0usize, t, LOG_RATIO)];
+    let ratio = notes[at.finding(0usize, t, Finding::Ratio)];
+    let log_ratio = notes[at.finding(0usize, t, Finding::LogRatio)];
     let mut sum = Vector::<F, N>::new(F::new(0.0f32));
     for class in 0..classes {
         let q = notes[at.teacher(0usize, t) + class];
@@ -186,7 +183,7 @@ pub(super) fn divergence<F: Float, N: Size>(
         notes[at.teacher(0usize, t) + class] = apart;
         sum += divergence_apart::<F, N>(q, apart, r, terms);
     }
-    notes[at.finding(0usize, t, DIVERGENCE)] = sum;
+    notes[at.finding(0usize, t, Finding::Divergence)] = sum;
 }
 
 /// Writes the gradient of the rows at hand.
@@ -201,16 +198,16 @@ pub(super) fn gradient<S: Float, F: Float, B: Size, N: Size>(
 ) {
     let taught = comptime!(blueprint.taught());
     let target = targets::<N>(labels, rows, comptime!(blueprint.labelled));
-    let at_target = notes[at.fact(0usize, AT_TARGET)];
-    let even = notes[at.fact(0usize, EVEN)];
+    let at_target = notes[at.fact(0usize, Fact::AtTarget)];
+    let even = notes[at.fact(0usize, Fact::Even)];
     for class in 0..rows.length {
         let mut sum = even;
         #[unroll]
         for t in 0..comptime!(taught.len()) {
-            let own = notes[at.finding(0usize, t, OWN)];
+            let own = notes[at.finding(0usize, t, Finding::Own)];
             sum = fma(notes[at.student(0usize, t) + class], own, sum);
             if comptime!(taught[t]) {
-                let apart = notes[at.finding(0usize, t, APART)];
+                let apart = notes[at.finding(0usize, t, Finding::Apart)];
                 sum = fma(notes[at.teacher(0usize, t) + class], apart, sum);
             }
         }
