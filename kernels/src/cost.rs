@@ -1,3 +1,4 @@
+use crate::DType;
 use std::ops::{Add, AddAssign};
 
 /// The work of one launch or of a sum of launches, as a function of the problem alone.
@@ -18,6 +19,14 @@ impl Cost {
             macs: 0,
             bytes_read: (read * size) as u64,
             bytes_written: (written * size) as u64,
+        }
+    }
+
+    /// The cost of a loss, which reads `read` elements of `dtype` and writes `written` of its accumulator.
+    pub(crate) fn of_loss(read: usize, written: usize, dtype: DType) -> Self {
+        Self {
+            bytes_written: (written * dtype.accumulator().size()) as u64,
+            ..Self::traffic(read, 0, dtype.size())
         }
     }
 

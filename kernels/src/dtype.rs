@@ -5,8 +5,8 @@ use cubecl::prelude::*;
 /// The element type of a [`Tensor`](crate::Tensor).
 ///
 /// 16-bit types are for storage alone: kernels read them, compute in [`DType::accumulator`] and round what they write, once. What
-/// is small beside its tensors and must not lose its digits is held in the accumulator itself: losses, the moments and parameters of
-/// normalisations, confidences of teachers. Optimizers refuse 16-bit parameters, in which a step's small changes would vanish.
+/// is small beside its tensors and must not lose its digits is held in the accumulator itself: losses and their gradients until
+/// something scales them, the moments and parameters of normalisations, confidences of teachers. Optimizers refuse 16-bit parameters, in which a step's small changes would vanish.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum DType {
     /// 16-bit floats of IEEE 754: 11 bits of precision, up to 65,504.

@@ -88,9 +88,10 @@ impl Lanes {
     /// buffers of a launch being different ones.
     pub fn args_over(&self, x: &Tensor, y: &Tensor) -> [BufferArg; 2] {
         let operand = self.arg(x);
-        let result = match y.is_over(x) {
-            true => BufferArg::alias(0, operand.len()),
-            false => self.arg(y),
+        let result = if y.is_over(x) {
+            BufferArg::alias(0, operand.len())
+        } else {
+            self.arg(y)
         };
         [operand, result]
     }

@@ -24,6 +24,7 @@
 
 mod abreast;
 mod affine;
+mod cascade;
 mod clamp;
 pub mod conv;
 mod cost;

@@ -28,9 +28,10 @@ pub struct Tensor {
 
 /// Elements that a tensor of `shape` has memory for.
 fn memory_of(shape: &[usize]) -> usize {
-    match is_addressable(shape) {
-        true => elements(shape).max(1),
-        false => 1,
+    if is_addressable(shape) {
+        elements(shape).max(1)
+    } else {
+        1
     }
 }
 
@@ -361,13 +362,14 @@ impl std::fmt::Debug for Tensor {
 
 fn check_len(got: usize, shape: &[usize]) -> Result<(), KernelError> {
     if got == elements(shape) {
-        return match is_addressable(shape) {
-            true => Ok(()),
-            false => Err(KernelError::TooLarge {
+        return if is_addressable(shape) {
+            Ok(())
+        } else {
+            Err(KernelError::TooLarge {
                 op: "upload",
                 tensor: "values",
                 shape: shape.to_vec(),
-            }),
+            })
         };
     }
     let wanted = format!("as many values as {shape:?} holds");

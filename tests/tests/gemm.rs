@@ -9,7 +9,8 @@ use ghostlight_kernels::{Affine, DType, Tensor};
 use ghostlight_tests::{
     Fingerprint, GRADIENT, NOT_FINITE, VALUE, abs, assert_adjoint, assert_alike, assert_exact,
     assert_near, assert_refuses_dtype, assert_refuses_shape, assert_same_bits,
-    assert_same_bits_on_one_core, client, download, dtypes, integers, naive, poison, reals, upload,
+    assert_same_bits_on_one_core, client, download, dtypes, finishes_loops, integers, naive,
+    poison, reals, upload,
 };
 use proptest::prelude::*;
 
@@ -139,6 +140,24 @@ proptest! {
             assert_adjoint("<a b, g> = <a, grad_a(g)>", dtype, (&c, g), (a, &da), magnitude);
             assert_adjoint("<a b, g> = <b, grad_b(g)>", dtype, (&c, g), (b, &db), magnitude);
         }
+    }
+}
+
+#[test]
+fn a_million_rows_of_a_tenth_sum_to_a_hundred_thousand() {
+    if !finishes_loops("a million rows", 1_000_000) {
+        return;
+    }
+    // One by one they come to 100,958: equal additions round the same way, thousands of times in a row.
+    let (rows, tenth) = (1_000_000, f64::from(0.1f32));
+    for columns in [1, 3] {
+        let g = upload(&vec![tenth; rows * columns], &[rows, columns], DType::F32);
+        let wanted = vec![tenth * rows as f64; columns];
+        assert_near("grad_bias", &grad_bias(&g).unwrap(), &wanted, &wanted, 16.0);
+        let a = upload(&vec![1.0; rows], &[rows, 1], DType::F32);
+        let b = upload(&vec![1.0; columns], &[1, columns], DType::F32);
+        let got = grad_b(&a, &b, &g).unwrap();
+        assert_near("grad_b", &got, &wanted, &wanted, 32.0);
     }
 }
 

@@ -7,7 +7,7 @@ use ghostlight_kernels::{DType, KernelError, Tensor};
 use ghostlight_tests::{
     Fingerprint, GRADIENT, VALUE, assert_launches, assert_near, assert_refuses_dtype,
     assert_refuses_shape, assert_same_bits, assert_same_bits_on_one_core, client, download,
-    dtypes_with_exp, has_f64_exp, naive, poison, reals, upload,
+    dtypes_with_exp, finishes_loops, has_f64_exp, naive, poison, reals, upload,
 };
 use proptest::prelude::*;
 
@@ -179,6 +179,26 @@ fn a_row_without_a_softmax_is_nan_and_spoils_nobody_else() {
             assert!(y[length..].iter().all(|y| y.is_finite()));
         }
     }
+}
+
+#[test]
+fn a_row_of_131072_keeps_its_digits() {
+    let length = 131_072;
+    if !finishes_loops("a row of 131,072", 3 * length) {
+        return;
+    }
+    // Equal exponentials round their sum the same way, thousands of times in a row.
+    let mut x = vec![f64::from(-std::f32::consts::LN_10); length];
+    x[77] = 0.0;
+    let wanted = reference::forward(&x, length);
+    let y = softmax(&upload(&x, &[1, length], DType::F32)).unwrap();
+    assert_near("y", &y, &wanted, &wanted, 16.0);
+    let y_rounded = download(&y);
+    let mut grad = vec![1.0; length];
+    grad[77] = 0.5;
+    let by_x = reference::backward(&y_rounded, &grad, length);
+    let got = backward(&y, &upload(&grad, &[1, length], DType::F32)).unwrap();
+    assert_near("x", &got, &by_x, &y_rounded, 16.0);
 }
 
 #[test]

@@ -1,4 +1,4 @@
-use super::cross_entropy::scaled;
+use super::cross_entropy::Slope;
 use crate::{Function, Gradients, Step};
 use ghostlight_kernels::loss::cosine::{self, CosineOptions, CosineProblem};
 use ghostlight_kernels::loss::sum;
@@ -15,8 +15,7 @@ pub struct Cosine {
 }
 
 impl Function for Cosine {
-    /// The gradient of the loss with respect to the student.
-    type Saved = Tensor;
+    type Saved = Slope;
 
     fn name(&self) -> &'static str {
         "cosine"
@@ -28,7 +27,7 @@ impl Function for Cosine {
         let problem = CosineProblem::new(student, &self.teacher, &self.options)?;
         Ok(Step {
             output: sum(&found.loss)?,
-            saved: found.grad,
+            saved: Slope::new(found.grad, student),
             cost: problem.cost(),
         })
     }
@@ -39,6 +38,6 @@ impl Function for Cosine {
         grad: &Tensor,
         _needs: &[bool],
     ) -> Result<Gradients, KernelError> {
-        scaled(&saved, grad)
+        saved.scaled(grad)
     }
 }

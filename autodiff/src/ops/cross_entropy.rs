@@ -1,8 +1,8 @@
 use crate::{Function, Gradients, Step};
 use ghostlight_kernels::loss::cross_entropy::{self, CrossEntropyProblem};
 use ghostlight_kernels::loss::sum;
-use ghostlight_kernels::pointwise::scale;
-use ghostlight_kernels::{Cost, KernelError, Labels, Tensor};
+use ghostlight_kernels::pointwise::scale_to;
+use ghostlight_kernels::{Cost, DType, KernelError, Labels, Tensor};
 
 /// Mean softmax cross-entropy of `[logits [n, c]]`, as `[1]`; see [`cross_entropy`].
 #[derive(Debug, Clone)]
@@ -14,8 +14,7 @@ pub struct CrossEntropy {
 }
 
 impl Function for CrossEntropy {
-    /// The gradient of the loss with respect to the logits.
-    type Saved = Tensor;
+    type Saved = Slope;
 
     fn name(&self) -> &'static str {
         "cross_entropy"
@@ -27,7 +26,7 @@ impl Function for CrossEntropy {
         let cost = CrossEntropyProblem::new(logits, &self.labels, self.smoothing)?.cost();
         Ok(Step {
             output: sum(&found.loss)?,
-            saved: found.grad,
+            saved: Slope::new(found.grad, logits),
             cost,
         })
     }
@@ -38,15 +37,33 @@ impl Function for CrossEntropy {
         grad: &Tensor,
         _needs: &[bool],
     ) -> Result<Gradients, KernelError> {
-        scaled(&saved, grad)
+        saved.scaled(grad)
     }
 }
 
-/// The saved gradient of a scalar loss, times the gradient that arrives at the loss.
-pub(super) fn scaled(saved: &Tensor, grad: &Tensor) -> Result<Gradients, KernelError> {
-    let cost = Cost::traffic(saved.len() + 1, saved.len(), saved.dtype().size());
-    Ok(Gradients {
-        inputs: vec![Some(scale(saved, grad)?)],
-        cost,
-    })
+/// What a scalar loss saves: its gradient, in the accumulator of the input's element type.
+///
+/// A seed of the backward pass is a loss scale: it multiplies the gradient before 16 bits round it.
+#[derive(Debug, Clone)]
+pub struct Slope {
+    grad: Tensor,
+    dtype: DType,
+}
+
+impl Slope {
+    /// The gradient with respect to `input`.
+    pub(super) fn new(grad: Tensor, input: &Tensor) -> Self {
+        let dtype = input.dtype();
+        Self { grad, dtype }
+    }
+
+    /// The gradient times what arrives at the loss, rounded once to the input's element type.
+    pub(super) fn scaled(&self, arrived: &Tensor) -> Result<Gradients, KernelError> {
+        let (len, size) = (self.grad.len(), self.grad.dtype().size());
+        let cost = Cost::traffic(len + 1, 0, size) + Cost::traffic(0, len, self.dtype.size());
+        Ok(Gradients {
+            inputs: vec![Some(scale_to(&self.grad, arrived, self.dtype)?)],
+            cost,
+        })
+    }
 }

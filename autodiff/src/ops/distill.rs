@@ -1,4 +1,4 @@
-use super::cross_entropy::scaled;
+use super::cross_entropy::Slope;
 use crate::{Function, Gradients, Step};
 use ghostlight_kernels::loss::distill::{self, DistillOptions, DistillProblem, Distilled};
 use ghostlight_kernels::loss::sum;
@@ -20,8 +20,7 @@ pub struct Distill {
 }
 
 impl Function for Distill {
-    /// The gradient of the loss with respect to the student's logits.
-    type Saved = Tensor;
+    type Saved = Slope;
 
     fn name(&self) -> &'static str {
         "distill"
@@ -33,7 +32,7 @@ impl Function for Distill {
         let all = found.losses.reshape(&[found.losses.len()])?;
         let step = Step {
             output: sum(&all)?,
-            saved: found.grad.clone(),
+            saved: Slope::new(found.grad.clone(), student),
             cost: DistillProblem::new(student, teacher, labels, &self.options)?.cost(),
         };
         self.terms.get_or_init(|| found);
@@ -46,6 +45,6 @@ impl Function for Distill {
         grad: &Tensor,
         _needs: &[bool],
     ) -> Result<Gradients, KernelError> {
-        scaled(&saved, grad)
+        saved.scaled(grad)
     }
 }

@@ -1,4 +1,4 @@
-use super::cross_entropy::scaled;
+use super::cross_entropy::Slope;
 use crate::{Function, Gradients, Step};
 use ghostlight_kernels::loss::dkd::{self, DkdOptions, DkdProblem};
 use ghostlight_kernels::loss::sum;
@@ -16,8 +16,7 @@ pub struct Dkd {
 }
 
 impl Function for Dkd {
-    /// The gradient of the loss with respect to the student's logits.
-    type Saved = Tensor;
+    type Saved = Slope;
 
     fn name(&self) -> &'static str {
         "dkd"
@@ -29,7 +28,7 @@ impl Function for Dkd {
         let problem = DkdProblem::new(student, &self.teacher, &self.labels, &self.options)?;
         Ok(Step {
             output: sum(&found.loss)?,
-            saved: found.grad,
+            saved: Slope::new(found.grad, student),
             cost: problem.cost(),
         })
     }
@@ -40,6 +39,6 @@ impl Function for Dkd {
         grad: &Tensor,
         _needs: &[bool],
     ) -> Result<Gradients, KernelError> {
-        scaled(&saved, grad)
+        saved.scaled(grad)
     }
 }

@@ -1,4 +1,4 @@
-use super::cross_entropy::scaled;
+use super::cross_entropy::Slope;
 use crate::{Function, Gradients, Step};
 use ghostlight_kernels::loss::dual_teacher::{Teachers, dual_teacher};
 use ghostlight_kernels::loss::sum;
@@ -16,8 +16,7 @@ pub struct DualTeacher {
 }
 
 impl Function for DualTeacher {
-    /// The gradient of the loss with respect to the student's logits.
-    type Saved = Tensor;
+    type Saved = Slope;
 
     fn name(&self) -> &'static str {
         "dual_teacher"
@@ -27,7 +26,7 @@ impl Function for DualTeacher {
         let found = dual_teacher(inputs[0], &self.teachers, &self.labels)?;
         Ok(Step {
             output: sum(&found.loss)?,
-            saved: found.grad,
+            saved: Slope::new(found.grad, inputs[0]),
             cost: self.teachers.problem().cost(),
         })
     }
@@ -38,6 +37,6 @@ impl Function for DualTeacher {
         grad: &Tensor,
         _needs: &[bool],
     ) -> Result<Gradients, KernelError> {
-        scaled(&saved, grad)
+        saved.scaled(grad)
     }
 }

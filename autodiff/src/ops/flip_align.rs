@@ -1,4 +1,4 @@
-use super::cross_entropy::scaled;
+use super::cross_entropy::Slope;
 use crate::{Function, Gradients, Step};
 use ghostlight_kernels::loss::flip_align::{FlipAlignment, FlipOptions, FlipProblem, flip_align};
 use ghostlight_kernels::loss::sum;
@@ -20,8 +20,7 @@ pub struct FlipAlign {
 }
 
 impl Function for FlipAlign {
-    /// The gradient of the loss with respect to the student's maps.
-    type Saved = Tensor;
+    type Saved = Slope;
 
     fn name(&self) -> &'static str {
         "flip_align"
@@ -36,7 +35,7 @@ impl Function for FlipAlign {
         }
         Ok(Step {
             output: sum(&found.loss)?,
-            saved: found.grad,
+            saved: Slope::new(found.grad, student),
             cost: problem.cost(),
         })
     }
@@ -47,6 +46,6 @@ impl Function for FlipAlign {
         grad: &Tensor,
         _needs: &[bool],
     ) -> Result<Gradients, KernelError> {
-        scaled(&saved, grad)
+        saved.scaled(grad)
     }
 }

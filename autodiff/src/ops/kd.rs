@@ -1,4 +1,4 @@
-use super::cross_entropy::scaled;
+use super::cross_entropy::Slope;
 use crate::{Function, Gradients, Step};
 use ghostlight_kernels::loss::kd::{self, KdOptions, KdProblem};
 use ghostlight_kernels::loss::sum;
@@ -14,8 +14,7 @@ pub struct Kd {
 }
 
 impl Function for Kd {
-    /// The gradient of the loss with respect to the student's logits.
-    type Saved = Tensor;
+    type Saved = Slope;
 
     fn name(&self) -> &'static str {
         "kd"
@@ -26,7 +25,7 @@ impl Function for Kd {
         let found = kd::kd(student, &self.teacher, &self.options)?;
         Ok(Step {
             output: sum(&found.loss)?,
-            saved: found.grad,
+            saved: Slope::new(found.grad, student),
             cost: KdProblem::new(student, &self.teacher, &self.options)?.cost(),
         })
     }
@@ -37,6 +36,6 @@ impl Function for Kd {
         grad: &Tensor,
         _needs: &[bool],
     ) -> Result<Gradients, KernelError> {
-        scaled(&saved, grad)
+        saved.scaled(grad)
     }
 }

@@ -37,7 +37,7 @@ pub use conv::Conv;
 pub use conv_norm::ConvNorm;
 pub use convert::Convert;
 pub use cosine::Cosine;
-pub use cross_entropy::CrossEntropy;
+pub use cross_entropy::{CrossEntropy, Slope};
 pub use depthwise::Depthwise;
 pub use distill::Distill;
 pub use dkd::Dkd;

@@ -2,7 +2,7 @@
 
 use crate::{DType, launch};
 use cubecl::prelude::*;
-use std::f32::consts::LN_2;
+use std::f32::consts::{LN_2, SQRT_2};
 use std::f64::consts::LOG2_E;
 
 /// 1.5 times 2^23: added to an f32 between -2^22 and 2^22 it leaves the nearest integer in the lowest bits of the mantissa. The
@@ -142,15 +142,62 @@ pub(super) fn logarithm<F: Float, N: Size>(
         let n = Vector::<F, N>::cast_from(exponent) - Vector::new(F::new(BIAS));
         let fraction = (bits & Vector::new(MANTISSA_BITS)) + Vector::new(LEAST_FRACTION);
         let f = Vector::<F, N>::reinterpret(fraction) - Vector::new(F::new(1.0f32));
-        let mut series = Vector::<F, N>::new(F::new(comptime!(FRACTIONS[7])));
-        #[unroll]
-        for i in 1..8usize {
-            series = fma(series, f, Vector::new(F::new(comptime!(FRACTIONS[7 - i]))));
-        }
         // What is no number has bits like any other: it is kept by a product that adds nothing else.
         let n = fma(x, Vector::new(F::new(0.0f32)), n);
-        fma(n, Vector::new(F::new(LN_2)), fma(series, f * f, f))
+        fma(
+            n,
+            Vector::new(F::new(LN_2)),
+            fma(past_linear::<F, N>(f), f * f, f),
+        )
     }
+}
+
+/// Terms of the series of `artanh` in [`ln_past_one`]: at 1/3 the next is less than 1e-17 of the sum.
+const ODD_TERMS: usize = 16;
+
+/// `ln(1 + e)` for `0 <= e <= 1`, with its full relative precision where `e` is small; NaN for NaN.
+///
+/// Nothing is added to `e` that would round it and would have to be taken off again: a compiler may take `(1 + e) - 1` for `e`, as those of
+/// GPUs do, and the rounding would stay. A device takes `2 artanh(e / (2 + e))`, whose argument loses nothing. The polynomial's
+/// fraction is `e` itself up to `sqrt(2) - 1`, past it `(e - 1) / 2`, and the logarithm of 2 then comes on top.
+#[cube]
+pub(super) fn ln_past_one<F: Float, N: Size>(
+    e: Vector<F, N>,
+    #[comptime] exponential: Exponential,
+) -> Vector<F, N> {
+    let one = Vector::<F, N>::new(F::new(1.0f32));
+    if comptime!(crate::planted::is("log_of_a_rounded_sum")) {
+        logarithm::<F, N>(one + e, exponential)
+    } else if comptime!(exponential == Exponential::Device) {
+        let z = e / (one + one + e);
+        let square = z * z;
+        let mut series = Vector::<F, N>::new(F::new(0.0f32));
+        #[unroll]
+        for i in 0..ODD_TERMS {
+            let odd = comptime!((2 * (ODD_TERMS - i) - 1) as u32);
+            let coefficient = F::new(1.0f32) / F::cast_from(odd.runtime());
+            series = fma(series, square, Vector::new(coefficient));
+        }
+        (z + z) * series
+    } else {
+        let zero = Vector::<F, N>::new(F::new(0.0f32));
+        let half = Vector::<F, N>::new(F::new(0.5f32));
+        let large = e.greater_than(&Vector::new(F::new(comptime!(SQRT_2 - 1.0))));
+        let f = select_many(large, fma(e, half, -half), e);
+        let twice = select_many(large, Vector::new(F::new(LN_2)), zero);
+        twice + fma(past_linear::<F, N>(f), f * f, f)
+    }
+}
+
+/// `(ln(1 + f) - f) / f^2` by its polynomial.
+#[cube]
+fn past_linear<F: Float, N: Size>(f: Vector<F, N>) -> Vector<F, N> {
+    let mut series = Vector::<F, N>::new(F::new(comptime!(FRACTIONS[7])));
+    #[unroll]
+    for i in 1..8usize {
+        series = fma(series, f, Vector::new(F::new(comptime!(FRACTIONS[7 - i]))));
+    }
+    series
 }
 
 #[cfg(test)]

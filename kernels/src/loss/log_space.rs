@@ -3,18 +3,15 @@
 //! Exponents are taken of differences to the largest non-target logit, and that maximum is kept apart from the logarithm of the
 //! sum: adding the two would round a log-probability to the precision of the logit's own size.
 
-use super::decay::{Exponential, fall, logarithm};
+use super::decay::{Exponential, fall, ln_past_one};
 use crate::DType;
 use cubecl::prelude::*;
 
 /// `ln(1 + exp(x))`, without overflow, and with its full relative precision where it is small.
 #[cube]
 pub(super) fn softplus<F: Float>(x: F) -> F {
-    let one = F::new(1.0f32);
-    let e = (-x.abs()).exp();
-    // `ln(u) e / (u - 1)` is ln(1 + e) without the rounding of u = 1 + e.
-    let u = one + e;
-    let log = select(u == one, e, u.ln() * e / (u - one));
+    let e = Vector::<F, Const<1>>::new((-x.abs()).exp());
+    let log = ln_past_one::<F, Const<1>>(e, comptime!(Exponential::Device)).extract(0usize);
     select(x > F::new(0.0f32), x + log, log)
 }
 
@@ -39,13 +36,9 @@ impl<F: Float, N: Size> Odds<F, N> {
         let one = Vector::<F, N>::new(F::new(1.0f32));
         let zero = Vector::<F, N>::new(F::new(0.0f32));
         let e = fall::<F, N>(-log.abs(), exponential);
-        let u = one + e;
-        let likely = one / u;
+        let likely = one / (one + e);
         let unlikely = e * likely;
-        // What the rounding of u = 1 + e took from e, times the slope of the logarithm, makes good for it. A GPU's compiler may take
-        // u - 1 for e; where u is 1 all of e would be lost then.
-        let log1p = fma(e - (u - one), likely, logarithm::<F, N>(u, exponential));
-        let log1p = select_many(u.equal(&one), e, log1p);
+        let log1p = ln_past_one::<F, N>(e, exponential);
         let ahead = log.greater_than(&zero);
         Odds::<F, N> {
             log,

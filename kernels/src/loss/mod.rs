@@ -25,7 +25,8 @@ use crate::{DType, KernelError, Labels, Tensor};
 pub struct LossAndGrad {
     /// `[n]`: each sample's loss over `n`, so that the sum is the mean over the batch; in the accumulator of the logits' element type.
     pub loss: Tensor,
-    /// `[n, c]`: the gradient of that mean with respect to the logits.
+    /// `[n, c]`: the gradient of that mean with respect to the logits, in the accumulator of their element type as well: 16 bits would
+    /// round the most part of it to 0 before a loss scale could save it. [`scale_to`](crate::pointwise::scale_to) rounds it once.
     pub grad: Tensor,
 }
 
@@ -35,7 +36,7 @@ impl LossAndGrad {
         let loss = Tensor::empty(logits.client(), &logits.shape()[..1], accumulator);
         Self {
             loss,
-            grad: Tensor::empty(logits.client(), logits.shape(), logits.dtype()),
+            grad: Tensor::empty(logits.client(), logits.shape(), accumulator),
         }
     }
 }

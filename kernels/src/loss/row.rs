@@ -1,15 +1,12 @@
 //! A row of any length as vectors that may start at any address: which lanes a sum may count, and where the row's extremes are.
 //!
 //! Where a length is no multiple of the vector, the last vector is moved back into its neighbour ([`channel`]). Its [`fresh`] lanes
-//! are those that no vector before it held: a sum takes these alone. Sums run in blocks of [`BLOCK`] vectors, so that the rounding
-//! error of a row of 131,072 classes is that of its few hundred blocks.
+//! are those that no vector before it held: a sum takes these alone. Sums run in blocks ([`crate::cascade`]).
 
+use crate::cascade::{Cascade, block_end, block_start, blocks};
 use crate::lanes::{channel, load};
 use crate::special::nan;
 use cubecl::prelude::*;
-
-/// Vectors that are added up before their sum meets the others': about the square root of the longest row's.
-pub(super) const BLOCK: usize = 64;
 
 /// `0, 1, 2, ..` along the lanes.
 #[cube]
@@ -105,15 +102,15 @@ pub(super) fn exponential_sum<S: Float, F: Float, B: Size, N: Size>(
 ) -> F {
     let zero = Vector::<F, N>::new(F::new(0.0f32));
     let (shift, scale) = (Vector::<F, N>::new(shift), Vector::<F, N>::new(inverse_t));
-    let mut sum = zero;
-    for block in 0..(vectors + BLOCK - 1) / BLOCK {
+    let mut sum = Cascade::<F, N>::new();
+    for block in 0..blocks(vectors) {
         let mut part = zero;
-        for v in block * BLOCK..min(block * BLOCK + BLOCK, vectors) {
+        for v in block_start(block)..block_end(block, vectors) {
             let at = channel::<N>(v, length);
             let e = ((load::<S, F, B, N>(x, start + at) - shift) * scale).exp();
             part += select_many(fresh::<N>(v, at), e, zero);
         }
-        sum += part;
+        sum.add(part);
     }
-    sum.vector_sum()
+    sum.total().vector_sum()
 }

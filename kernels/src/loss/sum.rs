@@ -1,29 +1,26 @@
+use crate::cascade::{Cascade, block_end, block_start, blocks};
 use crate::team::{Team, Teams};
 use crate::{KernelError, Tensor, launch};
 use cubecl::prelude::*;
 
-/// The sum in blocks: the first unit adds `block` neighbours at a time, then the blocks, so that the rounding error grows with
-/// the square root of `count` and not with `count`.
+/// The sum in blocks, by the first unit.
 #[cube(launch_unchecked)]
 fn sum_kernel<F: Float>(
     values: &[F],
     total: &mut [F],
     count: usize,
-    block: usize,
-    blocks: usize,
     #[define(F)] _dtype: cubecl::ir::ElemType,
 ) {
     if ABSOLUTE_POS == 0 {
-        let mut all = F::new(0.0f32);
-        for i in 0..blocks {
-            let start = i * block;
+        let mut all = Cascade::<F, Const<1>>::new();
+        for block in 0..blocks(count) {
             let mut part = F::new(0.0f32);
-            for j in 0..min(block, count - start) {
-                part += values[start + j];
+            for i in block_start(block)..block_end(block, count) {
+                part += values[i];
             }
-            all += part;
+            all.add(Vector::new(part));
         }
-        total[0] = all;
+        total[0] = all.total().extract(0usize);
     }
 }
 
@@ -89,7 +86,6 @@ pub fn sum(values: &Tensor) -> Result<Tensor, KernelError> {
         return Ok(total);
     }
     let grid = launch::grid(client, 1);
-    let block = count.isqrt();
     // SAFETY: the kernel stops at `count`.
     unsafe {
         sum_kernel::launch_unchecked(
@@ -99,8 +95,6 @@ pub fn sum(values: &Tensor) -> Result<Tensor, KernelError> {
             values.arg(1),
             total.arg(1),
             count,
-            block,
-            count.div_ceil(block),
             values.dtype().elem(),
         );
     }

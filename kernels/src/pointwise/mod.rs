@@ -14,14 +14,15 @@ pub use add_at::add_at;
 pub use convert::{convert, cost_of_convert};
 pub use unary::{Unary, map, map_backward, map_into};
 
+use crate::cascade::sum_of;
 use crate::lanes::{View, channel, store};
 use crate::memory::is_fenced;
-use crate::{Cost, KernelError, Tensor, launch, planted};
+use crate::{Cost, DType, KernelError, Tensor, launch, planted};
 use cubecl::prelude::*;
 use flat::{Flat, Span};
 use map::{Map, Walk};
 
-/// `out[i] = sum over r of rows[r, i]`, in the order of `r`. One unit owns a run of vectors of columns.
+/// `out[i] = sum over r of rows[r, i]`, in blocks of neighbouring `r`. One unit owns a run of vectors of columns.
 #[cube(launch_unchecked)]
 fn sum_rows_kernel<R: Float, S: Float, F: Float, N: Size>(
     rows: &[Vector<R, N>],
@@ -31,10 +32,7 @@ fn sum_rows_kernel<R: Float, S: Float, F: Float, N: Size>(
     #[define(R, S, F)] _dtypes: [cubecl::ir::ElemType; 3],
 ) {
     for i in span.first()..span.end() {
-        let mut sum = Vector::<F, N>::cast_from(rows[i]);
-        for r in 1..count {
-            sum += Vector::cast_from(rows[r * span.all() + i]);
-        }
+        let sum = sum_of::<R, F, N>(rows, i, span.all(), count);
         out[i] = Vector::cast_from(sum);
     }
 }
@@ -80,10 +78,7 @@ fn sum_rows_apart_kernel<R: Float, S: Float, F: Float, N: Size>(
     let first = ABSOLUTE_POS * run;
     let last = min(first + run, columns);
     for i in first..last {
-        let mut sum = Vector::<F, N>::cast_from(rows[i]);
-        for r in 1..count {
-            sum += Vector::cast_from(rows[r * columns + i]);
-        }
+        let sum = sum_of::<R, F, N>(rows, i, columns, count);
         if i < split {
             head[i] = Vector::cast_from(sum);
         } else {
@@ -151,9 +146,10 @@ pub fn add_into(into: &Tensor, add: &Tensor) -> Result<(), KernelError> {
     let flat = Flat::over(into);
     let target = flat.arg(into);
     // A device may count on two arguments being two buffers.
-    let added = match into.is_over(add) {
-        true => BufferArg::alias(0, target.len()),
-        false => flat.arg(add),
+    let added = if into.is_over(add) {
+        BufferArg::alias(0, target.len())
+    } else {
+        flat.arg(add)
     };
     // SAFETY: both hold the same number of vectors.
     unsafe {
@@ -273,12 +269,12 @@ pub fn fill(out: &Tensor, value: f64) {
 
 /// `out = x factor[0]`. One unit owns a run of vectors.
 #[cube(launch_unchecked)]
-fn scale_kernel<S: Float, F: Float, N: Size>(
-    x: &[Vector<S, N>],
+fn scale_kernel<R: Float, S: Float, F: Float, N: Size>(
+    x: &[Vector<R, N>],
     factor: &[F],
     out: &mut [Vector<S, N>],
     span: Span,
-    #[define(S, F)] _dtypes: [cubecl::ir::ElemType; 2],
+    #[define(R, S, F)] _dtypes: [cubecl::ir::ElemType; 3],
 ) {
     let by = Vector::<F, N>::new(factor[0]);
     for i in span.first()..span.end() {
@@ -291,9 +287,18 @@ fn scale_kernel<S: Float, F: Float, N: Size>(
 /// # Errors
 /// `x` is a window, then shape of `factor` is not `[1]`, or its element type is not that accumulator.
 pub fn scale(x: &Tensor, factor: &Tensor) -> Result<Tensor, KernelError> {
+    scale_to(x, factor, x.dtype())
+}
+
+/// [`scale`], the product rounded once to `dtype`: a factor saves what 16 bits would have rounded to 0 before it. One launch.
+///
+/// # Errors
+/// Those of [`scale`].
+pub fn scale_to(x: &Tensor, factor: &Tensor, dtype: DType) -> Result<Tensor, KernelError> {
+    let accumulator = x.dtype().accumulator();
     x.check_whole("scale", "x")?;
-    factor.check("scale", "factor", &[1], x.dtype().accumulator())?;
-    let out = Tensor::empty(x.client(), x.shape(), x.dtype());
+    factor.check("scale", "factor", &[1], accumulator)?;
+    let out = Tensor::empty(x.client(), x.shape(), dtype);
     if x.is_empty() {
         return Ok(out);
     }
@@ -309,7 +314,7 @@ pub fn scale(x: &Tensor, factor: &Tensor) -> Result<Tensor, KernelError> {
             factor.arg(1),
             flat.arg(&out),
             flat.span(),
-            flat.elems,
+            [x.dtype().elem(), dtype.elem(), accumulator.elem()],
         );
     }
     launch::pace(flat.client);

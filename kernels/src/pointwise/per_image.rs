@@ -1,6 +1,7 @@
 //! What operations share that join every pixel of an image with one vector of channels: `x` `[n, h, w, c]` with `s` `[n, c]`.
 
 use super::activation::{Activation, pull_back};
+use crate::cascade::{Cascade, block_end, block_start, blocks};
 use crate::lanes::{Lanes, channel, load, store};
 use crate::launch::Grid;
 use crate::{Client, DType, KernelError, Tensor, launch};
@@ -167,13 +168,17 @@ fn sum_blocks_kernel<S: Float, F: Float, B: Size, N: Size>(
     for item in first..last {
         let (image, c) = (item / vectors, channel::<N>(item % vectors, channels));
         let start = image * per_image * channels + c;
-        let mut sum = load::<F, F, B, N>(partials, start);
-        for block in 1..per_image {
-            sum += load::<F, F, B, N>(partials, start + block * channels);
+        let mut sum = Cascade::<F, N>::new();
+        for block in 0..blocks(per_image) {
+            let mut part = Vector::<F, N>::new(F::new(0.0f32));
+            for i in block_start(block)..block_end(block, per_image) {
+                part += load::<F, F, B, N>(partials, start + i * channels);
+            }
+            sum.add(part);
         }
         let at = image * channels + c;
         let value = load::<S, F, B, N>(s, at);
-        store::<S, F, B, N>(out, at, pull_back::<F, N>(value, sum, activation));
+        store::<S, F, B, N>(out, at, pull_back::<F, N>(value, sum.total(), activation));
     }
 }
 

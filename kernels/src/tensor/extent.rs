@@ -5,11 +5,12 @@ use crate::{Client, DType, KernelError};
 
 /// The number of elements of a tensor of `shape`, or the largest number there is where it is larger still.
 pub(super) fn elements(shape: &[usize]) -> usize {
-    match shape.contains(&0) {
-        true => 0,
-        false => shape
+    if shape.contains(&0) {
+        0
+    } else {
+        shape
             .iter()
-            .fold(1, |product, &extent| product.saturating_mul(extent)),
+            .fold(1, |product, &extent| product.saturating_mul(extent))
     }
 }
 

@@ -45,9 +45,10 @@ impl Tensor {
         let (pitch, size) = (self.pitch, self.dtype.size());
         let behind = (first as isize - start as isize).rem_euclid((pitch * size) as isize) as usize;
         let apart = behind >= others * size && behind + channels * size <= pitch * size;
-        match apart || planted::is("overlaps_are_apart") {
-            true => Overlap::Apart,
-            false => Overlap::Part,
+        if apart || planted::is("overlaps_are_apart") {
+            Overlap::Apart
+        } else {
+            Overlap::Part
         }
     }
 

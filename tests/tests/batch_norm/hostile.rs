@@ -4,8 +4,9 @@ use super::case::{Case, RESULTS};
 use ghostlight_kernels::DType;
 use ghostlight_tests::{
     Fingerprint, GRADIENT, NOT_FINITE, assert_alike, assert_exact, assert_near, assert_same_bits,
-    assert_same_bits_on_one_core, download, dtypes,
+    assert_same_bits_on_one_core, download, dtypes, finishes_loops,
 };
+use proptest::prelude::*;
 
 /// Random pixels of deviation 1 around `mean`.
 fn around(mean: f64, pixels: usize, channels: usize) -> Case {
@@ -24,9 +25,8 @@ fn a_mean_ten_thousand_times_the_deviation_leaves_the_variance_its_digits() {
             case.momentum = 1.0;
             let wanted = case.reference();
             let [y, running_mean, running_var, grad_x, _, grad_gamma, _] = case.train(DType::F32);
-            // f32 near 1e4 is a grid of about 1e-3, and the mean is rounded to it: half a step for the output. The means of
-            // partial results are rounded to it as well before they are merged, which moves the variance by some 1e-5; the mean
-            // of the squares less the square of the mean would be wrong by 10.
+            // f32 near 1e4 is a grid of about 1e-3, and the mean is rounded to it: half a step for the output. The variance is made of
+            // differences that are not; the mean of the squares less the square of the mean would be wrong by 10.
             let grid = vec![1e-3; case.x.len()];
             let unit = 1.0 / f64::from(f32::EPSILON);
             assert_near(
@@ -43,7 +43,7 @@ fn a_mean_ten_thousand_times_the_deviation_leaves_the_variance_its_digits() {
                 "running_var",
                 &running_var,
                 &wanted[2],
-                &share(&wanted[2], 5e-5),
+                &share(&wanted[2], 2e-6),
                 unit,
             );
             assert_near("grad_x", &grad_x, &wanted[3], &grid, 2.0 * unit);
@@ -54,10 +54,104 @@ fn a_mean_ten_thousand_times_the_deviation_leaves_the_variance_its_digits() {
     }
 }
 
+/// Asserts that each channel's variance and outputs have their digits: to `share` of themselves in f32, to two millionths of it in f64.
+fn assert_moments(case: &Case, share: f64) {
+    let wanted = case.reference();
+    let shares = |values: &[f64]| values.iter().map(|v| share * v.abs()).collect::<Vec<_>>();
+    for dtype in dtypes() {
+        let got = case.train(dtype);
+        let var = download(&got[2]);
+        assert!(
+            var.iter().all(|&var| var >= 0.0),
+            "{case:?}: variances {var:?}"
+        );
+        // The reference's own sums in f64 are plain ones.
+        let unit = match dtype {
+            DType::F64 => 1e-6 / f64::EPSILON,
+            _ => 1.0 / f64::from(f32::EPSILON),
+        };
+        assert_near(
+            "running_var",
+            &got[2],
+            &wanted[2],
+            &shares(&wanted[2]),
+            unit,
+        );
+        let close: Vec<f64> = shares(&wanted[0]).iter().map(|v| v + share).collect();
+        assert_near("y", &got[0], &wanted[0], &close, unit);
+        for (result, name) in got.iter().zip(RESULTS) {
+            assert!(download(result).iter().all(|v| v.is_finite()), "{name}");
+        }
+    }
+}
+
+/// Pixels of 0 but for one, of which the first channel is `far`, without what moves the running statistics slowly.
+fn far_pixel(pixels: usize, channels: usize, place: usize, far: f64) -> Case {
+    let mut case = Case::random(pixels, channels, 12);
+    case.x = vec![0.0; pixels * channels];
+    case.x[place * channels] = far;
+    (case.gamma, case.beta) = (vec![1.0; channels], vec![0.0; channels]);
+    case.momentum = 1.0;
+    case
+}
+
+#[test]
+fn a_pixel_far_from_all_others_leaves_the_variance_above_zero() {
+    // torch.nn.functional.batch_norm in f64 of [8, 1, 64, 64], the first pixel 300, all others 0.
+    let case = far_pixel(8 * 64 * 64, 1, 0, 300.0);
+    let [y, .., var] = [0, 1, 2].map(|i| download(&case.train(DType::F32)[i]));
+    assert!((y[0] - 181.016).abs() < 1e-3, "{}", y[0]);
+    assert!((y[1] + 0.005524).abs() < 1e-6, "{}", y[1]);
+    assert!((var[0] - 2.7466).abs() < 1e-4, "{}", var[0]);
+    // The first and the last pixel of groups, of blocks, of partial results and of all.
+    for place in [0, 1, 7, 8, 511, 512, 2047, 2048, 4095, 4096, 4992, 4999] {
+        for far in [300.0, 3041.0, -1e6] {
+            assert_moments(&far_pixel(5000, 16, place, far), 3e-6);
+        }
+    }
+    assert_moments(&far_pixel(32_768, 1, 0, 3041.0), 3e-6);
+}
+
+proptest! {
+    #![proptest_config(ghostlight_tests::cases(24))]
+
+    #[test]
+    fn a_random_pixel_far_from_random_others_costs_the_variance_no_digits(
+        channels in prop::sample::select(&[1usize, 3, 16, 36][..]),
+        pixels in prop_oneof![2usize..40, 500usize..530, 2040usize..2100],
+        place: prop::sample::Index,
+        exponent in 0.0..9.0,
+    ) {
+        let mut case = far_pixel(pixels, channels, 0, 0.0);
+        case.x = Case::random(pixels, channels, 13).x;
+        case.x[place.index(pixels * channels)] = f64::from(10f64.powf(exponent) as f32);
+        assert_moments(&case, 1e-5);
+    }
+}
+
+#[test]
+fn a_million_pixels_keep_their_moments_and_their_gradients() {
+    if !finishes_loops("a million pixels", 1_000_000) {
+        return;
+    }
+    let mut case = Case::random(1_000_000, 1, 14);
+    let value = |i: usize| f64::from(if i.is_multiple_of(2) { 0.1f32 } else { -0.3 });
+    case.x = (0..1_000_000).map(value).collect();
+    case.grad = vec![f64::from(0.1f32); 1_000_000];
+    case.momentum = 1.0;
+    let wanted = case.reference();
+    let got = case.train(DType::F32);
+    // One by one, equal terms would be off by 1e-2 of their sum.
+    for i in [1, 2, 6] {
+        let size = [wanted[i][0].abs()];
+        assert_near(RESULTS[i], &got[i], &wanted[i], &size, 16.0);
+    }
+}
+
 #[test]
 fn a_constant_channel_gives_beta_and_a_gradient_of_gamma_that_is_zero() {
     for constant in [0.0, 1.0, -3e4, 1e-20f32.into(), 0.1f32.into()] {
-        for pixels in [2, 100, 4100] {
+        for pixels in [2, 3, 100, 4100, 40_005] {
             let mut case = Case::random(pixels, 3, 5);
             case.x = vec![constant; 3 * pixels];
             (case.running_mean, case.running_var) = (vec![constant; 3], vec![0.0; 3]);

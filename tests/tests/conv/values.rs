@@ -4,7 +4,8 @@ use super::case::{Operands, RESULTS, problem};
 use ghostlight_kernels::DType;
 use ghostlight_kernels::conv::dense::ConvProblem;
 use ghostlight_tests::{
-    Fingerprint, assert_same_bits, assert_same_bits_on_one_core, download, dtypes, reals,
+    Fingerprint, assert_near, assert_same_bits, assert_same_bits_on_one_core, download, dtypes,
+    finishes_loops, reals,
 };
 
 fn several() -> [ConvProblem; 4] {
@@ -129,4 +130,24 @@ fn one_core_gives_the_same_bits_as_all() {
         }
     }
     assert_same_bits_on_one_core("values::one_core_gives_the_same_bits_as_all", &fingerprint);
+}
+
+#[test]
+fn the_weights_gradient_adds_up_a_million_equal_products() {
+    if !finishes_loops("weights of a million pixels", 1_000_000) {
+        return;
+    }
+    // Added one by one, equal products round their sum the same way, thousands of times in a row.
+    let image = problem([1, 1000, 1000], [3, 3], [1, 2], [1, 1], [1, 1]);
+    let line = problem([1, 1, 1_000_000], [1, 3], [2, 3], [1, 1], [0, 1]);
+    for problem in [image, line] {
+        let mut operands = Operands::draw(&problem, 3, reals);
+        operands.x.fill(1.0);
+        operands.g.fill(f64::from(0.1f32));
+        let (got, wanted) = (
+            operands.run(&problem, DType::F32),
+            operands.reference(&problem),
+        );
+        assert_near(RESULTS[2], &got[2], &wanted[2], &wanted[2], 160.0);
+    }
 }

@@ -1,8 +1,11 @@
 //! Values that are not finite, and values that must not depend on chance.
 
 use super::case::{Operands, RESULTS, problem};
+use ghostlight_kernels::DType;
 use ghostlight_kernels::conv::depthwise::DepthwiseProblem;
-use ghostlight_tests::{Fingerprint, assert_same_bits_on_one_core, download, dtypes, reals};
+use ghostlight_tests::{
+    Fingerprint, assert_near, assert_same_bits_on_one_core, download, dtypes, finishes_loops, reals,
+};
 
 fn several() -> [DepthwiseProblem; 4] {
     let one = [1, 1];
@@ -54,4 +57,34 @@ fn one_core_gives_the_same_bits_as_all() {
         }
     }
     assert_same_bits_on_one_core("values::one_core_gives_the_same_bits_as_all", &fingerprint);
+}
+
+#[test]
+fn the_weights_gradient_adds_up_a_million_equal_products() {
+    if !finishes_loops("weights of a million pixels", 1_000_000) {
+        return;
+    }
+    // Added one by one, equal products round their sum the same way, thousands of times in a row.
+    let image = problem([1, 1000, 1000], [3, 3], [1, 2], [1, 1], [1, 1], [1; 4]);
+    let line = problem(
+        [1, 1, 1_000_000],
+        [1, 3],
+        [3, 1],
+        [1, 1],
+        [1, 1],
+        [0, 0, 1, 1],
+    );
+    let walked = problem([1, 10, 100_000], [4, 11], [1, 1], [1, 1], [1, 1], [0; 4]);
+    for problem in [image, line, walked] {
+        let mut operands = Operands::draw(&problem, 3, reals);
+        operands.x.fill(1.0);
+        operands.g.fill(f64::from(0.1f32));
+        let (got, wanted) = (
+            operands.run(&problem, DType::F32),
+            operands.reference(&problem),
+        );
+        for i in [2, 3] {
+            assert_near(RESULTS[i], &got[i], &wanted[i], &wanted[i], 160.0);
+        }
+    }
 }

@@ -8,8 +8,8 @@ use ghostlight_kernels::pointwise::activation::Activation;
 use ghostlight_kernels::pointwise::gate::{backward, gate, gate_into, reference};
 use ghostlight_tests::{
     Fingerprint, GRADIENT, VALUE, Windowed, abs, assert_exact, assert_launches, assert_near,
-    assert_same_bits, assert_same_bits_on_one_core, client, download, dtypes_with_exp, integers,
-    naive, poison, reals, upload,
+    assert_same_bits, assert_same_bits_on_one_core, client, download, dtypes_with_exp,
+    finishes_loops, integers, naive, poison, reals, upload,
 };
 use proptest::prelude::*;
 
@@ -94,6 +94,20 @@ proptest! {
         let s = Var::constant(upload(&inputs[1].0, &rows(shape), DType::F64));
         adjointness(&client, &shape, 3, |tape, x| tape.apply(operation, &[x, &s]))?;
     }
+}
+
+#[test]
+fn a_million_pixels_of_one_image_add_up_to_the_gradient_of_its_gate() {
+    if !finishes_loops("a million pixels of one image", 1_000_000) {
+        return;
+    }
+    let (shape, tenth) = ([1, 1000, 1000, 1], f64::from(0.1f32));
+    let x = upload(&vec![1.0; 1_000_000], &shape, DType::F32);
+    let s = upload(&[0.5], &[1, 1], DType::F32);
+    let grad = upload(&vec![tenth; 1_000_000], &shape, DType::F32);
+    let got = backward(&x, &s, Activation::Identity, &grad).unwrap();
+    let wanted = [tenth * 1e6];
+    assert_near("s", &got.s, &wanted, &wanted, 16.0);
 }
 
 #[test]

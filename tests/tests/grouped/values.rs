@@ -4,8 +4,8 @@ use super::case::{Operands, RESULTS, all, problem};
 use ghostlight_kernels::DType;
 use ghostlight_kernels::conv::grouped::{self, GroupedProblem};
 use ghostlight_tests::{
-    Fingerprint, assert_launches, assert_same_bits, assert_same_bits_on_one_core, download, dtypes,
-    reals, upload,
+    Fingerprint, assert_launches, assert_near, assert_same_bits, assert_same_bits_on_one_core,
+    download, dtypes, finishes_loops, reals, upload,
 };
 
 fn several() -> [GroupedProblem; 5] {
@@ -158,5 +158,26 @@ fn all_groups_go_in_one_launch_and_the_gradients_in_two_at_most() {
             grouped::grad_weight(&x, &w, &g, groups, options).unwrap()
         });
         all(&problem, &x, &w, &g);
+    }
+}
+
+#[test]
+fn the_weights_gradient_adds_up_a_million_equal_products() {
+    if !finishes_loops("weights of a million pixels", 1_000_000) {
+        return;
+    }
+    // Added one by one, equal products round their sum the same way, thousands of times in a row.
+    let image = problem([1, 1000, 1000], [3, 3], [2, 1, 1], [1, 1], [1, 1]);
+    let line = problem([1, 1, 1_000_000], [1, 3], [2, 2, 2], [1, 1], [0, 1]);
+    let strided = problem([1, 1000, 2000], [3, 3], [2, 2, 2], [1, 2], [1, 1]);
+    for problem in [image, line, strided] {
+        let mut operands = Operands::draw(&problem, 3, reals);
+        operands.x.fill(1.0);
+        operands.g.fill(f64::from(0.1f32));
+        let (got, wanted) = (
+            operands.run(&problem, DType::F32),
+            operands.reference(&problem),
+        );
+        assert_near(RESULTS[2], &got[2], &wanted[2], &wanted[2], 160.0);
     }
 }

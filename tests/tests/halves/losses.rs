@@ -1,4 +1,5 @@
-use super::assert_rounded_once;
+use super::{Draw, assert_rounded_once, halves, unit};
+use ghostlight_autodiff::{Tape, Var, ops};
 use ghostlight_kernels::loss::cosine::{Between, CosineOptions, cosine};
 use ghostlight_kernels::loss::distill::{CrossEntropyOptions, DistillOptions, distill};
 use ghostlight_kernels::loss::dkd::{DkdOptions, dkd};
@@ -8,6 +9,8 @@ use ghostlight_kernels::loss::flip_align::{
 };
 use ghostlight_kernels::loss::kd::KdOptions;
 use ghostlight_kernels::loss::sum;
+use ghostlight_kernels::{DType, KernelError, Tensor};
+use ghostlight_tests::download;
 use proptest::prelude::*;
 
 fn classes() -> impl Strategy<Value = usize> {
@@ -106,6 +109,105 @@ fn flip_alignment() {
                     ("weights", out.weights),
                 ]
             });
+        }
+    }
+}
+
+/// Records a loss of logits or features `[n, c]`.
+type Loss = fn(&Draw, &Tape, &Var) -> Result<Var, KernelError>;
+
+const BATCH: usize = 64;
+const CLASSES: usize = 100;
+
+/// Every loss on rows, and that on maps.
+const LOSSES: [(&str, Loss); 7] = [
+    ("cross_entropy", |draw, tape, logits| {
+        let labels = draw.labels(BATCH, CLASSES);
+        let smoothing = 0.0;
+        tape.apply(ops::CrossEntropy { labels, smoothing }, &[logits])
+    }),
+    ("kd", |draw, tape, logits| {
+        let teacher = draw.scaled(&[BATCH, CLASSES], 8.0);
+        let options = KdOptions::default();
+        tape.apply(ops::Kd { teacher, options }, &[logits])
+    }),
+    ("dkd", |draw, tape, logits| {
+        let teacher = draw.scaled(&[BATCH, CLASSES], 8.0);
+        let labels = draw.labels(BATCH, CLASSES);
+        let options = DkdOptions::default();
+        let loss = ops::Dkd {
+            teacher,
+            labels,
+            options,
+        };
+        tape.apply(loss, &[logits])
+    }),
+    ("distill", |draw, tape, logits| {
+        let loss = ops::Distill {
+            teacher: Some(draw.scaled(&[BATCH, CLASSES], 8.0)),
+            labels: Some(draw.labels(BATCH, CLASSES)),
+            options: DistillOptions {
+                cross_entropy: Some(CrossEntropyOptions::default()),
+                kd: Some(KdOptions::default()),
+                dkd: None,
+            },
+            terms: Default::default(),
+        };
+        tape.apply(loss, &[logits])
+    }),
+    ("dual_teacher", |draw, tape, logits| {
+        let teacher = || draw.scaled(&[BATCH, CLASSES], 8.0);
+        let teachers = Teachers::weigh(&teacher(), &teacher(), &Default::default())?;
+        let labels = draw.labels(BATCH, CLASSES);
+        tape.apply(ops::DualTeacher { teachers, labels }, &[logits])
+    }),
+    ("cosine", |draw, tape, logits| {
+        let teacher = draw.scaled(&[BATCH, CLASSES], 8.0);
+        let options = CosineOptions::of(Between::Softmaxes(1.0));
+        tape.apply(ops::Cosine { teacher, options }, &[logits])
+    }),
+    ("flip_align", |draw, tape, maps| {
+        let loss = ops::FlipAlign {
+            teacher: draw.scaled(&[BATCH, 2, 2, CLASSES / 4], 8.0),
+            options: FlipOptions {
+                normalisation: Normalisation::None,
+                ..FlipOptions::default()
+            },
+            report: None,
+        };
+        tape.apply(loss, &[maps])
+    }),
+];
+
+#[test]
+fn a_loss_scale_saves_what_16_bits_would_round_to_zero() {
+    // Most of these gradients are below the least number of f16, 6e-8, before they are scaled.
+    let scale = 4096.0;
+    for half in halves() {
+        for (name, loss) in LOSSES {
+            let gradient = |stored: DType| {
+                let draw = Draw::new(half, stored);
+                let shape = match name {
+                    "flip_align" => vec![BATCH, 2, 2, CLASSES / 4],
+                    _ => vec![BATCH, CLASSES],
+                };
+                let logits = draw.scaled(&shape, 8.0);
+                let grad = Tensor::zeros(logits.client(), &shape, stored);
+                let tape = Tape::new();
+                let leaf = tape.leaf(&logits, &grad).unwrap();
+                let loss = loss(&draw, &tape, &leaf).unwrap();
+                tape.backward(&[(&loss, scale)]).unwrap();
+                assert_eq!(grad.dtype(), stored);
+                download(&grad)
+            };
+            let (narrow, wide) = (gradient(half), gradient(DType::F32));
+            let least = if half == DType::F16 { 6e-8 } else { 0.0 };
+            for (i, (got, wanted)) in narrow.iter().zip(&wide).enumerate() {
+                assert!(
+                    (got - wanted).abs() <= 0.6 * unit(half) * wanted.abs() + 0.6 * least,
+                    "{name} in {half:?}, element {i}: {got}, in 32 bits {wanted}"
+                );
+            }
         }
     }
 }

@@ -125,6 +125,38 @@ fn an_image_of_a_million_elements_keeps_its_digits() {
 }
 
 #[test]
+fn a_million_equal_elements_are_their_shift_and_their_gradients_add_up() {
+    if !finishes_loops("a million equal elements", 1_000_000) {
+        return;
+    }
+    let tenth = f64::from(0.1f32);
+    // Pixels of one channel, and pixels that are one long row.
+    for (shape, sample) in [
+        ([1, 1_000_000, 1], Sample::Image),
+        ([1, 1, 1_000_000], Sample::Pixel),
+        ([1_000_000, 1, 1], Sample::Pixel),
+    ] {
+        let mut case = Case::random(shape, sample, 8);
+        case.x.fill(tenth);
+        case.grad.fill(tenth);
+        (case.gamma, case.beta) = (vec![1.0; shape[2]], vec![0.0; shape[2]]);
+        case.epsilon = 1e-5;
+        let got = case.run(DType::F32);
+        let worst = download(&got[0])
+            .iter()
+            .fold(0.0, |top: f64, y| top.max(y.abs()));
+        assert!(worst < 1e-4, "{shape:?}: {worst}, wanted 0");
+        // What a mean is off by, 316 times, that of the gradient as well.
+        let worst = download(&got[1])
+            .iter()
+            .fold(0.0, |top: f64, g| top.max(g.abs()));
+        assert!(worst < 1e-4, "{shape:?}: a gradient of {worst}, wanted 0");
+        let wanted = vec![tenth * (1_000_000 / shape[2]) as f64; shape[2]];
+        assert_near("beta", &got[3], &wanted, &wanted, 32.0);
+    }
+}
+
+#[test]
 fn repeated_launches_and_one_core_give_the_same_bits() {
     let mut fingerprint = Fingerprint::default();
     for shape in [[1, 1, 1], [300, 1, 192], [9, 50, 36], [130, 3, 10]] {

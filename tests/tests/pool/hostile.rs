@@ -4,8 +4,8 @@ use super::case::{Case, Pool, several};
 use ghostlight_kernels::DType;
 use ghostlight_kernels::pool::max::MaxPoolOptions;
 use ghostlight_tests::{
-    Fingerprint, assert_exact, assert_same_bits, assert_same_bits_on_one_core, download, dtypes,
-    reals,
+    Fingerprint, assert_exact, assert_near, assert_same_bits, assert_same_bits_on_one_core,
+    download, dtypes, finishes_loops, reals,
 };
 
 const NAN: f64 = f64::NAN;
@@ -121,6 +121,21 @@ fn a_gradient_that_is_not_finite_spoils_the_pixels_that_it_belongs_to_and_nothin
             }
         }
     }
+}
+
+#[test]
+fn a_pixel_under_a_million_bins_gets_the_sum_of_their_gradients() {
+    if !finishes_loops("a million bins over one pixel", 1_000_000) {
+        return;
+    }
+    let (count, tenth) = (1_000_000, f64::from(0.1f32));
+    let case = Case {
+        input: [1, 1, 1, 1],
+        pool: Pool::Adaptive([1000, 1000]),
+    };
+    let [_, got] = case.run(&[1.0], &vec![tenth; count], DType::F32);
+    let wanted = [tenth * count as f64];
+    assert_near("gradient", &got, &wanted, &wanted, 256.0);
 }
 
 #[test]

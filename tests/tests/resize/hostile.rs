@@ -1,8 +1,11 @@
 //! Values that are not finite, and values that must not depend on chance.
 
-use super::case::several;
+use super::case::{Case, several};
+use ghostlight_kernels::DType;
+use ghostlight_kernels::resize::bilinear::Alignment;
 use ghostlight_tests::{
-    Fingerprint, assert_same_bits, assert_same_bits_on_one_core, download, dtypes, reals,
+    Fingerprint, assert_near, assert_same_bits, assert_same_bits_on_one_core, download, dtypes,
+    finishes_loops, reals,
 };
 
 #[test]
@@ -47,6 +50,24 @@ fn a_gradient_that_is_not_finite_spoils_its_own_channel_around_it_and_nothing_el
                 }
             }
         }
+    }
+}
+
+#[test]
+fn a_pixel_that_a_million_outputs_read_gets_the_sum_of_their_gradients() {
+    if !finishes_loops("a million outputs of one pixel", 1_000_000) {
+        return;
+    }
+    let (count, tenth) = (1_000_000, f64::from(0.1f32));
+    for alignment in [Alignment::HalfPixel, Alignment::Corners] {
+        let case = Case {
+            input: [1, 1, 1, 1],
+            size: [1000, 1000],
+            alignment,
+        };
+        let [_, got] = case.run(&[1.0], &vec![tenth; count], DType::F32);
+        let wanted = [tenth * count as f64];
+        assert_near("gradient", &got, &wanted, &wanted, 256.0);
     }
 }
 

@@ -10,6 +10,9 @@ use cubecl::prelude::*;
 /// Output rows staged at a time: with 64 pixels of 16 channels, patch and gradient are 72 KB and stay in the second-level cache
 /// while all the tiles of the weight pass over them.
 const BLOCK: usize = 8;
+/// Pixels whose products are summed in registers one by one, at most: fewer rows are staged of wider images, and a row that is wider
+/// still is taken in parts.
+const MOST_PIXELS: usize = 1024;
 /// Partial sums, a function of the problem alone so that the bits do not depend on the machine; enough for 32 cores, and
 /// few enough that their sum is noise beside the products.
 const MOST_PARTIALS: usize = 32;
@@ -18,8 +21,8 @@ const MOST_PARTIALS: usize = 32;
 const MOST_ELEMENTS: usize = 1 << 25;
 
 /// One unit owns a run of partial sums, a partial sum a run of row blocks. A tile of the weight's gradient is `taps` neighbouring
-/// (column, input channel) pairs of one kernel row by `vectors` vectors of output channels, held in registers over a block. Vectors
-/// that overlap in the weight lie side by side in a partial sum, as it is updated in place.
+/// (column, input channel) pairs of one kernel row by `vectors` vectors of output channels, summed in registers over a block, and
+/// added to the partial sum, so that no chain of additions holds more than [`MOST_PIXELS`]. Vectors that overlap in the weight lie side by side in a partial sum, as it is updated in place.
 #[cube(launch_unchecked)]
 fn partial_sums<S: Float, F: Float, B: Size, N: Size>(
     x: &[S],
@@ -89,49 +92,50 @@ fn partial_sums<S: Float, F: Float, B: Size, N: Size>(
                             channels[o] = channel::<N>(group * vectors + o, out_channels);
                         }
                         let at = out + (kh * line + tile * taps) * pitch + group * vectors;
-                        let mut acc = Array::<Vector<F, N>>::new(taps * vectors);
-                        #[unroll]
-                        for q in 0..taps {
+                        let columns = comptime!(MOST_PIXELS);
+                        for part in 0..(horizontal.target + columns - 1) / columns {
+                            let begin = part * columns;
+                            let end = min(begin + columns, horizontal.target);
+                            let mut acc = Array::<Vector<F, N>>::new(taps * vectors);
                             #[unroll]
-                            for o in 0..vectors {
-                                acc[q * vectors + o] = zero;
-                                if tile * taps + q < line {
-                                    acc[q * vectors + o] = partials[at + q * pitch + o];
-                                }
+                            for q in 0..comptime!(taps * vectors) {
+                                acc[q] = zero;
                             }
-                        }
-                        for t in t0..t1 {
-                            let xb = patch_start
-                                + ((t - t0) * vertical.stride + kh) * patch_width * in_channels
-                                + tile * taps;
-                            let gb = (n * vertical.target + t) * horizontal.target * out_channels;
-                            for ow in 0..horizontal.target {
-                                let mut gv = Array::<Vector<F, N>>::new(vectors);
-                                #[unroll]
-                                for o in 0..vectors {
-                                    gv[o] = load::<S, F, B, N>(
-                                        grad,
-                                        gb + ow * out_channels + channels[o],
-                                    );
-                                }
-                                #[unroll]
-                                for q in 0..taps {
-                                    let xv = Vector::<F, N>::cast_from(
-                                        patches[xb + ow * pixel_step + q],
-                                    );
+                            for t in t0..t1 {
+                                let xb = patch_start
+                                    + ((t - t0) * vertical.stride + kh) * patch_width * in_channels
+                                    + tile * taps;
+                                let gb =
+                                    (n * vertical.target + t) * horizontal.target * out_channels;
+                                for ow in begin..end {
+                                    let mut gv = Array::<Vector<F, N>>::new(vectors);
                                     #[unroll]
                                     for o in 0..vectors {
-                                        acc[q * vectors + o] = fma(xv, gv[o], acc[q * vectors + o]);
+                                        gv[o] = load::<S, F, B, N>(
+                                            grad,
+                                            gb + ow * out_channels + channels[o],
+                                        );
+                                    }
+                                    #[unroll]
+                                    for q in 0..taps {
+                                        let xv = Vector::<F, N>::cast_from(
+                                            patches[xb + ow * pixel_step + q],
+                                        );
+                                        #[unroll]
+                                        for o in 0..vectors {
+                                            let i = comptime!(q * vectors + o);
+                                            acc[i] = fma(xv, gv[o], acc[i]);
+                                        }
                                     }
                                 }
                             }
-                        }
-                        #[unroll]
-                        for q in 0..taps {
-                            if tile * taps + q < line {
-                                #[unroll]
-                                for o in 0..vectors {
-                                    partials[at + q * pitch + o] = acc[q * vectors + o];
+                            #[unroll]
+                            for q in 0..taps {
+                                if tile * taps + q < line {
+                                    #[unroll]
+                                    for o in 0..vectors {
+                                        partials[at + q * pitch + o] += acc[q * vectors + o];
+                                    }
                                 }
                             }
                         }
@@ -146,9 +150,10 @@ fn partial_sums<S: Float, F: Float, B: Size, N: Size>(
 /// cores share them evenly.
 fn partial_count(blocks: usize, elements: usize) -> usize {
     let by_size = (MOST_ELEMENTS / elements.max(1)).max(2);
-    let most = match by_size < MOST_PARTIALS {
-        true => 1 << by_size.ilog2(),
-        false => MOST_PARTIALS,
+    let most = if by_size < MOST_PARTIALS {
+        1 << by_size.ilog2()
+    } else {
+        MOST_PARTIALS
     };
     blocks.clamp(1, most)
 }
@@ -169,7 +174,7 @@ pub(super) fn launch_grad_weight(
     let (ci, co) = (problem.in_channels, problem.out_channels);
     let lanes = Lanes::of(client, problem.dtype, co, &[grad]);
     let [taps, vectors] = accumulators(problem.kernel[1] * ci, lanes.vectors());
-    let block = BLOCK.min(oh);
+    let block = (MOST_PIXELS / ow).clamp(1, BLOCK).min(oh);
     let patch_width = (ow - 1) * problem.options.stride[1] + problem.kernel[1];
     let patch_rows = (block - 1) * problem.options.stride[0] + problem.kernel[0];
     // The last tile of a kernel row may read up to a tile's width past the patch.

@@ -16,8 +16,10 @@ const MOST_PARTIALS: usize = 32;
 /// Elements of all partial sums together, but for the fewest: a kernel of 31 x 31 would otherwise write more than it reads.
 const MOST_ELEMENTS: usize = 1 << 22;
 const FEWEST_PARTIALS: usize = 8;
-/// Terms of one partial sum at most, so that f32 does not lose the last of them.
+/// Terms of one partial sum at most, unless one block has more, and of those that are added up one by one: f32 would lose the last of
+/// them.
 const MOST_TERMS: usize = 1 << 15;
+pub(super) const TERMS_IN_CHAIN: usize = 1 << 10;
 
 /// Where everything lies, as a kernel argument.
 #[derive(CubeLaunch, CubeType, Clone, Copy)]
@@ -51,7 +53,8 @@ pub(super) struct Kept {
 
 /// One unit owns a run of items, an item `vectors_each` vectors of channels of one partial sum, a partial sum a run of blocks of
 /// output rows. The sums of all taps stay in the unit's own scratch, which the first-level cache holds, while pixels are walked in
-/// memory order; each vector of channels has its own, so that overlapping vectors add up nothing twice.
+/// memory order; each vector of channels has its own, so that overlapping vectors add up nothing twice. Every thousand terms they are
+/// added to those behind them.
 #[cube(launch_unchecked)]
 fn partial_sums<S: Float, F: Float, B: Size, N: Size>(
     x: &[Vector<S, B>],
@@ -80,7 +83,12 @@ fn partial_sums<S: Float, F: Float, B: Size, N: Size>(
     if comptime!(bias) {
         taps += 1;
     }
-    let scratch = ABSOLUTE_POS * taps * shares * vectors_each;
+    let kept_each = taps * shares * vectors_each;
+    let scratch = 2 * ABSOLUTE_POS * kept_each;
+    let mut terms_of_tile = geometry.horizontal.target;
+    if comptime!(plan.unrolled) {
+        terms_of_tile = comptime!(plan.rows * plan.tile);
+    }
     let vector_blocks = (vectors + vectors_each - 1) / vectors_each;
     let first = ABSOLUTE_POS * run;
     let last = min(first + run, partial_count * vector_blocks);
@@ -88,9 +96,10 @@ fn partial_sums<S: Float, F: Float, B: Size, N: Size>(
         let v0 = item % vector_blocks * vectors_each;
         let v1 = min(v0 + vectors_each, vectors);
         let partial = item / vector_blocks;
-        for i in 0..taps * shares * vectors_each {
+        for i in 0..2 * kept_each {
             sums[scratch + i] = zero;
         }
+        let mut terms = 0usize;
         let from = partial * blocks_each;
         for block in from..min(from + blocks_each, blocks) {
             let image = block / row_blocks;
@@ -126,6 +135,14 @@ fn partial_sums<S: Float, F: Float, B: Size, N: Size>(
                         );
                     }
                 }
+                terms += terms_of_tile;
+                if terms >= comptime!(TERMS_IN_CHAIN) {
+                    terms = 0;
+                    for i in scratch..scratch + kept_each {
+                        sums[i + kept_each] += sums[i];
+                        sums[i] = zero;
+                    }
+                }
             }
         }
         for tap in 0..taps {
@@ -135,7 +152,8 @@ fn partial_sums<S: Float, F: Float, B: Size, N: Size>(
                 let mut all = Array::<Vector<F, N>>::new(shares);
                 #[unroll]
                 for k in 0..shares {
-                    all[k] = sums[scratch + (tap * shares + k) * vectors_each + v - v0];
+                    let own = scratch + (tap * shares + k) * vectors_each + v - v0;
+                    all[k] = sums[own + kept_each] + sums[own];
                 }
                 let to = (partial * taps + tap) * wide_channels + at.wide;
                 store_woven::<F, F, B, N>(partials, to, &all, 0usize, shares);
@@ -177,7 +195,7 @@ pub(super) fn launch_grad_weight(
         let op = "depthwise grad_weight";
         Tensor::room(op, "scratch", client, shape, dtype.accumulator())
     };
-    let of_unit = kept * sharing.shares() * vectors_each * lanes.width;
+    let of_unit = 2 * kept * sharing.shares() * vectors_each * lanes.width;
     let sums = room(&[grid.units, of_unit])?;
     let partials = room(&[partial_count, kept * channels])?;
     // One walk along a row serves all of its outputs, where tiles serve a few each.

@@ -1,7 +1,7 @@
 //! What one tile of outputs adds to the gradient of the weight.
 
 use super::axis::Tile;
-use super::grad_weight::{Geometry, Kept, Row};
+use super::grad_weight::{Geometry, Kept, Row, TERMS_IN_CHAIN};
 use super::plan::Blueprint;
 use super::spread::{Channels, load_apart};
 use cubecl::prelude::*;
@@ -309,13 +309,25 @@ pub(super) fn walked<S: Float, F: Float, B: Size, N: Size>(
     let kernel = geometry.horizontal.kernel;
     if comptime!(bias) {
         let taps = geometry.vertical.kernel * kernel;
-        let mut g = Array::<Vector<F, N>>::new(shares);
-        for o in 0..columns {
-            let from = geometry.grad.at(place.grad + o) + at.wide;
-            load_apart::<S, F, B, N>(grad, from, &mut g, 0usize, shares);
+        let longest = comptime!(TERMS_IN_CHAIN);
+        for part in 0..(columns + longest - 1) / longest {
+            let mut sum = Array::<Vector<F, N>>::new(shares);
             #[unroll]
             for k in 0..shares {
-                sums[kept.first + (taps * shares + k) * kept.step] += g[k];
+                sum[k] = zero;
+            }
+            for o in part * longest..min((part + 1) * longest, columns) {
+                let mut g = Array::<Vector<F, N>>::new(shares);
+                let from = geometry.grad.at(place.grad + o) + at.wide;
+                load_apart::<S, F, B, N>(grad, from, &mut g, 0usize, shares);
+                #[unroll]
+                for k in 0..shares {
+                    sum[k] += g[k];
+                }
+            }
+            #[unroll]
+            for k in 0..shares {
+                sums[kept.first + (taps * shares + k) * kept.step] += sum[k];
             }
         }
     }
@@ -331,34 +343,39 @@ pub(super) fn walked<S: Float, F: Float, B: Size, N: Size>(
             let behind = max(padding + geometry.horizontal.source, lead) - lead;
             let stop = min((behind + stride - 1) / stride, columns);
             let start = min((before + stride - 1) / stride, stop);
-            let mut chain = Array::<Vector<F, N>>::new(comptime!(chains * shares));
-            #[unroll]
-            for i in 0..comptime!(chains * shares) {
-                chain[i] = zero;
-            }
-            let even = stop - (stop - start) % chains;
             let first = row + lead - padding;
-            for block in 0..(even - start) / chains {
+            let longest = comptime!(TERMS_IN_CHAIN);
+            for part in 0..(stop - start + longest - 1) / longest {
+                let start = start + part * longest;
+                let stop = min(start + longest, stop);
+                let mut chain = Array::<Vector<F, N>>::new(comptime!(chains * shares));
                 #[unroll]
-                for i in 0..chains {
-                    let o = start + block * chains + i;
+                for i in 0..comptime!(chains * shares) {
+                    chain[i] = zero;
+                }
+                let even = stop - (stop - start) % chains;
+                for block in 0..(even - start) / chains {
+                    #[unroll]
+                    for i in 0..chains {
+                        let o = start + block * chains + i;
+                        product::<S, F, B, N>(
+                            x, grad, &mut chain, geometry, place, at, first, o, i, shares,
+                        );
+                    }
+                }
+                for o in even..stop {
                     product::<S, F, B, N>(
-                        x, grad, &mut chain, geometry, place, at, first, o, i, shares,
+                        x, grad, &mut chain, geometry, place, at, first, o, 0usize, shares,
                     );
                 }
-            }
-            for o in even..stop {
-                product::<S, F, B, N>(
-                    x, grad, &mut chain, geometry, place, at, first, o, 0usize, shares,
-                );
-            }
-            let to = kept.first + (tap + k) * shares * kept.step;
-            if comptime!(chains == 4) {
-                sums[to] += (chain[0] + chain[1]) + (chain[2] + chain[3]);
-            } else {
-                #[unroll]
-                for k in 0..shares {
-                    sums[to + k * kept.step] += chain[k];
+                let to = kept.first + (tap + k) * shares * kept.step;
+                if comptime!(chains == 4) {
+                    sums[to] += (chain[0] + chain[1]) + (chain[2] + chain[3]);
+                } else {
+                    #[unroll]
+                    for k in 0..shares {
+                        sums[to + k * kept.step] += chain[k];
+                    }
                 }
             }
         }

@@ -11,6 +11,9 @@ use cubecl::prelude::*;
 
 /// Output rows staged at a time.
 const BLOCK: usize = 8;
+/// Pixels whose products are summed in registers one by one, at most: fewer rows are staged of wider images, and a row that is wider
+/// still is taken in parts.
+const MOST_PIXELS: usize = 1024;
 /// Work items, each a partial sum over a part of the pixels for a range of chunks: a function of the problem alone so that the
 /// bits do not depend on the machine; enough for 32 cores where the weight allows it.
 const ITEMS: usize = 32;
@@ -35,7 +38,7 @@ struct Variant {
 
 /// One unit owns a run of (partial sum, range of chunks). It stages a block of input rows and gathers the gradient's rows, pixel by
 /// pixel for all vectors of the range; for a vector of output channels at a time it holds a tile of the weight's gradient in
-/// registers over the block and adds it to the item's sums, so that no sum in a row is longer than a block. The blocks are dealt
+/// registers over the block and adds it to the item's sums, so that no sum in a row is longer than [`MOST_PIXELS`]. The blocks are dealt
 /// out evenly: an empty last partial sum would leave the unit that owns it idle.
 #[cube(launch_unchecked)]
 fn partial_sums<S: Float, F: Float, P: Float, I: Size, B: Size, N: Size, M: Size, T: Size>(
@@ -217,52 +220,63 @@ fn multiply<F: Float, I: Size, N: Size>(
     let [across, deep] = comptime!(variant.tile);
     let size = comptime!(variant.spread.size());
     let zero = Vector::<F, N>::new(F::new(0.0f32));
+    let columns = comptime!(MOST_PIXELS);
+    let mut width = horizontal.target;
+    if comptime!(variant.walks) {
+        width += comptime!(across - 1);
+    }
+    let parts = (width + columns - 1) / columns;
     for tile in 0..(inputs + comptime!(deep - 1)) / deep {
-        let mut acc = Array::<Vector<F, N>>::new(comptime!(across * deep));
-        #[unroll]
-        for q in 0..comptime!(across * deep) {
-            acc[q] = zero;
-        }
-        for t in 0..rows {
-            let xt = xb + t * vertical.stride * patch.width * patch.pitch + tile * deep;
-            let gt = gb + t * line;
-            if comptime!(variant.walks) {
-                for column in 0..horizontal.target + comptime!(across - 1) {
-                    let mut g = Array::<Vector<F, N>>::new(across);
-                    #[unroll]
-                    for k in 0..across {
-                        g[k] = gathered[gt + column + comptime!(across - 1 - k)];
-                    }
-                    #[unroll]
-                    for i in 0..deep {
-                        let value = operand::<F, I, N>(scratch, xt + column * patch.pitch, i, size);
+        for part in 0..parts {
+            let begin = part * columns;
+            let end = min(begin + columns, width);
+            let mut acc = Array::<Vector<F, N>>::new(comptime!(across * deep));
+            #[unroll]
+            for q in 0..comptime!(across * deep) {
+                acc[q] = zero;
+            }
+            for t in 0..rows {
+                let xt = xb + t * vertical.stride * patch.width * patch.pitch + tile * deep;
+                let gt = gb + t * line;
+                if comptime!(variant.walks) {
+                    for column in begin..end {
+                        let mut g = Array::<Vector<F, N>>::new(across);
                         #[unroll]
                         for k in 0..across {
-                            acc[k * deep + i] = fma(value, g[k], acc[k * deep + i]);
+                            g[k] = gathered[gt + column + comptime!(across - 1 - k)];
                         }
-                    }
-                }
-            } else {
-                for ow in 0..horizontal.target {
-                    let g = gathered[gt + ow];
-                    #[unroll]
-                    for k in 0..across {
-                        let at = xt + (ow * horizontal.stride + k) * patch.pitch;
                         #[unroll]
                         for i in 0..deep {
-                            let value = operand::<F, I, N>(scratch, at, i, size);
-                            acc[k * deep + i] = fma(value, g, acc[k * deep + i]);
+                            let value =
+                                operand::<F, I, N>(scratch, xt + column * patch.pitch, i, size);
+                            #[unroll]
+                            for k in 0..across {
+                                acc[k * deep + i] = fma(value, g[k], acc[k * deep + i]);
+                            }
+                        }
+                    }
+                } else {
+                    for ow in begin..end {
+                        let g = gathered[gt + ow];
+                        #[unroll]
+                        for k in 0..across {
+                            let at = xt + (ow * horizontal.stride + k) * patch.pitch;
+                            #[unroll]
+                            for i in 0..deep {
+                                let value = operand::<F, I, N>(scratch, at, i, size);
+                                acc[k * deep + i] = fma(value, g, acc[k * deep + i]);
+                            }
                         }
                     }
                 }
             }
-        }
-        #[unroll]
-        for i in 0..deep {
-            if tile * deep + i < inputs {
-                #[unroll]
-                for k in 0..across {
-                    sums[sum + k * inputs + tile * deep + i] += acc[k * deep + i];
+            #[unroll]
+            for i in 0..deep {
+                if tile * deep + i < inputs {
+                    #[unroll]
+                    for k in 0..across {
+                        sums[sum + k * inputs + tile * deep + i] += acc[k * deep + i];
+                    }
                 }
             }
         }
@@ -316,7 +330,8 @@ pub(super) fn launch_grad_weight(
     let stride = problem.options.stride;
     let tile = tile(kw, blueprint.inputs, blueprint.spread);
     let walks = tile[0] == kw && stride[1] == 1;
-    let block = oh.div_ceil(oh.div_ceil(BLOCK));
+    let block = (MOST_PIXELS / ow).clamp(1, BLOCK);
+    let block = oh.div_ceil(oh.div_ceil(block));
     let jobs = problem.batch * oh.div_ceil(block);
     let partial_count = (MOST_ELEMENTS / out.len())
         .clamp(FEWEST_PARTIALS, ITEMS)

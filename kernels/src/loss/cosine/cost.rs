@@ -6,7 +6,7 @@ use crate::Cost;
 /// Reads student and teacher, writes loss and gradient.
 pub fn fused(problem: &CosineProblem) -> Cost {
     let elements = problem.batch * problem.length;
-    Cost::traffic(2 * elements, elements + problem.batch, problem.dtype.size())
+    Cost::of_loss(2 * elements, elements + problem.batch, problem.dtype)
 }
 
 #[cfg(test)]

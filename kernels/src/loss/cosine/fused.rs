@@ -1,8 +1,9 @@
 use super::angle::Norms;
 use super::{Between, CosineProblem, OP, team};
+use crate::cascade::{Cascade, block_end, block_start, blocks};
 use crate::lanes::{Lanes, channel, load, store};
 use crate::loss::LossAndGrad;
-use crate::loss::row::{BLOCK, element, fresh, row_max, where_finite};
+use crate::loss::row::{element, fresh, row_max, where_finite};
 use crate::{KernelError, Tensor, launch, planted};
 use cubecl::prelude::*;
 
@@ -23,7 +24,7 @@ fn fused<S: Float, F: Float, B: Size, N: Size>(
     _anywhere: &[S],
     kept: &mut [Vector<F, B>],
     loss: &mut [F],
-    grad: &mut [Vector<S, B>],
+    grad: &mut [Vector<F, B>],
     epsilon: InputScalar,
     inverse_t: InputScalar,
     mean: InputScalar,
@@ -44,7 +45,7 @@ fn fused<S: Float, F: Float, B: Size, N: Size>(
     for n in first..last {
         let start = n * length;
         if comptime!(of == Of::Rows) {
-            loss[n] = turn::<S, S, F, B, N>(
+            loss[n] = turn::<S, F, B, N>(
                 student, teacher, start, start, grad, start, length, vectors, epsilon, inverse_t,
                 mean, of,
             );
@@ -65,7 +66,7 @@ fn fused<S: Float, F: Float, B: Size, N: Size>(
                 );
             }
             let rows = kept.slice(0usize, (own + 2 * pitch) / B::value());
-            loss[n] = turn::<F, S, F, B, N>(
+            loss[n] = turn::<F, F, B, N>(
                 rows,
                 rows,
                 own,
@@ -86,12 +87,12 @@ fn fused<S: Float, F: Float, B: Size, N: Size>(
 /// Writes a sample's gradient from `start` of `grad` on and returns its loss, for the vectors that start at `at_u` of `student` and at
 /// `at_w` of `teacher`.
 #[cube]
-fn turn<S: Float, G: Float, F: Float, B: Size, N: Size>(
+fn turn<S: Float, F: Float, B: Size, N: Size>(
     student: &[Vector<S, B>],
     teacher: &[Vector<S, B>],
     at_u: usize,
     at_w: usize,
-    grad: &mut [Vector<G, B>],
+    grad: &mut [Vector<F, B>],
     start: usize,
     length: usize,
     vectors: usize,
@@ -115,7 +116,7 @@ fn turn<S: Float, G: Float, F: Float, B: Size, N: Size>(
         if comptime!(of == Of::Softmaxes) {
             g *= u * Vector::new(inverse_t);
         }
-        store::<G, F, B, N>(grad, start + at, g);
+        store::<F, F, B, N>(grad, start + at, g);
     }
     turned.loss
 }
@@ -193,17 +194,17 @@ fn sum<S: Float, F: Float, B: Size, N: Size>(
     origin: F,
 ) -> F {
     let zero = Vector::<F, N>::new(F::new(0.0f32));
-    let mut sum = zero;
-    for block in 0..(vectors + BLOCK - 1) / BLOCK {
+    let mut sum = Cascade::<F, N>::new();
+    for block in 0..blocks(vectors) {
         let mut part = zero;
-        for v in block * BLOCK..min(block * BLOCK + BLOCK, vectors) {
+        for v in block_start(block)..block_end(block, vectors) {
             let at = channel::<N>(v, length);
             let shifted = load::<S, F, B, N>(x, start + at) - Vector::new(origin);
             part += select_many(fresh::<N>(v, at), shifted, zero);
         }
-        sum += part;
+        sum.add(part);
     }
-    sum.vector_sum()
+    sum.total().vector_sum()
 }
 
 /// The sum of `|x - origin|` over a row: 0 where all elements are `origin`.
@@ -231,17 +232,17 @@ fn square_sum<S: Float, F: Float, B: Size, N: Size>(
     length: usize,
     vectors: usize,
 ) -> F {
-    let mut sum = Vector::<F, N>::new(F::new(0.0f32));
-    for block in 0..(vectors + BLOCK - 1) / BLOCK {
+    let mut sum = Cascade::<F, N>::new();
+    for block in 0..blocks(vectors) {
         let mut part = Vector::<F, N>::new(F::new(0.0f32));
-        for v in block * BLOCK..min(block * BLOCK + BLOCK, vectors) {
+        for v in block_start(block)..block_end(block, vectors) {
             let at = channel::<N>(v, length);
             let u = load::<S, F, B, N>(x, start + at);
             part = select_many(fresh::<N>(v, at), fma(u, u, part), part);
         }
-        sum += part;
+        sum.add(part);
     }
-    let total = sum.vector_sum();
+    let total = sum.total().vector_sum();
     where_finite::<F>(total, total)
 }
 
@@ -256,19 +257,19 @@ fn square_distance<S: Float, F: Float, B: Size, N: Size>(
     vectors: usize,
     ratio: F,
 ) -> F {
-    let mut sum = Vector::<F, N>::new(F::new(0.0f32));
-    for block in 0..(vectors + BLOCK - 1) / BLOCK {
+    let mut sum = Cascade::<F, N>::new();
+    for block in 0..blocks(vectors) {
         let mut part = Vector::<F, N>::new(F::new(0.0f32));
-        for v in block * BLOCK..min(block * BLOCK + BLOCK, vectors) {
+        for v in block_start(block)..block_end(block, vectors) {
             let at = channel::<N>(v, length);
             let u = load::<S, F, B, N>(student, at_u + at);
             let w = load::<S, F, B, N>(teacher, at_w + at);
             let d = u - w * Vector::new(ratio);
             part = select_many(fresh::<N>(v, at), fma(d, d, part), part);
         }
-        sum += part;
+        sum.add(part);
     }
-    let total = sum.vector_sum();
+    let total = sum.total().vector_sum();
     where_finite::<F>(total, total)
 }
 

@@ -22,7 +22,7 @@ fn by_teams<S: Float, F: Float, B: Size, N: Size>(
     student: &[Vector<S, B>],
     teacher: &[Vector<S, B>],
     loss: &mut [F],
-    grad: &mut [Vector<S, B>],
+    grad: &mut [Vector<F, B>],
     epsilon: InputScalar,
     inverse_t: InputScalar,
     mean: InputScalar,
@@ -106,7 +106,7 @@ fn by_teams<S: Float, F: Float, B: Size, N: Size>(
             if comptime!(of == Of::Softmaxes) {
                 g *= u * Vector::new(inverse_t);
             }
-            store::<S, F, B, N>(grad, at, g);
+            store::<F, F, B, N>(grad, at, g);
             v += team.size;
         }
     }

@@ -14,7 +14,7 @@ pub fn fused(problem: &CrossEntropyProblem) -> Cost {
         dtype,
         ..
     } = problem;
-    let floats = Cost::traffic(batch * classes, batch * classes + batch, dtype.size());
+    let floats = Cost::of_loss(batch * classes, batch * classes + batch, dtype);
     Cost {
         bytes_read: floats.bytes_read + batch as u64 * LABEL,
         ..floats

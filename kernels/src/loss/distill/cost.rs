@@ -17,11 +17,7 @@ pub fn fused(problem: &DistillProblem) -> Cost {
     } = problem;
     let networks = 1 + usize::from(options.needs_teacher());
     let logits = batch * classes;
-    let floats = Cost::traffic(
-        networks * logits,
-        logits + options.terms() * batch,
-        dtype.size(),
-    );
+    let floats = Cost::of_loss(networks * logits, logits + options.terms() * batch, dtype);
     let labels = if options.needs_labels() { batch } else { 0 };
     Cost {
         bytes_read: floats.bytes_read + labels as u64 * LABEL,

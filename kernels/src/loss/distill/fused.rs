@@ -82,7 +82,7 @@ pub(super) fn fused<S: Float, F: Float, B: Size, N: Size>(
     teacher: &[Vector<S, B>],
     labels: &[u32],
     loss: &mut [F],
-    grad: &mut [Vector<S, B>],
+    grad: &mut [Vector<F, B>],
     notes: &mut [Vector<F, N>],
     _anywhere: &[S],
     constants: Sequence<Constants>,
@@ -162,7 +162,7 @@ pub(super) fn fused<S: Float, F: Float, B: Size, N: Size>(
         for p in 0..pieces {
             let p = pieces - 1 - p;
             let piece = Piece::new::<N>(&extents, labels, n, p, labelled);
-            pull_piece::<S, F, B, N>(&*notes, grad, &at, p, &piece, comptime!(blueprint.taught()));
+            pull_piece::<F, B, N>(&*notes, grad, &at, p, &piece, comptime!(blueprint.taught()));
         }
         n += rows;
     }
@@ -195,7 +195,7 @@ fn note<F: Float, N: Size>(
 fn sum_piece<S: Float, F: Float, B: Size, N: Size>(
     student: &[Vector<S, B>],
     teacher: &[Vector<S, B>],
-    grad: &[Vector<S, B>],
+    grad: &[Vector<F, B>],
     notes: &mut [Vector<F, N>],
     at: &Notes,
     p: usize,
@@ -305,9 +305,9 @@ fn diverge_piece<F: Float, N: Size>(
 
 /// Writes a piece's gradient.
 #[cube]
-fn pull_piece<S: Float, F: Float, B: Size, N: Size>(
+fn pull_piece<F: Float, B: Size, N: Size>(
     notes: &[Vector<F, N>],
-    grad: &mut [Vector<S, B>],
+    grad: &mut [Vector<F, B>],
     at: &Notes,
     p: usize,
     piece: &Piece,
@@ -331,5 +331,5 @@ fn pull_piece<S: Float, F: Float, B: Size, N: Size>(
     }
     let at_target = notes[at.fact(v, Fact::AtTarget)].extract_dynamic(lane);
     let even = notes[at.fact(v, Fact::Even)].extract_dynamic(lane);
-    gradient::<S, F, B, N>(notes, grad, piece, &slopes, at_target, even, taught);
+    gradient::<F, B, N>(notes, grad, piece, &slopes, at_target, even, taught);
 }

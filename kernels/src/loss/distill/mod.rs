@@ -78,7 +78,7 @@ pub struct Distilled {
     /// `[terms, n]`: each sample's terms, weighted and over `n`, so that the sum of a row is that term's mean over the batch and the
     /// sum of all is the loss. The rows are the terms that were asked for, in the order of [`DistillOptions`].
     pub losses: Tensor,
-    /// `[n, c]`: the gradient of the loss with respect to the student's logits.
+    /// `[n, c]`: the gradient of the loss with respect to the student's logits, in the accumulator of their element type.
     pub grad: Tensor,
     options: DistillOptions,
 }
@@ -144,7 +144,7 @@ pub fn distill(
             &[options.terms(), problem.batch],
             dtype.accumulator(),
         )?,
-        grad: Tensor::empty(client, student.shape(), dtype),
+        grad: Tensor::empty(client, student.shape(), dtype.accumulator()),
         options: *options,
     };
     if problem.batch > 0 {

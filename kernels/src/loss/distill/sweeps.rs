@@ -94,7 +94,7 @@ pub(super) struct Walk<F: Float, N: Size> {
 pub(super) fn exponentials<S: Float, F: Float, B: Size, N: Size>(
     student: &[Vector<S, B>],
     teacher: &[Vector<S, B>],
-    grad: &[Vector<S, B>],
+    grad: &[Vector<F, B>],
     notes: &mut [Vector<F, N>],
     at: &Notes,
     piece: &Piece,
@@ -177,7 +177,7 @@ pub(super) fn exponentials<S: Float, F: Float, B: Size, N: Size>(
 fn step<S: Float, F: Float, B: Size, N: Size>(
     student: &[Vector<S, B>],
     teacher: &[Vector<S, B>],
-    grad: &[Vector<S, B>],
+    grad: &[Vector<F, B>],
     notes: &mut [Vector<F, N>],
     piece: &Piece,
     walk: &Walk<F, N>,
@@ -216,7 +216,7 @@ fn step<S: Float, F: Float, B: Size, N: Size>(
     if comptime!(wanted.ahead) {
         let index = min(piece.start + class + AHEAD, piece.all - 1);
         let behind = select(piece.split, piece.start, piece.start + class);
-        fetched = fetch::<S, B>(student, index) + fetch::<S, B>(grad, behind);
+        fetched = fetch::<S, B>(student, index) + fetch::<F, B>(grad, behind);
         if comptime!(wanted.teacher) {
             fetched += fetch::<S, B>(teacher, index);
         }
@@ -299,9 +299,9 @@ fn slope<F: Float, N: Size>(
 
 /// Writes the gradient of a piece: `at_target` at the target, elsewhere the slopes of all temperatures and `even`.
 #[cube]
-pub(super) fn gradient<S: Float, F: Float, B: Size, N: Size>(
+pub(super) fn gradient<F: Float, B: Size, N: Size>(
     notes: &[Vector<F, N>],
-    grad: &mut [Vector<S, B>],
+    grad: &mut [Vector<F, B>],
     piece: &Piece,
     slopes: &Sequence<Slope<F>>,
     at_target: F,
@@ -311,11 +311,11 @@ pub(super) fn gradient<S: Float, F: Float, B: Size, N: Size>(
     // The tail first: its shared lanes are its neighbour's to write.
     for i in piece.last..piece.end() {
         let g = slope::<F, N>(notes, i, slopes, even, comptime!(taught.clone()));
-        store::<S, F, B, N>(grad, piece.start + piece.class::<N>(i), g);
+        store::<F, F, B, N>(grad, piece.start + piece.class::<N>(i), g);
     }
     for i in piece.first..piece.last {
         let g = slope::<F, N>(notes, i, slopes, even, comptime!(taught.clone()));
-        store::<S, F, B, N>(grad, piece.start + i * N::value(), g);
+        store::<F, F, B, N>(grad, piece.start + i * N::value(), g);
     }
     if piece.with_target::<N>() {
         let index = piece.start + piece.target;
@@ -323,7 +323,7 @@ pub(super) fn gradient<S: Float, F: Float, B: Size, N: Size>(
         let item = index / B::value();
         grad[item] = select_many(
             lane_numbers::<B>().equal(&lane),
-            Vector::new(S::cast_from(at_target)),
+            Vector::new(at_target),
             grad[item],
         );
     }

@@ -14,7 +14,7 @@ pub fn fused(problem: &DkdProblem) -> Cost {
         dtype,
         ..
     } = problem;
-    let floats = Cost::traffic(2 * batch * classes, batch * classes + batch, dtype.size());
+    let floats = Cost::of_loss(2 * batch * classes, batch * classes + batch, dtype);
     Cost {
         bytes_read: floats.bytes_read + batch as u64 * LABEL,
         ..floats

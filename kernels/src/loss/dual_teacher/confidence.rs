@@ -1,4 +1,5 @@
 use super::{DualTeacherOptions, DualTeacherProblem, team};
+use crate::cascade::{Cascade, block_end, block_start, blocks};
 use crate::clamp::at_least;
 use crate::lanes::Lanes;
 use crate::loss::row::{exponential_sum, row_max};
@@ -151,7 +152,7 @@ fn rule_by_team<F: Float>(
     }
 }
 
-/// The first unit adds the confidences of `block` neighbouring rows at a time, then the blocks, and applies the rule.
+/// The first unit adds the confidences of the rows in blocks, and applies the rule.
 #[cube(launch_unchecked)]
 fn rule_kernel<F: Float>(
     rows: &[F],
@@ -159,28 +160,26 @@ fn rule_kernel<F: Float>(
     rule: Rule,
     mean: InputScalar,
     batch: usize,
-    block: usize,
-    blocks: usize,
     #[define(F)] _dtype: cubecl::ir::ElemType,
 ) {
     if ABSOLUTE_POS == 0 {
-        let zero = F::new(0.0f32);
         let one = F::new(1.0f32);
         let mean = mean.get::<F>();
-        let mut first = zero;
-        let mut second = zero;
-        for b in 0..blocks {
-            let mut first_part = zero;
-            let mut second_part = zero;
-            for n in b * block..min(b * block + block, batch) {
+        let mut sums = Cascade::<F, Const<2>>::new();
+        for block in 0..blocks(batch) {
+            let mut parts = Vector::<F, Const<2>>::new(F::new(0.0f32));
+            for n in block_start(block)..block_end(block, batch) {
                 // The largest softmax is that of the largest logit, whose exponential is 1.
-                first_part += one / rows[4 * n + 1];
-                second_part += one / rows[4 * n + 3];
+                parts += pair::<F>(one / rows[4 * n + 1], one / rows[4 * n + 3]);
             }
-            first += first_part;
-            second += second_part;
+            sums.add(parts);
         }
-        rule.apply::<F>(weights, first * mean, second * mean);
+        let sums = sums.total();
+        rule.apply::<F>(
+            weights,
+            sums.extract(0usize) * mean,
+            sums.extract(1usize) * mean,
+        );
     }
 }
 
@@ -233,7 +232,6 @@ pub(super) fn launch_rule(problem: &DualTeacherProblem, rows: &Tensor, weights: 
         return launch::pace(client);
     }
     let grid = launch::grid(client, 1);
-    let block = batch.isqrt();
     // SAFETY: the kernel stops at the last row.
     unsafe {
         rule_kernel::launch_unchecked(
@@ -245,8 +243,6 @@ pub(super) fn launch_rule(problem: &DualTeacherProblem, rows: &Tensor, weights: 
             rule,
             mean,
             batch,
-            block,
-            batch.div_ceil(block),
             dtype.accumulator().elem(),
         );
     }

@@ -26,7 +26,7 @@ pub fn fused(problem: &DualTeacherProblem) -> Cost {
         ..
     } = problem;
     let read = 3 * batch * classes + 4 * batch + 4;
-    let floats = Cost::traffic(read, batch * classes + batch, dtype.size());
+    let floats = Cost::of_loss(read, batch * classes + batch, dtype);
     Cost {
         bytes_read: floats.bytes_read + batch as u64 * LABEL,
         ..floats

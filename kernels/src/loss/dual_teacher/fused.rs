@@ -1,9 +1,10 @@
 use super::row::{Ends, Pull, Row, Scales, ScalesLaunch, Weights};
 use super::{DualTeacherProblem, Teachers, team};
+use crate::cascade::{Cascade, block_end, block_start, blocks};
 use crate::lanes::{Lanes, channel, load, store};
 use crate::loss::LossAndGrad;
 use crate::loss::log_space::series_terms;
-use crate::loss::row::{BLOCK, element, fresh, highest, is_class};
+use crate::loss::row::{element, fresh, highest, is_class};
 use crate::{Labels, Tensor, launch, planted};
 use cubecl::prelude::*;
 
@@ -18,7 +19,7 @@ fn fused<S: Float, F: Float, B: Size, N: Size>(
     rows: &[F],
     weights: &[F],
     loss: &mut [F],
-    grad: &mut [Vector<S, B>],
+    grad: &mut [Vector<F, B>],
     scales: Scales,
     batch: usize,
     classes: usize,
@@ -36,21 +37,21 @@ fn fused<S: Float, F: Float, B: Size, N: Size>(
         let label = usize::cast_from(labels[n]);
         let s = read_row::<S, F, B, N>(student, start, classes, vectors, label, by.inverse_t);
         let pull = Pull::<F, N>::new(&s, rows, n, &by);
-        let mut kl = zero;
-        for block in 0..(vectors + BLOCK - 1) / BLOCK {
+        let mut kl = Cascade::<F, N>::new();
+        for block in 0..blocks(vectors) {
             let mut part = zero;
-            for v in block * BLOCK..min(block * BLOCK + BLOCK, vectors) {
+            for v in block_start(block)..block_end(block, vectors) {
                 let at = channel::<N>(v, classes);
                 let z = load::<S, F, B, N>(student, start + at);
                 let v1 = load::<S, F, B, N>(first_teacher, start + at);
                 let v2 = load::<S, F, B, N>(second_teacher, start + at);
                 let found = pull.step(z, v1, v2, is_class::<N>(at, label), terms);
                 part += select_many(fresh::<N>(v, at), found.divergence, zero);
-                store::<S, F, B, N>(grad, start + at, found.grad);
+                store::<F, F, B, N>(grad, start + at, found.grad);
             }
-            kl += part;
+            kl.add(part);
         }
-        loss[n] = s.loss(&by, kl.vector_sum());
+        loss[n] = s.loss(&by, kl.total().vector_sum());
     }
 }
 
@@ -81,12 +82,12 @@ fn read_row<S: Float, F: Float, B: Size, N: Size>(
     let (rest_max, low) = (highest::<F, N>(high), highest::<F, N>(-low));
     let ends = Ends::<F>::new(label_logit, rest_max, low, inverse_t);
     let (max, rest_max) = (ends.max, ends.rest_max);
-    let mut rest_sum = zero;
-    let mut sum = zero;
-    for block in 0..(vectors + BLOCK - 1) / BLOCK {
+    let mut rest_sum = Cascade::<F, N>::new();
+    let mut sum = Cascade::<F, N>::new();
+    for block in 0..blocks(vectors) {
         let mut rest_part = zero;
         let mut part = zero;
-        for v in block * BLOCK..min(block * BLOCK + BLOCK, vectors) {
+        for v in block_start(block)..block_end(block, vectors) {
             let at = channel::<N>(v, classes);
             let z = load::<S, F, B, N>(logits, start + at);
             let counted = fresh::<N>(v, at);
@@ -96,10 +97,15 @@ fn read_row<S: Float, F: Float, B: Size, N: Size>(
             part += select_many(counted, e, zero);
             rest_part += select_many(counted, rest, zero);
         }
-        sum += part;
-        rest_sum += rest_part;
+        sum.add(part);
+        rest_sum.add(rest_part);
     }
-    Row::<F>::new(&ends, label_logit, sum.vector_sum(), rest_sum.vector_sum())
+    Row::<F>::new(
+        &ends,
+        label_logit,
+        sum.total().vector_sum(),
+        rest_sum.total().vector_sum(),
+    )
 }
 
 /// Launches loss and gradient into `out`.

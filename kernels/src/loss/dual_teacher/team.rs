@@ -98,7 +98,7 @@ fn by_teams<S: Float, F: Float, B: Size, N: Size>(
     rows: &[F],
     weights: &[F],
     loss: &mut [F],
-    grad: &mut [Vector<S, B>],
+    grad: &mut [Vector<F, B>],
     scales: Scales,
     batch: usize,
     classes: usize,
@@ -128,7 +128,7 @@ fn by_teams<S: Float, F: Float, B: Size, N: Size>(
             let found = pull.step(z, v1, v2, is_class::<N>(at, label), terms);
             part += found.divergence;
             if team.there {
-                store::<S, F, B, N>(grad, start + at, found.grad);
+                store::<F, F, B, N>(grad, start + at, found.grad);
             }
             v += team.size;
         }

@@ -12,7 +12,7 @@ pub fn fused(problem: &FlipProblem) -> Cost {
     let columns = problem.options.group.columns();
     let elements = problem.batch * problem.positions() * problem.channels;
     let small = problem.batch * (1 + 2 * columns);
-    let floats = Cost::traffic(2 * elements, elements + small, problem.dtype.size());
+    let floats = Cost::of_loss(2 * elements, elements + small, problem.dtype);
     Cost {
         bytes_written: floats.bytes_written + problem.batch as u64 * CODE,
         ..floats.with_macs(elements * columns)

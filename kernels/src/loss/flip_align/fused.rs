@@ -32,7 +32,7 @@ fn fused<S: Float, F: Float, B: Size, N: Size>(
     views: Views,
     norms: &mut [F],
     loss: &mut [F],
-    grad: &mut [Vector<S, B>],
+    grad: &mut [Vector<F, B>],
     distances: &mut [F],
     weights: &mut [F],
     chosen: &mut [u32],

@@ -31,7 +31,7 @@ fn target<S: Float, F: Float, B: Size, N: Size>(
 pub(super) fn write_gradient<S: Float, F: Float, B: Size, N: Size>(
     student: &[Vector<S, B>],
     teacher: &[Vector<S, B>],
-    grad: &mut [Vector<S, B>],
+    grad: &mut [Vector<F, B>],
     views: &Views,
     first: usize,
     extent: &Extent,
@@ -99,7 +99,7 @@ pub(super) fn write_gradient<S: Float, F: Float, B: Size, N: Size>(
                 if comptime!(blueprint.normalisation != Normalisation::None) {
                     value -= a * radial;
                 }
-                store::<S, F, B, N>(grad, to + c, value);
+                store::<F, F, B, N>(grad, to + c, value);
             }
         }
     }
@@ -172,7 +172,7 @@ pub(super) fn mixed_residual<S: Float, F: Float, B: Size, N: Size>(
 pub(super) fn write_mixed_gradient<S: Float, F: Float, B: Size, N: Size>(
     student: &[Vector<S, B>],
     teacher: &[Vector<S, B>],
-    grad: &mut [Vector<S, B>],
+    grad: &mut [Vector<F, B>],
     views: &Views,
     first: usize,
     extent: &Extent,
@@ -214,7 +214,7 @@ pub(super) fn write_mixed_gradient<S: Float, F: Float, B: Size, N: Size>(
                 let c = channel::<N>(v, extent.channels);
                 let a = target::<S, F, B, N>(student, &from, &own, c, columns);
                 let t = target::<S, F, B, N>(teacher, &there, &other, c, columns);
-                store::<S, F, B, N>(grad, to + c, (a - t) * Vector::new(factor));
+                store::<F, F, B, N>(grad, to + c, (a - t) * Vector::new(factor));
             }
         }
     }

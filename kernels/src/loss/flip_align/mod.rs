@@ -242,7 +242,7 @@ impl FlipProblem {
     }
 }
 
-/// What a flip alignment leaves behind: the gradient in the maps' element type, all else in its accumulator.
+/// What a flip alignment leaves behind, all of it in the accumulator of the maps' element type.
 #[derive(Debug, Clone)]
 pub struct FlipAlignment {
     /// `[n]`: each sample's loss over `n`, so that the sum is the mean over the batch.
@@ -274,7 +274,7 @@ pub fn flip_align(
     let of_columns = |name| Tensor::room(OP, name, client, &columns, accumulator);
     let out = FlipAlignment {
         loss: Tensor::empty(client, &[batch], accumulator),
-        grad: Tensor::empty(client, student.shape(), dtype),
+        grad: Tensor::empty(client, student.shape(), accumulator),
         distances: of_columns("distances")?,
         weights: of_columns("weights")?,
         chosen: match options.group.given(batch) {

@@ -1,6 +1,7 @@
 //! What a selection makes of the distances of one sample: plain numbers, a handful for each sample.
 
 use super::maps::{Blueprint, Rule};
+use crate::loss::decay::{Exponential, ln_past_one};
 use crate::loss::log_space::divergence;
 use crate::special::is_nan;
 use cubecl::prelude::*;
@@ -130,23 +131,10 @@ pub(super) fn soft_minimum<F: Float>(
     } else {
         least - tau * (far / count).ln()
     };
-    select(flat, mean - tau * ln_past_one::<F>(near / count), far)
-}
-
-/// `ln(1 + x)` for `0 <= x < 1/20`, as the series of `2 artanh(x / (2 + x))`: what it leaves out is less than 1e-17 of it. A device's
-/// own logarithm near 1 may be off by 2^-21 (Vulkan), which `tau` magnifies.
-#[cube]
-fn ln_past_one<F: Float>(x: F) -> F {
-    let one = F::new(1.0f32);
-    let z = x / (one + one + x);
-    let square = z * z;
-    let mut series = F::new(0.0f32);
-    #[unroll]
-    for i in 0..6 {
-        let odd = comptime!(11 - 2 * i as u32);
-        series = fma(series, square, one / F::cast_from(odd.runtime()));
-    }
-    (z + z) * series
+    // A device's own logarithm near 1 may be off by 2^-21 (Vulkan), which `tau` magnifies.
+    let past = Vector::<F, Const<1>>::new(near / count);
+    let past = ln_past_one::<F, Const<1>>(past, comptime!(Exponential::Device)).extract(0usize);
+    select(flat, mean - tau * past, far)
 }
 
 /// `k_g = dL / dD_g` of the selections that are made of distances, into `slopes`; `loss` is `L`.

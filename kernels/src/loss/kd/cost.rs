@@ -11,7 +11,7 @@ pub fn fused(problem: &KdProblem) -> Cost {
         dtype,
         ..
     } = problem;
-    Cost::traffic(2 * batch * classes, batch * classes + batch, dtype.size())
+    Cost::of_loss(2 * batch * classes, batch * classes + batch, dtype)
 }
 
 #[cfg(test)]
@@ -34,5 +34,12 @@ mod tests {
             bytes_written: 4 * 18,
         };
         assert_eq!(problem.cost(), wanted);
+        // The logits of 2 bytes; what is written is in 32 bits.
+        let half = KdProblem {
+            dtype: DType::F16,
+            ..problem
+        };
+        assert_eq!(half.cost().bytes_read, 2 * 30);
+        assert_eq!(half.cost().bytes_written, 4 * 18);
     }
 }

@@ -1,6 +1,7 @@
 use super::forward::{launch_gemm, launch_transpose};
 use super::{GemmProblem, OP};
 use crate::affine::After;
+use crate::cascade::sum_of;
 use crate::lanes::{Lanes, View, channel, load, store};
 use crate::matmul::implicit::{Gathered, launch_weight};
 use crate::{KernelError, Tensor, launch};
@@ -11,8 +12,11 @@ const ROWS_OF_PARTIAL: usize = 256;
 const MOST_PARTIALS: usize = 32;
 /// Elements that all partial sums together hold at most, unless two hold more: past that their traffic shows.
 const MOST_ELEMENTS: usize = 1 << 20;
-/// Rows of `a` and of the gradient that stay in the second-level cache while all tiles pass over them.
+/// Rows of `a` and of the gradient that stay in the second-level cache while all tiles pass over them, and that are summed in registers.
 const BLOCK: usize = 128;
+/// Rows of one partial sum at most, so that f32 does not lose the last of them: 64 blocks. More partial sums hold less than a tenth of
+/// what `a` and the gradient do, unless the result has more than 800 rows and columns.
+const MOST_ROWS: usize = 64 * BLOCK;
 
 /// One unit owns a run of partial sums of `a^T grad`, each over a run of rows; a tile is `taps` columns of `a` by `vectors`
 /// vectors of columns of `grad`, held in registers over a block of rows. The vectors of a row lie side by side in a partial sum,
@@ -61,9 +65,6 @@ fn partial_sums<S: Float, F: Float, I: Size, W: Size>(
                         #[unroll]
                         for j in 0..vectors {
                             acc[l * vectors + j] = zero;
-                            if i > 0 && tile * taps + l < k {
-                                acc[l * vectors + j] = partials[out + l * groups * vectors + j];
-                            }
                         }
                     }
                     // A tap past the end reads the last one again and stores nothing.
@@ -94,7 +95,11 @@ fn partial_sums<S: Float, F: Float, I: Size, W: Size>(
                         if tile * taps + l < k {
                             #[unroll]
                             for j in 0..vectors {
-                                partials[out + l * groups * vectors + j] = acc[l * vectors + j];
+                                let at = out + l * groups * vectors + j;
+                                if i > 0 {
+                                    acc[l * vectors + j] += partials[at];
+                                }
+                                partials[at] = acc[l * vectors + j];
                             }
                         }
                     }
@@ -104,7 +109,7 @@ fn partial_sums<S: Float, F: Float, I: Size, W: Size>(
     }
 }
 
-/// Adds the partial sums in order and moves each vector to its columns. One unit owns a run of rows of the result.
+/// Adds the partial sums, in blocks of neighbours, and moves each vector to its columns. One unit owns a run of rows of the result.
 #[cube(launch_unchecked)]
 fn add_partials<S: Float, F: Float, I: Size, W: Size>(
     partials: &[Vector<F, W>],
@@ -121,10 +126,7 @@ fn add_partials<S: Float, F: Float, I: Size, W: Size>(
     let first = ABSOLUTE_POS * run;
     for row in first..min(first + run, rows) {
         for v in 0..column_vectors {
-            let mut sum = partials[row * pitch + v];
-            for partial in 1..partial_count {
-                sum += partials[(partial * rows + row) * pitch + v];
-            }
+            let sum = sum_of::<F, F, W>(partials, row * pitch + v, rows * pitch, partial_count);
             store::<S, F, I, W>(out, row * n + channel::<W>(v, n), sum);
         }
     }
@@ -159,7 +161,9 @@ pub(crate) fn launch_grad_a(
 fn partial_count(m: usize, elements: usize) -> usize {
     let by_rows = m.div_ceil(ROWS_OF_PARTIAL).next_power_of_two();
     let by_size = (MOST_ELEMENTS / elements.max(1)).max(2);
-    by_rows.min(MOST_PARTIALS).min(1 << by_size.ilog2())
+    let fewest = m.div_ceil(MOST_ROWS).next_power_of_two();
+    let most = MOST_PARTIALS.min(1 << by_size.ilog2());
+    by_rows.min(most).max(fewest)
 }
 
 /// The accumulators `[taps, vectors]` of a gradient with respect to a weight of `k` rows: 24 leave room for the operands in 32
@@ -265,4 +269,22 @@ pub(crate) fn launch_add_partials(
         );
     }
     launch::pace(client);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn partial_sums_are_few_but_none_is_long() {
+        assert_eq!(partial_count(0, 9), 1);
+        assert_eq!(partial_count(257, 9), 2);
+        assert_eq!(partial_count(1 << 18, 9), 32);
+        // A weight of 4 Mi elements has two, until they would be too long.
+        assert_eq!(partial_count(1 << 14, 1 << 22), 2);
+        assert_eq!(partial_count(1 << 15, 1 << 22), 4);
+        for m in [1 << 20, 1_000_001, 1 << 24] {
+            assert!(m.div_ceil(partial_count(m, 64)) <= MOST_ROWS);
+        }
+    }
 }

@@ -5,13 +5,14 @@
 //! **Layout** row-major, `a [m, k]`, `b [k, n]`, `c [m, n]`; the vectors lie along `n`.
 //!
 //! **One unit owns** a run of tiles of 16 to 6 rows by 1 to 4 vectors of columns, accumulated in registers; in the gradient of `b`,
-//! a run of partial sums over 256 rows or more. `a`, the result and its gradient may be channel windows. On a GPU a cube owns a tile of
+//! a run of partial sums over 256 to 8,192 rows. `a`, the result and its gradient may be channel windows. On a GPU a cube owns a tile of
 //! the result, see `matmul/implicit`.
 //!
 //! **Saved for the backward pass**: `a` and `b`.
 //!
 //! **Why this shape.** Every load of a vector of `b` serves 8 rows, so nothing is packed. The gradient of `a` transposes `b` first,
-//! which in a network is a small weight. Partial sums are as many as the problem says and are added in a fixed order.
+//! which in a network is a small weight. Partial sums are as many as the problem says and are added in a fixed order; no chain of
+//! additions over rows is longer than 128.
 
 pub mod cost;
 mod forward;
@@ -184,7 +185,8 @@ pub fn grad_b(a: &Tensor, b: &Tensor, grad: &Tensor) -> Result<Tensor, KernelErr
     Ok(out)
 }
 
-/// The gradient `[n]` with respect to the bias: the sum of `grad [m, n]` over its rows, in order. One launch.
+/// The gradient `[n]` with respect to the bias: the sum of `grad [m, n]` over its rows, in blocks of neighbours. One
+/// launch.
 ///
 /// # Errors
 /// `grad` is no matrix.

@@ -82,6 +82,8 @@ const CUBES: usize = 512;
 const DEPTH_OF_PARTIAL: usize = 256;
 /// Elements that all partial sums together hold at most, unless one alone holds more.
 const MOST_ELEMENTS: usize = 1 << 24;
+/// The depth of a partial sum at most, whatever the elements: f32 loses the last of more products.
+const MOST_DEPTH: usize = 1 << 13;
 
 /// How many partial sums a weight pass over `depth` pixels is cut into, for a result of `rows` by `columns` in each of `groups`: a
 /// function of the problem alone.
@@ -92,6 +94,7 @@ pub(super) fn partial_count(depth: usize, [rows, columns]: [usize; 2], groups: u
         .div_ceil(cubes.max(1))
         .min(depth.div_ceil(DEPTH_OF_PARTIAL))
         .min(by_size)
+        .max(depth.div_ceil(MOST_DEPTH))
         .max(1)
 }
 
@@ -105,5 +108,6 @@ mod tests {
         assert_eq!(partial_count(25_088, [9, 16], 1), 98);
         assert_eq!(partial_count(49, [4_608, 512], 1), 1);
         assert_eq!(partial_count(0, [9, 16], 1), 1);
+        assert_eq!(partial_count(1 << 20, [4_608, 512], 1), 128);
     }
 }

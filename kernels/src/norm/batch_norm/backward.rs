@@ -1,5 +1,9 @@
 use super::stats::tree;
-use super::{BatchNorm, BatchNormGrads, BatchNormProblem, Epilogue, OP, PIXELS_AT_ONCE, Saved};
+use super::{
+    BatchNorm, BatchNormGrads, BatchNormProblem, Epilogue, OP, PIXELS_AT_ONCE, PIXELS_OF_BLOCK,
+    ROWS_OF_PARTIAL, Saved,
+};
+use crate::cascade::sum_of;
 use crate::clamp::relu_grad;
 use crate::lanes::{Lanes, View, channel, load, store};
 use crate::{KernelError, Tensor, launch, planted};
@@ -30,7 +34,8 @@ fn before_activation<S: Float, F: Float, B: Size, N: Size>(
 }
 
 /// Sums of `g` and of `g (x - mean)` for each kept channel over a run of pixels, `g` being the gradient before the activation, which
-/// is also the residual's gradient and written as such. One unit owns a run of partial results, vector beside vector.
+/// is also the residual's gradient and written as such. One unit owns a run of partial results, vector beside vector; behind each lies
+/// that of the block at hand.
 #[cube(launch_unchecked)]
 fn partial_sums<S: Float, F: Float, B: Size, N: Size>(
     x: &[Vector<S, B>],
@@ -61,12 +66,14 @@ fn partial_sums<S: Float, F: Float, B: Size, N: Size>(
     for partial in first..min(first + run, partial_count) {
         let from = partial * per_partial;
         let to = min(from + per_partial, pixels);
-        let sums = partial * 2 * vectors;
+        let all = partial * comptime!(ROWS_OF_PARTIAL) * vectors;
+        let sums = all + 2 * vectors;
         let products = sums + vectors;
-        for v in 0..2 * vectors {
-            partials[sums + v] = zero;
+        for v in 0..4 * vectors {
+            partials[all + v] = zero;
         }
-        for group in 0..(to - from + comptime!(PIXELS_AT_ONCE - 1)) / ahead {
+        let groups = (to - from + comptime!(PIXELS_AT_ONCE - 1)) / ahead;
+        for group in 0..groups {
             for v in 0..vectors {
                 let c = channel::<N>(v, kept);
                 let centre = load::<F, F, B, N>(mean, c);
@@ -101,10 +108,17 @@ fn partial_sums<S: Float, F: Float, B: Size, N: Size>(
                 partials[sums + v] += tree::<F, N>(&sum);
                 partials[products + v] += tree::<F, N>(&product);
             }
+            if (group + 1) % comptime!(PIXELS_OF_BLOCK / PIXELS_AT_ONCE) == 0 || group + 1 == groups
+            {
+                for v in 0..2 * vectors {
+                    partials[all + v] += partials[sums + v];
+                    partials[sums + v] = zero;
+                }
+            }
         }
         for v in 0..vectors {
             // The derivative by gamma is the sum of g (x - mean) inv_std.
-            partials[products + v] *= load::<F, F, B, N>(inv_std, channel::<N>(v, kept));
+            partials[all + vectors + v] *= load::<F, F, B, N>(inv_std, channel::<N>(v, kept));
         }
     }
 }
@@ -128,12 +142,9 @@ fn add_sums<S: Float, F: Float, B: Size, N: Size>(
 ) {
     let first = ABSOLUTE_POS * run;
     for v in first..min(first + run, vectors) {
-        let mut sum = partials[v];
-        let mut product = partials[vectors + v];
-        for partial in 1..partial_count {
-            sum += partials[partial * 2 * vectors + v];
-            product += partials[(partial * 2 + 1) * vectors + v];
-        }
+        let step = comptime!(ROWS_OF_PARTIAL) * vectors;
+        let sum = sum_of::<F, F, N>(partials, v, step, partial_count);
+        let product = sum_of::<F, F, N>(partials, vectors + v, step, partial_count);
         store::<F, F, B, N>(beta, channel::<N>(v, kept), sum);
         store::<F, F, B, N>(gamma, channel::<N>(v, kept), product);
     }
@@ -244,7 +255,7 @@ pub(super) fn launch_backward(
         OP,
         "scratch",
         client,
-        &[problem.partials(), 2, vectors * lanes.width],
+        &[problem.partials(), ROWS_OF_PARTIAL, vectors * lanes.width],
         dtype.accumulator(),
     )?;
     let grid = launch::grid(client, problem.partials());

@@ -1,4 +1,7 @@
-use super::{BatchNorm, BatchNormProblem, OP, PIXELS_AT_ONCE, Statistics};
+use super::{
+    BatchNorm, BatchNormProblem, OP, PIXELS_AT_ONCE, PIXELS_OF_BLOCK, ROWS_OF_PARTIAL, Statistics,
+};
+use crate::cascade::{Cascade, block_end, block_start, blocks, sum_of};
 use crate::lanes::{Lanes, channel, load, store};
 use crate::{KernelError, Tensor, launch};
 use cubecl::prelude::*;
@@ -9,11 +12,57 @@ pub(super) fn tree<F: Float, N: Size>(t: &Array<Vector<F, N>>) -> Vector<F, N> {
     ((t[0] + t[1]) + (t[2] + t[3])) + ((t[4] + t[5]) + (t[6] + t[7]))
 }
 
-/// Mean and sum of squared deviations of each channel over a run of pixels. One unit owns a run of partial results, which lie
-/// vector beside vector, so that those which overlap in the channels do not here, where they are updated in place.
+/// How the moments of some pixels are merged with those of `known` others: their sums are taken of deviations from one origin, their
+/// squares of deviations from each one's own mean. To the squares of both comes that of the distance between their means, times
+/// `known count / (known + count)` (Chan, Golub, LeVeque 1983, equation 2.1b): no term is below 0, however far the origin lies away.
+#[derive(CubeType, Clone, Copy)]
+struct Merge<F: Float> {
+    by_known: F,
+    by_count: F,
+    weight: F,
+}
+
+#[cube]
+impl<F: Float> Merge<F> {
+    /// Of `count` pixels, at least 1, with `known`.
+    fn new(known: usize, count: usize) -> Merge<F> {
+        let one = F::new(1.0f32);
+        let others = F::cast_from(known as u32);
+        let own = F::cast_from(count as u32);
+        let weight = others * own / (others + own);
+        Merge::<F> {
+            by_known: one / F::cast_from(max(known, 1) as u32),
+            by_count: one / own,
+            weight: if comptime!(crate::planted::is("batch_norm_means_not_merged")) {
+                F::new(0.0f32)
+            } else {
+                weight
+            },
+        }
+    }
+
+    /// Merges `sum` and `squares` into the sum at `at` of `moments` and the squares `step` behind it.
+    fn add<N: Size>(
+        &self,
+        moments: &mut [Vector<F, N>],
+        at: usize,
+        step: usize,
+        sum: Vector<F, N>,
+        squares: Vector<F, N>,
+    ) {
+        let known = moments[at];
+        let apart = sum * Vector::new(self.by_count) - known * Vector::new(self.by_known);
+        moments[at + step] += fma(apart * apart, Vector::new(self.weight), squares);
+        moments[at] = known + sum;
+    }
+}
+
+/// For each channel the sum of deviations from the map's first pixel over a run of pixels, and the sum of squared deviations from their
+/// mean. One unit owns a run of partial results, which lie vector beside vector, so that those which overlap in the channels do not
+/// here, where they are updated in place; behind each lies that of the block at hand.
 ///
-/// The values are shifted by the run's first pixel before they are squared, so that a large common offset cancels before it
-/// can swallow the deviations.
+/// Eight pixels are held in registers, so that their squares are taken of deviations from their own mean. The first pixel goes first,
+/// from all: a large common offset cancels before it can swallow the deviations.
 #[cube(launch_unchecked)]
 fn partial_moments<S: Float, F: Float, B: Size, N: Size>(
     x: &[Vector<S, B>],
@@ -29,57 +78,69 @@ fn partial_moments<S: Float, F: Float, B: Size, N: Size>(
 ) {
     let zero = Vector::<F, N>::new(F::new(0.0f32));
     let ahead = comptime!(PIXELS_AT_ONCE);
+    let block_len = comptime!(PIXELS_OF_BLOCK);
+    let share = Vector::<F, N>::new(F::new(comptime!(1.0 / PIXELS_AT_ONCE as f32)));
     let first = ABSOLUTE_POS * run;
     for partial in first..min(first + run, partial_count) {
         let from = partial * per_partial;
         let to = min(from + per_partial, pixels);
-        let sums = partial * 2 * vectors;
-        let squares = sums + vectors;
+        let all = partial * comptime!(ROWS_OF_PARTIAL) * vectors;
+        let own = all + 2 * vectors;
         for v in 0..2 * vectors {
-            partials[sums + v] = zero;
+            partials[all + v] = zero;
         }
-        for group in 0..(to - from) / ahead {
-            for v in 0..vectors {
-                let c = channel::<N>(v, channels);
-                let shift = load::<S, F, B, N>(x, from * channels + c);
-                let at = (from + group * ahead) * channels + c;
-                let mut deviations = Array::<Vector<F, N>>::new(ahead);
-                let mut squared = Array::<Vector<F, N>>::new(ahead);
-                #[unroll]
-                for u in 0..ahead {
-                    let d = load::<S, F, B, N>(x, at + u * channels) - shift;
-                    deviations[u] = d;
-                    squared[u] = d * d;
+        for block in 0..(to - from + comptime!(PIXELS_OF_BLOCK - 1)) / block_len {
+            let begin = from + block * block_len;
+            let end = min(begin + block_len, to);
+            for v in 0..2 * vectors {
+                partials[own + v] = zero;
+            }
+            for group in 0..(end - begin) / ahead {
+                let merge = Merge::<F>::new(group * ahead, ahead);
+                for v in 0..vectors {
+                    let c = channel::<N>(v, channels);
+                    let origin = load::<S, F, B, N>(x, c);
+                    let at = (begin + group * ahead) * channels + c;
+                    let mut deviations = Array::<Vector<F, N>>::new(ahead);
+                    #[unroll]
+                    for u in 0..ahead {
+                        deviations[u] = load::<S, F, B, N>(x, at + u * channels) - origin;
+                    }
+                    let sum = tree::<F, N>(&deviations);
+                    let mean = sum * share;
+                    let mut squared = Array::<Vector<F, N>>::new(ahead);
+                    #[unroll]
+                    for u in 0..ahead {
+                        let d = deviations[u] - mean;
+                        squared[u] = d * d;
+                    }
+                    merge.add::<N>(partials, own + v, vectors, sum, tree::<F, N>(&squared));
                 }
-                partials[sums + v] += tree::<F, N>(&deviations);
-                partials[squares + v] += tree::<F, N>(&squared);
             }
-        }
-        for pixel in from + (to - from) / ahead * ahead..to {
+            for pixel in begin + (end - begin) / ahead * ahead..end {
+                let merge = Merge::<F>::new(pixel - begin, 1);
+                for v in 0..vectors {
+                    let c = channel::<N>(v, channels);
+                    let origin = load::<S, F, B, N>(x, c);
+                    let d = load::<S, F, B, N>(x, pixel * channels + c) - origin;
+                    merge.add::<N>(partials, own + v, vectors, d, zero);
+                }
+            }
+            let merge = Merge::<F>::new(begin - from, end - begin);
             for v in 0..vectors {
-                let c = channel::<N>(v, channels);
-                let d = load::<S, F, B, N>(x, pixel * channels + c)
-                    - load::<S, F, B, N>(x, from * channels + c);
-                partials[sums + v] += d;
-                partials[squares + v] = fma(d, d, partials[squares + v]);
+                let (sum, squares) = (partials[own + v], partials[own + vectors + v]);
+                merge.add::<N>(partials, all + v, vectors, sum, squares);
             }
-        }
-        let count = Vector::<F, N>::cast_from(F::cast_from((to - from) as u32));
-        for v in 0..vectors {
-            let sum = partials[sums + v];
-            let shift = load::<S, F, B, N>(x, from * channels + channel::<N>(v, channels));
-            partials[sums + v] = shift + sum / count;
-            partials[squares + v] -= sum * sum / count;
         }
     }
 }
 
 /// Merges the partial moments in order and moves the running statistics. One unit owns a run of vectors of channels.
 ///
-/// The mean is the first partial one plus the weighted mean of the others' distances to it; the squared deviations are the partial
-/// ones' plus those of the partial means.
+/// The squared deviations are the partial ones' plus those of the partial means from the mean, which is known by then.
 #[cube(launch_unchecked)]
 fn merge_moments<S: Float, F: Float, B: Size, N: Size>(
+    x: &[Vector<S, B>],
     partials: &[Vector<F, N>],
     gamma: &[Vector<F, B>],
     mean_out: &mut [Vector<F, B>],
@@ -98,37 +159,36 @@ fn merge_moments<S: Float, F: Float, B: Size, N: Size>(
     run: usize,
     #[define(S, F)] _dtypes: [cubecl::ir::ElemType; 2],
 ) {
+    let zero = Vector::<F, N>::new(F::new(0.0f32));
+    let rows = comptime!(ROWS_OF_PARTIAL);
     let first = ABSOLUTE_POS * run;
     for v in first..min(first + run, vectors) {
-        let all = F::cast_from(pixels as u32);
-        let origin = partials[v];
-        let mut distance = Vector::<F, N>::new(F::new(0.0f32));
-        for partial in 1..partial_count {
-            let from = partial * per_partial;
-            let count = F::cast_from((min(from + per_partial, pixels) - from) as u32);
-            distance = fma(
-                partials[partial * 2 * vectors + v] - origin,
-                Vector::new(count),
-                distance,
-            );
-        }
-        let mean = origin + distance / Vector::new(all);
-        let mut squares = Vector::<F, N>::new(F::new(0.0f32));
-        for partial in 0..partial_count {
-            let from = partial * per_partial;
-            let count = F::cast_from((min(from + per_partial, pixels) - from) as u32);
-            let at = partial * 2 * vectors + v;
-            let d = partials[at] - mean;
-            squares += fma(d * d, Vector::new(count), partials[at + vectors]);
-        }
         let c = channel::<N>(v, channels);
+        let all = F::cast_from(pixels as u32);
+        let sum = sum_of::<F, F, N>(partials, v, rows * vectors, partial_count);
+        let distance = sum / Vector::new(all);
+        let mean = load::<S, F, B, N>(x, c) + distance;
+        let mut squares = Cascade::<F, N>::new();
+        for block in 0..blocks(partial_count) {
+            let mut part = zero;
+            for partial in block_start(block)..block_end(block, partial_count) {
+                let from = partial * per_partial;
+                let count = F::cast_from((min(from + per_partial, pixels) - from) as u32);
+                let count = Vector::<F, N>::new(count);
+                let at = partial * rows * vectors + v;
+                let d = partials[at] / count - distance;
+                part += fma(d * d, count, partials[at + vectors]);
+            }
+            squares.add(part);
+        }
+        let squares = squares.total();
         let deviation = (squares / Vector::new(all) + Vector::new(epsilon.get::<F>())).sqrt();
         let inverse = Vector::<F, N>::new(F::new(1.0f32)) / deviation;
         store::<F, F, B, N>(mean_out, c, mean);
         store::<F, F, B, N>(inv_std, c, inverse);
         store::<F, F, B, N>(scale, c, inverse * load::<F, F, B, N>(gamma, c));
         // One pixel has no unbiased variance; its deviation is 0 either way.
-        let unbiased = squares / Vector::new(max(all - F::new(1.0f32), F::new(1.0f32)));
+        let unbiased = squares / Vector::new(F::cast_from((max(pixels, 2) - 1) as u32));
         let m = momentum.get::<F>();
         #[unroll]
         for lane in 0..N::value() {
@@ -198,11 +258,11 @@ pub(super) fn launch_batch_statistics(
         OP,
         "scratch",
         client,
-        &[problem.partials(), 2, vectors * lanes.width],
+        &[problem.partials(), ROWS_OF_PARTIAL, vectors * lanes.width],
         dtype.accumulator(),
     )?;
     let grid = launch::grid(client, problem.partials());
-    // SAFETY: `BatchNormProblem` relates the extents; `partials` has room for two rows of vectors a partial.
+    // SAFETY: `BatchNormProblem` relates the extents; `partials` has room for all rows of vectors of a partial result.
     unsafe {
         partial_moments::launch_unchecked(
             client,
@@ -233,6 +293,7 @@ pub(super) fn launch_batch_statistics(
             grid.dim,
             lanes.item,
             lanes.width,
+            lanes.arg(x),
             partials.arg(lanes.width),
             lanes.arg(&norm.gamma),
             lanes.arg(&statistics.mean),

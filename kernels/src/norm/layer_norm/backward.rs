@@ -1,9 +1,113 @@
 use super::{Saved, team};
+use crate::cascade::{Cascade, block_end, block_start, blocks, ends_block};
 use crate::lanes::{Lanes, channel, load, store};
 use crate::norm::row::{fresh, keep};
 use crate::pointwise::sum_rows_apart;
 use crate::{KernelError, Tensor, launch};
 use cubecl::prelude::*;
+
+/// Two rows of channels, to which pixels are added one after the other: what a [`Cascade`] is, in a unit's own memory.
+#[derive(CubeType, Clone, Copy)]
+struct Rows {
+    /// The pixels' rows, which are part of no level yet; the rows of each level follow.
+    start: usize,
+    channels: usize,
+    vectors: usize,
+    added: usize,
+}
+
+#[cube]
+impl Rows {
+    /// Of no pixel.
+    fn new<F: Float, B: Size, N: Size>(
+        sums: &mut [Vector<F, B>],
+        start: usize,
+        channels: usize,
+        vectors: usize,
+    ) -> Rows {
+        for row in 0..comptime!(2 * LEVELS) {
+            for v in 0..vectors {
+                let at = start + row * channels + channel::<N>(v, channels);
+                store::<F, F, B, N>(sums, at, Vector::new(F::new(0.0f32)));
+            }
+        }
+        Rows {
+            start,
+            channels,
+            vectors,
+            added: 0usize.runtime(),
+        }
+    }
+
+    /// Adds `value` to channels `c..` of row `row`; each channel once a pixel.
+    fn add<F: Float, B: Size, N: Size>(
+        &self,
+        sums: &mut [Vector<F, B>],
+        #[comptime] row: usize,
+        c: usize,
+        value: Vector<F, N>,
+    ) {
+        let at = self.start + row * self.channels + c;
+        let so_far = load::<F, F, B, N>(&*sums, at);
+        store::<F, F, B, N>(sums, at, so_far + value);
+    }
+
+    /// Ends a pixel.
+    fn end<F: Float, B: Size, N: Size>(&mut self, sums: &mut [Vector<F, B>]) {
+        self.added += 1;
+        if ends_block(self.added) {
+            self.carry::<F, B, N>(sums, 0usize);
+            if ends_block(blocks(self.added)) {
+                self.carry::<F, B, N>(sums, 1usize);
+            }
+        }
+    }
+
+    /// Adds a level to the next, and empties it. Channels that two vectors share are empty when the second one comes.
+    fn carry<F: Float, B: Size, N: Size>(
+        &self,
+        sums: &mut [Vector<F, B>],
+        #[comptime] level: usize,
+    ) {
+        let next = 2 * self.channels;
+        let from = self.start + level * next;
+        for row in 0..2usize {
+            for v in 0..self.vectors {
+                let at = from + row * self.channels + channel::<N>(v, self.channels);
+                let (low, high) = (
+                    load::<F, F, B, N>(&*sums, at),
+                    load::<F, F, B, N>(&*sums, at + next),
+                );
+                store::<F, F, B, N>(sums, at + next, high + low);
+                store::<F, F, B, N>(sums, at, Vector::new(F::new(0.0f32)));
+            }
+        }
+    }
+
+    /// Writes the sums to the two rows of `out` that start at element `to`.
+    fn write<F: Float, B: Size, N: Size>(
+        &self,
+        sums: &mut [Vector<F, B>],
+        out: &mut [Vector<F, B>],
+        to: usize,
+    ) {
+        #[unroll]
+        for level in 0..comptime!(LEVELS - 1) {
+            self.carry::<F, B, N>(sums, level);
+        }
+        let from = self.start + comptime!(2 * (LEVELS - 1)) * self.channels;
+        for row in 0..2usize {
+            for v in 0..self.vectors {
+                let at = row * self.channels + channel::<N>(v, self.channels);
+                let sum = load::<F, F, B, N>(&*sums, from + at);
+                store::<F, F, B, N>(out, to + at, sum);
+            }
+        }
+    }
+}
+
+/// Levels of [`Rows`], that of pixels among them.
+const LEVELS: usize = 3;
 
 /// `out = inv_std (h - mean of h - n mean of h n)` with `h = grad gamma` and `n` the normalised `x`; each partial sum takes `grad n` and
 /// `grad` of a run of samples. One unit owns a run of partial sums.
@@ -16,6 +120,7 @@ fn layer_norm_grad<S: Float, F: Float, B: Size, N: Size>(
     inv_stds: &[F],
     out: &mut [Vector<S, B>],
     partials: &mut [Vector<F, B>],
+    sums: &mut [Vector<F, B>],
     _anywhere: &[S],
     samples: usize,
     pixels: usize,
@@ -30,45 +135,41 @@ fn layer_norm_grad<S: Float, F: Float, B: Size, N: Size>(
     let fresh = fresh::<N>(channels, vectors);
     let every = Vector::<bool, N>::new(true);
     let count = F::cast_from(u32::cast_from(pixels * channels));
+    let own = ABSOLUTE_POS * comptime!(2 * LEVELS) * channels;
     let first = ABSOLUTE_POS * run;
     let last = min(first + run, partial_count);
     for partial in first..last {
-        let for_gamma = partial * 2 * channels;
-        let for_beta = for_gamma + channels;
-        for v in 0..vectors {
-            let c = channel::<N>(v, channels);
-            store::<F, F, B, N>(partials, for_gamma + c, zero);
-            store::<F, F, B, N>(partials, for_beta + c, zero);
-        }
+        let mut rows = Rows::new::<F, B, N>(sums, own, channels, vectors);
         let from = partial * per_partial;
         for sample in from..min(from + per_partial, samples) {
             let start = sample * pixels * channels;
             let centre = Vector::<F, N>::new(means[sample]);
             let scale = Vector::<F, N>::new(inv_stds[sample]);
-            let mut sum = zero;
-            let mut product = zero;
+            let mut sum = Cascade::<F, N>::new();
+            let mut product = Cascade::<F, N>::new();
             for pixel in 0..pixels {
                 let at = start + pixel * channels;
-                let mut part = zero;
-                let mut part_product = zero;
-                for v in 0..vectors {
-                    let c = channel::<N>(v, channels);
-                    let counted = select_many(Vector::new(v + 1 == vectors), fresh, every);
-                    let g = keep::<F, N>(counted, load::<S, F, B, N>(grad, at + c));
-                    let n = (load::<S, F, B, N>(x, at + c) - centre) * scale;
-                    let h = g * load::<F, F, B, N>(gamma, c);
-                    part += h;
-                    part_product = fma(h, n, part_product);
-                    let so_far = load::<F, F, B, N>(&*partials, for_gamma + c);
-                    store::<F, F, B, N>(partials, for_gamma + c, fma(g, n, so_far));
-                    let so_far = load::<F, F, B, N>(&*partials, for_beta + c);
-                    store::<F, F, B, N>(partials, for_beta + c, so_far + g);
+                for block in 0..blocks(vectors) {
+                    let mut part = zero;
+                    let mut part_product = zero;
+                    for v in block_start(block)..block_end(block, vectors) {
+                        let c = channel::<N>(v, channels);
+                        let counted = select_many(Vector::new(v + 1 == vectors), fresh, every);
+                        let g = keep::<F, N>(counted, load::<S, F, B, N>(grad, at + c));
+                        let n = (load::<S, F, B, N>(x, at + c) - centre) * scale;
+                        let h = g * load::<F, F, B, N>(gamma, c);
+                        part += h;
+                        part_product = fma(h, n, part_product);
+                        rows.add::<F, B, N>(sums, 0usize, c, g * n);
+                        rows.add::<F, B, N>(sums, 1usize, c, g);
+                    }
+                    sum.add(part);
+                    product.add(part_product);
                 }
-                sum += part;
-                product += part_product;
+                rows.end::<F, B, N>(sums);
             }
-            let offset = Vector::<F, N>::new(sum.vector_sum() / count);
-            let tilt = Vector::<F, N>::new(product.vector_sum() / count);
+            let offset = Vector::<F, N>::new(sum.total().vector_sum() / count);
+            let tilt = Vector::<F, N>::new(product.total().vector_sum() / count);
             for pixel in 0..pixels {
                 let at = start + pixel * channels;
                 for v in 0..vectors {
@@ -79,6 +180,7 @@ fn layer_norm_grad<S: Float, F: Float, B: Size, N: Size>(
                 }
             }
         }
+        rows.write::<F, B, N>(sums, partials, partial * 2 * channels);
     }
 }
 
@@ -94,7 +196,7 @@ pub(super) fn launch_backward(
     let op = saved.sample.op();
     let partials = Tensor::room(op, "scratch", client, &partials, dtype.accumulator())?;
     if launch::is_cpu(client) {
-        launch_partials(saved, grad, out, &partials);
+        launch_partials(saved, grad, out, &partials)?;
     } else {
         team::launch_partials(saved, grad, out, &partials);
     }
@@ -104,13 +206,21 @@ pub(super) fn launch_backward(
 }
 
 /// Launches the gradient of `x` into `out` and the partial sums `[partials, 2, c]`.
-fn launch_partials(saved: &Saved, grad: &Tensor, out: &Tensor, partials: &Tensor) {
+fn launch_partials(
+    saved: &Saved,
+    grad: &Tensor,
+    out: &Tensor,
+    partials: &Tensor,
+) -> Result<(), KernelError> {
     let (client, problem, x) = (grad.client(), &saved.problem, &saved.input);
     let (dtype, channels) = (problem.dtype, problem.channels);
     let tensors = [x, grad, &saved.gamma, out, partials];
     let lanes = Lanes::of(client, dtype, channels, &tensors);
     let grid = launch::grid(client, problem.partials());
-    // SAFETY: `LayerNormProblem` relates the extents; `partials` has two rows a partial sum.
+    let sums = [grid.units, 2 * LEVELS, channels];
+    let op = saved.sample.op();
+    let sums = Tensor::room(op, "scratch", client, &sums, dtype.accumulator())?;
+    // SAFETY: `LayerNormProblem` relates the extents; `partials` has two rows a partial sum, `sums` all levels of them a unit.
     unsafe {
         layer_norm_grad::launch_unchecked(
             client,
@@ -125,6 +235,7 @@ fn launch_partials(saved: &Saved, grad: &Tensor, out: &Tensor, partials: &Tensor
             saved.inv_std.arg(1),
             lanes.arg(out),
             lanes.arg(partials),
+            lanes.arg(&sums),
             lanes.anywhere(x),
             problem.samples,
             problem.pixels,
@@ -137,4 +248,5 @@ fn launch_partials(saved: &Saved, grad: &Tensor, out: &Tensor, partials: &Tensor
         );
     }
     launch::pace(client);
+    Ok(())
 }

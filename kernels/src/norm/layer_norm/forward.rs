@@ -1,11 +1,12 @@
 use super::{Saved, team};
+use crate::cascade::{Cascade, block_end, block_start, blocks};
 use crate::lanes::{Lanes, channel, load, store};
 use crate::norm::row::{fresh, keep};
 use crate::{Tensor, launch};
 use cubecl::prelude::*;
 
-/// The sum over `pixels` pixels from element `start` on, of `x - centre` or of its square. One partial sum a pixel keeps an image of a
-/// million elements from losing digits.
+/// The sum over `pixels` pixels from element `start` on, of `x - centre` or of its square. A block is no more than a pixel, so that
+/// short pixels do not wait for each other's sums.
 #[cube]
 fn sum<S: Float, F: Float, B: Size, N: Size>(
     x: &[Vector<S, B>],
@@ -17,22 +18,25 @@ fn sum<S: Float, F: Float, B: Size, N: Size>(
     centre: Vector<F, N>,
     #[comptime] squared: bool,
 ) -> F {
-    let mut all = Vector::<F, N>::new(F::new(0.0f32));
+    let mut all = Cascade::<F, N>::new();
     for pixel in 0..pixels {
         let at = start + pixel * channels;
         let end = load::<S, F, B, N>(x, at + channels - N::value()) - centre;
         let mut part = keep::<F, N>(fresh, if comptime!(squared) { end * end } else { end });
-        for v in 0..vectors - 1 {
-            let d = load::<S, F, B, N>(x, at + v * N::value()) - centre;
-            if comptime!(squared) {
-                part = fma(d, d, part);
-            } else {
-                part += d;
+        for block in 0..max(blocks(vectors - 1), 1) {
+            for v in block_start(block)..block_end(block, vectors - 1) {
+                let d = load::<S, F, B, N>(x, at + v * N::value()) - centre;
+                if comptime!(squared) {
+                    part = fma(d, d, part);
+                } else {
+                    part += d;
+                }
             }
+            all.add(part);
+            part = Vector::new(F::new(0.0f32));
         }
-        all += part;
     }
-    all.vector_sum()
+    all.total().vector_sum()
 }
 
 /// The biased variance of `count` numbers whose centred squares sum to `squares`.

@@ -9,14 +9,15 @@
 //! `[samples]`, partial sums `[partials, 2, c]`.
 //!
 //! **One unit owns** a run of samples forward; backward a run of partial sums, each over a run of samples whose length the problem alone
-//! fixes (at most 64 partial sums). On a GPU a team of units owns a sample or a partial sum (`team.rs`).
+//! fixes (at most 64 partial sums, unless they would be longer than 1,024 pixels). On a GPU a team of units owns a sample or a partial sum (`team.rs`).
 //!
 //! **Saved for the backward pass**: `x`, mean and inverse deviation.
 //!
 //! **Why this shape.** A sample is walked three times forward, for its mean, its centred squares and its result, and twice backward;
 //! a pixel of 192 channels stays in the first cache, an image of MobileViTv2 (64 KB) in the second, so memory sees it once. The squares are
 //! centred by the finished mean: a mean 1,000 times the deviation does not swallow it. The sums for `gamma` and `beta` are taken along
-//! with those for `grad_x`, in rows that stay in the first cache. A channel's last vector is moved back to end with the channels; its
+//! with those for `grad_x`, in rows that stay in the first cache. All sums are made in blocks (`cascade.rs`), so that an image of a million
+//! equal pixels still comes to their value. A channel's last vector is moved back to end with the channels; its
 //! lanes that were counted already are left out of every sum.
 //!
 //! **Not finite**: a sample with a NaN or an infinity is NaN throughout; other samples are untouched.
@@ -30,10 +31,12 @@ mod team;
 use super::check_epsilon;
 use crate::{DType, KernelError, Tensor};
 
-/// The most partial sums of the gradients of `gamma` and `beta`.
+/// The most partial sums of the gradients of `gamma` and `beta`, as long as they are short.
 const MOST_PARTIALS: usize = 64;
 /// Pixels below which a partial sum is not worth its addition.
 const PIXELS_OF_PARTIAL: usize = 32;
+/// Pixels of a partial sum at most, unless one sample has more: a sum of more would lose the last of them in f32.
+const MOST_PIXELS: usize = 1024;
 
 /// Which elements share a mean.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -117,7 +120,10 @@ impl LayerNormProblem {
     /// Samples of one partial sum of the gradients of `gamma` and `beta`.
     fn per_partial(&self) -> usize {
         let evenly = self.samples.div_ceil(MOST_PARTIALS);
-        evenly.max(PIXELS_OF_PARTIAL.div_ceil(self.pixels))
+        let most = (MOST_PIXELS / self.pixels).max(1);
+        evenly
+            .max(PIXELS_OF_PARTIAL.div_ceil(self.pixels))
+            .min(most)
     }
 
     /// Partial sums.

@@ -10,6 +10,7 @@
 
 use super::Saved;
 use super::forward::variance;
+use crate::cascade::Cascade;
 use crate::lanes::{Lanes, load, store};
 use crate::team::{BLOCK, Team, Teams, pair};
 use crate::{Tensor, launch};
@@ -30,7 +31,7 @@ fn sum<S: Float, F: Float, B: Size, N: Size>(
     #[comptime] squared: bool,
 ) -> F {
     let zero = Vector::<F, N>::new(F::new(0.0f32));
-    let mut all = zero;
+    let mut all = Cascade::<F, N>::new();
     let mut v = team.unit;
     while v < vectors {
         let mut part = zero;
@@ -44,9 +45,10 @@ fn sum<S: Float, F: Float, B: Size, N: Size>(
             }
             v += team.size;
         }
-        all += part;
+        all.add(part);
     }
-    team.sum(Vector::new(all.vector_sum())).extract(0usize)
+    team.sum(Vector::new(all.total().vector_sum()))
+        .extract(0usize)
 }
 
 /// `y = (x - mean) inv_std gamma + beta`, and the moments. One team owns a sample.
@@ -132,14 +134,14 @@ fn layer_norm_grad_by_teams<S: Float, F: Float, B: Size, N: Size>(
         let start = sample * pixels * channels;
         let centre = Vector::<F, N>::new(means[sample]);
         let scale = Vector::<F, N>::new(inv_stds[sample]);
-        let mut sum = zero;
-        let mut product = zero;
+        let mut sum = Cascade::<F, N>::new();
+        let mut product = Cascade::<F, N>::new();
         let mut v = team.unit;
         while v < vectors {
             let c = v * N::value();
             let by = load::<F, F, B, N>(gamma, c);
-            let mut of_gamma = zero;
-            let mut of_beta = zero;
+            let mut of_gamma = Cascade::<F, N>::new();
+            let mut of_beta = Cascade::<F, N>::new();
             let mut pixel = 0usize;
             while pixel < pixels {
                 let mut gamma_part = zero;
@@ -158,20 +160,23 @@ fn layer_norm_grad_by_teams<S: Float, F: Float, B: Size, N: Size>(
                     beta_part += g;
                     pixel += 1;
                 }
-                sum += part;
-                product += product_part;
-                of_gamma += gamma_part;
-                of_beta += beta_part;
+                sum.add(part);
+                product.add(product_part);
+                of_gamma.add(gamma_part);
+                of_beta.add(beta_part);
             }
             if there {
                 let so_far = load::<F, F, B, N>(&*partials, for_gamma + c);
-                store::<F, F, B, N>(partials, for_gamma + c, so_far + of_gamma);
+                store::<F, F, B, N>(partials, for_gamma + c, so_far + of_gamma.total());
                 let so_far = load::<F, F, B, N>(&*partials, for_beta + c);
-                store::<F, F, B, N>(partials, for_beta + c, so_far + of_beta);
+                store::<F, F, B, N>(partials, for_beta + c, so_far + of_beta.total());
             }
             v += team.size;
         }
-        let sums = team.sum(pair::<F>(sum.vector_sum(), product.vector_sum()));
+        let sums = team.sum(pair::<F>(
+            sum.total().vector_sum(),
+            product.total().vector_sum(),
+        ));
         let offset = Vector::<F, N>::new(sums.extract(0usize) / count);
         let tilt = Vector::<F, N>::new(sums.extract(1usize) / count);
         if there {

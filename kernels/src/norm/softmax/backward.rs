@@ -1,4 +1,5 @@
 use super::team;
+use crate::cascade::{Cascade, block_end, block_start, blocks};
 use crate::lanes::{Lanes, channel, load, store};
 use crate::norm::row::{fresh, keep};
 use crate::{Tensor, launch};
@@ -17,6 +18,7 @@ fn softmax_grad<S: Float, F: Float, B: Size, N: Size>(
     run: usize,
     #[define(S, F)] _dtypes: [cubecl::ir::ElemType; 2],
 ) {
+    let zero = Vector::<F, N>::new(F::new(0.0f32));
     let fresh = fresh::<N>(length, vectors);
     let first = ABSOLUTE_POS * run;
     let last = min(first + run, rows);
@@ -24,16 +26,17 @@ fn softmax_grad<S: Float, F: Float, B: Size, N: Size>(
         let start = row * length;
         let tail = start + length - N::value();
         let end = load::<S, F, B, N>(grad, tail) * load::<S, F, B, N>(y, tail);
-        let mut product = keep::<F, N>(fresh, end);
-        for v in 0..vectors - 1 {
-            let i = start + v * N::value();
-            product = fma(
-                load::<S, F, B, N>(grad, i),
-                load::<S, F, B, N>(y, i),
-                product,
-            );
+        let mut product = Cascade::<F, N>::new();
+        product.add(keep::<F, N>(fresh, end));
+        for block in 0..blocks(vectors - 1) {
+            let mut part = zero;
+            for v in block_start(block)..block_end(block, vectors - 1) {
+                let i = start + v * N::value();
+                part = fma(load::<S, F, B, N>(grad, i), load::<S, F, B, N>(y, i), part);
+            }
+            product.add(part);
         }
-        let mean = Vector::<F, N>::new(product.vector_sum());
+        let mean = Vector::<F, N>::new(product.total().vector_sum());
         for v in 0..vectors {
             let i = start + channel::<N>(v, length);
             let value = load::<S, F, B, N>(y, i) * (load::<S, F, B, N>(grad, i) - mean);

@@ -1,10 +1,11 @@
 use super::team;
+use crate::cascade::{Cascade, block_end, block_start, blocks};
 use crate::lanes::{Lanes, load, store};
 use crate::norm::row::{fresh, keep};
 use crate::{Tensor, launch};
 use cubecl::prelude::*;
 
-/// The softmax of each row. One unit owns a run of rows.
+/// The softmax of each row. One unit owns a run of rows. `half` where `y` holds 16 bits, which would round the exponentials.
 #[cube(launch_unchecked)]
 fn softmax_kernel<S: Float, F: Float, B: Size, N: Size>(
     x: &[Vector<S, B>],
@@ -14,8 +15,10 @@ fn softmax_kernel<S: Float, F: Float, B: Size, N: Size>(
     length: usize,
     vectors: usize,
     run: usize,
+    #[comptime] half: bool,
     #[define(S, F)] _dtypes: [cubecl::ir::ElemType; 2],
 ) {
+    let zero = Vector::<F, N>::new(F::new(0.0f32));
     let fresh = fresh::<N>(length, vectors);
     let first = ABSOLUTE_POS * run;
     let last = min(first + run, rows);
@@ -30,17 +33,28 @@ fn softmax_kernel<S: Float, F: Float, B: Size, N: Size>(
         }
         let max = Vector::<F, N>::new(largest::<F, N>(top));
         let end = (end - max).exp();
-        let mut sum = keep::<F, N>(fresh, end);
-        for v in 0..vectors - 1 {
-            let i = start + v * N::value();
-            let e = (load::<S, F, B, N>(x, i) - max).exp();
-            store::<S, F, B, N>(y, i, e);
-            sum += e;
+        let mut sum = Cascade::<F, N>::new();
+        sum.add(keep::<F, N>(fresh, end));
+        for block in 0..blocks(vectors - 1) {
+            let mut part = zero;
+            for v in block_start(block)..block_end(block, vectors - 1) {
+                let i = start + v * N::value();
+                let e = (load::<S, F, B, N>(x, i) - max).exp();
+                if comptime!(!half) {
+                    store::<S, F, B, N>(y, i, e);
+                }
+                part += e;
+            }
+            sum.add(part);
         }
-        let share = Vector::<F, N>::new(F::new(1.0f32) / sum.vector_sum());
+        let share = Vector::<F, N>::new(F::new(1.0f32) / sum.total().vector_sum());
         for v in 0..vectors - 1 {
             let i = start + v * N::value();
-            let e = load::<S, F, B, N>(&*y, i);
+            let e = if comptime!(half) {
+                (load::<S, F, B, N>(x, i) - max).exp()
+            } else {
+                load::<S, F, B, N>(&*y, i)
+            };
             store::<S, F, B, N>(y, i, e * share);
         }
         store::<S, F, B, N>(y, tail, end * share);
@@ -87,6 +101,7 @@ pub(super) fn launch_softmax(x: &Tensor, y: &Tensor, length: usize) {
             length,
             lanes.vectors(),
             grid.run,
+            dtype.is_half(),
             dtype.elems(),
         );
     }

@@ -33,9 +33,10 @@ fn add_relu_kernel<S: Float, F: Float, B: Size, N: Size>(
 /// Launches `y = max(x + m, 0)` over the images `shape`; `y` may be `x`.
 pub(super) fn launch_add_relu(shape: [usize; 4], x: &Tensor, m: &Tensor, y: &Tensor) {
     let in_place = y.is_over(x);
-    let blocks = match in_place {
-        true => Blocks::once(shape, &[x, m]),
-        false => Blocks::of(shape, &[x, m, y]),
+    let blocks = if in_place {
+        Blocks::once(shape, &[x, m])
+    } else {
+        Blocks::of(shape, &[x, m, y])
     };
     let y = if in_place { x } else { y };
     let [operand, result] = blocks.lanes.args_over(x, y);

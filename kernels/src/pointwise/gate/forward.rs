@@ -39,9 +39,10 @@ pub(super) fn launch_gate(
     activation: Activation,
 ) {
     let in_place = y.is_over(x);
-    let blocks = match in_place {
-        true => Blocks::once(shape, &[x, s]),
-        false => Blocks::of(shape, &[x, s, y]),
+    let blocks = if in_place {
+        Blocks::once(shape, &[x, s])
+    } else {
+        Blocks::of(shape, &[x, s, y])
     };
     let y = if in_place { x } else { y };
     let [operand, result] = blocks.lanes.args_over(x, y);

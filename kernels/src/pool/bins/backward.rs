@@ -6,7 +6,7 @@ use cubecl::prelude::*;
 /// Vectors of channels that are summed side by side.
 const TOGETHER: usize = 8;
 
-/// `out = sum of grad / count over the bins over a pixel`. One unit owns a run of input pixels; neighbours under the same bins get
+/// `out = sum of grad / count over the bins over a pixel`, row sums first. One unit owns a run of input pixels; neighbours under the same bins get
 /// one sum.
 #[cube(launch_unchecked)]
 fn spread<S: Float, F: Float, B: Size, N: Size>(
@@ -49,6 +49,11 @@ fn spread<S: Float, F: Float, B: Size, N: Size>(
                 for oy in first_y..end_y {
                     let line = (n * vertical.output + oy) * horizontal.output;
                     let y_count = vertical.count(oy);
+                    let mut part = Array::<Vector<F, N>>::new(block);
+                    #[unroll]
+                    for j in 0..block {
+                        part[j] = zero;
+                    }
                     for ox in first_x..end_x {
                         let count = F::cast_from((y_count * horizontal.count(ox)) as u32);
                         let share = Vector::<F, N>::new(one / count);
@@ -56,8 +61,12 @@ fn spread<S: Float, F: Float, B: Size, N: Size>(
                         #[unroll]
                         for j in 0..block {
                             let c = channel::<N>(b * block + j, channels);
-                            sum[j] += load::<S, F, B, N>(grad, from + c) * share;
+                            part[j] += load::<S, F, B, N>(grad, from + c) * share;
                         }
+                    }
+                    #[unroll]
+                    for j in 0..block {
+                        sum[j] += part[j];
                     }
                 }
                 for to in ix..next {

@@ -1,10 +1,7 @@
+use crate::cascade::{Cascade, block_end, block_start, blocks};
 use crate::lanes::{Lanes, View, channel, load, store};
 use crate::{Tensor, launch};
 use cubecl::prelude::*;
-
-/// Pixels that are added one by one: the sums of such runs are then added, so that a map of a million pixels still comes to its
-/// mean (one by one in f32 it is off by 1 %), and no map of a classifier's size changes its order.
-const RUN_OF_SUM: usize = 1024;
 
 /// `y[n, c] = sum over pixels of x[n, p, c] / divisor`. One unit owns a run of (image, vector of channels) pairs.
 #[cube(launch_unchecked)]
@@ -22,21 +19,20 @@ fn average<S: Float, F: Float, B: Size, N: Size>(
     run: usize,
     #[define(S, F)] _dtypes: [cubecl::ir::ElemType; 2],
 ) {
-    let block_len = comptime!(RUN_OF_SUM);
     let count = Vector::<F, N>::new(divisor.get::<F>());
     let first = ABSOLUTE_POS * run;
     let last = min(first + run, items);
     for item in first..last {
         let (image, c) = (item / vectors, channel::<N>(item % vectors, channels));
-        let mut sum = Vector::<F, N>::new(F::new(0.0f32));
-        for block in 0..(pixels + comptime!(RUN_OF_SUM - 1)) / block_len {
+        let mut sum = Cascade::<F, N>::new();
+        for block in 0..blocks(pixels) {
             let mut part = Vector::<F, N>::new(F::new(0.0f32));
-            for pixel in block * block_len..min((block + 1) * block_len, pixels) {
+            for pixel in block_start(block)..block_end(block, pixels) {
                 part += load::<S, F, B, N>(x, x_view.at(image * pixels + pixel) + c);
             }
-            sum += part;
+            sum.add(part);
         }
-        store::<S, F, B, N>(y, y_view.at(image) + c, sum / count);
+        store::<S, F, B, N>(y, y_view.at(image) + c, sum.total() / count);
     }
 }
 

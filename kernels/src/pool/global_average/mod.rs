@@ -8,8 +8,8 @@
 //!
 //! **Saved for the backward pass**: the shape.
 //!
-//! **Why this shape.** A map of 16 x 16 x 64 is 64 KB and is read once; the sum of one channel goes in runs of 1,024
-//! pixels, in an order that the problem alone fixes.
+//! **Why this shape.** A map of 16 x 16 x 64 is 64 KB and is read once; the sum of one channel goes in blocks of 64
+//! pixels (`cascade.rs`), in an order that the problem alone fixes.
 
 mod backward;
 pub mod cost;

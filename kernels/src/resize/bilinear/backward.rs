@@ -7,7 +7,7 @@ use cubecl::prelude::*;
 /// Vectors of channels that are summed side by side.
 const TOGETHER: usize = 8;
 
-/// `out = sum of weight grad over the outputs that read a pixel`. One unit owns a run of input pixels.
+/// `out = sum of weight grad over the outputs that read a pixel`, row sums first. One unit owns a run of input pixels.
 #[cube(launch_unchecked)]
 fn unmix<S: Float, F: Float, B: Size, N: Size>(
     grad: &[Vector<S, B>],
@@ -49,16 +49,25 @@ fn unmix<S: Float, F: Float, B: Size, N: Size>(
                     sum[j] = zero;
                 }
                 for oy in first_y..end_y {
-                    let down = vertical.weight::<F>(oy, iy);
+                    let down = Vector::<F, N>::new(vertical.weight::<F>(oy, iy));
                     let line = (n * vertical.output + oy) * horizontal.output;
+                    let mut part = Array::<Vector<F, N>>::new(block);
+                    #[unroll]
+                    for j in 0..block {
+                        part[j] = zero;
+                    }
                     for ox in first_x..end_x {
-                        let weight = Vector::<F, N>::new(down * horizontal.weight::<F>(ox, ix));
+                        let weight = Vector::<F, N>::new(horizontal.weight::<F>(ox, ix));
                         let from = grad_view.at(line + ox);
                         #[unroll]
                         for j in 0..block {
                             let c = channel::<N>(b * block + j, channels);
-                            sum[j] += load::<S, F, B, N>(grad, from + c) * weight;
+                            part[j] += load::<S, F, B, N>(grad, from + c) * weight;
                         }
+                    }
+                    #[unroll]
+                    for j in 0..block {
+                        sum[j] += part[j] * down;
                     }
                 }
                 #[unroll]

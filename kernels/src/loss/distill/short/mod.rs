@@ -49,7 +49,7 @@ pub(super) fn short<S: Float, F: Float, B: Size, N: Size>(
     teacher: &[Vector<S, B>],
     labels: &[u32],
     loss: &mut [F],
-    grad: &mut [Vector<S, B>],
+    grad: &mut [Vector<F, B>],
     notes: &mut [Vector<F, N>],
     _anywhere: &[S],
     constants: Sequence<Constants>,
@@ -114,7 +114,7 @@ pub(super) fn short<S: Float, F: Float, B: Size, N: Size>(
         }
         for v in 0..bundles {
             let rows = Abreast::<N>::new(n + v * N::value(), extents.batch, extents.classes);
-            gradient::<S, F, B, N>(
+            gradient::<F, B, N>(
                 &*notes,
                 grad,
                 labels,

@@ -188,9 +188,9 @@ pub(super) fn divergence<F: Float, N: Size>(
 
 /// Writes the gradient of the rows at hand.
 #[cube]
-pub(super) fn gradient<S: Float, F: Float, B: Size, N: Size>(
+pub(super) fn gradient<F: Float, B: Size, N: Size>(
     notes: &[Vector<F, N>],
-    grad: &mut [Vector<S, B>],
+    grad: &mut [Vector<F, B>],
     labels: &[u32],
     at: &Notes,
     rows: &Abreast<N>,
@@ -212,6 +212,6 @@ pub(super) fn gradient<S: Float, F: Float, B: Size, N: Size>(
             }
         }
         let is_target = target.equal(&Vector::new(u32::cast_from(class)));
-        rows.store::<S, F, B>(grad, class, select_many(is_target, at_target, sum));
+        rows.store::<F, F, B>(grad, class, select_many(is_target, at_target, sum));
     }
 }

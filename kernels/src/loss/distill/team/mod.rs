@@ -56,7 +56,7 @@ fn by_teams<S: Float, F: Float, B: Size, N: Size>(
     teacher: &[Vector<S, B>],
     labels: &[u32],
     loss: &mut [F],
-    grad: &mut [Vector<S, B>],
+    grad: &mut [Vector<F, B>],
     constants: Sequence<Constants>,
     extents: Extents,
     #[comptime] blueprint: Blueprint,

@@ -187,7 +187,7 @@ pub(super) fn softmaxes<S: Float, F: Float, B: Size, N: Size>(
 pub(super) fn gradient<S: Float, F: Float, B: Size, N: Size>(
     student: &[Vector<S, B>],
     teacher: &[Vector<S, B>],
-    grad: &mut [Vector<S, B>],
+    grad: &mut [Vector<F, B>],
     row: &Row,
     team: &mut Team<F, Quad>,
     ends: &Ends<F>,
@@ -234,7 +234,7 @@ pub(super) fn gradient<S: Float, F: Float, B: Size, N: Size>(
             }
         }
         if team.there {
-            store::<S, F, B, N>(grad, at, row.counted::<F, N>(v, g, Vector::new(at_target)));
+            store::<F, F, B, N>(grad, at, row.counted::<F, N>(v, g, Vector::new(at_target)));
         }
         v += team.size;
     }
