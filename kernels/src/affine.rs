@@ -40,6 +40,23 @@ impl Affine<'_> {
             None => Ok(()),
         }
     }
+
+    /// Passes when `out`, which is written, shares no memory with what is read.
+    ///
+    /// # Errors
+    /// [`KernelError::Overlap`] for `centre`, `scale`, `shift` and the residual, in this order.
+    pub fn check_apart(&self, op: &'static str, out: &Tensor) -> Result<(), KernelError> {
+        let maps = [
+            ("centre", self.centre),
+            ("scale", self.scale),
+            ("shift", self.shift),
+        ];
+        out.check_apart(op, "out", &maps)?;
+        match self.residual {
+            Some(residual) => out.check_apart(op, "out", &[("residual", residual)]),
+            None => Ok(()),
+        }
+    }
 }
 
 /// Which parts of an [`Affine`] a kernel applies, a comptime choice.

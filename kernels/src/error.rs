@@ -1,4 +1,4 @@
-use crate::DType;
+use crate::{DType, Tensor};
 
 /// What a kernel's host function refuses before it launches anything, and what the crates above refuse of an operation.
 ///
@@ -44,6 +44,31 @@ pub enum KernelError {
         offset: usize,
         /// Elements from one of its pixels to the next.
         pitch: usize,
+    },
+    /// A tensor, or the scratch that a problem takes, has more elements than a kernel's indices reach.
+    #[error(
+        "{op}: {tensor} {shape:?} is past the {} elements that 32-bit indices reach, wanted fewer: take a smaller batch or smaller images, or cut it into several tensors",
+        Tensor::MOST_ELEMENTS
+    )]
+    TooLarge {
+        /// The operation that was asked for.
+        op: &'static str,
+        /// The argument's name, or what else is too large.
+        tensor: &'static str,
+        /// The extents whose product is too large.
+        shape: Vec<usize>,
+    },
+    /// A result would be written over what is read for it.
+    #[error("{op}: {tensor} shares memory with {other}, wanted {wanted}")]
+    Overlap {
+        /// The operation that was asked for.
+        op: &'static str,
+        /// The name of what is written.
+        tensor: &'static str,
+        /// The name of the argument that it shares memory with.
+        other: &'static str,
+        /// Where it may lie.
+        wanted: &'static str,
     },
     /// A number is outside of its allowed range.
     #[error("{op}: {parameter} is {got}, wanted {wanted}")]

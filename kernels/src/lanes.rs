@@ -8,7 +8,8 @@
 //! GFLOP/s where PyTorch reached 185. Padding every pixel to 16 channels would cost memory (3 channels take 16) and a copy at
 //! every border to the outside. An overlap costs at most one vector a pixel.
 //!
-//! **What a kernel may not do**: add up the lanes of all vectors of a pixel, or update in place, as shared channels come twice.
+//! **What a kernel may not do**: add up the lanes of all vectors of a pixel, or update in place, as shared channels come twice. A result
+//! that is written over its operand takes [`Lanes::apart`].
 
 use crate::{Client, DType, Tensor, launch};
 use cubecl::ir::dialect::{general::ReinterpretCastOp, memory::IndexOp};
@@ -81,6 +82,18 @@ impl Lanes {
     /// The buffer behind `tensor`, to be read by [`load`] and written by [`store`] where [`Tensor::view`] says.
     pub fn arg(&self, tensor: &Tensor) -> BufferArg {
         tensor.buffer(self.item, 0)
+    }
+
+    /// The buffers behind `x`, the first argument of a launch, and behind its result `y`, which may be `x` itself: devices count on the
+    /// buffers of a launch being different ones.
+    pub fn args_over(&self, x: &Tensor, y: &Tensor) -> [BufferArg; 2] {
+        let operand = self.arg(x);
+        let result = if y.is_over(x) {
+            BufferArg::alias(0, operand.len())
+        } else {
+            self.arg(y)
+        };
+        [operand, result]
     }
 
     /// An argument that the kernel never reads. The CPU runtime derives the alignment that a launch may rely on from where its

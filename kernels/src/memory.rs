@@ -89,11 +89,17 @@ impl Memory {
         Arc::strong_count(&self.sharers) == 1
     }
 
-    /// Whether both are the same bytes of the same buffer, not only equal ones.
-    pub fn is(&self, other: &Self) -> bool {
-        let (ours, theirs) = (&self.handle, &other.handle);
-        std::ptr::eq(ours.memory.descriptor(), theirs.memory.descriptor())
-            && ours.offset_start == theirs.offset_start
+    /// Whether both lie in one buffer, not in equal ones.
+    pub fn shares(&self, other: &Self) -> bool {
+        std::ptr::eq(
+            self.handle.memory.descriptor(),
+            other.handle.memory.descriptor(),
+        )
+    }
+
+    /// Bytes from the buffer's first to these.
+    pub fn start(&self) -> usize {
+        self.handle.offset_start.unwrap_or(0) as usize
     }
 
     /// The bytes to read back.

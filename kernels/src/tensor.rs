@@ -1,9 +1,12 @@
 mod checks;
+mod extent;
+mod overlap;
 
 use crate::lanes::ViewLaunch;
 use crate::memory::Memory;
 use crate::{DType, KernelError, planted};
 use cubecl::prelude::*;
+use extent::{elements, is_addressable};
 use half::{bf16, f16};
 
 /// A dense tensor on a device; images are `[n, h, w, c]`, channels innermost.
@@ -23,16 +26,26 @@ pub struct Tensor {
     pitch: usize,
 }
 
+/// Elements that a tensor of `shape` has memory for.
+fn memory_of(shape: &[usize]) -> usize {
+    if is_addressable(shape) {
+        elements(shape).max(1)
+    } else {
+        1
+    }
+}
+
 /// Elements from one pixel to the next where nothing lies between them.
 fn packed(shape: &[usize]) -> usize {
     shape.last().copied().unwrap_or(1)
 }
 
 impl Tensor {
-    /// Room for a tensor whose elements are not yet defined.
+    /// Room for a tensor whose elements are not yet defined. Of more than [`Tensor::MOST_ELEMENTS`] elements it has no memory, and every
+    /// operation refuses it.
     pub fn empty(client: &Client, shape: &[usize], dtype: DType) -> Self {
         // A zero-sized allocation is no allocation: one element stands behind an empty tensor.
-        let bytes = shape.iter().product::<usize>().max(1) * dtype.size();
+        let bytes = memory_of(shape) * dtype.size();
         Self {
             client: client.clone(),
             memory: Memory::empty(client, bytes),
@@ -43,16 +56,16 @@ impl Tensor {
         }
     }
 
-    /// A tensor of zeros.
+    /// A tensor of zeros; see [`Tensor::empty`].
     pub fn zeros(client: &Client, shape: &[usize], dtype: DType) -> Self {
-        let bytes = vec![0u8; shape.iter().product::<usize>().max(1) * dtype.size()];
+        let bytes = vec![0u8; memory_of(shape) * dtype.size()];
         Self::of_bytes(client, &bytes, shape, dtype)
     }
 
     /// Copies `values` to the device, converting them to `dtype`.
     ///
     /// # Errors
-    /// [`KernelError::Shape`] when `values` does not fill `shape`.
+    /// In this order: [`KernelError::Shape`] when `values` does not fill `shape`; [`KernelError::TooLarge`].
     pub fn from_f64(
         client: &Client,
         values: &[f64],
@@ -77,7 +90,7 @@ impl Tensor {
     /// Copies `values` to the device as [`DType::F32`].
     ///
     /// # Errors
-    /// [`KernelError::Shape`] when `values` does not fill `shape`.
+    /// In this order: [`KernelError::Shape`] when `values` does not fill `shape`; [`KernelError::TooLarge`].
     pub fn from_f32(client: &Client, values: &[f32], shape: &[usize]) -> Result<Self, KernelError> {
         check_len(values.len(), shape)?;
         Ok(Self::of_bytes(
@@ -124,7 +137,7 @@ impl Tensor {
     /// the end, [`KernelError::Range`] when `start` is no multiple of [`Tensor::slice_alignment`].
     pub fn slice(&self, start: usize, shape: &[usize]) -> Result<Self, KernelError> {
         self.check_whole("slice", "self")?;
-        let len = shape.iter().product::<usize>();
+        let len = elements(shape);
         if start.checked_add(len).is_none_or(|end| end > self.len()) {
             return Err(KernelError::Shape {
                 op: "slice",
@@ -155,8 +168,10 @@ impl Tensor {
     /// window is one of the larger tensor.
     ///
     /// # Errors
-    /// [`KernelError::Shape`] when there is no axis of channels or the window would reach past it.
+    /// In this order: those of [`Tensor::check_addressable`]; [`KernelError::Shape`] when there is no axis of channels or the window would
+    /// reach past it.
     pub fn window(&self, start: usize, count: usize) -> Result<Self, KernelError> {
+        self.check_addressable("window", "self")?;
         let channels = self.shape.last().copied().unwrap_or(0);
         if self.shape.is_empty() || start.checked_add(count).is_none_or(|end| end > channels) {
             return Err(KernelError::Shape {
@@ -188,7 +203,8 @@ impl Tensor {
     /// Whether this tensor is the window of `whole` that starts at channel `start`, in the same memory.
     pub fn lies_at(&self, whole: &Self, start: usize) -> bool {
         let pixels = |tensor: &Self| tensor.shape.split_last().map(|(_, rest)| rest.to_vec());
-        self.memory.is(&whole.memory)
+        self.memory.shares(&whole.memory)
+            && self.memory.start() == whole.memory.start()
             && self.offset == whole.offset + start
             && self.pitch == whole.pitch
             && pixels(self) == pixels(whole)
@@ -201,7 +217,7 @@ impl Tensor {
     /// differs.
     pub fn reshape(&self, shape: &[usize]) -> Result<Self, KernelError> {
         self.check_whole("reshape", "self")?;
-        if shape.iter().product::<usize>() != self.len() {
+        if elements(shape) != self.len() || !is_addressable(shape) {
             return Err(KernelError::Shape {
                 op: "reshape",
                 tensor: "self",
@@ -231,7 +247,7 @@ impl Tensor {
 
     /// The number of elements.
     pub fn len(&self) -> usize {
-        self.shape.iter().product()
+        elements(&self.shape)
     }
 
     /// Whether there is no element.
@@ -251,13 +267,14 @@ impl Tensor {
 
     /// The number of pixels: the product of all extents but the last.
     pub fn pixels(&self) -> usize {
-        self.shape.iter().rev().skip(1).product()
+        let (_, rest) = self.shape.split_last().unwrap_or((&1, &[]));
+        elements(rest)
     }
 
     /// Copies the elements to the host, waiting for every launch that writes them.
     ///
     /// # Errors
-    /// [`KernelError::Device`] when a launch before this failed or the copy does.
+    /// In this order: [`KernelError::TooLarge`]; [`KernelError::Device`] when a launch before this failed or the copy does.
     pub fn to_f64(&self) -> Result<Vec<f64>, KernelError> {
         Ok(match self.dtype {
             DType::F16 => self.elements(|bits| f16::from_bits(bits).to_f64())?,
@@ -270,7 +287,7 @@ impl Tensor {
     /// Copies the elements to the host as `f32`, waiting for every launch that writes them.
     ///
     /// # Errors
-    /// [`KernelError::Device`] when a launch before this failed or the copy does.
+    /// In this order: [`KernelError::TooLarge`]; [`KernelError::Device`] when a launch before this failed or the copy does.
     pub fn to_f32(&self) -> Result<Vec<f32>, KernelError> {
         Ok(match self.dtype {
             DType::F16 => self.elements(|bits| f16::from_bits(bits).to_f32())?,
@@ -289,6 +306,7 @@ impl Tensor {
     }
 
     fn bytes(&self) -> Result<Vec<u8>, KernelError> {
+        self.check_addressable("read", "self")?;
         if self.is_empty() {
             return Ok(Vec::new());
         }
@@ -303,7 +321,7 @@ impl Tensor {
         Ok(pixels.collect::<Vec<_>>().concat())
     }
 
-    /// The tensor as a kernel's buffer argument of `len / width` vectors of `width` elements. Of a window it is the elements from the
+    /// The tensor, which a check has passed, as a kernel's buffer argument of `len / width` vectors of `width` elements. Of a window it is the elements from the
     /// larger tensor's first on: [`Tensor::check_whole`] keeps windows away from kernels that know none.
     pub fn arg(&self, width: usize) -> BufferArg {
         // SAFETY: the handle holds `len` elements of this type: every constructor allocates or checks that.
@@ -343,8 +361,16 @@ impl std::fmt::Debug for Tensor {
 }
 
 fn check_len(got: usize, shape: &[usize]) -> Result<(), KernelError> {
-    if got == shape.iter().product::<usize>() {
-        return Ok(());
+    if got == elements(shape) {
+        return if is_addressable(shape) {
+            Ok(())
+        } else {
+            Err(KernelError::TooLarge {
+                op: "upload",
+                tensor: "values",
+                shape: shape.to_vec(),
+            })
+        };
     }
     let wanted = format!("as many values as {shape:?} holds");
     Err(KernelError::Shape {

@@ -48,7 +48,8 @@ fn add_at_kernel<S: Float, F: Float, B: Size, N: Size>(
 /// channels from `start` on. Both may be windows; with `start` 0 and all channels it is a sum, or a window made whole. One launch.
 ///
 /// # Errors
-/// In this order: `part` has no channel; it reaches past `channels`; shape and element type of `full`.
+/// In this order: `part` has no channel; it reaches past `channels`; shape and element type of `full`; a result past
+/// [`Tensor::MOST_ELEMENTS`].
 pub fn add_at(
     full: Option<&Tensor>,
     part: &Tensor,
@@ -78,7 +79,7 @@ pub fn add_at(
         full.check_view(OP, "full", &shape, part.dtype())?;
     }
     let (client, dtype) = (part.client(), part.dtype());
-    let out = Tensor::empty(client, &shape, dtype);
+    let out = Tensor::room(OP, "result", client, &shape, dtype)?;
     if out.is_empty() {
         return Ok(out);
     }

@@ -36,20 +36,37 @@ pub(crate) struct Walk {
 impl<'a> Map<'a> {
     /// The rows of `tensors`, at least one, all of one shape and none empty.
     pub fn over(tensors: &[&'a Tensor]) -> Self {
+        Self::of(tensors, false)
+    }
+
+    /// [`Map::over`] in which no element comes twice, for a result that is written over its operand: the vectors of a length that has no
+    /// even divisor are single elements.
+    pub fn once(tensors: &[&'a Tensor]) -> Self {
+        Self::of(tensors, true)
+    }
+
+    fn of(tensors: &[&'a Tensor], once: bool) -> Self {
         let (one, len) = (tensors[0], tensors[0].len());
         let (client, dtype) = (one.client(), one.dtype());
         let whole = !tensors.iter().any(|tensor| tensor.is_window());
         let length = if !whole {
             len / one.pixels()
-        } else if launch::is_cpu(client) {
-            len.min(VECTORS_OF_ROW * launch::widest(client, dtype))
-        } else {
+        } else if !launch::is_cpu(client) {
             launch::width(client, dtype, len)
+        } else if once {
+            let width = launch::width(client, dtype, len);
+            let vectors = (1..=VECTORS_OF_ROW)
+                .rev()
+                .find(|vectors| (len / width).is_multiple_of(*vectors));
+            width * vectors.unwrap_or(1)
+        } else {
+            len.min(VECTORS_OF_ROW * launch::widest(client, dtype))
         };
         let rows = len.div_ceil(length);
+        let lanes = if once { Lanes::apart } else { Lanes::of };
         Self {
             client,
-            lanes: Lanes::of(client, dtype, length, tensors),
+            lanes: lanes(client, dtype, length, tensors),
             grid: launch::grid(client, rows),
             rows,
             length,

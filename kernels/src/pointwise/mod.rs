@@ -132,17 +132,25 @@ fn add_kernel<S: Float, F: Float, N: Size>(
     }
 }
 
-/// Adds `add` to `into`, in place; both of the same shape. One launch.
+/// Adds `add` to `into`, in place; both of the same shape, or the same tensor. One launch.
 ///
 /// # Errors
-/// `into` is a window, then shape or element type of `add` differs from `into`'s.
+/// In this order: `into` is a window; shape or element type of `add` differs from `into`'s; `into` lies over a part of `add`.
 pub fn add_into(into: &Tensor, add: &Tensor) -> Result<(), KernelError> {
     into.check_whole("add_into", "into")?;
     add.check("add_into", "add", into.shape(), into.dtype())?;
+    into.check_in_place("add_into", "into", ("add", add))?;
     if into.is_empty() {
         return Ok(());
     }
     let flat = Flat::over(into);
+    let target = flat.arg(into);
+    // A device may count on two arguments being two buffers.
+    let added = if into.is_over(add) {
+        BufferArg::alias(0, target.len())
+    } else {
+        flat.arg(add)
+    };
     // SAFETY: both hold the same number of vectors.
     unsafe {
         add_kernel::launch_unchecked(
@@ -150,8 +158,8 @@ pub fn add_into(into: &Tensor, add: &Tensor) -> Result<(), KernelError> {
             flat.cubes(),
             flat.units(),
             flat.width,
-            flat.arg(into),
-            flat.arg(add),
+            target,
+            added,
             flat.span(),
             flat.elems,
         );
@@ -230,9 +238,10 @@ fn fill_kernel<S: Float, F: Float, B: Size, N: Size>(
     }
 }
 
-/// Sets every element of `out`, which may be a window, to `value`. One launch.
+/// Sets every element of `out`, which may be a window, to `value`. One launch; none for a tensor past [`Tensor::MOST_ELEMENTS`], which
+/// nobody reads either.
 pub fn fill(out: &Tensor, value: f64) {
-    if out.is_empty() {
+    if out.is_empty() || out.check_addressable("fill", "out").is_err() {
         return;
     }
     let mut map = Map::over(&[out]);

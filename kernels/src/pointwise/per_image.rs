@@ -4,7 +4,7 @@ use super::activation::{Activation, pull_back};
 use crate::cascade::{Cascade, block_end, block_start, blocks};
 use crate::lanes::{Lanes, channel, load, store};
 use crate::launch::Grid;
-use crate::{Client, KernelError, Tensor, launch};
+use crate::{Client, DType, KernelError, Tensor, launch};
 use cubecl::prelude::*;
 
 /// Pixels that one vector of channels walks over before the next does: enough that reading `s` costs nothing, few enough that the
@@ -55,12 +55,25 @@ pub(super) fn checked(
 impl<'a> Blocks<'a> {
     /// The blocks of an operation on the images `shape`, of at least one element, in `tensors`.
     pub fn of(shape: [usize; 4], tensors: &[&'a Tensor]) -> Self {
+        Self::walked(shape, tensors, Lanes::of)
+    }
+
+    /// [`Blocks::of`] in which no element comes twice, for a result that is written over its operand.
+    pub fn once(shape: [usize; 4], tensors: &[&'a Tensor]) -> Self {
+        Self::walked(shape, tensors, Lanes::apart)
+    }
+
+    fn walked(
+        shape: [usize; 4],
+        tensors: &[&'a Tensor],
+        lanes: fn(&Client, DType, usize, &[&Tensor]) -> Lanes,
+    ) -> Self {
         let (client, dtype) = (tensors[0].client(), tensors[0].dtype());
         let [images, h, w, channels] = shape;
         let blocks = images * (h * w).div_ceil(PIXELS_OF_BLOCK);
         Self {
             client,
-            lanes: Lanes::of(client, dtype, channels, tensors),
+            lanes: lanes(client, dtype, channels, tensors),
             grid: launch::grid(client, blocks),
             images,
             pixels: h * w,

@@ -11,7 +11,7 @@
 
 use super::map::{Map, Walk};
 use crate::lanes::{View, channel, load, store};
-use crate::{KernelError, Tensor, launch};
+use crate::{KernelError, Tensor, launch, planted};
 use cubecl::prelude::*;
 use std::fmt::Debug;
 use std::hash::Hash;
@@ -32,26 +32,33 @@ pub trait Unary: Copy + Debug + Eq + Hash + Send + Sync + 'static {
     ) -> Vector<F, N>;
 }
 
-/// `a(x)` of every element of `x`, of any shape, which may be a window. One launch; none for an empty tensor.
+/// `a(x)` of every element of `x`, of any shape, which may be a window. One launch; none for an empty tensor, nor for one past
+/// [`Tensor::MOST_ELEMENTS`], whose result nobody takes either.
 pub fn map<A: Unary>(x: &Tensor, function: A) -> Tensor {
     let y = Tensor::empty(x.client(), x.shape(), x.dtype());
-    if !y.is_empty() {
+    if !y.is_empty() && x.check_addressable("map", "x").is_ok() {
         launch_value(x, &y, function);
     }
     y
 }
 
-/// [`map()`] into `y`, of the shape of `x`; both may be windows. One launch; none for an empty tensor.
+/// [`map()`] into `y`, of the shape of `x`, which may be `x` itself; both may be windows. One launch; none for an empty tensor.
+///
+/// In place no element may be computed twice: of a length (in a window, a number of channels) that no vector divides, each is then
+/// computed by itself.
 ///
 /// # Errors
-/// Shape, then element type of `y`, in the name of the operation `op`.
+/// In the name of the operation `op`, in this order: an `x` past [`Tensor::MOST_ELEMENTS`]; shape and element type of `y`; a `y` that lies
+/// over a part of `x`.
 pub fn map_into<A: Unary>(
     op: &'static str,
     x: &Tensor,
     function: A,
     y: &Tensor,
 ) -> Result<(), KernelError> {
+    x.check_addressable(op, "x")?;
     y.check_view(op, "y", x.shape(), x.dtype())?;
+    y.check_in_place(op, "y", ("x", x))?;
     if !y.is_empty() {
         launch_value(x, y, function);
     }
@@ -61,13 +68,14 @@ pub fn map_into<A: Unary>(
 /// The gradient of [`map()`] with respect to `x`, from `grad` of its shape; both may be windows. One launch; none for an empty tensor.
 ///
 /// # Errors
-/// Shape, then element type of `grad`, in the name of the operation `op`.
+/// In the name of the operation `op`, in this order: an `x` past [`Tensor::MOST_ELEMENTS`]; shape, then element type of `grad`.
 pub fn map_backward<A: Unary>(
     op: &'static str,
     x: &Tensor,
     grad: &Tensor,
     function: A,
 ) -> Result<Tensor, KernelError> {
+    x.check_addressable(op, "x")?;
     grad.check_view(op, "grad", x.shape(), x.dtype())?;
     let out = Tensor::empty(x.client(), x.shape(), x.dtype());
     if !out.is_empty() {
@@ -101,9 +109,15 @@ fn value_kernel<S: Float, F: Float, B: Size, N: Size, A: Unary>(
     }
 }
 
-/// Launches `y = a(x)`.
+/// Launches `y = a(x)`; `y` may be `x`.
 fn launch_value<A: Unary>(x: &Tensor, y: &Tensor, function: A) {
-    let map = Map::over(&[x, y]);
+    let map = if y.is_over(x) && !planted::is("in_place_twice") {
+        Map::once(&[x])
+    } else {
+        Map::over(&[x, y])
+    };
+    let y = if y.is_over(x) { x } else { y };
+    let [operand, result] = map.lanes.args_over(x, y);
     // SAFETY: both hold the rows of `map`.
     unsafe {
         value_kernel::launch_unchecked::<A>(
@@ -112,8 +126,8 @@ fn launch_value<A: Unary>(x: &Tensor, y: &Tensor, function: A) {
             map.units(),
             map.lanes.item,
             map.lanes.width,
-            map.lanes.arg(x),
-            map.lanes.arg(y),
+            operand,
+            result,
             map.lanes.anywhere(x),
             map.view(x),
             map.view(y),

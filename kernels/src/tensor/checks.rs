@@ -7,8 +7,9 @@ impl Tensor {
     /// Passes when this tensor is no window.
     ///
     /// # Errors
-    /// [`KernelError::Window`] otherwise.
+    /// In this order: those of [`Tensor::check_addressable`]; [`KernelError::Window`].
     pub fn check_whole(&self, op: &'static str, tensor: &'static str) -> Result<(), KernelError> {
+        self.check_addressable(op, tensor)?;
         if !self.is_window() {
             return Ok(());
         }
@@ -26,7 +27,7 @@ impl Tensor {
     /// Checks shape, element type and that the tensor is no window.
     ///
     /// # Errors
-    /// In this order: [`KernelError::Shape`], [`KernelError::DType`], [`KernelError::Window`].
+    /// In this order: those of [`Tensor::check_addressable`]; [`KernelError::Shape`], [`KernelError::DType`], [`KernelError::Window`].
     pub fn check(
         &self,
         op: &'static str,
@@ -41,7 +42,7 @@ impl Tensor {
     /// Checks shape and element type of a tensor that may be a window.
     ///
     /// # Errors
-    /// In this order: [`KernelError::Shape`], [`KernelError::DType`].
+    /// In this order: those of [`Tensor::check_addressable`]; [`KernelError::Shape`], [`KernelError::DType`].
     pub fn check_view(
         &self,
         op: &'static str,
@@ -49,6 +50,7 @@ impl Tensor {
         shape: &[usize],
         dtype: DType,
     ) -> Result<(), KernelError> {
+        self.check_addressable(op, tensor)?;
         if self.shape != shape {
             let (got, wanted) = (self.shape.clone(), format!("{shape:?}"));
             return Err(KernelError::Shape {
@@ -72,7 +74,7 @@ impl Tensor {
     /// The shape as `[n, h, w, c]` of a tensor that is no window.
     ///
     /// # Errors
-    /// [`KernelError::Shape`] when the rank is not 4, [`KernelError::Window`] for a window.
+    /// Those of [`Tensor::dims`].
     pub fn nhwc(&self, op: &'static str, tensor: &'static str) -> Result<[usize; 4], KernelError> {
         self.dims(op, tensor, "[n, h, w, c]")
     }
@@ -80,7 +82,7 @@ impl Tensor {
     /// The shape as an array of the rank that the caller expects, of a tensor that is no window.
     ///
     /// # Errors
-    /// In this order: [`KernelError::Shape`], saying `wanted`, when the rank differs; [`KernelError::Window`] for a window.
+    /// In this order: those of [`Tensor::dims_view`]; [`KernelError::Window`] for a window.
     pub fn dims<const RANK: usize>(
         &self,
         op: &'static str,
@@ -95,13 +97,14 @@ impl Tensor {
     /// The shape as an array of the rank that the caller expects, of a tensor that may be a window.
     ///
     /// # Errors
-    /// [`KernelError::Shape`], saying `wanted`, when the rank differs.
+    /// In this order: those of [`Tensor::check_addressable`]; [`KernelError::Shape`], saying `wanted`, when the rank differs.
     pub fn dims_view<const RANK: usize>(
         &self,
         op: &'static str,
         tensor: &'static str,
         wanted: &str,
     ) -> Result<[usize; RANK], KernelError> {
+        self.check_addressable(op, tensor)?;
         self.shape
             .as_slice()
             .try_into()

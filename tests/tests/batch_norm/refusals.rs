@@ -1,6 +1,8 @@
 //! What a batch norm refuses, in which order, and that nothing else stops it.
 
-use ghostlight_kernels::norm::batch_norm::{BatchNorm, BatchNormProblem, backward, infer, train};
+use ghostlight_kernels::norm::batch_norm::{
+    BatchNorm, BatchNormProblem, backward, infer, train, train_into,
+};
 use ghostlight_kernels::{DType, Tensor};
 use ghostlight_tests::{assert_refuses_dtype, assert_refuses_range, assert_refuses_shape, client};
 use proptest::prelude::*;
@@ -87,6 +89,12 @@ fn numbers_out_of_range_are_refused_by_name_and_value() {
         };
         assert_refuses_range(infer(&x, &norm, None, false), "epsilon", epsilon);
     }
+    let norm = BatchNorm {
+        epsilon: 1e-60,
+        ..good.clone()
+    };
+    // Above 0, and none in 32 bits.
+    assert_refuses_range(infer(&x, &norm, None, false), "epsilon", 1e-60);
     for momentum in [-0.1, 1.0000001, f64::NAN, f64::NEG_INFINITY] {
         let norm = BatchNorm {
             momentum,
@@ -94,6 +102,14 @@ fn numbers_out_of_range_are_refused_by_name_and_value() {
         };
         assert_refuses_range(infer(&x, &norm, None, false), "momentum", momentum);
     }
+}
+
+#[test]
+fn a_vector_takes_no_residual_of_rows() {
+    let (x, norm) = (of(&[4]), layer(4));
+    let train_into = |residual: &Tensor| train_into(&x, &norm, Some(residual), true, &of(&[4]));
+    assert_refuses_shape(train_into(&of(&[4, 4])), "residual", &[4, 4]);
+    assert!(train_into(&of(&[4])).is_ok());
 }
 
 #[test]
@@ -142,7 +158,7 @@ proptest! {
         match BatchNormProblem::new(&of(&x), &norm, residual.as_ref()) {
             Ok(problem) => {
                 prop_assert_eq!(problem.pixels * problem.channels, x.iter().product::<usize>());
-                prop_assert!(epsilon > 0.0 && (0.0..=1.0).contains(&momentum));
+                prop_assert!(epsilon as f32 > 0.0 && (0.0..=1.0).contains(&momentum));
             }
             Err(error) => prop_assert!(error.to_string().starts_with("batch_norm: "), "{}", error),
         }

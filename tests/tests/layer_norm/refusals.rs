@@ -33,7 +33,7 @@ fn refusals_come_in_the_documented_order() {
         assert_refuses_dtype(refuse(&x, &double(&[4]), &bad, 0.0), "gamma", DType::F64);
         assert_refuses_shape(refuse(&x, &good, &bad, 0.0), "beta", &[5]);
         assert_refuses_dtype(refuse(&x, &good, &double(&[4]), 0.0), "beta", DType::F64);
-        for epsilon in [0.0, -1e-5, f64::NAN, f64::INFINITY] {
+        for epsilon in [0.0, -1e-5, f64::NAN, f64::INFINITY, 1e-60] {
             assert_refuses_range(refuse(&x, &good, &good, epsilon), "epsilon", epsilon);
         }
         let (_, saved) = layer_norm(&x, &good, &good, 1e-5, sample).unwrap();
@@ -68,7 +68,7 @@ proptest! {
         match LayerNormProblem::new(&of(&x), &of(&[gamma]), &of(&[beta]), epsilon, sample) {
             Ok(p) => {
                 prop_assert_eq!(p.samples * p.pixels * p.channels, x.iter().product::<usize>());
-                prop_assert!(epsilon > 0.0 && gamma == p.channels && beta == p.channels);
+                prop_assert!(epsilon as f32 > 0.0 && gamma == p.channels && beta == p.channels);
             }
             Err(error) => {
                 let op = if image { "group_norm: " } else { "layer_norm: " };

@@ -5,7 +5,7 @@ use crate::clamp::relu;
 use crate::lanes::{Lanes, View, channel, load, store};
 use crate::matmul::implicit::{Pass, launch_implicit};
 use crate::taps::{Axis, AxisLaunch};
-use crate::{Tensor, launch, planted};
+use crate::{KernelError, Tensor, launch, planted};
 use cubecl::prelude::*;
 
 /// Output rows that a unit stages at a time.
@@ -198,7 +198,7 @@ pub(super) fn launch_tiled(
     target: &Tensor,
     transposed: bool,
     after: After,
-) {
+) -> Result<(), KernelError> {
     let client = source.client();
     if !launch::is_cpu(client) {
         let pass = if transposed {
@@ -207,7 +207,8 @@ pub(super) fn launch_tiled(
             Pass::Forward
         };
         let gathered = problem.gathered(transposed);
-        return launch_implicit(&gathered, pass, source, weight, after, target);
+        launch_implicit(&gathered, pass, source, weight, after, target);
+        return Ok(());
     }
     let [_, source_h, source_w, in_channels] = *source.shape() else {
         unreachable!("checked")
@@ -257,11 +258,9 @@ pub(super) fn launch_tiled(
     } else {
         lanes.arg(residual)
     };
-    let patches = Tensor::empty(
-        client,
-        &[grid.units * patch_len],
-        problem.dtype.accumulator(),
-    );
+    let accumulator = problem.dtype.accumulator();
+    let patches = [grid.units, patch_len];
+    let patches = Tensor::room("conv", "scratch", client, &patches, accumulator)?;
     // SAFETY: `ConvProblem` relates all extents; a patch holds every row and column that the phases of a block read.
     unsafe {
         tiled::launch_unchecked(
@@ -299,4 +298,5 @@ pub(super) fn launch_tiled(
         );
     }
     launch::pace(client);
+    Ok(())
 }

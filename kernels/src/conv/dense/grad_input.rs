@@ -2,7 +2,7 @@ use super::ConvProblem;
 use super::forward::launch_tiled;
 use crate::affine::After;
 use crate::taps::residue_taps;
-use crate::{Tensor, launch};
+use crate::{KernelError, Tensor, launch};
 use cubecl::prelude::*;
 
 /// Writes `weight[kh, kw, ci, co]` as `flipped[kh', kw', co, ci]`: taps grouped by their residue modulo the stride and reversed
@@ -52,7 +52,7 @@ pub(super) fn launch_grad_input(
     grad: &Tensor,
     plus: Option<&Tensor>,
     out: &Tensor,
-) {
+) -> Result<(), KernelError> {
     let client = grad.client();
     let [kh, kw, ci, co] = problem.weight_shape();
     let flipped = Tensor::empty(client, &[kh, kw, co, ci], problem.dtype);
@@ -80,5 +80,5 @@ pub(super) fn launch_grad_input(
         residual: plus,
         ..After::default()
     };
-    launch_tiled(problem, grad, &flipped, out, true, after);
+    launch_tiled(problem, grad, &flipped, out, true, after)
 }

@@ -4,7 +4,7 @@ use crate::lanes::{Lanes, channel, load};
 use crate::matmul::gemm::{accumulators, launch_add_partials};
 use crate::matmul::implicit::launch_weight;
 use crate::taps::{Axis, AxisLaunch};
-use crate::{Tensor, launch};
+use crate::{KernelError, Tensor, launch};
 use cubecl::prelude::*;
 
 /// Output rows staged at a time: with 64 pixels of 16 channels, patch and gradient are 72 KB and stay in the second-level cache
@@ -16,6 +16,9 @@ const MOST_PIXELS: usize = 1024;
 /// Partial sums, a function of the problem alone so that the bits do not depend on the machine; enough for 32 cores, and
 /// few enough that their sum is noise beside the products.
 const MOST_PARTIALS: usize = 32;
+/// Elements that all partial sums together hold at most, unless two hold more: 128 MB of f32, so that weights up to 3x3x256x256 keep
+/// their 32. 32 copies of the first fully connected layer of a VGG, as a convolution, would take 13 GB.
+const MOST_ELEMENTS: usize = 1 << 25;
 
 /// One unit owns a run of partial sums, a partial sum a run of row blocks. A tile of the weight's gradient is `taps` neighbouring
 /// (column, input channel) pairs of one kernel row by `vectors` vectors of output channels, summed in registers over a block, and
@@ -143,32 +146,50 @@ fn partial_sums<S: Float, F: Float, B: Size, N: Size>(
     }
 }
 
+/// How many partial sums of a weight of `elements` the blocks of all images are cut into: where the size decides, a power of two, so that
+/// cores share them evenly.
+fn partial_count(blocks: usize, elements: usize) -> usize {
+    let by_size = (MOST_ELEMENTS / elements.max(1)).max(2);
+    let most = if by_size < MOST_PARTIALS {
+        1 << by_size.ilog2()
+    } else {
+        MOST_PARTIALS
+    };
+    blocks.clamp(1, most)
+}
+
 /// Launches the partial sums and their sum in a fixed order.
-pub(super) fn launch_grad_weight(problem: &ConvProblem, x: &Tensor, grad: &Tensor, out: &Tensor) {
+pub(super) fn launch_grad_weight(
+    problem: &ConvProblem,
+    x: &Tensor,
+    grad: &Tensor,
+    out: &Tensor,
+) -> Result<(), KernelError> {
     let client = x.client();
     if !launch::is_cpu(client) {
-        return launch_weight(&problem.gathered(false), x, grad, out);
+        launch_weight(&problem.gathered(false), x, grad, out);
+        return Ok(());
     }
     let [oh, ow] = problem.output();
     let (ci, co) = (problem.in_channels, problem.out_channels);
     let lanes = Lanes::of(client, problem.dtype, co, &[grad]);
     let [taps, vectors] = accumulators(problem.kernel[1] * ci, lanes.vectors());
     let block = (MOST_PIXELS / ow).clamp(1, BLOCK).min(oh);
-    let partial_count = (problem.batch * oh.div_ceil(block)).clamp(1, MOST_PARTIALS);
     let patch_width = (ow - 1) * problem.options.stride[1] + problem.kernel[1];
     let patch_rows = (block - 1) * problem.options.stride[0] + problem.kernel[0];
     // The last tile of a kernel row may read up to a tile's width past the patch.
     let patch_len = (patch_rows * patch_width * ci + taps).next_multiple_of(16);
     let rows = out.len() / co;
     let pitch = lanes.vectors().next_multiple_of(vectors);
+    let blocks = problem.batch * oh.div_ceil(block);
+    let partial_count = partial_count(blocks, out.len());
     let grid = launch::grid(client, partial_count);
-    let accumulator = problem.dtype.accumulator();
-    let patches = Tensor::empty(client, &[grid.units * patch_len], accumulator);
-    let partials = Tensor::empty(
-        client,
-        &[partial_count, rows, pitch * lanes.width],
-        accumulator,
-    );
+    let room = |shape: &[usize]| {
+        let accumulator = problem.dtype.accumulator();
+        Tensor::room("conv grad_weight", "scratch", client, shape, accumulator)
+    };
+    let patches = room(&[grid.units, patch_len])?;
+    let partials = room(&[partial_count, rows, pitch * lanes.width])?;
     let axis = |axis: usize, target: usize| {
         AxisLaunch::new(
             problem.input[axis],
@@ -209,4 +230,23 @@ pub(super) fn launch_grad_weight(problem: &ConvProblem, x: &Tensor, grad: &Tenso
     }
     launch::pace(client);
     launch_add_partials(&partials, out, rows, &lanes, pitch);
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_weight_of_a_hundred_million_elements_is_held_twice_and_a_small_one_32_times() {
+        // VGG's first fully connected layer as a convolution: [7, 7, 512, 4096], one block an image.
+        let elements = 7 * 7 * 512 * 4096;
+        assert_eq!(partial_count(128, elements), 2);
+        assert_eq!(partial_count(1, elements), 1);
+        assert_eq!(partial_count(128, 3 * 3 * 256 * 256), 32);
+        assert_eq!(partial_count(128, 3 * 3 * 512 * 512), 8);
+        assert_eq!(partial_count(7, 9), 7);
+        // Beyond what one index reaches, the scratch is refused.
+        assert_eq!(partial_count(128, usize::MAX), 2);
+    }
 }

@@ -47,10 +47,11 @@ use crate::{KernelError, Tensor};
 /// Convolves `input` `[n, h, w, ci]` with `weight` `[kh, kw, ci, co]` to `[n, oh, ow, co]`. One launch.
 ///
 /// # Errors
-/// Those of [`ConvProblem::new`].
+/// Those of [`ConvProblem::new`], then an output or a scratch past [`Tensor::MOST_ELEMENTS`].
 pub fn conv(input: &Tensor, weight: &Tensor, options: ConvOptions) -> Result<Tensor, KernelError> {
     let problem = ConvProblem::new(input, weight, options)?;
-    let output = Tensor::empty(input.client(), &problem.output_shape(), problem.dtype);
+    let shape = problem.output_shape();
+    let output = Tensor::room("conv", "output", input.client(), &shape, problem.dtype)?;
     launch_forward(&problem, input, weight, None, &output)?;
     Ok(output)
 }
@@ -58,7 +59,7 @@ pub fn conv(input: &Tensor, weight: &Tensor, options: ConvOptions) -> Result<Ten
 /// [`conv`] with what follows it, which then costs no pass over memory of its own (but for reading the residual). One launch.
 ///
 /// # Errors
-/// Those of [`ConvProblem::new`], then those of [`Affine::check`].
+/// Those of [`ConvProblem::new`], then those of [`Affine::check`], then an output or a scratch past [`Tensor::MOST_ELEMENTS`].
 pub fn conv_affine(
     input: &Tensor,
     weight: &Tensor,
@@ -67,7 +68,8 @@ pub fn conv_affine(
 ) -> Result<Tensor, KernelError> {
     let problem = ConvProblem::new(input, weight, options)?;
     affine.check("conv_affine", &problem.output_shape(), problem.dtype)?;
-    let output = Tensor::empty(input.client(), &problem.output_shape(), problem.dtype);
+    let shape = problem.output_shape();
+    let output = Tensor::room("conv", "output", input.client(), &shape, problem.dtype)?;
     launch_forward(&problem, input, weight, Some(affine), &output)?;
     Ok(output)
 }
@@ -75,7 +77,7 @@ pub fn conv_affine(
 /// [`conv_affine`] into `out` `[n, oh, ow, co]`, which may be a window. One launch.
 ///
 /// # Errors
-/// Those of [`conv_affine`], then shape and element type of `out`.
+/// Those of [`conv_affine`], then shape and element type of `out`, and one that shares memory with anything that is read.
 pub fn conv_affine_into(
     input: &Tensor,
     weight: &Tensor,
@@ -86,6 +88,12 @@ pub fn conv_affine_into(
     let problem = ConvProblem::new(input, weight, options)?;
     affine.check("conv_affine", &problem.output_shape(), problem.dtype)?;
     out.check_view("conv_affine", "out", &problem.output_shape(), problem.dtype)?;
+    out.check_apart(
+        "conv_affine",
+        "out",
+        &[("input", input), ("weight", weight)],
+    )?;
+    affine.check_apart("conv_affine", out)?;
     launch_forward(&problem, input, weight, Some(affine), out)
 }
 
@@ -104,7 +112,7 @@ fn launch_forward(
         launch_gemm(&product, &input.rows(), &weight, After::affine(affine), out);
     } else {
         let after = After::affine(affine);
-        forward::launch_tiled(problem, input, weight, out, false, after);
+        forward::launch_tiled(problem, input, weight, out, false, after)?;
     }
     Ok(())
 }
@@ -113,7 +121,7 @@ fn launch_forward(
 /// the weight alone.
 ///
 /// # Errors
-/// Those of [`ConvProblem::new`], then shape and element type of `grad`.
+/// Those of [`ConvProblem::new`], then shape and element type of `grad`, then a scratch past [`Tensor::MOST_ELEMENTS`].
 pub fn grad_input(
     input: &Tensor,
     weight: &Tensor,
@@ -170,14 +178,14 @@ fn input_gradient(
         Some(plus) if in_place => (plus.clone(), Some(plus)),
         plus => (room(), plus),
     };
-    grad_input::launch_grad_input(&problem, weight, grad, plus.as_ref(), &out);
+    grad_input::launch_grad_input(&problem, weight, grad, plus.as_ref(), &out)?;
     Ok(out)
 }
 
 /// The gradient `[kh, kw, ci, co]` of [`conv`] with respect to its weight, from `grad` `[n, oh, ow, co]`. Two launches.
 ///
 /// # Errors
-/// Those of [`ConvProblem::new`], then shape and element type of `grad`.
+/// Those of [`ConvProblem::new`], then shape and element type of `grad`, then a scratch past [`Tensor::MOST_ELEMENTS`].
 pub fn grad_weight(
     input: &Tensor,
     weight: &Tensor,
@@ -195,9 +203,9 @@ pub fn grad_weight(
     }
     let out = Tensor::empty(input.client(), &problem.weight_shape(), problem.dtype);
     if let Some(product) = problem.as_product() {
-        launch_grad_b(&product, &input.rows(), &grad.rows(), &out);
+        launch_grad_b(&product, &input.rows(), &grad.rows(), &out)?;
     } else {
-        grad_weight::launch_grad_weight(&problem, input, grad, &out);
+        grad_weight::launch_grad_weight(&problem, input, grad, &out)?;
     }
     Ok(out)
 }

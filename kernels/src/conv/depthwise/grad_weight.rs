@@ -8,7 +8,7 @@ use super::spread::{Channels, Sharing, Vectors, store_woven};
 use super::weight_tile::{unrolled, walked};
 use crate::lanes::View;
 use crate::pointwise::{sum_rows, sum_rows_apart};
-use crate::{Tensor, launch};
+use crate::{KernelError, Tensor, launch};
 use cubecl::prelude::*;
 
 /// Partial sums, a function of the problem alone so that the bits do not depend on the machine; enough for 32 cores.
@@ -176,7 +176,7 @@ pub(super) fn launch_grad_weight(
     grad: &Tensor,
     out: &Tensor,
     bias: Option<&Tensor>,
-) {
+) -> Result<(), KernelError> {
     let (client, dtype) = (x.client(), problem.dtype);
     let plan = Blueprint::of_weight(problem);
     let vectors = Vectors::new(problem, &[x, grad]);
@@ -191,9 +191,13 @@ pub(super) fn launch_grad_weight(
     let partial_count = blocks.div_ceil(blocks_each);
     let vectors_each = if launch::is_cpu(client) { count } else { 1 };
     let grid = launch::grid(client, partial_count * count.div_ceil(vectors_each));
-    let scratch = 2 * grid.units * kept * sharing.shares() * vectors_each * lanes.width;
-    let sums = Tensor::empty(client, &[scratch], dtype.accumulator());
-    let partials = Tensor::empty(client, &[partial_count, kept * channels], sums.dtype());
+    let room = |shape: &[usize]| {
+        let op = "depthwise grad_weight";
+        Tensor::room(op, "scratch", client, shape, dtype.accumulator())
+    };
+    let of_unit = 2 * kept * sharing.shares() * vectors_each * lanes.width;
+    let sums = room(&[grid.units, of_unit])?;
+    let partials = room(&[partial_count, kept * channels])?;
     // One walk along a row serves all of its outputs, where tiles serve a few each.
     let tiles = if plan.unrolled {
         plan.tiles(problem)
@@ -240,4 +244,5 @@ pub(super) fn launch_grad_weight(
         Some(bias) => sum_rows_apart(&partials, out, bias),
         None => sum_rows(&partials, out),
     }
+    Ok(())
 }

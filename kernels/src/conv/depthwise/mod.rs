@@ -68,7 +68,8 @@ use convolve::{After, launch_convolve};
 /// One launch.
 ///
 /// # Errors
-/// Those of [`DepthwiseProblem::new`], then shape and element type of `bias`, then a `bias` that is a window.
+/// Those of [`DepthwiseProblem::new`], then shape and element type of `bias`, then a `bias` that is a window, then an output past
+/// [`Tensor::MOST_ELEMENTS`].
 pub fn depthwise(
     x: &Tensor,
     weight: &Tensor,
@@ -76,7 +77,8 @@ pub fn depthwise(
     options: DepthwiseOptions,
 ) -> Result<Tensor, KernelError> {
     let problem = DepthwiseProblem::new(x, weight, options)?;
-    let out = Tensor::empty(x.client(), &problem.output_shape(), problem.dtype);
+    let shape = problem.output_shape();
+    let out = Tensor::room("depthwise", "out", x.client(), &shape, problem.dtype)?;
     depthwise_into(x, weight, bias, options, &out)?;
     Ok(out)
 }
@@ -85,7 +87,7 @@ pub fn depthwise(
 /// launch.
 ///
 /// # Errors
-/// Those of [`depthwise`], then shape and element type of `out`.
+/// Those of [`depthwise`], then shape and element type of `out`, and one that shares memory with anything that is read.
 pub fn depthwise_into(
     x: &Tensor,
     weight: &Tensor,
@@ -99,6 +101,10 @@ pub fn depthwise_into(
         bias.check(OP, "bias", &[problem.out_channels()], problem.dtype)?;
     }
     out.check_view(OP, "out", &problem.output_shape(), problem.dtype)?;
+    out.check_apart(OP, "out", &[("x", x), ("weight", weight)])?;
+    if let Some(bias) = bias {
+        out.check_apart(OP, "out", &[("bias", bias)])?;
+    }
     if !out.is_empty() {
         let after = After {
             bias,
@@ -114,7 +120,7 @@ pub fn depthwise_into(
 ///
 /// # Errors
 /// Those of [`DepthwiseProblem::new`], then shapes and element types of `centre`, `scale` and `shift`, each followed by its being
-/// a window, then shapes and element types of the residual and of `out`.
+/// a window, then shapes and element types of the residual and of `out`, and an `out` that shares memory with anything that is read.
 pub fn depthwise_affine_into(
     x: &Tensor,
     weight: &Tensor,
@@ -127,6 +133,8 @@ pub fn depthwise_affine_into(
     let shape = problem.output_shape();
     affine.check(OP, &shape, problem.dtype)?;
     out.check_view(OP, "out", &shape, problem.dtype)?;
+    out.check_apart(OP, "out", &[("x", x), ("weight", weight)])?;
+    affine.check_apart(OP, out)?;
     if !out.is_empty() {
         let after = After {
             bias: None,
@@ -196,7 +204,7 @@ fn input_gradient(
 /// windows. Two launches.
 ///
 /// # Errors
-/// Those of [`DepthwiseProblem::new`], then shape and element type of `grad`.
+/// Those of [`DepthwiseProblem::new`], then shape and element type of `grad`, then a scratch past [`Tensor::MOST_ELEMENTS`].
 pub fn grad_weight(
     x: &Tensor,
     weight: &Tensor,
@@ -239,6 +247,6 @@ fn weight_gradient(
         return Ok(shapes.map(|shape| Tensor::zeros(x.client(), &shape, problem.dtype)));
     }
     let [out, bias] = shapes.map(|shape| Tensor::empty(x.client(), &shape, problem.dtype));
-    grad_weight::launch_grad_weight(&problem, x, grad, &out, with_bias.then_some(&bias));
+    grad_weight::launch_grad_weight(&problem, x, grad, &out, with_bias.then_some(&bias))?;
     Ok([out, bias])
 }

@@ -6,7 +6,7 @@ use crate::clamp::relu;
 use crate::conv::dense::{Affine, ConvOptions};
 use crate::lanes::{View, channel};
 use crate::taps::{Axis, AxisLaunch};
-use crate::{Tensor, launch, planted};
+use crate::{KernelError, Tensor, launch, planted};
 use cubecl::prelude::*;
 
 /// Output rows staged at a time.
@@ -217,7 +217,7 @@ pub(super) fn launch_tiled(
     target: &Tensor,
     transposed: bool,
     affine: Option<&Affine>,
-) {
+) -> Result<(), KernelError> {
     let client = source.client();
     let lanes = blueprint.lanes;
     let [_, source_h, source_w, _] = *source.shape() else {
@@ -265,11 +265,13 @@ pub(super) fn launch_tiled(
     // What the epilogue does not use is never read: any buffer stands in for it.
     let part = |of: fn(&Affine) -> Tensor| lanes.arg(&affine.map_or(weight.clone(), of));
     let beside = residual.unwrap_or(weight);
-    let empty =
-        |len: usize| Tensor::empty(client, &[grid.units * len], problem.dtype.accumulator());
-    let scratch = empty(patch_len);
+    let room = |len: usize| {
+        let (shape, accumulator) = ([grid.units, len], problem.dtype.accumulator());
+        Tensor::room("grouped_conv", "scratch", client, &shape, accumulator)
+    };
+    let scratch = room(patch_len)?;
     let taps = problem.kernel[0] * problem.kernel[1];
-    let packed = empty(taps * blueprint.inputs * lanes.width);
+    let packed = room(taps * blueprint.inputs * lanes.width)?;
     // SAFETY: `GroupedProblem` relates all extents; a patch holds every row and column that the phases of a block read.
     unsafe {
         tiled::launch_unchecked(
@@ -318,4 +320,5 @@ pub(super) fn launch_tiled(
         );
     }
     launch::pace(client);
+    Ok(())
 }

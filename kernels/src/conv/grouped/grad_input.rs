@@ -4,7 +4,7 @@ use super::forward::launch_tiled;
 use crate::affine::After;
 use crate::conv::dense::grad_input::flipped_tap;
 use crate::matmul::implicit::{Pass, launch_implicit};
-use crate::{Tensor, launch, planted};
+use crate::{KernelError, Tensor, launch, planted};
 use cubecl::prelude::*;
 
 /// Writes `weight[kh, kw, i, g o]` as `flipped[kh', kw', o, g i]`, the channels of each group transposed and the taps in the order
@@ -48,7 +48,7 @@ pub(super) fn launch_grad_input(
     weight: &Tensor,
     grad: &Tensor,
     out: &Tensor,
-) {
+) -> Result<(), KernelError> {
     let client = grad.client();
     let [kh, kw, group_in, _] = problem.weight_shape();
     let group_out = problem.out_channels / problem.groups;
@@ -78,9 +78,10 @@ pub(super) fn launch_grad_input(
     launch::pace(client);
     if !launch::is_cpu(client) {
         let (gathered, after) = (problem.gathered(true), After::default());
-        return launch_implicit(&gathered, Pass::Transposed, grad, &flipped, after, out);
+        launch_implicit(&gathered, Pass::Transposed, grad, &flipped, after, out);
+        return Ok(());
     }
     let groups = [group_out, group_in];
     let blueprint = Blueprint::new(problem, groups, &[&flipped, out]);
-    launch_tiled(problem, &blueprint, grad, &flipped, out, true, None);
+    launch_tiled(problem, &blueprint, grad, &flipped, out, true, None)
 }

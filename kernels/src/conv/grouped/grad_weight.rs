@@ -6,7 +6,7 @@ use crate::lanes::{View, channel};
 use crate::matmul::implicit::launch_weight;
 use crate::pointwise::sum_rows;
 use crate::taps::{Axis, AxisLaunch};
-use crate::{Tensor, launch, planted};
+use crate::{KernelError, Tensor, launch, planted};
 use cubecl::prelude::*;
 
 /// Output rows staged at a time.
@@ -317,10 +317,11 @@ pub(super) fn launch_grad_weight(
     x: &Tensor,
     grad: &Tensor,
     out: &Tensor,
-) {
+) -> Result<(), KernelError> {
     let client = x.client();
     if !launch::is_cpu(client) {
-        return launch_weight(&problem.gathered(false), x, grad, out);
+        launch_weight(&problem.gathered(false), x, grad, out);
+        return Ok(());
     }
     let [oh, ow] = problem.output();
     let [kh, kw, _, channels] = problem.weight_shape();
@@ -349,13 +350,17 @@ pub(super) fn launch_grad_weight(
     let grid = launch::grid(client, partial_count * ranges);
     let edge = if walks { kw - 1 } else { 0 };
     let accumulator = problem.dtype.accumulator();
-    let empty = |len: usize| Tensor::empty(client, &[grid.units * len], accumulator);
-    let scratch = empty(patch_len);
-    let gathered = empty(range * blueprint.vectors * block * (ow + 2 * edge) * lanes.width);
-    let sums = empty(range * blueprint.vectors * kh * kw * blueprint.inputs * lanes.width);
+    let room = |shape: &[usize]| {
+        let op = "grouped_conv grad_weight";
+        Tensor::room(op, "scratch", client, shape, accumulator)
+    };
+    let of_unit = |len: usize| room(&[grid.units, len]);
+    let scratch = of_unit(patch_len)?;
+    let gathered = of_unit(range * blueprint.vectors * block * (ow + 2 * edge) * lanes.width)?;
+    let sums = of_unit(range * blueprint.vectors * kh * kw * blueprint.inputs * lanes.width)?;
     let partials = match partial_count {
         1 => out.clone(),
-        _ => Tensor::empty(client, &[partial_count, out.len()], accumulator),
+        _ => room(&[partial_count, out.len()])?,
     };
     let axis = |axis: usize, target: usize| {
         let padding = problem.options.padding[axis];
@@ -413,4 +418,5 @@ pub(super) fn launch_grad_weight(
     if partial_count > 1 {
         sum_rows(&partials, out);
     }
+    Ok(())
 }

@@ -70,7 +70,7 @@ use blueprint::Blueprint;
 /// launch.
 ///
 /// # Errors
-/// Those of [`GroupedProblem::new`].
+/// Those of [`GroupedProblem::new`], then an output or a scratch past [`Tensor::MOST_ELEMENTS`].
 pub fn conv(
     input: &Tensor,
     weight: &Tensor,
@@ -78,14 +78,15 @@ pub fn conv(
     options: ConvOptions,
 ) -> Result<Tensor, KernelError> {
     let problem = GroupedProblem::new(input, weight, groups, options)?;
-    Ok(apply(&problem, input, weight, None))
+    apply(&problem, input, weight, None)
 }
 
 /// [`conv`] with what follows it, which then costs no pass over memory of its own (but for reading the residual, which may be a
 /// window). One launch.
 ///
 /// # Errors
-/// Those of [`GroupedProblem::new`], then shapes and element types of `centre`, `scale`, `shift` (no windows) and the residual.
+/// Those of [`GroupedProblem::new`], then shapes and element types of `centre`, `scale`, `shift` (no windows) and the residual, then an output
+/// or a scratch past [`Tensor::MOST_ELEMENTS`].
 pub fn conv_affine(
     input: &Tensor,
     weight: &Tensor,
@@ -96,7 +97,7 @@ pub fn conv_affine(
     const OP: &str = "grouped_conv_affine";
     let problem = GroupedProblem::new(input, weight, groups, options)?;
     affine.check(OP, &problem.output_shape(), problem.dtype)?;
-    Ok(apply(&problem, input, weight, Some(affine)))
+    apply(&problem, input, weight, Some(affine))
 }
 
 fn apply(
@@ -104,28 +105,35 @@ fn apply(
     input: &Tensor,
     weight: &Tensor,
     affine: Option<&Affine>,
-) -> Tensor {
-    let output = Tensor::empty(input.client(), &problem.output_shape(), problem.dtype);
+) -> Result<Tensor, KernelError> {
+    let shape = problem.output_shape();
+    let output = Tensor::room(
+        "grouped_conv",
+        "output",
+        input.client(),
+        &shape,
+        problem.dtype,
+    )?;
     if output.is_empty() {
-        return output;
+        return Ok(output);
     }
     if launch::is_cpu(input.client()) {
         let residual = affine.and_then(|affine| affine.residual);
         let beside = residual.unwrap_or(weight);
         let blueprint = Blueprint::new(problem, problem.group(), &[weight, &output, beside]);
-        forward::launch_tiled(problem, &blueprint, input, weight, &output, false, affine);
+        forward::launch_tiled(problem, &blueprint, input, weight, &output, false, affine)?;
     } else {
         let (gathered, after) = (problem.gathered(false), After::affine(affine));
         launch_implicit(&gathered, Pass::Forward, input, weight, after, &output);
     }
-    output
+    Ok(output)
 }
 
 /// The gradient `[n, h, w, ci]` of [`conv`] with respect to its input, from `grad` `[n, oh, ow, co]`, which may be a window. Two
 /// launches, the first over the weight alone.
 ///
 /// # Errors
-/// Those of [`GroupedProblem::new`], then shape and element type of `grad`.
+/// Those of [`GroupedProblem::new`], then shape and element type of `grad`, then a scratch past [`Tensor::MOST_ELEMENTS`].
 pub fn grad_input(
     input: &Tensor,
     weight: &Tensor,
@@ -138,7 +146,7 @@ pub fn grad_input(
     grad.check_view(OP, "grad", &problem.output_shape(), problem.dtype)?;
     let out = Tensor::empty(input.client(), &problem.input_shape(), problem.dtype);
     if !out.is_empty() {
-        grad_input::launch_grad_input(&problem, weight, grad, &out);
+        grad_input::launch_grad_input(&problem, weight, grad, &out)?;
     }
     Ok(out)
 }
@@ -147,7 +155,7 @@ pub fn grad_input(
 /// window. One launch, or two where the weight is light enough for several partial sums.
 ///
 /// # Errors
-/// Those of [`GroupedProblem::new`], then shape and element type of `grad`.
+/// Those of [`GroupedProblem::new`], then shape and element type of `grad`, then a scratch past [`Tensor::MOST_ELEMENTS`].
 pub fn grad_weight(
     input: &Tensor,
     weight: &Tensor,
@@ -163,6 +171,6 @@ pub fn grad_weight(
         return Ok(Tensor::zeros(client, &shape, problem.dtype));
     }
     let out = Tensor::empty(client, &shape, problem.dtype);
-    grad_weight::launch_grad_weight(&problem, input, grad, &out);
+    grad_weight::launch_grad_weight(&problem, input, grad, &out)?;
     Ok(out)
 }

@@ -1,4 +1,4 @@
-use super::problem::{Mix, MixProblem, OP};
+use super::problem::{Mix, MixProblem};
 use super::train::pool;
 use crate::matmul::gemm::gemm_into;
 use crate::norm::batch_norm::{BatchNorm, running_scale};
@@ -29,7 +29,7 @@ impl Scales {
 /// The inference forward pass into `out` `[n, h, w, c]`, which may be a window. `k + 4` launches: one a pooled map, one a product.
 ///
 /// # Errors
-/// Those of [`MixProblem::new`], then shape and element type of `out`, then those of [`Affine::check`] for `scales` of another mix.
+/// Those of [`MixProblem::new`], then those of [`MixProblem::check_out`], then those of [`Affine::check`] for `scales` of another mix.
 pub fn infer(
     x0: &Tensor,
     features: &[&Tensor],
@@ -38,7 +38,7 @@ pub fn infer(
     out: &Tensor,
 ) -> Result<(), KernelError> {
     let problem = MixProblem::new(x0, features, mix)?;
-    out.check_view(OP, "out", &problem.output_shape(), problem.dtype)?;
+    problem.check_out(x0, features, mix, out)?;
     let c = problem.ghosts();
     let room = || Tensor::empty(x0.client(), &[problem.maps[0], c], problem.dtype);
     let (hidden, row) = (room(), room());

@@ -83,6 +83,28 @@ impl MixProblem {
         Ok(problem)
     }
 
+    /// Passes for an `out` that the ghost half may be written to.
+    ///
+    /// # Errors
+    /// In this order: shape and element type of `out`; one that shares memory with `x0`, a feature or a weight.
+    pub fn check_out(
+        &self,
+        x0: &Tensor,
+        features: &[&Tensor],
+        mix: &Mix,
+        out: &Tensor,
+    ) -> Result<(), KernelError> {
+        out.check_view(OP, "out", &self.output_shape(), self.dtype)?;
+        let mut read = vec![("x0", x0)];
+        read.extend(features.iter().map(|&feature| ("feature", feature)));
+        read.extend([
+            ("cheap", mix.cheap),
+            ("first", mix.first),
+            ("second", mix.second),
+        ]);
+        out.check_apart(OP, "out", &read)
+    }
+
     /// Channels of the ghost half: `c = p - r`.
     pub fn ghosts(&self) -> usize {
         self.base - self.raw

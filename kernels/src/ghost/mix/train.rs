@@ -36,11 +36,8 @@ pub(super) fn pool(
     x0: &Tensor,
     features: &[&Tensor],
 ) -> Result<Tensor, KernelError> {
-    let row = Tensor::empty(
-        x0.client(),
-        &[problem.maps[0], problem.pooled()],
-        problem.dtype,
-    );
+    let shape = [problem.maps[0], problem.pooled()];
+    let row = Tensor::room(OP, "row of means", x0.client(), &shape, problem.dtype)?;
     let maps = std::iter::once(x0).chain(features.iter().copied());
     for (map, [start, count]) in maps.zip(problem.places()) {
         global_average_into(map, &row.window(start, count)?)?;
@@ -52,7 +49,7 @@ pub(super) fn pool(
 /// pooled map, one a product, three a norm.
 ///
 /// # Errors
-/// Those of [`MixProblem::new`], then shape and element type of `out`.
+/// Those of [`MixProblem::new`], then those of [`MixProblem::check_out`].
 pub fn train(
     x0: &Tensor,
     features: &[&Tensor],
@@ -60,7 +57,7 @@ pub fn train(
     out: &Tensor,
 ) -> Result<Saved, KernelError> {
     let problem = MixProblem::new(x0, features, mix)?;
-    out.check_view(OP, "out", &problem.output_shape(), problem.dtype)?;
+    problem.check_out(x0, features, mix, out)?;
     let pooled = pool(&problem, x0, features)?;
     let before = gemm(&pooled, mix.first, None)?;
     let (hidden, first) = batch_norm::train(&before, mix.first_norm, None, true)?;

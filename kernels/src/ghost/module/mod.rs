@@ -142,7 +142,7 @@ pub struct GhostGrads {
 pub fn train(x: &Tensor, ghost: &Ghost) -> Result<(Tensor, Saved), KernelError> {
     let problem = GhostProblem::new(x, ghost)?;
     let [m, _, kept] = problem.halves();
-    let y = Tensor::empty(x.client(), &problem.output_shape(), x.dtype());
+    let y = Tensor::room(OP, "output", x.client(), &problem.output_shape(), x.dtype())?;
     let (first, second) = (y.window(0, m)?, y.window(m, kept)?);
     let p = dense::conv(x, ghost.primary, ghost.options)?;
     let primary = batch_norm::train_into(&p, ghost.primary_norm, None, ghost.relu, &first)?;
@@ -217,7 +217,7 @@ pub fn infer(x: &Tensor, ghost: &Ghost, scales: &Scales) -> Result<Tensor, Kerne
     let problem = GhostProblem::new(x, ghost)?;
     let [m, q, _] = problem.halves();
     let [n, h, w, _] = problem.output_shape();
-    let y = Tensor::empty(x.client(), &[n, h, w, m + q], x.dtype());
+    let y = Tensor::room(OP, "output", x.client(), &[n, h, w, m + q], x.dtype())?;
     let (first, second) = (y.window(0, m)?, y.window(m, q)?);
     dense::conv_affine_into(
         x,

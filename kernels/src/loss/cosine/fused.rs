@@ -1,10 +1,10 @@
 use super::angle::Norms;
-use super::{Between, CosineProblem, team};
+use super::{Between, CosineProblem, OP, team};
 use crate::cascade::{Cascade, block_end, block_start, blocks};
 use crate::lanes::{Lanes, channel, load, store};
 use crate::loss::LossAndGrad;
 use crate::loss::row::{element, fresh, row_max, where_finite};
-use crate::{Tensor, launch, planted};
+use crate::{KernelError, Tensor, launch, planted};
 use cubecl::prelude::*;
 
 /// [`Between`] as the kernel's variant.
@@ -279,7 +279,7 @@ pub(super) fn launch_fused(
     student: &Tensor,
     teacher: &Tensor,
     out: &LossAndGrad,
-) {
+) -> Result<(), KernelError> {
     let client = student.client();
     let &CosineProblem {
         batch,
@@ -298,13 +298,14 @@ pub(super) fn launch_fused(
     if !launch::is_cpu(client) {
         let scalars = team::Scalars { epsilon, inverse_t };
         let logits = [student, teacher];
-        return team::launch_by_teams([batch, length], dtype, of, &scalars, logits, out);
+        team::launch_by_teams([batch, length], dtype, of, &scalars, logits, out);
+        return Ok(());
     }
     let lanes = Lanes::of(client, dtype, length, &[student, teacher, &out.grad]);
     let grid = launch::grid_for(client, batch, batch * length);
     let pitch = length.next_multiple_of(lanes.width);
     let rows = if of == Of::Rows { 0 } else { 2 * grid.units };
-    let kept = Tensor::empty(client, &[rows, pitch], dtype.accumulator());
+    let kept = Tensor::room(OP, "scratch", client, &[rows, pitch], dtype.accumulator())?;
     // SAFETY: the problem relates the extents: student, teacher and gradient hold `batch` rows of `length` elements, and `kept` two
     // for every unit that reads it.
     unsafe {
@@ -333,4 +334,5 @@ pub(super) fn launch_fused(
         );
     }
     launch::pace(client);
+    Ok(())
 }

@@ -150,7 +150,7 @@ impl CosineProblem {
 /// an empty batch.
 ///
 /// # Errors
-/// Those of [`CosineProblem::new`].
+/// Those of [`CosineProblem::new`], then a scratch past [`Tensor::MOST_ELEMENTS`].
 pub fn cosine(
     student: &Tensor,
     teacher: &Tensor,
@@ -159,7 +159,7 @@ pub fn cosine(
     let problem = CosineProblem::new(student, teacher, options)?;
     let out = LossAndGrad::empty_like(student);
     if problem.batch > 0 {
-        fused::launch_fused(&problem, student, teacher, &out);
+        fused::launch_fused(&problem, student, teacher, &out)?;
     }
     Ok(out)
 }

@@ -7,7 +7,7 @@ use super::team::launch_by_teams;
 use super::terms::ConstantsLaunch;
 use crate::lanes::Lanes;
 use crate::loss::decay::{Exponential, Rate};
-use crate::{Labels, Tensor, abreast, launch, planted};
+use crate::{KernelError, Labels, Tensor, abreast, launch, planted};
 
 /// Vectors of one line of notes that rows side by side may take together: they are settled together.
 const SIDE_BY_SIDE: usize = 128;
@@ -20,7 +20,7 @@ pub(super) fn launch_fused(
     labels: Option<&Labels>,
     loss: &Tensor,
     grad: &Tensor,
-) {
+) -> Result<(), KernelError> {
     let client = student.client();
     let &DistillProblem {
         batch,
@@ -31,7 +31,8 @@ pub(super) fn launch_fused(
     let teacher = teacher.unwrap_or(student);
     let labels = labels.filter(|_| problem.options.needs_labels());
     if !launch::is_cpu(client) {
-        return launch_by_teams(problem, student, teacher, labels, loss, grad);
+        launch_by_teams(problem, student, teacher, labels, loss, grad);
+        return Ok(());
     }
     if abreast::are_short(client, dtype, classes) {
         return launch_short(problem, student, teacher, labels, loss, grad);
@@ -58,7 +59,8 @@ pub(super) fn launch_fused(
         vectors_of_pieces,
     );
     let accumulator = dtype.accumulator();
-    let notes = Tensor::empty(client, &[note_takers, notes * lanes.width], accumulator);
+    let notes = [note_takers, notes * lanes.width];
+    let notes = Tensor::room("distill", "scratch", client, &notes, accumulator)?;
     let blueprint = Blueprint::of(problem, client);
     let blueprint = Blueprint {
         // What is fetched is read as 32 bits.
@@ -88,6 +90,7 @@ pub(super) fn launch_fused(
         );
     }
     launch::pace(client);
+    Ok(())
 }
 
 /// What the terms of each temperature multiply by.

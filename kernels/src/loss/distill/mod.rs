@@ -127,7 +127,7 @@ impl DistillProblem {
 /// the terms that distil and `labels` by all but classical distillation. One launch; none for an empty batch.
 ///
 /// # Errors
-/// Those of [`DistillProblem::new`].
+/// Those of [`DistillProblem::new`], then losses or a scratch past [`Tensor::MOST_ELEMENTS`].
 pub fn distill(
     student: &Tensor,
     teacher: Option<&Tensor>,
@@ -137,16 +137,18 @@ pub fn distill(
     let problem = DistillProblem::new(student, teacher, labels, options)?;
     let (client, dtype) = (student.client(), problem.dtype);
     let out = Distilled {
-        losses: Tensor::empty(
+        losses: Tensor::room(
+            "distill",
+            "losses",
             client,
             &[options.terms(), problem.batch],
             dtype.accumulator(),
-        ),
+        )?,
         grad: Tensor::empty(client, student.shape(), dtype.accumulator()),
         options: *options,
     };
     if problem.batch > 0 {
-        launch::launch_fused(&problem, student, teacher, labels, &out.losses, &out.grad);
+        launch::launch_fused(&problem, student, teacher, labels, &out.losses, &out.grad)?;
     }
     Ok(out)
 }
@@ -157,10 +159,10 @@ pub(super) fn one_term(
     student: &Tensor,
     teacher: Option<&Tensor>,
     labels: Option<&Labels>,
-) -> LossAndGrad {
+) -> Result<LossAndGrad, KernelError> {
     let out = LossAndGrad::empty_like(student);
     if problem.batch > 0 {
-        launch::launch_fused(problem, student, teacher, labels, &out.loss, &out.grad);
+        launch::launch_fused(problem, student, teacher, labels, &out.loss, &out.grad)?;
     }
-    out
+    Ok(out)
 }

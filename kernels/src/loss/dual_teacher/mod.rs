@@ -169,7 +169,7 @@ impl Teachers {
         };
         let logits = [first.clone(), second.clone()];
         let accumulator = dtype.accumulator();
-        let rows = Tensor::empty(client, &[batch, 4], accumulator);
+        let rows = Tensor::room(OP, "scratch", client, &[batch, 4], accumulator)?;
         if batch == 0 {
             let weights = Tensor::zeros(client, &[4], accumulator);
             return Ok(Self {

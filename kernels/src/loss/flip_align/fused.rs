@@ -4,10 +4,10 @@ use super::maps::{
     Blueprint, Extent, ExtentLaunch, Rule, Views, ViewsLaunch, sample_scale, write_position_scales,
 };
 use super::weights::{attend, average, nearest, picked, slopes, soft_minimum};
-use super::{FlipAlignment, FlipProblem, Normalisation};
+use super::{FlipAlignment, FlipProblem, Normalisation, OP};
 use crate::lanes::Lanes;
 use crate::loss::log_space::series_terms;
-use crate::{Tensor, launch};
+use crate::{KernelError, Tensor, launch};
 use cubecl::prelude::*;
 
 /// The numbers of a launch.
@@ -176,7 +176,7 @@ pub(super) fn launch_fused(
     student: &Tensor,
     teacher: &Tensor,
     out: &FlipAlignment,
-) {
+) -> Result<(), KernelError> {
     let client = student.client();
     let &FlipProblem {
         batch,
@@ -194,7 +194,7 @@ pub(super) fn launch_fused(
         Normalisation::Position => 2 * batch * problem.positions(),
         Normalisation::None | Normalisation::Sample => 1,
     };
-    let norms = Tensor::empty(client, &[norms], dtype.accumulator());
+    let norms = Tensor::room(OP, "scratch", client, &[norms], dtype.accumulator())?;
     let tau = problem.options.selection.tau().unwrap_or(1.0);
     let (divisor, share) = (problem.divisor() as f64, 1.0 / batch as f64);
     let numbers = NumbersLaunch::new(
@@ -232,4 +232,5 @@ pub(super) fn launch_fused(
         );
     }
     launch::pace(client);
+    Ok(())
 }

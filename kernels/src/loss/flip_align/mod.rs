@@ -261,7 +261,7 @@ pub struct FlipAlignment {
 /// empty batch.
 ///
 /// # Errors
-/// Those of [`FlipProblem::new`].
+/// Those of [`FlipProblem::new`], then distances, weights or a scratch past [`Tensor::MOST_ELEMENTS`].
 pub fn flip_align(
     student: &Tensor,
     teacher: &Tensor,
@@ -271,18 +271,19 @@ pub fn flip_align(
     let (client, dtype, batch) = (student.client(), problem.dtype, problem.batch);
     let accumulator = dtype.accumulator();
     let columns = [batch, options.group.columns()];
+    let of_columns = |name| Tensor::room(OP, name, client, &columns, accumulator);
     let out = FlipAlignment {
         loss: Tensor::empty(client, &[batch], accumulator),
         grad: Tensor::empty(client, student.shape(), accumulator),
-        distances: Tensor::empty(client, &columns, accumulator),
-        weights: Tensor::empty(client, &columns, accumulator),
+        distances: of_columns("distances")?,
+        weights: of_columns("weights")?,
         chosen: match options.group.given(batch) {
             Some(transforms) => Chosen::given(client, &transforms),
             None => Chosen::empty(client, batch),
         },
     };
     if batch > 0 {
-        fused::launch_fused(&problem, student, teacher, &out);
+        fused::launch_fused(&problem, student, teacher, &out)?;
     }
     Ok(out)
 }

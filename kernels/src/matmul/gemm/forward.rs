@@ -170,8 +170,10 @@ pub(crate) fn launch_gemm(problem: &GemmProblem, a: &Tensor, b: &Tensor, after: 
     let lanes = Lanes::of(client, dtype, n, &[c, residual]);
     let Tile { rows, vectors } = Tile::of(lanes.vectors());
     let grid = launch::grid(client, m.div_ceil(rows));
-    let packed = m >= ROWS_TO_PACK;
-    let panel = if packed { k * vectors * lanes.width } else { 1 };
+    let panel = k * vectors * lanes.width;
+    // Without panels the same products are added up in the same order, only slower.
+    let packed = m >= ROWS_TO_PACK && panel.saturating_mul(grid.units) <= Tensor::MOST_ELEMENTS;
+    let panel = if packed { panel } else { 1 };
     let panels = Tensor::empty(client, &[grid.units, panel], dtype.accumulator());
     let block = (BLOCK_BYTES / (k * rows * panels.dtype().size())).max(1);
     // What the epilogue does not use is never read: any buffer stands in for it.

@@ -1,10 +1,10 @@
-use super::GemmProblem;
 use super::forward::{launch_gemm, launch_transpose};
+use super::{GemmProblem, OP};
 use crate::affine::After;
 use crate::cascade::sum_of;
 use crate::lanes::{Lanes, View, channel, load, store};
 use crate::matmul::implicit::{Gathered, launch_weight};
-use crate::{Tensor, launch};
+use crate::{KernelError, Tensor, launch};
 use cubecl::prelude::*;
 
 /// Rows of one partial sum of the gradient of `b`, at least, and the most partial sums: functions of the problem alone.
@@ -184,21 +184,29 @@ pub(crate) fn accumulators(k: usize, column_vectors: usize) -> [usize; 2] {
 }
 
 /// Launches the partial sums of `a^T grad` and their sum in a fixed order; `a` and `grad` may be windows.
-pub(crate) fn launch_grad_b(problem: &GemmProblem, a: &Tensor, grad: &Tensor, out: &Tensor) {
+pub(crate) fn launch_grad_b(
+    problem: &GemmProblem,
+    a: &Tensor,
+    grad: &Tensor,
+    out: &Tensor,
+) -> Result<(), KernelError> {
     let client = a.client();
     let &GemmProblem { m, k, n, dtype, .. } = problem;
     if !launch::is_cpu(client) {
-        return launch_weight(&Gathered::matrix(m, k, n), a, grad, out);
+        launch_weight(&Gathered::matrix(m, k, n), a, grad, out);
+        return Ok(());
     }
     let lanes = Lanes::of(client, dtype, n, &[grad]);
     let [taps, vectors] = accumulators(k, lanes.vectors());
     let pitch = lanes.vectors().next_multiple_of(vectors);
     let partial_count = partial_count(m, k * n);
-    let partials = Tensor::empty(
+    let partials = Tensor::room(
+        OP,
+        "scratch",
         client,
         &[partial_count, k, pitch * lanes.width],
         dtype.accumulator(),
-    );
+    )?;
     let grid = launch::grid(client, partial_count);
     // SAFETY: `GemmProblem` relates the extents; a partial sum holds `pitch` vectors for each of `k` rows.
     unsafe {
@@ -227,6 +235,7 @@ pub(crate) fn launch_grad_b(problem: &GemmProblem, a: &Tensor, grad: &Tensor, ou
     }
     launch::pace(client);
     launch_add_partials(&partials, out, k, &lanes, pitch);
+    Ok(())
 }
 
 /// Launches the sum of `partials` `[count, rows, pitch]`, in vectors, into `out`, whose `rows` rows hold the channels of `lanes`.

@@ -77,10 +77,11 @@ impl GemmProblem {
 /// The product `[m, n]`. One launch.
 ///
 /// # Errors
-/// Those of [`GemmProblem::new`].
+/// Those of [`GemmProblem::new`], then a product past [`Tensor::MOST_ELEMENTS`].
 pub fn gemm(a: &Tensor, b: &Tensor, bias: Option<&Tensor>) -> Result<Tensor, KernelError> {
     let problem = GemmProblem::new(a, b, bias)?;
-    let c = Tensor::empty(a.client(), &[problem.m, problem.n], problem.dtype);
+    let shape = [problem.m, problem.n];
+    let c = Tensor::room(OP, "product", a.client(), &shape, problem.dtype)?;
     if !c.is_empty() {
         let after = After {
             bias,
@@ -96,7 +97,7 @@ pub fn gemm(a: &Tensor, b: &Tensor, bias: Option<&Tensor>) -> Result<Tensor, Ker
 ///
 /// # Errors
 /// Those of [`GemmProblem::new`], then those of [`Affine::check`] but for the residual's rows, which divide `m`, then shape and
-/// element type of `out`.
+/// element type of `out`, and one that shares memory with anything that is read.
 pub fn gemm_into(a: &Tensor, b: &Tensor, affine: &Affine, out: &Tensor) -> Result<(), KernelError> {
     let problem = GemmProblem::new(a, b, None)?;
     let &GemmProblem { m, n, dtype, .. } = &problem;
@@ -108,6 +109,8 @@ pub fn gemm_into(a: &Tensor, b: &Tensor, affine: &Affine, out: &Tensor) -> Resul
     };
     affine.check(OP, &[shared, n], dtype)?;
     out.check_view(OP, "out", &[m, n], dtype)?;
+    out.check_apart(OP, "out", &[("a", a), ("b", b)])?;
+    affine.check_apart(OP, out)?;
     if !out.is_empty() {
         launch_gemm(&problem, a, b, After::affine(Some(affine)), out);
     }
@@ -118,7 +121,8 @@ pub fn gemm_into(a: &Tensor, b: &Tensor, affine: &Affine, out: &Tensor) -> Resul
 /// into `out` `[m, k]`, which may be a window. Two launches, the first over `b` alone.
 ///
 /// # Errors
-/// In this order: ranks and extents of `grad [m, n]` and `b [k, n]`, element types, shape and element type of `plus` and of `out`.
+/// In this order: ranks and extents of `grad [m, n]` and `b [k, n]`, element types, shape and element type of `plus` and of `out`, an `out`
+/// that shares memory with one of the others.
 pub fn grad_a_plus_into(
     b: &Tensor,
     grad: &Tensor,
@@ -137,6 +141,7 @@ pub fn grad_a_plus_into(
     };
     plus.check_view(OP, "plus", &[shared, k], dtype)?;
     out.check_view(OP, "out", &[m, k], dtype)?;
+    out.check_apart(OP, "out", &[("b", b), ("grad", grad), ("plus", plus)])?;
     if !out.is_empty() {
         let problem = GemmProblem {
             m,
@@ -167,7 +172,7 @@ pub fn grad_a(a: &Tensor, b: &Tensor, grad: &Tensor) -> Result<Tensor, KernelErr
 /// The gradient `[k, n]` with respect to `b`, from `grad [m, n]`. Two launches.
 ///
 /// # Errors
-/// Those of [`GemmProblem::new`], then shape and element type of `grad`.
+/// Those of [`GemmProblem::new`], then shape and element type of `grad`, then a scratch past [`Tensor::MOST_ELEMENTS`].
 pub fn grad_b(a: &Tensor, b: &Tensor, grad: &Tensor) -> Result<Tensor, KernelError> {
     let problem = GemmProblem::new(a, b, None)?;
     grad.check_view(OP, "grad", &[problem.m, problem.n], problem.dtype)?;
@@ -175,7 +180,7 @@ pub fn grad_b(a: &Tensor, b: &Tensor, grad: &Tensor) -> Result<Tensor, KernelErr
     if grad.is_empty() {
         fill(&out, 0.0);
     } else {
-        grad::launch_grad_b(&problem, a, grad, &out);
+        grad::launch_grad_b(&problem, a, grad, &out)?;
     }
     Ok(out)
 }

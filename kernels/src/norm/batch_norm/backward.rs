@@ -1,12 +1,12 @@
 use super::stats::tree;
 use super::{
-    BatchNorm, BatchNormGrads, BatchNormProblem, Epilogue, PIXELS_AT_ONCE, PIXELS_OF_BLOCK,
+    BatchNorm, BatchNormGrads, BatchNormProblem, Epilogue, OP, PIXELS_AT_ONCE, PIXELS_OF_BLOCK,
     ROWS_OF_PARTIAL, Saved,
 };
 use crate::cascade::sum_of;
 use crate::clamp::relu_grad;
 use crate::lanes::{Lanes, View, channel, load, store};
-use crate::{Tensor, launch, planted};
+use crate::{KernelError, Tensor, launch, planted};
 use cubecl::prelude::*;
 
 /// Pixels that share one load of a channel's statistics.
@@ -235,7 +235,7 @@ pub(super) fn launch_backward(
     norm: &BatchNorm,
     saved: &Saved,
     grad: &Tensor,
-) -> BatchNormGrads {
+) -> Result<BatchNormGrads, KernelError> {
     let client = grad.client();
     let x = &saved.input;
     let (dtype, channels) = (problem.dtype, problem.channels);
@@ -251,11 +251,13 @@ pub(super) fn launch_backward(
         .output
         .as_ref()
         .map(|output| Tensor::empty(client, output.shape(), dtype));
-    let partials = Tensor::empty(
+    let partials = Tensor::room(
+        OP,
+        "scratch",
         client,
         &[problem.partials(), ROWS_OF_PARTIAL, vectors * lanes.width],
         dtype.accumulator(),
-    );
+    )?;
     let grid = launch::grid(client, problem.partials());
     // SAFETY: `BatchNormProblem` relates the extents; without a residual the kernel touches neither `y` nor its gradient.
     unsafe {
@@ -370,10 +372,10 @@ pub(super) fn launch_backward(
         );
     }
     launch::pace(client);
-    BatchNormGrads {
+    Ok(BatchNormGrads {
         input,
         residual: grad_residual,
         gamma,
         beta,
-    }
+    })
 }

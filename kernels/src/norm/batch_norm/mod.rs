@@ -38,6 +38,7 @@ mod forward;
 pub mod reference;
 mod stats;
 
+use super::check_epsilon;
 use crate::{DType, KernelError, Tensor};
 
 const OP: &str = "batch_norm";
@@ -121,13 +122,14 @@ impl BatchNormProblem {
     /// The problem of normalising `x` `[.., c]`.
     ///
     /// # Errors
-    /// In this order: an `x` without channels or of more than 2^32 - 1 pixels; an `x` that is a window; shapes and element types of `gamma`, `beta`, the
-    /// running statistics and the residual; `epsilon` not above 0; `momentum` outside of 0 to 1.
+    /// In this order: an `x` past [`Tensor::MOST_ELEMENTS`], without channels or of more than 2^32 - 1 pixels; an `x` that is a window; shapes and element types of `gamma`, `beta`, the
+    /// running statistics and the residual; `epsilon` not finite and above 0 in the accumulator; `momentum` outside of 0 to 1.
     pub fn new(
         x: &Tensor,
         norm: &BatchNorm,
         residual: Option<&Tensor>,
     ) -> Result<Self, KernelError> {
+        x.check_addressable(OP, "x")?;
         let channels = x.shape().last().copied().unwrap_or(0);
         let pixels = x.len().checked_div(channels).unwrap_or(0);
         if channels == 0 || u32::try_from(pixels).is_err() {
@@ -155,7 +157,7 @@ impl BatchNormProblem {
         if let Some(residual) = residual {
             residual.check(OP, "residual", x.shape(), x.dtype())?;
         }
-        KernelError::check_float(OP, "epsilon", norm.epsilon, "above 0", |e| e > 0.0)?;
+        check_epsilon(OP, x.dtype().accumulator(), norm.epsilon)?;
         KernelError::check_float(OP, "momentum", norm.momentum, "0 to 1", |m| {
             (0.0..=1.0).contains(&m)
         })?;
@@ -178,6 +180,28 @@ impl BatchNormProblem {
         kept.check_view(OP, name, &shape, self.dtype)
     }
 
+    /// Passes when a training step writes nothing that it reads: the running statistics and `y` are apart from all else.
+    fn check_apart(
+        x: &Tensor,
+        norm: &BatchNorm,
+        residual: Option<&Tensor>,
+        y: Option<&Tensor>,
+    ) -> Result<(), KernelError> {
+        let mut others = vec![("x", x)];
+        others.extend(residual.map(|residual| ("residual", residual)));
+        others.extend([("gamma", &norm.gamma), ("beta", &norm.beta)]);
+        let written = [
+            y.map(|y| ("y", y)),
+            Some(("running_mean", &norm.running_mean)),
+            Some(("running_var", &norm.running_var)),
+        ];
+        for (name, tensor) in written.into_iter().flatten() {
+            tensor.check_apart(OP, name, &others)?;
+            others.push((name, tensor));
+        }
+        Ok(())
+    }
+
     fn per_partial(&self) -> usize {
         let least = ELEMENTS_OF_PARTIAL.div_ceil(self.channels);
         let pixels = self.pixels.div_ceil(MOST_PARTIALS).max(least);
@@ -194,7 +218,8 @@ impl BatchNormProblem {
 /// for an empty batch.
 ///
 /// # Errors
-/// Those of [`BatchNormProblem::new`].
+/// Those of [`BatchNormProblem::new`]; then running statistics that share memory with each other or with anything that is read; a scratch
+/// past [`Tensor::MOST_ELEMENTS`].
 pub fn train(
     x: &Tensor,
     norm: &BatchNorm,
@@ -202,8 +227,9 @@ pub fn train(
     relu: bool,
 ) -> Result<(Tensor, Saved), KernelError> {
     let problem = BatchNormProblem::new(x, norm, residual)?;
+    BatchNormProblem::check_apart(x, norm, residual, None)?;
     let y = Tensor::empty(x.client(), x.shape(), problem.dtype);
-    let statistics = launch_train(&problem, x, norm, residual, relu, &y);
+    let statistics = launch_train(&problem, x, norm, residual, relu, &y)?;
     let saved = Saved {
         input: x.clone(),
         output: residual.map(|_| y.clone()),
@@ -213,14 +239,15 @@ pub fn train(
     Ok((y, saved))
 }
 
-/// [`train`] into `y`, which may be a window. The residual may be one as well, and may be `[n, c]` for an `x` `[n, .., c]`: one row for
-/// all pixels of an image. Without a residual `y` may have fewer channels than `x`: the last ones are then normalised by nobody, but
+/// [`train`] into `y`, which may be a window. The residual may be one as well, and may be `[n, c]` for an `x` `[n, .., c]` of two axes or
+/// more: one row for all pixels of an image. Without a residual `y` may have fewer channels than `x`: the last ones are then normalised by nobody, but
 /// their running statistics move, which is how a Ghost module of an odd width drops its last cheap channels. 3 launches; none for an
 /// empty batch.
 ///
 /// # Errors
 /// Those of [`BatchNormProblem::new`] but for the residual; shape (`x`'s; without a residual, 1 to as many channels) and element type of
-/// `y`; shape and element type of the residual.
+/// `y`; shape and element type of the residual; a `y`, or running statistics, that share memory with each other or with anything that is
+/// read, `x` among it, which the backward pass reads again; a scratch past [`Tensor::MOST_ELEMENTS`].
 pub fn train_into(
     x: &Tensor,
     norm: &BatchNorm,
@@ -234,15 +261,16 @@ pub fn train_into(
         Some(residual) => {
             y.check_view(OP, "y", x.shape(), problem.dtype)?;
             let per_image = [x.shape()[0], problem.channels];
-            let shape = if residual.shape().len() == 2 {
-                &per_image[..]
-            } else {
-                x.shape()
+            // A vector is one pixel, and has no images whose rows a residual could hold.
+            let shape = match (residual.shape().len(), x.shape().len()) {
+                (2, 2..) => &per_image[..],
+                _ => x.shape(),
             };
             residual.check_view(OP, "residual", shape, problem.dtype)?;
         }
     }
-    let statistics = launch_train(&problem, x, norm, residual, relu, y);
+    BatchNormProblem::check_apart(x, norm, residual, Some(y))?;
+    let statistics = launch_train(&problem, x, norm, residual, relu, y)?;
     Ok(Saved {
         input: x.clone(),
         output: residual.map(|_| y.clone()),
@@ -258,13 +286,13 @@ fn launch_train(
     residual: Option<&Tensor>,
     relu: bool,
     y: &Tensor,
-) -> Statistics {
+) -> Result<Statistics, KernelError> {
     if x.is_empty() {
-        return stats::launch_running_statistics(problem, norm);
+        return Ok(stats::launch_running_statistics(problem, norm));
     }
-    let statistics = stats::launch_batch_statistics(problem, x, norm);
+    let statistics = stats::launch_batch_statistics(problem, x, norm)?;
     forward::launch_normalise(problem, x, residual, norm, &statistics, relu, y);
-    statistics
+    Ok(statistics)
 }
 
 /// The inference forward pass: `y` of `x`'s shape, normalised by the running statistics. 2 launches, the first over `[c]`.
@@ -302,7 +330,7 @@ pub fn running_scale(norm: &BatchNorm) -> Result<Tensor, KernelError> {
 /// `x`, the gradient takes its place in memory. 3 launches; none for an empty batch.
 ///
 /// # Errors
-/// Those of [`BatchNormProblem::new`], then shape and element type of `grad`.
+/// Those of [`BatchNormProblem::new`], then shape and element type of `grad`, and a scratch past [`Tensor::MOST_ELEMENTS`].
 pub fn backward(
     norm: &BatchNorm,
     saved: Saved,
@@ -324,5 +352,5 @@ pub fn backward(
             beta: zeros(),
         });
     }
-    Ok(backward::launch_backward(&problem, norm, &saved, grad))
+    backward::launch_backward(&problem, norm, &saved, grad)
 }

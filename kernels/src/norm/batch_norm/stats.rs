@@ -1,9 +1,9 @@
 use super::{
-    BatchNorm, BatchNormProblem, PIXELS_AT_ONCE, PIXELS_OF_BLOCK, ROWS_OF_PARTIAL, Statistics,
+    BatchNorm, BatchNormProblem, OP, PIXELS_AT_ONCE, PIXELS_OF_BLOCK, ROWS_OF_PARTIAL, Statistics,
 };
 use crate::cascade::{Cascade, block_end, block_start, blocks, sum_of};
 use crate::lanes::{Lanes, channel, load, store};
-use crate::{Tensor, launch};
+use crate::{KernelError, Tensor, launch};
 use cubecl::prelude::*;
 
 /// The sum of eight vectors as a tree, which is shorter to wait for than a chain and rounds less.
@@ -245,7 +245,7 @@ pub(super) fn launch_batch_statistics(
     problem: &BatchNormProblem,
     x: &Tensor,
     norm: &BatchNorm,
-) -> Statistics {
+) -> Result<Statistics, KernelError> {
     let client = x.client();
     let &BatchNormProblem {
         pixels,
@@ -254,11 +254,13 @@ pub(super) fn launch_batch_statistics(
     } = problem;
     let lanes = Lanes::of(client, dtype, channels, &[]);
     let vectors = lanes.vectors();
-    let partials = Tensor::empty(
+    let partials = Tensor::room(
+        OP,
+        "scratch",
         client,
         &[problem.partials(), ROWS_OF_PARTIAL, vectors * lanes.width],
         dtype.accumulator(),
-    );
+    )?;
     let grid = launch::grid(client, problem.partials());
     // SAFETY: `BatchNormProblem` relates the extents; `partials` has room for all rows of vectors of a partial result.
     unsafe {
@@ -312,7 +314,7 @@ pub(super) fn launch_batch_statistics(
         );
     }
     launch::pace(client);
-    statistics
+    Ok(statistics)
 }
 
 /// Launches the running statistics in the form that the other kernels read.

@@ -3,7 +3,7 @@ use crate::cascade::{Cascade, block_end, block_start, blocks, ends_block};
 use crate::lanes::{Lanes, channel, load, store};
 use crate::norm::row::{fresh, keep};
 use crate::pointwise::sum_rows_apart;
-use crate::{Tensor, launch};
+use crate::{KernelError, Tensor, launch};
 use cubecl::prelude::*;
 
 /// Two rows of channels, to which pixels are added one after the other: what a [`Cascade`] is, in a unit's own memory.
@@ -185,30 +185,41 @@ fn layer_norm_grad<S: Float, F: Float, B: Size, N: Size>(
 }
 
 /// Launches the gradient of `x` into `out`, and returns those of `gamma` and of `beta`, `[c]` each.
-pub(super) fn launch_backward(saved: &Saved, grad: &Tensor, out: &Tensor) -> [Tensor; 2] {
+pub(super) fn launch_backward(
+    saved: &Saved,
+    grad: &Tensor,
+    out: &Tensor,
+) -> Result<[Tensor; 2], KernelError> {
     let (client, problem) = (grad.client(), &saved.problem);
     let (dtype, channels) = (problem.dtype, problem.channels);
     let partials = [problem.partials(), 2, channels];
-    let partials = Tensor::empty(client, &partials, dtype.accumulator());
+    let op = saved.sample.op();
+    let partials = Tensor::room(op, "scratch", client, &partials, dtype.accumulator())?;
     if launch::is_cpu(client) {
-        launch_partials(saved, grad, out, &partials);
+        launch_partials(saved, grad, out, &partials)?;
     } else {
         team::launch_partials(saved, grad, out, &partials);
     }
     let [gamma, beta] = [(); 2].map(|()| Tensor::empty(client, &[channels], dtype.accumulator()));
     sum_rows_apart(&partials, &gamma, &beta);
-    [gamma, beta]
+    Ok([gamma, beta])
 }
 
 /// Launches the gradient of `x` into `out` and the partial sums `[partials, 2, c]`.
-fn launch_partials(saved: &Saved, grad: &Tensor, out: &Tensor, partials: &Tensor) {
+fn launch_partials(
+    saved: &Saved,
+    grad: &Tensor,
+    out: &Tensor,
+    partials: &Tensor,
+) -> Result<(), KernelError> {
     let (client, problem, x) = (grad.client(), &saved.problem, &saved.input);
     let (dtype, channels) = (problem.dtype, problem.channels);
     let tensors = [x, grad, &saved.gamma, out, partials];
     let lanes = Lanes::of(client, dtype, channels, &tensors);
     let grid = launch::grid(client, problem.partials());
     let sums = [grid.units, 2 * LEVELS, channels];
-    let sums = Tensor::empty(client, &sums, dtype.accumulator());
+    let op = saved.sample.op();
+    let sums = Tensor::room(op, "scratch", client, &sums, dtype.accumulator())?;
     // SAFETY: `LayerNormProblem` relates the extents; `partials` has two rows a partial sum, `sums` all levels of them a unit.
     unsafe {
         layer_norm_grad::launch_unchecked(
@@ -237,4 +248,5 @@ fn launch_partials(saved: &Saved, grad: &Tensor, out: &Tensor, partials: &Tensor
         );
     }
     launch::pace(client);
+    Ok(())
 }

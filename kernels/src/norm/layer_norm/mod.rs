@@ -28,6 +28,7 @@ mod forward;
 pub mod reference;
 mod team;
 
+use super::check_epsilon;
 use crate::{DType, KernelError, Tensor};
 
 /// The most partial sums of the gradients of `gamma` and `beta`, as long as they are short.
@@ -72,9 +73,9 @@ impl LayerNormProblem {
     /// The problem of normalising `x`, `[.., c]` pixel by pixel or `[n, .., c]` image by image.
     ///
     /// # Errors
-    /// In this order: an `x` without channels, for images also one without pixels or of fewer than two axes; a sample of more than
+    /// In this order: an `x` past [`Tensor::MOST_ELEMENTS`], without channels, for images also one without pixels or of fewer than two axes; a sample of more than
     /// 2^32 - 1 elements; an `x` that is a window; shapes and element types of `gamma` and `beta`, windows among them; `epsilon` not
-    /// finite and above 0.
+    /// finite and above 0 in the accumulator.
     pub fn new(
         x: &Tensor,
         gamma: &Tensor,
@@ -83,6 +84,7 @@ impl LayerNormProblem {
         sample: Sample,
     ) -> Result<Self, KernelError> {
         let op = sample.op();
+        x.check_addressable(op, "x")?;
         let channels = x.shape().last().copied().unwrap_or(0);
         let (samples, pixels) = match (sample, x.shape()) {
             (Sample::Pixel, _) => (x.pixels(), 1),
@@ -106,7 +108,7 @@ impl LayerNormProblem {
         let accumulator = x.dtype().accumulator();
         gamma.check(op, "gamma", &[channels], accumulator)?;
         beta.check(op, "beta", &[channels], accumulator)?;
-        KernelError::check_float(op, "epsilon", epsilon, "finite and above 0", |e| e > 0.0)?;
+        check_epsilon(op, x.dtype().accumulator(), epsilon)?;
         Ok(Self {
             samples,
             pixels,
@@ -190,7 +192,7 @@ pub fn layer_norm(
 /// The gradients from `grad`, of the shape of `x`. Two launches; for an empty batch those of `gamma` and `beta` are 0.
 ///
 /// # Errors
-/// In this order: shape and element type of `grad`; a `grad` that is a window.
+/// In this order: shape and element type of `grad`; a `grad` that is a window; a scratch past [`Tensor::MOST_ELEMENTS`].
 pub fn backward(saved: &Saved, grad: &Tensor) -> Result<LayerNormGrads, KernelError> {
     let (x, channels) = (&saved.input, saved.problem.channels);
     grad.check(saved.sample.op(), "grad", x.shape(), x.dtype())?;
@@ -198,7 +200,7 @@ pub fn backward(saved: &Saved, grad: &Tensor) -> Result<LayerNormGrads, KernelEr
     let [gamma, beta] = if input.is_empty() {
         [(); 2].map(|()| Tensor::zeros(x.client(), &[channels], x.dtype().accumulator()))
     } else {
-        backward::launch_backward(saved, grad, &input)
+        backward::launch_backward(saved, grad, &input)?
     };
     Ok(LayerNormGrads {
         x: input,

@@ -16,7 +16,7 @@ pub mod cost;
 pub mod reference;
 mod step;
 
-use super::check_wide;
+use super::{check_wide, is_size};
 use crate::{DType, KernelError, Tensor};
 
 const OP: &str = "adamw";
@@ -56,7 +56,7 @@ impl AdamWOptions {
     /// [`KernelError::Range`] for, in this order, learning rate, beta1, beta2, epsilon, weight decay.
     pub fn check(&self, dtype: DType) -> Result<(), KernelError> {
         let rounded = |v: f64| dtype.round(v);
-        let size = |v: f64| v >= 0.0 && rounded(v).is_finite();
+        let size = |v: f64| is_size(dtype, v);
         let share = |v: f64| (0.0..1.0).contains(&v);
         let at_least_0 = "finite and at least 0";
         KernelError::check_float(OP, "learning_rate", self.learning_rate, at_least_0, size)?;
@@ -84,8 +84,8 @@ pub struct AdamWState<'a> {
 /// Takes step `number`, counted from 1, in place. One launch; none for an empty buffer.
 ///
 /// # Errors
-/// In this order: the parameters are a window, or have 16 bits; shapes, element types and windows of `first`, `second`, `grads`, `decayed`; those of
-/// [`AdamWOptions::check`]; a `number` of 0.
+/// In this order: the parameters are a window, or have 16 bits; shapes, element types and windows of `first`, `second`, `grads`, `decayed`;
+/// those of [`AdamWOptions::check`]; a `number` of 0; parameters or moments that share memory with another of the five.
 pub fn step(
     state: AdamWState<'_>,
     grads: &Tensor,
@@ -96,17 +96,24 @@ pub fn step(
     let params = state.params;
     params.check_whole(OP, "params")?;
     check_wide(OP, params)?;
-    for (name, tensor) in [
+    let others = [
         ("first", state.first),
         ("second", state.second),
         ("grads", grads),
         ("decayed", decayed),
-    ] {
+    ];
+    for (name, tensor) in others {
         tensor.check(OP, name, params.shape(), params.dtype())?;
     }
     options.check(params.dtype())?;
     if number == 0 {
         return Err(KernelError::range(OP, "number", number, "at least 1"));
+    }
+    for (i, (name, written)) in [("params", params), others[0], others[1]]
+        .into_iter()
+        .enumerate()
+    {
+        written.check_apart(OP, name, &others[i..])?;
     }
     if !params.is_empty() {
         step::launch_step(state, grads, decayed, options, number);

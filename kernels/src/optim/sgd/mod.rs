@@ -14,7 +14,7 @@ pub mod cost;
 pub mod reference;
 mod step;
 
-use super::check_wide;
+use super::{check_wide, is_size};
 use crate::{KernelError, Tensor};
 
 const OP: &str = "sgd";
@@ -35,8 +35,9 @@ pub struct SgdOptions {
 /// Moves `params` and `velocity` in place. One launch.
 ///
 /// # Errors
-/// In this order: `params` is a window, or has 16 bits; shapes and element types of `grads`, `velocity`, `decayed`; learning rate, momentum, weight decay out of range;
-/// Nesterov without momentum.
+/// In this order: `params` is a window, or has 16 bits; shapes and element types of `grads`, `velocity`, `decayed`; learning rate, momentum, weight decay out of
+/// range, or infinite in the parameters' element type; Nesterov without momentum; parameters or a velocity that share memory with another
+/// of the four.
 pub fn step(
     params: &Tensor,
     grads: &Tensor,
@@ -54,13 +55,8 @@ pub fn step(
         tensor.check(OP, name, params.shape(), params.dtype())?;
     }
     let at_least_0 = "finite and at least 0";
-    KernelError::check_float(
-        OP,
-        "learning_rate",
-        options.learning_rate,
-        at_least_0,
-        |v| v >= 0.0,
-    )?;
+    let size = |v| is_size(params.dtype(), v);
+    KernelError::check_float(OP, "learning_rate", options.learning_rate, at_least_0, size)?;
     KernelError::check_float(
         OP,
         "momentum",
@@ -68,9 +64,7 @@ pub fn step(
         "0 to 1, 1 excluded",
         |v| (0.0..1.0).contains(&v),
     )?;
-    KernelError::check_float(OP, "weight_decay", options.weight_decay, at_least_0, |v| {
-        v >= 0.0
-    })?;
+    KernelError::check_float(OP, "weight_decay", options.weight_decay, at_least_0, size)?;
     if options.nesterov && options.momentum == 0.0 {
         return Err(KernelError::range(
             OP,
@@ -79,6 +73,9 @@ pub fn step(
             "above 0 with nesterov",
         ));
     }
+    let read = [("grads", grads), ("decayed", decayed)];
+    params.check_apart(OP, "params", &[("velocity", velocity), read[0], read[1]])?;
+    velocity.check_apart(OP, "velocity", &read)?;
     if !params.is_empty() {
         step::launch_step(params, grads, velocity, decayed, options);
     }

@@ -40,15 +40,19 @@ impl Unary for Activation {
     }
 }
 
-/// `a(x)` of any shape; `x` may be a window. One launch; none for an empty tensor.
+/// `a(x)` of any shape; `x` may be a window. One launch; none for an empty tensor, nor for one past [`Tensor::MOST_ELEMENTS`], whose
+/// result nobody takes either.
 pub fn activation(x: &Tensor, activation: Activation) -> Tensor {
     map(x, activation)
 }
 
-/// [`activation()`] into `y`, of the shape of `x`; both may be windows. One launch; none for an empty tensor.
+/// [`activation()`] into `y`, of the shape of `x`, which may be `x` itself; both may be windows. One launch; none for an empty tensor.
+///
+/// In place no element may be computed twice: of a length (in a window, a number of channels) that no vector divides, each is then
+/// computed by itself.
 ///
 /// # Errors
-/// Shape, then element type of `y`.
+/// In this order: an `x` past [`Tensor::MOST_ELEMENTS`]; shape and element type of `y`; a `y` that lies over a part of `x`.
 pub fn activation_into(x: &Tensor, activation: Activation, y: &Tensor) -> Result<(), KernelError> {
     map_into(OP, x, activation, y)
 }
@@ -56,7 +60,7 @@ pub fn activation_into(x: &Tensor, activation: Activation, y: &Tensor) -> Result
 /// The gradient with respect to `x`, from `grad` of its shape; both may be windows. One launch; none for an empty tensor.
 ///
 /// # Errors
-/// Shape, then element type of `grad`.
+/// In this order: an `x` past [`Tensor::MOST_ELEMENTS`]; shape, then element type of `grad`.
 pub fn backward(x: &Tensor, grad: &Tensor, activation: Activation) -> Result<Tensor, KernelError> {
     map_backward(OP, x, grad, activation)
 }

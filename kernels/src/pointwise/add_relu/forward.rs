@@ -30,9 +30,16 @@ fn add_relu_kernel<S: Float, F: Float, B: Size, N: Size>(
     }
 }
 
-/// Launches `y = max(x + m, 0)` over the images `shape`.
+/// Launches `y = max(x + m, 0)` over the images `shape`; `y` may be `x`.
 pub(super) fn launch_add_relu(shape: [usize; 4], x: &Tensor, m: &Tensor, y: &Tensor) {
-    let blocks = Blocks::of(shape, &[x, m, y]);
+    let in_place = y.is_over(x);
+    let blocks = if in_place {
+        Blocks::once(shape, &[x, m])
+    } else {
+        Blocks::of(shape, &[x, m, y])
+    };
+    let y = if in_place { x } else { y };
+    let [operand, result] = blocks.lanes.args_over(x, y);
     // SAFETY: `x` and `y` hold the pixels of `blocks`, `m` a row an image.
     unsafe {
         add_relu_kernel::launch_unchecked(
@@ -41,9 +48,9 @@ pub(super) fn launch_add_relu(shape: [usize; 4], x: &Tensor, m: &Tensor, y: &Ten
             blocks.units(),
             blocks.lanes.item,
             blocks.lanes.width,
-            blocks.lanes.arg(x),
+            operand,
             blocks.lanes.arg(m),
-            blocks.lanes.arg(y),
+            result,
             blocks.lanes.anywhere(x),
             x.view(),
             y.view(),

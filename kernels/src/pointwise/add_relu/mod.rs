@@ -45,13 +45,15 @@ pub fn add_relu(x: &Tensor, m: &Tensor) -> Result<Tensor, KernelError> {
     Ok(y)
 }
 
-/// [`add_relu()`] into `y`, of the shape of `x`; both may be windows. One launch; none for an empty tensor.
+/// [`add_relu()`] into `y`, of the shape of `x`, which may be `x` itself; both may be windows. One launch; none for an empty tensor.
 ///
 /// # Errors
-/// Those of [`add_relu()`], then shape and element type of `y`.
+/// Those of [`add_relu()`], then shape and element type of `y`, a `y` that lies over a part of `x`, and one that lies over `m`.
 pub fn add_relu_into(x: &Tensor, m: &Tensor, y: &Tensor) -> Result<(), KernelError> {
     let shape = checked(OP, x, "m", m)?;
     y.check_view(OP, "y", &shape, x.dtype())?;
+    y.check_in_place(OP, "y", ("x", x))?;
+    y.check_apart(OP, "y", &[("m", m)])?;
     if !y.is_empty() {
         forward::launch_add_relu(shape, x, m, y);
     }

@@ -30,7 +30,7 @@ fn gate_kernel<S: Float, F: Float, B: Size, N: Size>(
     }
 }
 
-/// Launches `y = x a(s)` over the images `shape`.
+/// Launches `y = x a(s)` over the images `shape`; `y` may be `x`.
 pub(super) fn launch_gate(
     shape: [usize; 4],
     x: &Tensor,
@@ -38,7 +38,14 @@ pub(super) fn launch_gate(
     y: &Tensor,
     activation: Activation,
 ) {
-    let blocks = Blocks::of(shape, &[x, s, y]);
+    let in_place = y.is_over(x);
+    let blocks = if in_place {
+        Blocks::once(shape, &[x, s])
+    } else {
+        Blocks::of(shape, &[x, s, y])
+    };
+    let y = if in_place { x } else { y };
+    let [operand, result] = blocks.lanes.args_over(x, y);
     // SAFETY: `x` and `y` hold the pixels of `blocks`, `s` a row an image.
     unsafe {
         gate_kernel::launch_unchecked(
@@ -47,9 +54,9 @@ pub(super) fn launch_gate(
             blocks.units(),
             blocks.lanes.item,
             blocks.lanes.width,
-            blocks.lanes.arg(x),
+            operand,
             blocks.lanes.arg(s),
-            blocks.lanes.arg(y),
+            result,
             blocks.lanes.anywhere(x),
             x.view(),
             y.view(),

@@ -43,10 +43,10 @@ pub fn gate(x: &Tensor, s: &Tensor, activation: Activation) -> Result<Tensor, Ke
     Ok(y)
 }
 
-/// [`gate()`] into `y`, of the shape of `x`; both may be windows. One launch; none for an empty tensor.
+/// [`gate()`] into `y`, of the shape of `x`, which may be `x` itself; both may be windows. One launch; none for an empty tensor.
 ///
 /// # Errors
-/// Those of [`gate()`], then shape and element type of `y`.
+/// Those of [`gate()`], then shape and element type of `y`, a `y` that lies over a part of `x`, and one that lies over `s`.
 pub fn gate_into(
     x: &Tensor,
     s: &Tensor,
@@ -55,6 +55,8 @@ pub fn gate_into(
 ) -> Result<(), KernelError> {
     let shape = checked(OP, x, "s", s)?;
     y.check_view(OP, "y", &shape, x.dtype())?;
+    y.check_in_place(OP, "y", ("x", x))?;
+    y.check_apart(OP, "y", &[("s", s)])?;
     if !y.is_empty() {
         forward::launch_gate(shape, x, s, y, activation);
     }

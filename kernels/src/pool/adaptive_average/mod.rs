@@ -27,11 +27,11 @@ const OP: &str = "adaptive_average";
 /// The means of `x` `[n, h, w, c]`, which may be a channel window, over `output` `[oh, ow]` bins, as `[n, oh, ow, c]`. One launch.
 ///
 /// # Errors
-/// In this order: the rank of `x`, then those of [`AdaptiveAverageProblem::new`].
+/// In this order: the rank of `x`, then those of [`AdaptiveAverageProblem::new`], then a result past [`Tensor::MOST_ELEMENTS`].
 pub fn adaptive_average(x: &Tensor, output: [usize; 2]) -> Result<Tensor, KernelError> {
     let input = x.dims_view(OP, "x", "[n, h, w, c]")?;
     let problem = AdaptiveAverageProblem::new(input, x.dtype(), output)?;
-    let y = Tensor::empty(x.client(), &problem.output_shape(), x.dtype());
+    let y = Tensor::room(OP, "y", x.client(), &problem.output_shape(), x.dtype())?;
     if !y.is_empty() {
         bins::launch_mean(problem.bins(), x, &y);
     }
@@ -42,10 +42,16 @@ pub fn adaptive_average(x: &Tensor, output: [usize; 2]) -> Result<Tensor, Kernel
 /// launch.
 ///
 /// # Errors
-/// Shape, then element type of `grad`.
+/// In this order: shape, then element type of `grad`; a gradient past [`Tensor::MOST_ELEMENTS`].
 pub fn backward(problem: &AdaptiveAverageProblem, grad: &Tensor) -> Result<Tensor, KernelError> {
     grad.check_view(OP, "grad", &problem.output_shape(), problem.dtype())?;
-    let out = Tensor::empty(grad.client(), &problem.input_shape(), grad.dtype());
+    let out = Tensor::room(
+        OP,
+        "gradient",
+        grad.client(),
+        &problem.input_shape(),
+        grad.dtype(),
+    )?;
     if !out.is_empty() {
         bins::launch_spread(problem.bins(), grad, &out);
     }

@@ -31,11 +31,11 @@ const OP: &str = "average_pool";
 /// The mean of every window of `x` `[n, h, w, c]`, which may be a channel window, as `[n, oh, ow, c]`. One launch.
 ///
 /// # Errors
-/// In this order: the rank of `x`, then those of [`AveragePoolProblem::new`].
+/// In this order: the rank of `x`, then those of [`AveragePoolProblem::new`], then a result past [`Tensor::MOST_ELEMENTS`].
 pub fn average_pool(x: &Tensor, options: AveragePoolOptions) -> Result<Tensor, KernelError> {
     let input = x.dims_view(OP, "x", "[n, h, w, c]")?;
     let problem = AveragePoolProblem::new(input, x.dtype(), options)?;
-    let y = Tensor::empty(x.client(), &problem.output_shape(), x.dtype());
+    let y = Tensor::room(OP, "y", x.client(), &problem.output_shape(), x.dtype())?;
     if !y.is_empty() {
         bins::launch_mean(problem.bins(), x, &y);
     }
@@ -46,10 +46,16 @@ pub fn average_pool(x: &Tensor, options: AveragePoolOptions) -> Result<Tensor, K
 /// launch.
 ///
 /// # Errors
-/// Shape, then element type of `grad`.
+/// In this order: shape, then element type of `grad`; a gradient past [`Tensor::MOST_ELEMENTS`].
 pub fn backward(problem: &AveragePoolProblem, grad: &Tensor) -> Result<Tensor, KernelError> {
     grad.check_view(OP, "grad", &problem.output_shape(), problem.dtype())?;
-    let out = Tensor::empty(grad.client(), &problem.input_shape(), grad.dtype());
+    let out = Tensor::room(
+        OP,
+        "gradient",
+        grad.client(),
+        &problem.input_shape(),
+        grad.dtype(),
+    )?;
     if !out.is_empty() {
         bins::launch_spread(problem.bins(), grad, &out);
     }

@@ -49,10 +49,11 @@ pub fn global_average(x: &Tensor) -> Result<Tensor, KernelError> {
 /// [`global_average`] into `y` `[n, c]`, which may be a window: several maps are then pooled into one row. One launch.
 ///
 /// # Errors
-/// Those of [`global_average`], then shape and element type of `y`.
+/// Those of [`global_average`], then shape and element type of `y`, and a `y` that shares memory with `x`.
 pub fn global_average_into(x: &Tensor, y: &Tensor) -> Result<(), KernelError> {
     let [n, h, w, c] = checked(x)?;
     y.check_view(OP, "y", &[n, c], x.dtype())?;
+    y.check_apart(OP, "y", &[("x", x)])?;
     if !y.is_empty() {
         forward::launch_average(x, y, h * w, (h * w) as f64);
     }
@@ -87,10 +88,11 @@ pub fn backward(x: &Tensor, grad: &Tensor) -> Result<Tensor, KernelError> {
 /// [`backward()`] into `out` `[n, h, w, c]`; `grad` `[n, c]` and `out` may be windows. One launch.
 ///
 /// # Errors
-/// Those of [`global_average`] for an `x` of `out`'s shape, then shape and element type of `grad`.
+/// Those of [`global_average`] for an `x` of `out`'s shape, then shape and element type of `grad`, and an `out` that shares memory with it.
 pub fn backward_into(grad: &Tensor, out: &Tensor) -> Result<(), KernelError> {
     let [n, h, w, c] = checked(out)?;
     grad.check_view(OP, "grad", &[n, c], out.dtype())?;
+    out.check_apart(OP, "out", &[("grad", grad)])?;
     if !out.is_empty() {
         backward::launch_spread(grad, out, h * w, (h * w) as f64);
     }

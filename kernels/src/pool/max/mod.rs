@@ -50,10 +50,10 @@ impl Winners {
 /// The maximum of every window of `x` `[n, h, w, c]`, which may be a channel window, as `[n, oh, ow, c]`. One launch.
 ///
 /// # Errors
-/// In this order: the rank of `x`, then those of [`MaxPoolProblem::new`].
+/// In this order: the rank of `x`, then those of [`MaxPoolProblem::new`], then a result past [`Tensor::MOST_ELEMENTS`].
 pub fn max_pool(x: &Tensor, options: MaxPoolOptions) -> Result<Tensor, KernelError> {
     let problem = MaxPoolProblem::of(x, options)?;
-    let y = Tensor::empty(x.client(), &problem.output_shape(), x.dtype());
+    let y = Tensor::room(OP, "y", x.client(), &problem.output_shape(), x.dtype())?;
     if !y.is_empty() {
         forward::launch_largest(&problem, x, &y, None);
     }
@@ -67,8 +67,8 @@ pub fn max_pool(x: &Tensor, options: MaxPoolOptions) -> Result<Tensor, KernelErr
 pub fn train(x: &Tensor, options: MaxPoolOptions) -> Result<(Tensor, Winners), KernelError> {
     let problem = MaxPoolProblem::of(x, options)?;
     // A place counts further than 16 bits do.
-    let [y, places] = [x.dtype(), x.dtype().accumulator()]
-        .map(|dtype| Tensor::empty(x.client(), &problem.output_shape(), dtype));
+    let room = |dtype| Tensor::room(OP, "y", x.client(), &problem.output_shape(), dtype);
+    let (y, places) = (room(x.dtype())?, room(x.dtype().accumulator())?);
     if !y.is_empty() {
         forward::launch_largest(&problem, x, &y, Some(&places));
     }

@@ -34,7 +34,7 @@ const OP: &str = "bilinear";
 /// `x` `[n, h, w, c]`, which may be a channel window, resized to `output` `[oh, ow]`, as `[n, oh, ow, c]`. One launch.
 ///
 /// # Errors
-/// In this order: the rank of `x`, then those of [`BilinearProblem::new`].
+/// In this order: the rank of `x`, then those of [`BilinearProblem::new`], then a result past [`Tensor::MOST_ELEMENTS`].
 pub fn bilinear(
     x: &Tensor,
     output: [usize; 2],
@@ -42,7 +42,7 @@ pub fn bilinear(
 ) -> Result<Tensor, KernelError> {
     let input = x.dims_view(OP, "x", "[n, h, w, c]")?;
     let problem = BilinearProblem::new(input, x.dtype(), output, alignment)?;
-    let y = Tensor::empty(x.client(), &problem.output_shape(), x.dtype());
+    let y = Tensor::room(OP, "y", x.client(), &problem.output_shape(), x.dtype())?;
     if !y.is_empty() {
         forward::launch_mix(&problem, x, &y);
     }
@@ -53,10 +53,16 @@ pub fn bilinear(
 /// launch.
 ///
 /// # Errors
-/// Shape, then element type of `grad`.
+/// In this order: shape, then element type of `grad`; a gradient past [`Tensor::MOST_ELEMENTS`].
 pub fn backward(problem: &BilinearProblem, grad: &Tensor) -> Result<Tensor, KernelError> {
     grad.check_view(OP, "grad", &problem.output_shape(), problem.dtype())?;
-    let out = Tensor::empty(grad.client(), &problem.input_shape(), grad.dtype());
+    let out = Tensor::room(
+        OP,
+        "gradient",
+        grad.client(),
+        &problem.input_shape(),
+        grad.dtype(),
+    )?;
     if !out.is_empty() {
         backward::launch_unmix(problem, grad, &out);
     }

@@ -33,7 +33,7 @@ use super::settle::{compare, settle};
 use super::terms::{Constants, Place};
 use crate::abreast::Abreast;
 use crate::lanes::Lanes;
-use crate::{Labels, Tensor, launch};
+use crate::{KernelError, Labels, Tensor, launch};
 use cubecl::prelude::*;
 
 /// Bundles that go through each phase one after the other, so that a core finds work beside the chain of operations of one: before the
@@ -135,7 +135,7 @@ pub(super) fn launch_short(
     labels: Option<&Labels>,
     loss: &Tensor,
     grad: &Tensor,
-) {
+) -> Result<(), KernelError> {
     let client = student.client();
     let &DistillProblem {
         batch,
@@ -152,7 +152,8 @@ pub(super) fn launch_short(
     let group = (LINES / line).clamp(1, BUNDLES);
     let notes = notes_len(problem.temperatures().len(), [group, line, line], group);
     let accumulator = dtype.accumulator();
-    let notes = Tensor::empty(client, &[note_takers, notes * width], accumulator);
+    let notes = [note_takers, notes * width];
+    let notes = Tensor::room("distill", "scratch", client, &notes, accumulator)?;
     let blueprint = Blueprint {
         whole: true,
         ..Blueprint::of(problem, client)
@@ -180,4 +181,5 @@ pub(super) fn launch_short(
         );
     }
     launch::pace(client);
+    Ok(())
 }

@@ -1,4 +1,8 @@
-//! Channel windows: what they show of the tensor that they were cut from, and who refuses them.
+//! Channel windows: what they show of the tensor that they were cut from, and who refuses them. Results in the place of operands, and
+//! tensors that no index reaches.
+
+mod in_place;
+mod reach;
 
 use ghostlight_kernels::{DType, KernelError, Tensor, pointwise};
 use ghostlight_tests::{Windowed, client, download, dtypes, reals, upload};
