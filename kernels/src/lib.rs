@@ -10,6 +10,7 @@ mod abreast;
 mod affine;
 pub mod conv;
 mod cost;
+pub mod counting;
 mod dtype;
 mod error;
 pub mod ghost;

@@ -2,6 +2,7 @@ use super::{Declarations, Init, Kind, Param, Spec};
 use crate::random::{Purpose, stream};
 use crate::run::NamedTensor;
 use ghostlight_autodiff::{Client, DType, KernelError, Tensor};
+use ghostlight_kernels::{counting, pointwise};
 use rand::{Rng, RngExt};
 use std::collections::HashMap;
 
@@ -49,6 +50,8 @@ pub struct Store {
     grads: Tensor,
     decayed: Tensor,
     running: Tensor,
+    /// Zeros, ones and minus ones, as many as the model's widest tensor has channels, in the accumulator's type.
+    constants: [Tensor; 3],
 }
 
 impl Store {
@@ -79,9 +82,7 @@ impl Store {
             flat.extend((0..spec.len()).map(|_| draw(spec.init, &mut random)));
             flat.resize(flat.len().next_multiple_of(alignment), 0.0);
             if !is_running {
-                // Scales and shifts of batch norms and biases are few and not what overfits: only weights decay.
-                let decays = matches!(spec.kind, Kind::Conv | Kind::Linear);
-                decayed.resize(values.len(), if decays { 1.0 } else { 0.0 });
+                decayed.resize(values.len(), if spec.decays() { 1.0 } else { 0.0 });
             }
         }
         running.resize(running.len().max(alignment), 0.0);
@@ -91,10 +92,54 @@ impl Store {
             grads: Tensor::zeros(client, values.shape(), dtype),
             decayed: upload(&decayed)?,
             running: upload(&running)?,
+            constants: constants(client, dtype, &specs),
             values,
             specs,
             starts,
         })
+    }
+
+    /// The declared tensors laid out on a device that computes nothing, without values: for counting.
+    ///
+    /// # Errors
+    /// None that a caller can cause.
+    pub fn blank(declarations: Declarations) -> Result<Self, KernelError> {
+        let (client, dtype) = (counting::client(), DType::F32);
+        let specs = declarations.into_specs();
+        let (mut starts, mut lens) = (Vec::new(), [0, ALIGNMENT]);
+        for spec in &specs {
+            let len = &mut lens[usize::from(spec.kind == Kind::Running)];
+            starts.push(*len);
+            *len = (*len + spec.len()).next_multiple_of(ALIGNMENT);
+        }
+        let [values, running] = lens.map(|len| Tensor::empty(&client, &[len], dtype));
+        Ok(Self {
+            grads: values.clone(),
+            decayed: values.clone(),
+            constants: constants(&client, dtype, &specs),
+            values,
+            running,
+            specs,
+            starts,
+        })
+    }
+
+    /// `channels` zeros and as many ones, in the accumulator's type.
+    ///
+    /// # Errors
+    /// None that a caller can cause.
+    pub fn constants(&self, channels: usize) -> Result<[Tensor; 2], KernelError> {
+        let [zeros, ones, _] = &self.constants;
+        Ok([zeros.slice(0, &[channels])?, ones.slice(0, &[channels])?])
+    }
+
+    /// `x` less the parameter `param`, both vectors.
+    ///
+    /// # Errors
+    /// Their lengths differ.
+    pub fn less(&self, x: &Tensor, param: Param) -> Result<Tensor, KernelError> {
+        let minus_one = self.constants[2].slice(0, &[1])?;
+        pointwise::add(x, &pointwise::scale(&self.value(param)?, &minus_one)?)
     }
 
     /// A tensor's current value; shares the memory.
@@ -255,6 +300,17 @@ impl Store {
             None => Ok(()),
         }
     }
+}
+
+fn constants(client: &Client, dtype: DType, specs: &[Spec]) -> [Tensor; 3] {
+    let widest = specs.iter().filter_map(|spec| spec.shape.last());
+    let len = widest.copied().max().unwrap_or(1).max(1);
+    let filled = |value: f64| {
+        let tensor = Tensor::empty(client, &[len], dtype.accumulator());
+        pointwise::fill(&tensor, value);
+        tensor
+    };
+    [filled(0.0), filled(1.0), filled(-1.0)]
 }
 
 fn draw(init: Init, random: &mut impl Rng) -> f64 {
