@@ -3,6 +3,8 @@
 mod distill;
 mod error;
 mod eval;
+mod forward;
+mod models;
 mod output;
 mod predict;
 mod progress;
@@ -31,6 +33,10 @@ enum Command {
     Eval(eval::EvalArguments),
     /// Classify images with a run's student.
     Predict(predict::PredictArguments),
+    /// List the networks with their sizes.
+    Models(models::ModelsArguments),
+    /// Run one network on a batch of tensors: what other programs compare themselves with.
+    Forward(forward::ForwardArguments),
 }
 
 /// Wrong input: the message says what to change.
@@ -58,6 +64,8 @@ pub fn main() -> ExitCode {
         Command::Distill(arguments) => distill::run(&arguments, &stop),
         Command::Eval(arguments) => eval::run(&arguments, &stop),
         Command::Predict(arguments) => predict::run(&arguments, &stop),
+        Command::Models(arguments) => models::run(&arguments, &stop),
+        Command::Forward(arguments) => forward::run(&arguments),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

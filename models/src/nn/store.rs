@@ -12,33 +12,50 @@ const ALIGNMENT: usize = 16;
 /// Why stored tensors do not fit a model.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
-    /// A tensor of the model is not among those given.
-    #[error("the tensor {path} is missing; was the file written by another architecture?")]
-    Missing {
-        /// The tensor's path.
-        path: String,
-    },
-    /// A tensor has other extents.
-    #[error("the tensor {path} has shape {got:?}, this model wants {wanted:?}")]
-    Shape {
-        /// The tensor's path.
-        path: String,
-        /// Its extents in PyTorch's layout.
-        got: Vec<usize>,
-        /// The model's.
-        wanted: Vec<usize>,
-    },
-    /// A tensor that the model does not have.
+    /// Names or shapes differ; nothing was taken over.
     #[error(
-        "the tensor {path} is not part of this model; was the file written by another architecture?"
+        "the tensors are not those of this network; was the file written by another architecture?{}",
+        lists(missing, unexpected, shapes)
     )]
-    Unexpected {
-        /// The tensor's path.
-        path: String,
+    Mismatch {
+        /// Tensors of the model that are not among those given.
+        missing: Vec<String>,
+        /// Tensors that the model does not have.
+        unexpected: Vec<String>,
+        /// Tensors of other extents: name, extents given, extents wanted, both in PyTorch's layout.
+        shapes: Vec<(String, Vec<usize>, Vec<usize>)>,
     },
     /// The device failed.
     #[error(transparent)]
     Kernel(#[from] KernelError),
+}
+
+/// One line for each list that is not empty.
+fn lists(
+    missing: &[String],
+    unexpected: &[String],
+    shapes: &[(String, Vec<usize>, Vec<usize>)],
+) -> String {
+    const SHOWN: usize = 6;
+    let shapes: Vec<String> = shapes
+        .iter()
+        .map(|(name, got, wanted)| format!("{name} {got:?} where {wanted:?} is wanted"))
+        .collect();
+    let lists = [
+        ("missing", missing),
+        ("unexpected", unexpected),
+        ("of another shape", &shapes),
+    ];
+    let line = |(title, names): (&str, &[String])| {
+        let shown = names[..names.len().min(SHOWN)].join(", ");
+        let rest = match names.len().saturating_sub(SHOWN) {
+            0 => String::new(),
+            more => format!(" and {more} more"),
+        };
+        format!("\n  {title} ({}): {shown}{rest}", names.len())
+    };
+    let told = lists.into_iter().filter(|(_, names)| !names.is_empty());
+    told.map(line).collect()
 }
 
 /// All tensors of one model: the parameters in one flat buffer, their gradients in another, the running statistics in a third.
@@ -214,7 +231,7 @@ impl Store {
     /// Takes over what [`Store::weights`] gave.
     ///
     /// # Errors
-    /// The first tensor missing, of another shape, or not part of the model.
+    /// [`StoreError::Mismatch`] with everything that is missing, of another shape, or not part of the model.
     pub fn set_weights(&mut self, tensors: &[NamedTensor]) -> Result<(), StoreError> {
         let (mut values, mut running) = (self.values.to_f32()?, self.running.to_f32()?);
         self.import(tensors, &mut values, Some(&mut running))?;
@@ -226,7 +243,7 @@ impl Store {
     /// The flat buffer that [`Store::named`] was given.
     ///
     /// # Errors
-    /// The first tensor missing, of another shape, or not part of the model.
+    /// [`StoreError::Mismatch`] with everything that is missing, of another shape, or not part of the model.
     pub fn flat(&self, tensors: &[NamedTensor]) -> Result<Tensor, StoreError> {
         let mut flat = vec![0.0; self.values.len()];
         self.import(tensors, &mut flat, None)?;
@@ -274,31 +291,39 @@ impl Store {
             .iter()
             .map(|tensor| (tensor.name.as_str(), tensor))
             .collect();
+        let (mut missing, mut shapes, mut found) = (Vec::new(), Vec::new(), Vec::new());
         for (spec, &start) in self.specs.iter().zip(&self.starts) {
+            if spec.kind == Kind::Running && running.is_none() {
+                continue;
+            }
+            let wanted = spec.torch_shape();
+            match by_name.remove(spec.path.as_str()) {
+                None => missing.push(spec.path.clone()),
+                Some(tensor) if tensor.shape != wanted => {
+                    shapes.push((spec.path.clone(), tensor.shape.clone(), wanted));
+                }
+                Some(tensor) => found.push((spec, start, tensor)),
+            }
+        }
+        let mut unexpected: Vec<String> = by_name.into_keys().map(String::from).collect();
+        unexpected.sort();
+        if !(missing.is_empty() && unexpected.is_empty() && shapes.is_empty()) {
+            return Err(StoreError::Mismatch {
+                missing,
+                unexpected,
+                shapes,
+            });
+        }
+        for (spec, start, tensor) in found {
             let target = match (spec.kind, &mut running) {
-                (Kind::Running, None) => continue,
                 (Kind::Running, Some(running)) => &mut running[start..],
                 _ => &mut values[start..],
             };
-            let missing = || StoreError::Missing {
-                path: spec.path.clone(),
-            };
-            let tensor = by_name.remove(spec.path.as_str()).ok_or_else(missing)?;
-            let wanted = spec.torch_shape();
-            if tensor.shape != wanted {
-                let (path, got) = (spec.path.clone(), tensor.shape.clone());
-                return Err(StoreError::Shape { path, got, wanted });
-            }
             for (value, i) in tensor.data.iter().zip(spec.torch_order()) {
                 target[i] = *value;
             }
         }
-        match by_name.into_keys().min() {
-            Some(path) => Err(StoreError::Unexpected {
-                path: path.to_string(),
-            }),
-            None => Ok(()),
-        }
+        Ok(())
     }
 }
 

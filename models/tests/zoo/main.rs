@@ -40,3 +40,18 @@ fn parameters_and_macs_are_the_references_to_the_last_one() {
         }
     }
 }
+
+#[test]
+fn a_training_step_of_every_network_is_accepted_and_holds_more_than_its_images() {
+    for name in zoo::names() {
+        let side = zoo::native_size(name);
+        let held = Network::step_bytes(name, 10, 8, side).unwrap_or_else(|e| panic!("{name}: {e}"));
+        let images = (8 * side * side * 3 * 4) as u64;
+        assert!(held > 2 * images, "{name} holds {held} bytes");
+        let double = Network::step_bytes(name, 10, 16, side).expect(name);
+        assert!(
+            double > held + 2 * images,
+            "{name} holds {held} bytes for 8 images and {double} for 16"
+        );
+    }
+}
