@@ -179,3 +179,96 @@ pub fn write(path: &Path, tensors: &[NamedTensor]) -> Result<(), WeightsError> {
         .map_err(|reason| RunError::encode(path, reason))?;
     Ok(write_atomic(path, &encoded)?)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::random::{Purpose, stream};
+    use rand::RngExt;
+
+    /// Files that were altered at random, unless `GHOSTLIGHT_FUZZED` names another number.
+    const FUZZED: u64 = 20_000;
+
+    fn file() -> Vec<u8> {
+        let tensor = |name: &str, dtype, shape: &[usize], bytes| {
+            let view = TensorView::new(dtype, shape.to_vec(), bytes).unwrap();
+            (name.to_string(), view)
+        };
+        let zeros = [0; 64];
+        let tensors = [
+            tensor("conv.weight", Dtype::F32, &[2, 1, 2, 2], &zeros[..32]),
+            tensor("bn.running_var", Dtype::F16, &[4], &zeros[..8]),
+            tensor("bn.weight", Dtype::BF16, &[4], &zeros[..8]),
+            tensor("fc.bias", Dtype::F64, &[3], &zeros[..24]),
+            tensor("bn.num_batches_tracked", Dtype::I64, &[], &zeros[..8]),
+        ];
+        safetensors::serialize(tensors, None).unwrap()
+    }
+
+    #[test]
+    fn every_float_type_is_read_and_counters_are_passed_over() {
+        let tensors = decode(Path::new("it"), &file()).unwrap();
+        let names: Vec<&str> = tensors.iter().map(|tensor| tensor.name.as_str()).collect();
+        assert_eq!(
+            names,
+            ["bn.running_var", "bn.weight", "conv.weight", "fc.bias"]
+        );
+        let halves = [(Dtype::F16, 0x3e00u16), (Dtype::BF16, 0x3fc0)];
+        for (dtype, bits) in halves {
+            let bytes = bits.to_le_bytes();
+            let view = TensorView::new(dtype, vec![1], &bytes).unwrap();
+            assert_eq!(floats(&view), Some(vec![1.5]));
+        }
+    }
+
+    #[test]
+    fn whole_numbers_are_no_weights() {
+        let view = TensorView::new(Dtype::I32, vec![1], &[0; 4]).unwrap();
+        let bytes = safetensors::serialize([("n", view)], None).unwrap();
+        let refused = decode(Path::new("it"), &bytes).unwrap_err();
+        assert!(
+            refused.to_string().contains("`n` is of type I32"),
+            "{refused}"
+        );
+    }
+
+    /// Bytes changed, cut, doubled and inserted, most of them in the header.
+    #[test]
+    fn an_altered_file_is_refused_or_read_and_never_asks_for_more_memory_than_it_has() {
+        let count = std::env::var("GHOSTLIGHT_FUZZED").ok();
+        let count = count.map_or(FUZZED, |count| count.parse().expect("a number of files"));
+        let whole = file();
+        let header = 8 + u64::from_le_bytes(whole[..8].try_into().unwrap()) as usize;
+        for case in 0..count {
+            let mut random = stream(1, Purpose::Synthetic, 0, case);
+            let mut bytes = whole.clone();
+            for _ in 0..random.random_range(1..=4) {
+                let end = if random.random_range(0..4) > 0 {
+                    header
+                } else {
+                    bytes.len()
+                };
+                let i = random.random_range(0..end.min(bytes.len()).max(1));
+                match random.random_range(0..5) {
+                    0 => bytes.truncate(i),
+                    1 => bytes.insert(i, random.random()),
+                    2 => bytes.extend_from_within(i..),
+                    3 => bytes[i] = b"0123456789[]{}:,\""[random.random_range(0..17usize)],
+                    _ => bytes[i] ^= 1 << random.random_range(0..8),
+                }
+                if bytes.is_empty() {
+                    break;
+                }
+            }
+            if let Ok(tensors) = decode(Path::new("it"), &bytes) {
+                let values: usize = tensors.iter().map(|tensor| tensor.data.len()).sum();
+                // Two bytes an element at least.
+                assert!(2 * values <= bytes.len(), "case {case}: {values} values");
+                for tensor in tensors {
+                    let wanted: usize = tensor.shape.iter().product();
+                    assert_eq!(tensor.data.len(), wanted, "case {case}: {}", tensor.name);
+                }
+            }
+        }
+    }
+}

@@ -235,8 +235,8 @@ impl Store {
     pub fn set_weights(&mut self, tensors: &[NamedTensor]) -> Result<(), StoreError> {
         let (mut values, mut running) = (self.values.to_f32()?, self.running.to_f32()?);
         self.import(tensors, &mut values, Some(&mut running))?;
-        self.values = Tensor::from_f32(self.values.client(), &values, self.values.shape())?;
-        self.running = Tensor::from_f32(self.running.client(), &running, self.running.shape())?;
+        self.values = like(&self.values, &values)?;
+        self.running = like(&self.running, &running)?;
         Ok(())
     }
 
@@ -247,11 +247,7 @@ impl Store {
     pub fn flat(&self, tensors: &[NamedTensor]) -> Result<Tensor, StoreError> {
         let mut flat = vec![0.0; self.values.len()];
         self.import(tensors, &mut flat, None)?;
-        Ok(Tensor::from_f32(
-            self.values.client(),
-            &flat,
-            self.values.shape(),
-        )?)
+        Ok(like(&self.values, &flat)?)
     }
 
     fn export(&self, values: &[f32], running: Option<&[f32]>) -> Vec<NamedTensor> {
@@ -325,6 +321,16 @@ impl Store {
         }
         Ok(())
     }
+}
+
+/// `values` in a tensor of the device, shape and element type of `tensor`.
+fn like(tensor: &Tensor, values: &[f32]) -> Result<Tensor, KernelError> {
+    let (client, shape) = (tensor.client(), tensor.shape());
+    if tensor.dtype() == DType::F32 {
+        return Tensor::from_f32(client, values, shape);
+    }
+    let wide: Vec<f64> = values.iter().map(|&value| f64::from(value)).collect();
+    Tensor::from_f64(client, &wide, shape, tensor.dtype())
 }
 
 fn constants(client: &Client, dtype: DType, specs: &[Spec]) -> [Tensor; 3] {

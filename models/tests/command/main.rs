@@ -5,6 +5,7 @@ mod bad_options;
 mod desk;
 mod disk;
 mod interruption;
+mod networks;
 mod pictures;
 mod questions;
 mod reference;

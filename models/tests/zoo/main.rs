@@ -1,4 +1,6 @@
-//! Every network of the zoo against what PyTorch, torchvision and timm count of it.
+//! Every network of the zoo against what PyTorch, torchvision and timm count of it, and some against what they compute.
+
+mod parity;
 
 use ghostlight_models::zoo::{self, Network, Size};
 use serde_json::Value;
