@@ -16,6 +16,8 @@ const LITTLE: usize = 4096;
 thread_local! {
     static LAUNCHES: Cell<u32> = const { Cell::new(0) };
     static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
+    static HELD: Cell<i64> = const { Cell::new(0) };
+    static PEAK: Cell<i64> = const { Cell::new(0) };
 }
 
 /// The grid of one launch: work items in contiguous runs, one run per unit.
@@ -127,6 +129,26 @@ pub(crate) fn width_of(
 /// Buffers that this thread has asked the memory pool for so far: outputs and scratch, not copies from the host.
 pub fn allocations() -> u64 {
     ALLOCATIONS.get()
+}
+
+/// Bytes in the tensors and scratch that this thread made and that are still held, and the most there were since
+/// [`reset_peak`]. What the memory pool keeps for later is not counted.
+pub fn held_and_peak() -> [u64; 2] {
+    [HELD.get(), PEAK.get()].map(|bytes| bytes.max(0) as u64)
+}
+
+/// Lets the peak of [`held_and_peak`] start anew from what is held now.
+pub fn reset_peak() {
+    PEAK.set(HELD.get());
+}
+
+/// Called when `bytes` more are held, or less.
+pub(crate) fn hold(bytes: i64) {
+    // A tensor in a thread's own storage may go after these.
+    let _ = HELD.try_with(|held| {
+        held.set(held.get() + bytes);
+        PEAK.try_with(|peak| peak.set(peak.get().max(held.get())))
+    });
 }
 
 /// Called for every buffer.

@@ -28,6 +28,7 @@ mod cascade;
 mod clamp;
 pub mod conv;
 mod cost;
+pub mod counting;
 mod dtype;
 mod error;
 pub mod ghost;

@@ -27,12 +27,28 @@ pub(crate) fn is_fenced() -> bool {
     false
 }
 
+/// Bytes of a buffer, counted among those that are held until its last sharer goes.
+struct Counted(usize);
+
+impl Counted {
+    fn new(bytes: usize) -> Self {
+        crate::launch::hold(bytes as i64);
+        Self(bytes)
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        crate::launch::hold(-(self.0 as i64));
+    }
+}
+
 /// A buffer, shared by its clones.
 #[derive(Clone)]
 pub(crate) struct Memory {
     handle: Handle,
     /// As many as tensors share the buffer. The handle's own count also holds what the runtime's threads still hold of it.
-    sharers: Arc<()>,
+    sharers: Arc<Counted>,
     #[cfg(feature = "fenced")]
     _fences: Option<Arc<fences::Fences>>,
 }
@@ -51,7 +67,7 @@ impl Memory {
         if fences::are_up() {
             return fences::around(client, &vec![fences::BYTE; len]);
         }
-        Self::bare(client.empty(len.max(LEAST)))
+        Self::bare(client.empty(len.max(LEAST)), len)
     }
 
     /// A copy of `bytes`, more than none.
@@ -63,15 +79,15 @@ impl Memory {
         if bytes.len() < LEAST {
             let mut padded = [0; LEAST];
             padded[..bytes.len()].copy_from_slice(bytes);
-            return Self::bare(client.create_from_slice(&padded));
+            return Self::bare(client.create_from_slice(&padded), bytes.len());
         }
-        Self::bare(client.create_from_slice(bytes))
+        Self::bare(client.create_from_slice(bytes), bytes.len())
     }
 
-    fn bare(handle: Handle) -> Self {
+    fn bare(handle: Handle, len: usize) -> Self {
         Self {
             handle,
-            sharers: Arc::default(),
+            sharers: Arc::new(Counted::new(len)),
             #[cfg(feature = "fenced")]
             _fences: None,
         }
@@ -142,7 +158,7 @@ mod fences {
         let end = LEN as u64;
         Memory {
             handle: whole.clone().offset_start(end).offset_end(end),
-            sharers: Arc::default(),
+            sharers: Arc::new(super::Counted::new(bytes.len())),
             _fences: Some(Arc::new(Fences {
                 client: client.clone(),
                 whole,

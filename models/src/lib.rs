@@ -13,4 +13,5 @@ pub mod recipe;
 pub mod report;
 pub mod run;
 pub mod train;
+pub mod weights;
 pub mod zoo;

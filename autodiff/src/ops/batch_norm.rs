@@ -58,16 +58,13 @@ impl Function for BatchNorm {
     fn forward(&self, inputs: &[&Tensor]) -> Result<Step<Self::Saved>, KernelError> {
         let (x, residual) = (inputs[0], inputs.get(3).copied());
         let layer = self.layer(inputs[1], inputs[2]);
-        let problem = BatchNormProblem::new(x, &layer, residual)?;
         Ok(match self.statistics {
             Statistics::Batch => {
-                let (output, saved) = match &self.into {
-                    None => batch_norm::train(x, &layer, residual, self.relu)?,
-                    Some(out) => {
-                        let saved = batch_norm::train_into(x, &layer, residual, self.relu, out)?;
-                        (out.clone(), saved)
-                    }
-                };
+                // Its residual may be a window, as the first thin block's of a G-Ghost stage is.
+                let problem = BatchNormProblem::new(x, &layer, None)?;
+                let own = || Tensor::empty(x.client(), x.shape(), x.dtype());
+                let output = self.into.clone().unwrap_or_else(own);
+                let saved = batch_norm::train_into(x, &layer, residual, self.relu, &output)?;
                 let cost = cost::forward(&problem, residual.is_some());
                 Step {
                     output,
@@ -76,6 +73,7 @@ impl Function for BatchNorm {
                 }
             }
             Statistics::Running => {
+                let problem = BatchNormProblem::new(x, &layer, residual)?;
                 let output = batch_norm::infer(x, &layer, residual, self.relu)?;
                 let cost = cost::inference(&problem, residual.is_some());
                 Step {

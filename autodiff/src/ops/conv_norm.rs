@@ -1,15 +1,28 @@
-use crate::ops::{BatchNorm, Conv};
+use crate::ops::{BatchNorm, Conv, Depthwise, GroupedConv};
 use crate::{Function, Gradients, Step};
 use ghostlight_kernels::conv::dense::{self, Affine, ConvProblem};
+use ghostlight_kernels::conv::depthwise::{self, DepthwiseProblem};
+use ghostlight_kernels::conv::grouped::{self, GroupedProblem};
 use ghostlight_kernels::norm::batch_norm::running_scale;
 use ghostlight_kernels::{Cost, KernelError, Tensor};
+
+/// A convolution of any kind.
+#[derive(Debug, Clone, Copy)]
+pub enum AnyConv {
+    /// Every output channel reads every input channel.
+    Dense(Conv),
+    /// Every output channel reads the input channels of its group.
+    Grouped(GroupedConv),
+    /// Every output channel reads one input channel.
+    Depthwise(Depthwise),
+}
 
 /// A convolution and the batch norm behind it as one inference kernel, of `[x, weight, gamma, beta]` or
 /// `[x, weight, gamma, beta, residual]`; see [`dense::conv_affine`]. It has no backward pass.
 #[derive(Debug, Clone)]
 pub struct ConvNorm {
     /// The convolution.
-    pub conv: Conv,
+    pub conv: AnyConv,
     /// The batch norm, whose running statistics are used whatever it says.
     pub norm: BatchNorm,
 }
@@ -31,14 +44,38 @@ impl Function for ConvNorm {
             residual,
             relu: self.norm.relu,
         };
-        let output = dense::conv_affine(x, weight, self.conv.options, &affine)?;
+        let room = |shape: [usize; 4]| match &self.norm.into {
+            Some(out) => out.clone(),
+            None => Tensor::empty(x.client(), &shape, x.dtype()),
+        };
+        let (output, cost) = match self.conv {
+            AnyConv::Dense(Conv { options }) => {
+                let problem = ConvProblem::new(x, weight, options)?;
+                let out = room(problem.output_shape());
+                dense::conv_affine_into(x, weight, options, &affine, &out)?;
+                (out, problem.cost())
+            }
+            AnyConv::Grouped(GroupedConv { groups, options }) => {
+                let problem = GroupedProblem::new(x, weight, groups, options)?;
+                if self.norm.into.is_some() {
+                    let wanted = "a tensor of its own: grouped convolutions write no windows";
+                    return Err(KernelError::range(self.name(), "into", "a window", wanted));
+                }
+                let out = grouped::conv_affine(x, weight, groups, options, &affine)?;
+                (out, problem.cost())
+            }
+            AnyConv::Depthwise(Depthwise { options }) => {
+                let problem = DepthwiseProblem::new(x, weight, options)?;
+                let out = room(problem.output_shape());
+                depthwise::depthwise_affine_into(x, weight, options, &affine, &out)?;
+                (out, problem.cost())
+            }
+        };
         let read = 3 * beta.len() + residual.map_or(0, Tensor::len);
-        let cost = ConvProblem::new(x, weight, self.conv.options)?.cost()
-            + Cost::traffic(read, 0, x.dtype().size());
         Ok(Step {
             output,
             saved: (),
-            cost,
+            cost: cost + Cost::traffic(read, 0, x.dtype().size()),
         })
     }
 

@@ -3,6 +3,7 @@ use crate::data::DataError;
 use crate::recipe::RecipeError;
 use crate::run::RunError;
 use crate::train::TrainError;
+use crate::weights::WeightsError;
 use crate::zoo::ZooError;
 use ghostlight_autodiff::KernelError;
 use std::path::PathBuf;
@@ -22,6 +23,25 @@ pub(super) enum CommandError {
     Train(#[from] TrainError),
     #[error(transparent)]
     Kernel(#[from] KernelError),
+    #[error(transparent)]
+    Weights(#[from] WeightsError),
+    /// Weights of another network.
+    #[error("{path}: {source}")]
+    Mismatch {
+        path: String,
+        source: crate::nn::StoreError,
+    },
+    /// A batch that is no batch of images.
+    #[error("{path}: `x` has shape {got:?}; wanted [images, 3, height, width], none of them 0")]
+    Batch { path: String, got: Vec<usize> },
+    /// A network and images that do not go together.
+    #[error("{arch} does not take images of {height} x {width} pixels: {source}")]
+    Size {
+        arch: String,
+        height: usize,
+        width: usize,
+        source: KernelError,
+    },
     /// Standard output takes nothing.
     #[error("cannot write to standard output: {0}")]
     Output(std::io::Error),

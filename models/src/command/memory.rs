@@ -22,7 +22,7 @@ pub(super) fn check(
     };
     let (classes, size) = (dataset.classes.len(), (dataset.height, dataset.width));
     for arch in [&recipe.teacher.arch, &recipe.student.arch] {
-        let step = StepMemory::of(client, arch, classes, size)?;
+        let step = StepMemory::of(arch, classes, size)?;
         let needed = step.needs(batch);
         if needed > available {
             return Err(CommandError::Memory {

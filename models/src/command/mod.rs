@@ -3,7 +3,9 @@
 mod distill;
 mod error;
 mod eval;
+mod forward;
 mod memory;
+mod models;
 mod output;
 mod predict;
 mod progress;
@@ -32,6 +34,10 @@ enum Command {
     Eval(eval::EvalArguments),
     /// Classify images with a run's student.
     Predict(predict::PredictArguments),
+    /// List the networks with their sizes.
+    Models(models::ModelsArguments),
+    /// Run one network on a batch of tensors: what other programs compare themselves with.
+    Forward(forward::ForwardArguments),
 }
 
 /// Wrong input: the message says what to change.
@@ -47,6 +53,8 @@ pub fn main() -> ExitCode {
         Command::Distill(arguments) => distill::run(&arguments, &stop),
         Command::Eval(arguments) => eval::run(&arguments, &stop),
         Command::Predict(arguments) => predict::run(&arguments, &stop),
+        Command::Models(arguments) => models::run(&arguments, &stop),
+        Command::Forward(arguments) => forward::run(&arguments),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

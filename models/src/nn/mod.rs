@@ -7,11 +7,15 @@ mod layers;
 mod spec;
 mod store;
 
-pub use layers::{Conv, ConvNorm, Linear};
+pub use layers::{
+    Act, BatchNorm, Conv, ConvNorm, ConvShape, Flatten, GhostMix, GhostModule, Linear,
+    SqueezeExcite, flatten,
+};
 pub use spec::{Declarations, Init, Kind, Param, Path, Spec};
 pub use store::{Store, StoreError};
 
 use ghostlight_autodiff::{KernelError, Tape, Var};
+use std::cell::RefCell;
 
 /// Whether a forward pass trains.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,9 +34,58 @@ pub struct Pass<'a> {
     pub store: &'a Store,
     /// Train or infer.
     pub mode: Mode,
+    /// The stages that a caller asked for, and their values once the model has offered them.
+    pub kept: RefCell<Kept>,
+}
+
+/// The outputs of stages that a caller wants beside the logits.
+#[derive(Debug, Default)]
+pub struct Kept {
+    wanted: Vec<String>,
+    found: Vec<(String, Var)>,
+    offered: Vec<String>,
+}
+
+impl Kept {
+    /// Nothing but the stages `wanted`.
+    pub fn of(wanted: &[&str]) -> Self {
+        Self {
+            wanted: wanted.iter().map(|&name| name.to_string()).collect(),
+            ..Self::default()
+        }
+    }
+
+    /// The values that were kept, by name, in the order of the model; and the names of all stages that it offers.
+    pub fn into_parts(self) -> (Vec<(String, Var)>, Vec<String>) {
+        (self.found, self.offered)
+    }
 }
 
 impl Pass<'_> {
+    /// Offers the output `y` of the stage `name`, which is kept if somebody asked for it.
+    pub fn keep(&self, name: impl std::fmt::Display, y: &Var) {
+        let mut kept = self.kept.borrow_mut();
+        let name = name.to_string();
+        if kept.wanted.contains(&name) {
+            kept.found.push((name.clone(), y.clone()));
+        }
+        kept.offered.push(name);
+    }
+
+    /// A parameter as a variable of other extents of as many elements.
+    ///
+    /// # Errors
+    /// The number of elements differs.
+    pub fn param_as(&self, param: Param, shape: &[usize]) -> Result<Var, KernelError> {
+        let value = self.store.value(param)?.reshape(shape)?;
+        match self.mode {
+            Mode::Train => self
+                .tape
+                .leaf(&value, &self.store.grad(param)?.reshape(shape)?),
+            Mode::Infer => Ok(Var::constant(value)),
+        }
+    }
+
     /// A parameter as a variable: a leaf when training, a constant otherwise.
     ///
     /// # Errors

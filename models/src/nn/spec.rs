@@ -5,8 +5,14 @@ use ghostlight_kernels::planted;
 pub enum Kind {
     /// Convolution weight: `[kh, kw, ci, co]` here, `[co, ci, kh, kw]` in PyTorch.
     Conv,
+    /// Depthwise weight: `[kh, kw, c]` here, `[c, 1, kh, kw]` in PyTorch.
+    Depthwise,
     /// Fully connected weight: `[in, out]` here, `[out, in]` in PyTorch.
     Linear,
+    /// Pointwise weight that a fully connected layer applies: `[in, out]` here, `[out, in, 1, 1]` in PyTorch.
+    Pointwise,
+    /// Fully connected weight over a map: `[h, w, c, out]` here, `[out, c h w]` in PyTorch.
+    OfMap,
     /// A vector, the same in both.
     Vector,
     /// A running statistic: a vector that is no parameter and gets no gradient.
@@ -43,6 +49,11 @@ impl Spec {
         self.shape.iter().product()
     }
 
+    /// Whether weight decay applies: scales and shifts of norms and biases are few and not what overfits.
+    pub(super) fn decays(&self) -> bool {
+        !matches!(self.kind, Kind::Vector | Kind::Running)
+    }
+
     /// Whether there is no element.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
@@ -52,7 +63,10 @@ impl Spec {
     pub fn torch_shape(&self) -> Vec<usize> {
         match (self.kind, self.shape.as_slice()) {
             (Kind::Conv, &[kh, kw, ci, co]) => vec![co, ci, kh, kw],
+            (Kind::Depthwise, &[kh, kw, c]) => vec![c, 1, kh, kw],
             (Kind::Linear, &[input, output]) => vec![output, input],
+            (Kind::Pointwise, &[input, output]) => vec![output, input, 1, 1],
+            (Kind::OfMap, &[h, w, c, output]) => vec![output, c * h * w],
             _ => self.shape.clone(),
         }
     }
@@ -60,12 +74,16 @@ impl Spec {
     /// For each element in PyTorch's order, its position in this project's order.
     pub fn torch_order(&self) -> Vec<usize> {
         match (self.kind, self.shape.as_slice()) {
-            (Kind::Conv, &[kh, kw, ci, co]) if !planted::is("torch_order_kept") => (0..co)
+            (Kind::Conv | Kind::OfMap, &[kh, kw, ci, co]) if !planted::is("torch_order_kept") => (0
+                ..co)
                 .flat_map(|o| {
                     (0..ci).flat_map(move |i| (0..kh * kw).map(move |k| (k * ci + i) * co + o))
                 })
                 .collect(),
-            (Kind::Linear, &[input, output]) => (0..output)
+            (Kind::Depthwise, &[kh, kw, c]) => (0..c)
+                .flat_map(|c0| (0..kh * kw).map(move |k| k * c + c0))
+                .collect(),
+            (Kind::Linear | Kind::Pointwise, &[input, output]) => (0..output)
                 .flat_map(|o| (0..input).map(move |i| i * output + o))
                 .collect(),
             _ => (0..self.len()).collect(),
@@ -110,6 +128,14 @@ impl Path<'_> {
         Path {
             declarations: self.declarations,
             prefix,
+        }
+    }
+
+    /// This place again, for one that looks whether it has anything to declare.
+    pub(crate) fn again(&mut self) -> Path<'_> {
+        Path {
+            declarations: self.declarations,
+            prefix: self.prefix.clone(),
         }
     }
 

@@ -2,7 +2,7 @@ use super::{Declarations, Init, Kind, Param, Spec};
 use crate::random::{Purpose, stream};
 use crate::run::NamedTensor;
 use ghostlight_autodiff::{Client, DType, KernelError, Tensor};
-use ghostlight_kernels::planted;
+use ghostlight_kernels::{counting, planted, pointwise};
 use rand::{Rng, RngExt};
 use std::collections::HashMap;
 
@@ -12,33 +12,50 @@ const ALIGNMENT: usize = 16;
 /// Why stored tensors do not fit a model.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
-    /// A tensor of the model is not among those given.
-    #[error("the tensor {path} is missing; was the file written by another architecture?")]
-    Missing {
-        /// The tensor's path.
-        path: String,
-    },
-    /// A tensor has other extents.
-    #[error("the tensor {path} has shape {got:?}, this model wants {wanted:?}")]
-    Shape {
-        /// The tensor's path.
-        path: String,
-        /// Its extents in PyTorch's layout.
-        got: Vec<usize>,
-        /// The model's.
-        wanted: Vec<usize>,
-    },
-    /// A tensor that the model does not have.
+    /// Names or shapes differ; nothing was taken over.
     #[error(
-        "the tensor {path} is not part of this model; was the file written by another architecture?"
+        "the tensors are not those of this network; was the file written by another architecture?{}",
+        lists(missing, unexpected, shapes)
     )]
-    Unexpected {
-        /// The tensor's path.
-        path: String,
+    Mismatch {
+        /// Tensors of the model that are not among those given.
+        missing: Vec<String>,
+        /// Tensors that the model does not have.
+        unexpected: Vec<String>,
+        /// Tensors of other extents: name, extents given, extents wanted, both in PyTorch's layout.
+        shapes: Vec<(String, Vec<usize>, Vec<usize>)>,
     },
     /// The device failed.
     #[error(transparent)]
     Kernel(#[from] KernelError),
+}
+
+/// One line for each list that is not empty.
+fn lists(
+    missing: &[String],
+    unexpected: &[String],
+    shapes: &[(String, Vec<usize>, Vec<usize>)],
+) -> String {
+    const SHOWN: usize = 6;
+    let shapes: Vec<String> = shapes
+        .iter()
+        .map(|(name, got, wanted)| format!("{name} {got:?} where {wanted:?} is wanted"))
+        .collect();
+    let lists = [
+        ("missing", missing),
+        ("unexpected", unexpected),
+        ("of another shape", &shapes),
+    ];
+    let line = |(title, names): (&str, &[String])| {
+        let shown = names[..names.len().min(SHOWN)].join(", ");
+        let rest = match names.len().saturating_sub(SHOWN) {
+            0 => String::new(),
+            more => format!(" and {more} more"),
+        };
+        format!("\n  {title} ({}): {shown}{rest}", names.len())
+    };
+    let told = lists.into_iter().filter(|(_, names)| !names.is_empty());
+    told.map(line).collect()
 }
 
 /// All tensors of one model: the parameters in one flat buffer, their gradients in another, the running statistics in a third.
@@ -50,6 +67,8 @@ pub struct Store {
     grads: Tensor,
     decayed: Tensor,
     running: Tensor,
+    /// Zeros, ones and minus ones, as many as the model's widest tensor has channels, in the accumulator's type.
+    constants: [Tensor; 3],
 }
 
 impl Store {
@@ -80,10 +99,14 @@ impl Store {
             flat.extend((0..spec.len()).map(|_| draw(spec.init, &mut random)));
             flat.resize(flat.len().next_multiple_of(alignment), 0.0);
             if !is_running {
-                // Scales and shifts of batch norms and biases are few and not what overfits: only weights decay.
-                let decays = matches!(spec.kind, Kind::Conv | Kind::Linear)
-                    || planted::is("decay_everywhere");
-                decayed.resize(values.len(), if decays { 1.0 } else { 0.0 });
+                decayed.resize(
+                    values.len(),
+                    if spec.decays() || planted::is("decay_everywhere") {
+                        1.0
+                    } else {
+                        0.0
+                    },
+                );
             }
         }
         running.resize(running.len().max(alignment), 0.0);
@@ -93,10 +116,54 @@ impl Store {
             grads: Tensor::zeros(client, values.shape(), dtype),
             decayed: upload(&decayed)?,
             running: upload(&running)?,
+            constants: constants(client, dtype, &specs),
             values,
             specs,
             starts,
         })
+    }
+
+    /// The declared tensors laid out on a device that computes nothing, without values: for counting.
+    ///
+    /// # Errors
+    /// None that a caller can cause.
+    pub fn blank(declarations: Declarations) -> Result<Self, KernelError> {
+        let (client, dtype) = (counting::client(), DType::F32);
+        let specs = declarations.into_specs();
+        let (mut starts, mut lens) = (Vec::new(), [0, ALIGNMENT]);
+        for spec in &specs {
+            let len = &mut lens[usize::from(spec.kind == Kind::Running)];
+            starts.push(*len);
+            *len = (*len + spec.len()).next_multiple_of(ALIGNMENT);
+        }
+        let [values, running] = lens.map(|len| Tensor::empty(&client, &[len], dtype));
+        Ok(Self {
+            grads: values.clone(),
+            decayed: values.clone(),
+            constants: constants(&client, dtype, &specs),
+            values,
+            running,
+            specs,
+            starts,
+        })
+    }
+
+    /// `channels` zeros and as many ones, in the accumulator's type.
+    ///
+    /// # Errors
+    /// None that a caller can cause.
+    pub fn constants(&self, channels: usize) -> Result<[Tensor; 2], KernelError> {
+        let [zeros, ones, _] = &self.constants;
+        Ok([zeros.slice(0, &[channels])?, ones.slice(0, &[channels])?])
+    }
+
+    /// `x` less the parameter `param`, both vectors.
+    ///
+    /// # Errors
+    /// Their lengths differ.
+    pub fn less(&self, x: &Tensor, param: Param) -> Result<Tensor, KernelError> {
+        let minus_one = self.constants[2].slice(0, &[1])?;
+        pointwise::add(x, &pointwise::scale(&self.value(param)?, &minus_one)?)
     }
 
     /// A tensor's current value; shares the memory.
@@ -171,23 +238,23 @@ impl Store {
     /// Takes over what [`Store::weights`] gave.
     ///
     /// # Errors
-    /// The first tensor missing, of another shape, or not part of the model.
+    /// [`StoreError::Mismatch`] with everything that is missing, of another shape, or not part of the model.
     pub fn set_weights(&mut self, tensors: &[NamedTensor]) -> Result<(), StoreError> {
         let (mut values, mut running) = (self.values.to_f32()?, self.running.to_f32()?);
         self.import(tensors, &mut values, Some(&mut running))?;
-        self.values = upload(&values, &self.values)?;
-        self.running = upload(&running, &self.running)?;
+        self.values = like(&self.values, &values)?;
+        self.running = like(&self.running, &running)?;
         Ok(())
     }
 
     /// The flat buffer that [`Store::named`] was given.
     ///
     /// # Errors
-    /// The first tensor missing, of another shape, or not part of the model.
+    /// [`StoreError::Mismatch`] with everything that is missing, of another shape, or not part of the model.
     pub fn flat(&self, tensors: &[NamedTensor]) -> Result<Tensor, StoreError> {
         let mut flat = vec![0.0; self.values.len()];
         self.import(tensors, &mut flat, None)?;
-        Ok(upload(&flat, &self.values)?)
+        Ok(like(&self.values, &flat)?)
     }
 
     fn export(&self, values: &[f32], running: Option<&[f32]>) -> Vec<NamedTensor> {
@@ -227,38 +294,61 @@ impl Store {
             .iter()
             .map(|tensor| (tensor.name.as_str(), tensor))
             .collect();
+        let (mut missing, mut shapes, mut found) = (Vec::new(), Vec::new(), Vec::new());
         for (spec, &start) in self.specs.iter().zip(&self.starts) {
+            if spec.kind == Kind::Running && running.is_none() {
+                continue;
+            }
+            let wanted = spec.torch_shape();
+            match by_name.remove(spec.path.as_str()) {
+                None => missing.push(spec.path.clone()),
+                Some(tensor) if tensor.shape != wanted => {
+                    shapes.push((spec.path.clone(), tensor.shape.clone(), wanted));
+                }
+                Some(tensor) => found.push((spec, start, tensor)),
+            }
+        }
+        let mut unexpected: Vec<String> = by_name.into_keys().map(String::from).collect();
+        unexpected.sort();
+        if !(missing.is_empty() && unexpected.is_empty() && shapes.is_empty()) {
+            return Err(StoreError::Mismatch {
+                missing,
+                unexpected,
+                shapes,
+            });
+        }
+        for (spec, start, tensor) in found {
             let target = match (spec.kind, &mut running) {
-                (Kind::Running, None) => continue,
                 (Kind::Running, Some(running)) => &mut running[start..],
                 _ => &mut values[start..],
             };
-            let missing = || StoreError::Missing {
-                path: spec.path.clone(),
-            };
-            let tensor = by_name.remove(spec.path.as_str()).ok_or_else(missing)?;
-            let wanted = spec.torch_shape();
-            if tensor.shape != wanted {
-                let (path, got) = (spec.path.clone(), tensor.shape.clone());
-                return Err(StoreError::Shape { path, got, wanted });
-            }
             for (value, i) in tensor.data.iter().zip(spec.torch_order()) {
                 target[i] = *value;
             }
         }
-        match by_name.into_keys().min() {
-            Some(path) => Err(StoreError::Unexpected {
-                path: path.to_string(),
-            }),
-            None => Ok(()),
-        }
+        Ok(())
     }
 }
 
-/// `values` as a tensor of the shape and the element type of `like`.
-fn upload(values: &[f32], like: &Tensor) -> Result<Tensor, KernelError> {
-    let values: Vec<f64> = values.iter().map(|&value| value.into()).collect();
-    Tensor::from_f64(like.client(), &values, like.shape(), like.dtype())
+/// `values` in a tensor of the device, shape and element type of `tensor`.
+fn like(tensor: &Tensor, values: &[f32]) -> Result<Tensor, KernelError> {
+    let (client, shape) = (tensor.client(), tensor.shape());
+    if tensor.dtype() == DType::F32 {
+        return Tensor::from_f32(client, values, shape);
+    }
+    let wide: Vec<f64> = values.iter().map(|&value| f64::from(value)).collect();
+    Tensor::from_f64(client, &wide, shape, tensor.dtype())
+}
+
+fn constants(client: &Client, dtype: DType, specs: &[Spec]) -> [Tensor; 3] {
+    let widest = specs.iter().filter_map(|spec| spec.shape.last());
+    let len = widest.copied().max().unwrap_or(1).max(1);
+    let filled = |value: f64| {
+        let tensor = Tensor::empty(client, &[len], dtype.accumulator());
+        pointwise::fill(&tensor, value);
+        tensor
+    };
+    [filled(0.0), filled(1.0), filled(-1.0)]
 }
 
 fn draw(init: Init, random: &mut impl Rng) -> f64 {

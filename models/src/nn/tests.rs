@@ -16,7 +16,11 @@ const KEYS: [&str; 5] = [
 /// A pointwise convolution of a single channel and its norm: simple enough for paper and pencil.
 fn layer(values: [f32; 5]) -> (ConvNorm, Store) {
     let mut declarations = Declarations::default();
-    let layer = ConvNorm::new(&mut declarations.root(), ["conv", "norm"], [1, 1], 1, 1);
+    let layer = ConvNorm::new(
+        &mut declarations.root(),
+        ["conv", "norm"],
+        ConvShape::new([1, 1], 1),
+    );
     let mut store = Store::new(&client(), DType::F32, declarations, 0, 0).unwrap();
     let named = |(key, value): (&&str, f32)| NamedTensor {
         name: key.to_string(),
@@ -35,9 +39,10 @@ fn outputs((layer, store): &(ConvNorm, Store), mode: Mode, x: &[f32]) -> Vec<f64
         tape: &tape,
         store,
         mode,
+        kept: RefCell::default(),
     };
     let x = Tensor::from_f32(&client(), x, &[1, 1, x.len(), 1]).unwrap();
-    let y = layer.forward(&pass, &Var::constant(x), None, false);
+    let y = layer.forward(&pass, &Var::constant(x), Act::None);
     download(y.unwrap().tensor())
 }
 

@@ -113,7 +113,7 @@ impl RunError {
         }
     }
 
-    pub(super) fn encode(path: &Path, reason: impl ToString) -> Self {
+    pub(crate) fn encode(path: &Path, reason: impl ToString) -> Self {
         Self::Encode {
             path: path.into(),
             reason: reason.to_string(),

@@ -1,45 +1,36 @@
-use crate::nn::Mode;
 use crate::zoo::{Network, ZooError};
-use ghostlight_autodiff::{Client, DType, Event, Tape, Tensor, Var};
+use ghostlight_autodiff::DType;
 use ghostlight_kernels::planted;
-use std::cell::RefCell;
-use std::rc::Rc;
 
-/// Bytes that a training step keeps at once, at the least.
+/// Bytes that a training step holds at once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct StepMemory {
-    /// Whatever the batch: parameters, gradients, the optimiser's memory, and which parameters decay.
+    /// Whatever the batch: parameters, gradients, the optimiser's memory, which parameters decay, and scratch.
     pub fixed: u64,
-    /// For each image of a batch: the image, and every operation's output, which waits for the backward pass.
+    /// For each image of a batch: the image, what waits for the backward pass, and gradients under way.
     pub per_image: u64,
 }
 
 impl StepMemory {
-    /// Counts what `arch` keeps of images of `height` x `width` by the forward pass of one image, as the operations report it. Gradients
-    /// under way come in where outputs are given back, and are left out.
+    /// Counts what a step of `arch` holds of images of `height` x `width`, without taking one; see [`Network::step_bytes`].
     ///
     /// # Errors
     /// [`ZooError::Unknown`], and those of the kernels.
     pub fn of(
-        client: &Client,
         arch: &str,
         classes: usize,
         (height, width): (usize, usize),
     ) -> Result<Self, ZooError> {
-        // A network of its own: a forward pass that trains moves running statistics.
-        let network = Network::new(client, DType::F32, arch, classes, 0, 0)?;
-        let events = Rc::new(RefCell::new(Vec::<Event>::new()));
-        let tape = Tape::observed(events.clone());
-        let image = Tensor::zeros(client, &[1, height, width, 3], DType::F32);
-        network.forward(&tape, Mode::Train, &Var::constant(image))?;
-        let bytes = |elements: usize| (elements * DType::F32.size()) as u64;
-        let events = events.borrow();
-        let outputs = events
-            .iter()
-            .map(|event| event.shape.iter().product::<usize>());
+        // Two counts make a line; the larger batch is past what kernels make of a few rows.
+        const BATCHES: [usize; 2] = [16, 32];
+        let held = |batch| Network::step_bytes(arch, classes, batch, [height, width]);
+        let (few, many) = (held(BATCHES[0])?, held(BATCHES[1])?);
+        let per_image = many.saturating_sub(few) / (BATCHES[1] - BATCHES[0]) as u64;
+        let parameters = Network::sketch(arch, classes)?.store.values().len();
+        let rest = many.saturating_sub(per_image * BATCHES[1] as u64);
         Ok(Self {
-            fixed: bytes(4 * network.store.values().len()),
-            per_image: bytes(3 * height * width + outputs.sum::<usize>()),
+            fixed: (4 * parameters * DType::F32.size()) as u64 + rest,
+            per_image,
         })
     }
 
@@ -62,17 +53,22 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_step_keeps_every_output_of_every_image() {
-        let client = ghostlight_tests::client();
-        let step = StepMemory::of(&client, "resnet8", 3, (8, 8)).unwrap();
-        // The image; convolutions and norms of 16 channels at 8 x 8, 32 at 4 x 4 and 64 at 2 x 2; pooled features; logits.
-        let floats = 8 * 8 * 3 + 6 * 16 * 64 + 6 * 32 * 16 + 6 * 64 * 4 + 64 + 3;
-        assert_eq!(step.per_image, 4 * floats);
+    fn a_step_keeps_what_the_backward_pass_needs_of_every_image() {
+        let step = StepMemory::of("resnet8", 3, (8, 8)).unwrap();
+        // The image, and what norms and convolutions save: 16 channels at 8 x 8, 32 at 4 x 4 and 64 at 2 x 2, of two tensors a layer.
+        let floats = 8 * 8 * 3 + 6 * 16 * 64 + 6 * 32 * 16 + 6 * 64 * 4;
+        let saved = 4 * floats as u64;
+        assert!(
+            (saved * 3 / 4..saved * 2).contains(&step.per_image),
+            "{step:?}, {saved} bytes saved"
+        );
         // Values, gradients, velocities and what decays, each rounded up to whole vectors.
         let parameters = 4 * 4 * 77_587;
+        assert!(step.fixed > parameters, "{step:?}");
+        let larger = StepMemory::of("resnet8", 3, (16, 16)).unwrap();
         assert!(
-            (parameters..parameters + parameters / 50).contains(&step.fixed),
-            "{step:?}"
+            larger.per_image > 3 * step.per_image,
+            "{larger:?} for four times the pixels of {step:?}"
         );
         assert_eq!(step.needs(128), step.fixed + 128 * step.per_image);
         assert_eq!(step.fits(step.needs(128)), 128);

@@ -1,8 +1,10 @@
 //! The networks against their papers, composed from plain loops over the weights as PyTorch lays them out.
 
 use super::*;
+use crate::nn::Mode;
 use crate::run::NamedTensor;
 use ghostlight_autodiff::check::values;
+use ghostlight_autodiff::{DType, Tape, Tensor, Var};
 use ghostlight_tests::{client, download, has_f64};
 
 /// Images `[n, side, side, channels]`.

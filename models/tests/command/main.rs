@@ -6,6 +6,7 @@ mod desk;
 mod disk;
 mod folders;
 mod interruption;
+mod networks;
 mod pictures;
 mod questions;
 mod reference;

@@ -1,0 +1,184 @@
+use super::error::CommandError;
+use super::output::result;
+use crate::train::TrainError;
+use crate::zoo::{self, Network, Size, ZooError};
+use clap::Args;
+use ghostlight_autodiff::{DType, Tape, Tensor, Var};
+use serde_json::{Value, json};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+#[derive(Args)]
+pub(super) struct ModelsArguments {
+    /// The networks; all of them if none is named.
+    names: Vec<String>,
+    /// Classes that they tell apart.
+    #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(u32).range(2..=1_000_000))]
+    classes: u32,
+    /// Side of the images in pixels; what each network was made for if not given.
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=4096))]
+    size: Option<u32>,
+    /// Images of a training step.
+    #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u32).range(2..=65536))]
+    batch: u32,
+    /// Print one JSON array on standard output.
+    #[arg(long)]
+    json: bool,
+    /// Time training steps and inference too, which takes seconds a network.
+    #[arg(long)]
+    measure: bool,
+}
+
+/// How long each of a network's two speeds is measured for, once it is warm.
+const MEASURED: Duration = Duration::from_secs(2);
+
+pub(super) fn run(arguments: &ModelsArguments, stop: &AtomicBool) -> Result<(), CommandError> {
+    let names: Vec<&str> = match arguments.names.as_slice() {
+        [] => zoo::names().collect(),
+        named => named.iter().map(String::as_str).collect(),
+    };
+    for name in &names {
+        zoo::check(name)?;
+    }
+    if !arguments.json {
+        header(arguments)?;
+    }
+    let mut rows = Vec::new();
+    for name in names {
+        if stop.load(Ordering::Relaxed) {
+            return Err(TrainError::Stopped.into());
+        }
+        let row = Row::of(name, arguments)?;
+        if arguments.json {
+            rows.push(row.json());
+        } else {
+            row.print(arguments)?;
+        }
+    }
+    match arguments.json {
+        true => result(Value::Array(rows)),
+        false => Ok(()),
+    }
+}
+
+fn header(arguments: &ModelsArguments) -> Result<(), CommandError> {
+    let speeds = match arguments.measure {
+        true => format!("{:>14} {:>14}", "train images/s", "infer images/s"),
+        false => String::new(),
+    };
+    let step = format!("MiB, step of {}", arguments.batch);
+    result(format_args!(
+        "{:24} {:>5} {:>13} {:>11} {step:>16} {speeds}",
+        "network", "px", "parameters", "MMACs"
+    ))
+}
+
+struct Row {
+    name: String,
+    side: usize,
+    size: Size,
+    step_bytes: u64,
+    /// Images a second in training and in inference.
+    speeds: Option<[f64; 2]>,
+}
+
+impl Row {
+    fn of(name: &str, arguments: &ModelsArguments) -> Result<Self, CommandError> {
+        let side = arguments
+            .size
+            .map_or_else(|| zoo::native_size(name), |side| side as usize);
+        let (classes, batch) = (arguments.classes as usize, arguments.batch as usize);
+        let too_small = |source| CommandError::Size {
+            arch: name.to_string(),
+            height: side,
+            width: side,
+            source,
+        };
+        let size = Network::sketch(name, classes)?
+            .size(side, side)
+            .map_err(too_small)?;
+        let step_bytes = match Network::step_bytes(name, classes, batch, [side, side]) {
+            Err(ZooError::Kernel(source)) => return Err(too_small(source)),
+            other => other?,
+        };
+        let speeds = match arguments.measure {
+            true => Some(measure(name, classes, batch, side)?),
+            false => None,
+        };
+        Ok(Self {
+            name: name.to_string(),
+            side,
+            size,
+            step_bytes,
+            speeds,
+        })
+    }
+
+    fn print(&self, arguments: &ModelsArguments) -> Result<(), CommandError> {
+        debug_assert_eq!(arguments.measure, self.speeds.is_some());
+        let speeds = self.speeds.map_or_else(String::new, |[train, infer]| {
+            format!("{train:>14.0} {infer:>14.0}")
+        });
+        result(format_args!(
+            "{:24} {:>5} {:>13} {:>11.2} {:>16.1} {speeds}",
+            self.name,
+            self.side,
+            self.size.params,
+            self.size.macs as f64 / 1e6,
+            self.step_bytes as f64 / (1 << 20) as f64,
+        ))
+    }
+
+    fn json(&self) -> Value {
+        let mut row = json!({
+            "name": self.name,
+            "size": self.side,
+            "params": self.size.params,
+            "macs": self.size.macs,
+            "step_bytes": self.step_bytes,
+        });
+        if let Some([train, infer]) = self.speeds {
+            row["train_images_per_s"] = train.into();
+            row["infer_images_per_s"] = infer.into();
+        }
+        row
+    }
+}
+
+/// Images a second of training steps (forward and backward pass, without the optimiser) and of inference, on the default device.
+fn measure(
+    name: &str,
+    classes: usize,
+    batch: usize,
+    side: usize,
+) -> Result<[f64; 2], CommandError> {
+    let client = cubecl::Device::default().client();
+    let network = Network::new(&client, DType::F32, name, classes, 0, 0)?;
+    let images = vec![0.5; batch * side * side * 3];
+    let images = Var::constant(Tensor::from_f32(&client, &images, &[batch, side, side, 3])?);
+    let speed = |mode| -> Result<f64, CommandError> {
+        let step = || -> Result<(), CommandError> {
+            let tape = Tape::new();
+            let logits = network.forward(&tape, mode, &images)?;
+            if mode == crate::nn::Mode::Train {
+                tape.backward(&[(&logits, 1.0)])?;
+                // Done when the first parameter's gradient is there, which comes last.
+                network.store.grads().slice(0, &[1])?.to_f32()?;
+            }
+            logits.tensor().to_f32()?;
+            Ok(())
+        };
+        // Compiles the kernels.
+        step()?;
+        let (start, mut steps) = (Instant::now(), 0);
+        while start.elapsed() < MEASURED {
+            step()?;
+            steps += 1;
+        }
+        Ok(f64::from(steps) * batch as f64 / start.elapsed().as_secs_f64())
+    };
+    Ok([
+        speed(crate::nn::Mode::Train)?,
+        speed(crate::nn::Mode::Infer)?,
+    ])
+}

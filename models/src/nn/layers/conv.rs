@@ -1,0 +1,211 @@
+use super::{Act, BatchNorm};
+use crate::nn::{Init, Kind, Mode, Param, Pass, Path};
+use ghostlight_autodiff::ops::{self, AnyConv};
+use ghostlight_autodiff::{KernelError, Tensor, Var};
+use ghostlight_kernels::conv::dense::ConvOptions;
+use ghostlight_kernels::conv::depthwise::DepthwiseOptions;
+use ghostlight_kernels::planted;
+
+/// Channels, kernel, stride and groups of a square convolution, padded so that stride 1 keeps the size.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ConvShape {
+    /// Channels in and out.
+    pub channels: [usize; 2],
+    /// Taps along each axis.
+    pub kernel: usize,
+    /// Pixels between neighbouring windows.
+    pub stride: usize,
+    /// Groups, which divide the channels in and out.
+    pub groups: usize,
+}
+
+impl ConvShape {
+    /// A dense convolution of stride 1.
+    pub fn new(channels: [usize; 2], kernel: usize) -> Self {
+        Self {
+            channels,
+            kernel,
+            stride: 1,
+            groups: 1,
+        }
+    }
+
+    /// A depthwise convolution of stride 1.
+    pub fn depthwise(channels: usize, kernel: usize) -> Self {
+        Self::new([channels; 2], kernel).groups(channels)
+    }
+
+    /// The same with another stride.
+    pub fn stride(self, stride: usize) -> Self {
+        Self { stride, ..self }
+    }
+
+    /// The same in groups.
+    pub fn groups(self, groups: usize) -> Self {
+        Self { groups, ..self }
+    }
+
+    fn is_depthwise(&self) -> bool {
+        self.groups > 1 && self.groups == self.channels[0]
+    }
+
+    fn operation(&self) -> AnyConv {
+        let (stride, padding) = (self.stride, self.kernel / 2);
+        let options = ConvOptions::square(stride, padding);
+        if self.is_depthwise() {
+            let options = DepthwiseOptions::square(stride, padding);
+            AnyConv::Depthwise(ops::Depthwise { options })
+        } else if self.groups > 1 {
+            AnyConv::Grouped(ops::GroupedConv {
+                groups: self.groups,
+                options,
+            })
+        } else {
+            AnyConv::Dense(ops::Conv { options })
+        }
+    }
+
+    /// Declares the weight at `path`, initialised as He et al. 2015 (fan-out, gain of a ReLU).
+    pub(super) fn declare(&self, path: &mut Path) -> Param {
+        let ([input, output], k, groups) = (self.channels, self.kernel, self.groups);
+        let fan = planted::or("starting_spread_by_fan_in", output, input);
+        let deviation = (2.0 * groups as f64 / (fan * k * k) as f64).sqrt();
+        let init = Init::Normal(deviation);
+        if self.is_depthwise() {
+            return path.declare("weight", &[k, k, output], Kind::Depthwise, init);
+        }
+        path.declare("weight", &[k, k, input / groups, output], Kind::Conv, init)
+    }
+}
+
+/// A convolution, with or without bias.
+pub struct Conv {
+    weight: Param,
+    bias: Option<Param>,
+    shape: ConvShape,
+}
+
+impl Conv {
+    /// Declares a convolution without bias at `path`.
+    pub fn new(mut path: Path, shape: ConvShape) -> Self {
+        let weight = shape.declare(&mut path);
+        Self {
+            weight,
+            bias: None,
+            shape,
+        }
+    }
+
+    /// Declares a dense convolution with bias, which starts at 0.
+    pub fn biased(mut path: Path, shape: ConvShape) -> Self {
+        let weight = shape.declare(&mut path);
+        let zero = Init::Constant(0.0);
+        let bias = path.declare("bias", &[shape.channels[1]], Kind::Vector, zero);
+        Self {
+            weight,
+            bias: Some(bias),
+            shape,
+        }
+    }
+
+    /// `[n, h, w, input]` to `[n, h', w', output]`, through a ReLU if asked for and if there is a bias.
+    ///
+    /// # Errors
+    /// Those of the kernels.
+    pub fn forward(&self, pass: &Pass, x: &Var, relu: bool) -> Result<Var, KernelError> {
+        let weight = pass.param(self.weight)?;
+        let inputs = [x, &weight];
+        match (self.shape.operation(), self.bias) {
+            (AnyConv::Dense(ops::Conv { options }), Some(bias)) => {
+                let [zeros, ones] = pass.store.constants(self.shape.channels[1])?;
+                let op = ops::ConvBias {
+                    options,
+                    relu,
+                    zeros,
+                    ones,
+                };
+                pass.tape.apply(op, &[x, &weight, &pass.param(bias)?])
+            }
+            (AnyConv::Dense(op), _) => pass.tape.apply(op, &inputs),
+            (AnyConv::Grouped(op), _) => pass.tape.apply(op, &inputs),
+            (AnyConv::Depthwise(op), _) => pass.tape.apply(op, &inputs),
+        }
+    }
+}
+
+/// A convolution and the batch norm behind it: two operations in training, one in inference.
+pub struct ConvNorm {
+    conv: Conv,
+    norm: BatchNorm,
+}
+
+impl ConvNorm {
+    /// Declares both at `path`, under the names `conv` and `norm`; the convolution has no bias.
+    pub fn new(path: &mut Path, [conv, norm]: [&str; 2], shape: ConvShape) -> Self {
+        Self::of(Conv::new(path.at(conv), shape), path.at(norm))
+    }
+
+    /// Declares the norm of a convolution at `path`.
+    pub fn of(conv: Conv, path: Path) -> Self {
+        let norm = BatchNorm::new(path, conv.shape.channels[1]);
+        Self { conv, norm }
+    }
+
+    /// Convolves, normalises and activates `x` `[n, h, w, input]`.
+    ///
+    /// # Errors
+    /// Those of the kernels.
+    pub fn forward(&self, pass: &Pass, x: &Var, act: Act) -> Result<Var, KernelError> {
+        self.forward_into(pass, x, None, act, None)
+    }
+
+    /// [`ConvNorm::forward`] with `residual`, of the output's shape, added before the activation.
+    ///
+    /// # Errors
+    /// Those of the kernels.
+    pub fn forward_plus(
+        &self,
+        pass: &Pass,
+        x: &Var,
+        residual: &Var,
+        act: Act,
+    ) -> Result<Var, KernelError> {
+        self.forward_into(pass, x, Some(residual), act, None)
+    }
+
+    /// Both, with the result in `into`, usually a channel window; an activation other than a ReLU is not written there.
+    ///
+    /// # Errors
+    /// Those of the kernels.
+    pub fn forward_into(
+        &self,
+        pass: &Pass,
+        x: &Var,
+        residual: Option<&Var>,
+        act: Act,
+        into: Option<&Tensor>,
+    ) -> Result<Var, KernelError> {
+        let mut norm = self.norm.function(pass, act.is_relu())?;
+        norm.into = into.cloned();
+        let [gamma, beta] = self.norm.parameters(pass)?;
+        let rest = [&gamma, &beta].into_iter().chain(residual);
+        let y = match pass.mode {
+            Mode::Train => {
+                let y = self.conv.forward(pass, x, false)?;
+                let inputs: Vec<&Var> = [&y].into_iter().chain(rest).collect();
+                pass.tape.apply(norm, &inputs)?
+            }
+            Mode::Infer => {
+                if let Some(bias) = self.conv.bias {
+                    // norm(y + bias) is a norm of y about the mean less the bias.
+                    norm.running_mean = pass.store.less(&norm.running_mean, bias)?;
+                }
+                let weight = pass.param(self.conv.weight)?;
+                let inputs: Vec<&Var> = [x, &weight].into_iter().chain(rest).collect();
+                let conv = self.conv.shape.operation();
+                pass.tape.apply(ops::ConvNorm { conv, norm }, &inputs)?
+            }
+        };
+        act.finish(pass, y)
+    }
+}

@@ -1,0 +1,69 @@
+use crate::nn::{Init, Kind, Param, Pass, Path};
+use ghostlight_autodiff::ops;
+use ghostlight_autodiff::{KernelError, Var};
+
+/// How PyTorch stores the weight of a fully connected layer, and what its input was there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Flatten {
+    /// A row of features: `[out, in]`.
+    Row,
+    /// A row of features, as the 1x1 map of a convolution: `[out, in, 1, 1]`.
+    Pixel,
+    /// A map of this height and width, flattened with its pixels innermost: `[out, c h w]`.
+    Map([usize; 2]),
+}
+
+/// A fully connected layer with bias.
+pub struct Linear {
+    weight: Param,
+    bias: Param,
+    output: usize,
+    input: usize,
+}
+
+impl Linear {
+    /// Declares a layer from `input` to `output` features, initialised as PyTorch's.
+    pub fn new(path: Path, input: usize, output: usize) -> Self {
+        Self::of(path, Flatten::Row, input, output)
+    }
+
+    /// Declares a layer of `input` features, channels of the map where `flatten` is one.
+    pub fn of(mut path: Path, flatten: Flatten, channels: usize, output: usize) -> Self {
+        let (kind, shape) = match flatten {
+            Flatten::Row => (Kind::Linear, vec![channels, output]),
+            Flatten::Pixel => (Kind::Pointwise, vec![channels, output]),
+            Flatten::Map([h, w]) => (Kind::OfMap, vec![h, w, channels, output]),
+        };
+        let input = shape.iter().product::<usize>() / output.max(1);
+        let bound = 1.0 / (input as f64).sqrt();
+        let init = Init::Uniform(bound);
+        Self {
+            weight: path.declare("weight", &shape, kind, init),
+            bias: path.declare("bias", &[output], Kind::Vector, init),
+            input,
+            output,
+        }
+    }
+
+    /// `[n, input]` to `[n, output]`.
+    ///
+    /// # Errors
+    /// Those of the kernel.
+    pub fn forward(&self, pass: &Pass, x: &Var) -> Result<Var, KernelError> {
+        let shape = [self.input, self.output];
+        let weight = pass.param_as(self.weight, &shape)?;
+        let bias = pass.param(self.bias)?;
+        pass.tape.apply(ops::Linear, &[x, &weight, &bias])
+    }
+}
+
+/// `x` `[n, ..]` as `[n, features]`.
+///
+/// # Errors
+/// `x` is a window.
+pub fn flatten(pass: &Pass, x: &Var) -> Result<Var, KernelError> {
+    let images = x.tensor().shape().first().copied().unwrap_or(1);
+    let features = x.tensor().len() / images.max(1);
+    let shape = vec![images, features];
+    pass.tape.apply(ops::Reshape { shape }, &[x])
+}

@@ -1,0 +1,43 @@
+//! Layers: each declares its parameters by path, and lends them to the operations of one pass.
+
+mod conv;
+mod ghost;
+mod linear;
+mod norm;
+mod squeeze;
+
+pub use conv::{Conv, ConvNorm, ConvShape};
+pub use ghost::{GhostMix, GhostModule};
+pub use linear::{Flatten, Linear, flatten};
+pub use norm::BatchNorm;
+pub use squeeze::SqueezeExcite;
+
+use super::Pass;
+use ghostlight_autodiff::ops;
+use ghostlight_autodiff::{KernelError, Var};
+use ghostlight_kernels::pointwise::activation::Activation;
+
+/// What follows a norm.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Act {
+    /// Nothing: a linear bottleneck, or a sum that is activated itself.
+    None,
+    /// `max(x, 0)`, in the norm's own pass over memory.
+    Relu,
+    /// Another one, as an operation of its own.
+    Other(Activation),
+}
+
+impl Act {
+    fn is_relu(self) -> bool {
+        self == Self::Relu
+    }
+
+    /// Applies what the norm did not.
+    fn finish(self, pass: &Pass, y: Var) -> Result<Var, KernelError> {
+        match self {
+            Self::None | Self::Relu => Ok(y),
+            Self::Other(kind) => pass.tape.apply(ops::Activation { kind }, &[&y]),
+        }
+    }
+}

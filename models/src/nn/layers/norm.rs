@@ -1,0 +1,54 @@
+use crate::nn::{Init, Kind, Mode, Param, Pass, Path};
+use ghostlight_autodiff::ops::{self, Statistics};
+use ghostlight_autodiff::{KernelError, Var};
+use ghostlight_kernels::planted;
+
+/// A batch norm's parameters and running statistics.
+pub struct BatchNorm {
+    gamma: Param,
+    beta: Param,
+    running_mean: Param,
+    running_var: Param,
+}
+
+impl BatchNorm {
+    /// PyTorch's defaults.
+    const EPSILON: f64 = 1e-5;
+    const MOMENTUM: f64 = 0.1;
+
+    /// Declares a norm of `channels`, which starts as the identity.
+    pub fn new(mut path: Path, channels: usize) -> Self {
+        let mut vector =
+            |name, kind, value| path.declare(name, &[channels], kind, Init::Constant(value));
+        Self {
+            gamma: vector("weight", Kind::Vector, 1.0),
+            beta: vector("bias", Kind::Vector, 0.0),
+            running_mean: vector("running_mean", Kind::Running, 0.0),
+            running_var: vector("running_var", Kind::Running, 1.0),
+        }
+    }
+
+    /// Gamma and beta.
+    pub(super) fn parameters(&self, pass: &Pass) -> Result<[Var; 2], KernelError> {
+        Ok([pass.param(self.gamma)?, pass.param(self.beta)?])
+    }
+
+    /// The operation, with or without a ReLU behind it.
+    pub(super) fn function(&self, pass: &Pass, relu: bool) -> Result<ops::BatchNorm, KernelError> {
+        Ok(ops::BatchNorm {
+            running_mean: pass.store.value(self.running_mean)?,
+            running_var: pass.store.value(self.running_var)?,
+            epsilon: match pass.mode {
+                Mode::Infer => planted::or("inference_epsilon", Self::EPSILON, 1e-3),
+                Mode::Train => Self::EPSILON,
+            },
+            momentum: planted::or("momentum_of_the_rest", Self::MOMENTUM, 1.0 - Self::MOMENTUM),
+            relu,
+            statistics: match pass.mode {
+                Mode::Train => Statistics::Batch,
+                Mode::Infer => Statistics::Running,
+            },
+            into: None,
+        })
+    }
+}

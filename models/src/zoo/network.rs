@@ -1,0 +1,181 @@
+use super::{ZooError, build};
+use crate::nn::{Declarations, Kept, Mode, Model, Pass, Store};
+use ghostlight_autodiff::{Client, DType, Event, KernelError, Tape, Tensor, Var};
+use ghostlight_kernels::launch;
+use ghostlight_kernels::pointwise::fill;
+use std::cell::RefCell;
+use std::rc::Rc;
+
+/// A network with its parameters.
+pub struct Network {
+    /// Its name in the registry.
+    pub arch: String,
+    /// Its parameters.
+    pub store: Store,
+    model: Box<dyn Model>,
+}
+
+/// What a network costs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Size {
+    /// Trainable elements.
+    pub params: usize,
+    /// Multiply-accumulates of one image.
+    pub macs: u64,
+}
+
+impl Network {
+    /// Builds `arch` for `classes`, initialised from `seed`; `role` tells the networks of one run apart.
+    ///
+    /// # Errors
+    /// [`ZooError::Unknown`] for a name that no family knows, [`ZooError::Kernel`] when the device has no room.
+    pub fn new(
+        client: &Client,
+        dtype: DType,
+        arch: &str,
+        classes: usize,
+        seed: u64,
+        role: u64,
+    ) -> Result<Self, ZooError> {
+        let mut declarations = Declarations::default();
+        let model = build(arch, declarations.root(), classes)?;
+        let store = Store::new(client, dtype, declarations, seed, role)?;
+        Ok(Self {
+            arch: arch.to_string(),
+            store,
+            model,
+        })
+    }
+
+    /// `arch` on a device that computes nothing ([`ghostlight_kernels::counting`]): it has sizes, but no values.
+    ///
+    /// # Errors
+    /// [`ZooError::Unknown`].
+    pub fn sketch(arch: &str, classes: usize) -> Result<Self, ZooError> {
+        let mut declarations = Declarations::default();
+        let model = build(arch, declarations.root(), classes)?;
+        Ok(Self {
+            arch: arch.to_string(),
+            store: Store::blank(declarations)?,
+            model,
+        })
+    }
+
+    /// Maps images `[n, h, w, 3]` to logits `[n, classes]` on `tape`.
+    ///
+    /// # Errors
+    /// Those of the kernels.
+    pub fn forward(&self, tape: &Tape, mode: Mode, images: &Var) -> Result<Var, KernelError> {
+        Ok(self.run(tape, mode, images, &[])?.0)
+    }
+
+    /// [`Network::forward`], and the outputs of the stages `wanted`, in their order.
+    ///
+    /// # Errors
+    /// [`ZooError::Stage`] for the first stage that the network does not offer, [`ZooError::Kernel`] for what the kernels refuse.
+    pub fn forward_with_stages(
+        &self,
+        tape: &Tape,
+        mode: Mode,
+        images: &Var,
+        wanted: &[&str],
+    ) -> Result<(Var, Vec<Var>), ZooError> {
+        let (logits, kept) = self.run(tape, mode, images, wanted)?;
+        let (found, stages) = kept.into_parts();
+        let of = |&name: &&str| {
+            let value = found.iter().find(|(stage, _)| stage == name);
+            value
+                .map(|(_, y)| y.clone())
+                .ok_or_else(|| ZooError::Stage {
+                    arch: self.arch.clone(),
+                    name: name.to_string(),
+                    stages: stages.clone(),
+                })
+        };
+        Ok((logits, wanted.iter().map(of).collect::<Result<_, _>>()?))
+    }
+
+    fn run(
+        &self,
+        tape: &Tape,
+        mode: Mode,
+        images: &Var,
+        wanted: &[&str],
+    ) -> Result<(Var, Kept), KernelError> {
+        let pass = Pass {
+            tape,
+            store: &self.store,
+            mode,
+            kept: RefCell::new(Kept::of(wanted)),
+        };
+        let logits = self.model.forward(&pass, images)?;
+        Ok((logits, pass.kept.into_inner()))
+    }
+
+    /// The names of the stages that [`Network::forward_with_stages`] knows, in the order in which they come.
+    ///
+    /// # Errors
+    /// Those of the kernels: images of `side` x `side` pixels are too small.
+    pub fn stages(&self, side: usize) -> Result<Vec<String>, ZooError> {
+        let sketch = Self::sketch(&self.arch, 2)?;
+        let image = sketch.images(1, side, side);
+        let (_, kept) = sketch.run(&Tape::new(), Mode::Infer, &image, &[])?;
+        Ok(kept.into_parts().1)
+    }
+
+    /// The tensors whose extents follow from the number of classes: the classifier, by its paths.
+    ///
+    /// # Errors
+    /// None that a caller can cause.
+    pub fn head(&self) -> Result<Vec<String>, ZooError> {
+        let [one, two] = [2, 3].map(|classes| Self::sketch(&self.arch, classes));
+        let (one, two) = (one?, two?);
+        let specs = one.store.specs().iter().zip(two.store.specs());
+        let head = specs.filter(|(one, two)| one.shape != two.shape);
+        Ok(head.map(|(spec, _)| spec.path.clone()).collect())
+    }
+
+    /// Bytes that one training step of `batch` images holds at most, beside parameters, their gradients and the optimiser's memory: what
+    /// the backward pass needs of the forward pass, and gradients on their way.
+    ///
+    /// # Errors
+    /// Those of the kernels.
+    pub fn step_bytes(
+        arch: &str,
+        classes: usize,
+        batch: usize,
+        [height, width]: [usize; 2],
+    ) -> Result<u64, ZooError> {
+        let sketch = Self::sketch(arch, classes)?;
+        let [before, _] = launch::held_and_peak();
+        launch::reset_peak();
+        let tape = Tape::new();
+        let logits = sketch.forward(&tape, Mode::Train, &sketch.images(batch, height, width))?;
+        tape.backward(&[(&logits, 1.0)])?;
+        let [_, peak] = launch::held_and_peak();
+        Ok(peak.saturating_sub(before))
+    }
+
+    /// Black images on the network's device.
+    fn images(&self, batch: usize, height: usize, width: usize) -> Var {
+        let values = self.store.values();
+        let images = Tensor::empty(values.client(), &[batch, height, width, 3], values.dtype());
+        fill(&images, 0.0);
+        Var::constant(images)
+    }
+
+    /// Parameters, and multiply-accumulates of one image of `height` x `width`, as the kernels themselves count them.
+    ///
+    /// # Errors
+    /// Those of the kernels.
+    pub fn size(&self, height: usize, width: usize) -> Result<Size, KernelError> {
+        let events = Rc::new(RefCell::new(Vec::<Event>::new()));
+        let tape = Tape::observed(events.clone());
+        self.forward(&tape, Mode::Infer, &self.images(1, height, width))?;
+        let macs = events.borrow().iter().map(|event| event.cost.macs).sum();
+        Ok(Size {
+            params: self.store.parameter_count(),
+            macs,
+        })
+    }
+}

@@ -1,0 +1,180 @@
+//! `models` and `forward`: what they answer, and what they refuse.
+
+use crate::desk::Desk;
+use ghostlight_models::run::NamedTensor;
+use ghostlight_models::weights;
+use ghostlight_models::zoo::{self, Network};
+use ghostlight_tests::client;
+use serde_json::Value;
+use std::fs;
+
+/// A desk with the weights of a fresh `resnet8` of 5 classes and a batch of two images.
+fn desk() -> Desk {
+    let desk = Desk::new();
+    let dtype = ghostlight_autodiff::DType::F32;
+    let network = Network::new(&client(), dtype, "resnet8", 5, 1, 0).unwrap();
+    let tensors = network.store.weights().unwrap();
+    weights::write(&desk.at("weights.safetensors"), &tensors).unwrap();
+    batch(&desk, "x", &[2, 3, 16, 16]);
+    desk
+}
+
+fn batch(desk: &Desk, name: &str, shape: &[usize]) {
+    let x = NamedTensor {
+        name: name.to_string(),
+        shape: shape.to_vec(),
+        data: (0..shape.iter().product())
+            .map(|i| (i as f32).sin())
+            .collect(),
+    };
+    weights::write(&desk.at("batch.safetensors"), &[x]).unwrap();
+}
+
+const FORWARD: &str =
+    "forward --weights weights.safetensors --input batch.safetensors --out out.safetensors --arch";
+
+#[test]
+fn every_network_is_listed_with_what_it_counts() {
+    let outcome = Desk::new().ghostlight("models --json").assert_success();
+    let rows: Vec<Value> = serde_json::from_str(&outcome.stdout).unwrap();
+    let listed: Vec<&str> = rows
+        .iter()
+        .map(|row| row["name"].as_str().unwrap())
+        .collect();
+    assert_eq!(listed, zoo::names().collect::<Vec<_>>());
+    let row = rows.iter().find(|row| row["name"] == "resnet18").unwrap();
+    assert_eq!(row["params"], 11_689_512);
+    assert_eq!(row["macs"], 1_814_073_344);
+    assert!(row["step_bytes"].as_u64().unwrap() > 1 << 30, "{row}");
+}
+
+#[test]
+fn a_network_can_be_measured_at_a_size_of_ones_own() {
+    let words = "models snt_resnet8 --classes 10 --size 16 --batch 4 --measure --json";
+    let outcome = Desk::new().ghostlight(words).assert_success();
+    let rows: Value = serde_json::from_str(&outcome.stdout).unwrap();
+    assert_eq!(rows[0]["params"], 103_642);
+    for speed in ["train_images_per_s", "infer_images_per_s"] {
+        assert!(rows[0][speed].as_f64().unwrap() > 0.0, "{rows}");
+    }
+}
+
+#[test]
+fn an_unknown_network_is_refused_with_the_nearest_names() {
+    Desk::new().refuses("models mobilenetv2", &["\"mobilenetv2\"", "mobilenet_v2"]);
+    desk().refuses(&format!("{FORWARD} resnet9"), &["\"resnet9\"", "resnet8"]);
+    // A network elsewhere, and none here.
+    desk().refuses(&format!("{FORWARD} resnet50"), &["\"resnet50\""]);
+}
+
+#[test]
+fn logits_stages_and_gradients_are_written_under_their_names() {
+    let desk = desk();
+    desk.ghostlight(&format!(
+        "{FORWARD} resnet8 --features layer2,layer3 --train"
+    ))
+    .assert_success();
+    let out = weights::read(&desk.at("out.safetensors")).unwrap();
+    let shape = |name: &str| {
+        let found = out.iter().find(|tensor| tensor.name == name);
+        found
+            .unwrap_or_else(|| panic!("{name} is missing"))
+            .shape
+            .clone()
+    };
+    assert_eq!(shape("logits"), [2, 5]);
+    assert_eq!(shape("layer2"), [2, 32, 8, 8]);
+    assert_eq!(shape("layer3"), [2, 64, 4, 4]);
+    assert_eq!(shape("grad.conv1.weight"), [16, 3, 3, 3]);
+    assert_eq!(shape("bn1.running_var"), [16]);
+}
+
+#[test]
+fn a_new_head_keeps_all_but_the_classifier() {
+    let desk = desk();
+    desk.ghostlight(&format!("{FORWARD} resnet8 --new-head 9 --features layer3"))
+        .assert_success();
+    let anew = weights::read(&desk.at("out.safetensors")).unwrap();
+    desk.ghostlight(&format!("{FORWARD} resnet8 --features layer3"))
+        .assert_success();
+    let before = weights::read(&desk.at("out.safetensors")).unwrap();
+    let of = |tensors: &[NamedTensor], name: &str| {
+        tensors
+            .iter()
+            .find(|tensor| tensor.name == name)
+            .unwrap()
+            .clone()
+    };
+    assert_eq!(of(&anew, "logits").shape, [2, 9]);
+    assert_eq!(of(&anew, "layer3"), of(&before, "layer3"));
+}
+
+#[test]
+fn weights_that_do_not_fit_are_refused_with_three_lists() {
+    let words = format!("{FORWARD} resnet14");
+    desk().refuses(
+        &words,
+        &[
+            "weights.safetensors",
+            "missing (30)",
+            "layer1.1.conv1.weight",
+        ],
+    );
+    let words = format!("{FORWARD} cifar_resnet8x4");
+    desk().refuses(
+        &words,
+        &[
+            "of another shape",
+            "conv1.weight [16, 3, 3, 3] where [32, 3, 3, 3]",
+        ],
+    );
+    let words = format!("{FORWARD} mobilenet_v2");
+    desk().refuses(&words, &["missing", "unexpected", "features.0.0.weight"]);
+}
+
+#[test]
+fn a_nan_among_the_weights_is_named() {
+    let desk = desk();
+    let path = desk.at("weights.safetensors");
+    let mut tensors = weights::read(&path).unwrap();
+    let tensor = tensors
+        .iter_mut()
+        .find(|it| it.name == "bn1.weight")
+        .unwrap();
+    tensor.data[3] = f32::NAN;
+    weights::write(&path, &tensors).unwrap();
+    desk.refuses(
+        &format!("{FORWARD} resnet8"),
+        &["`bn1.weight` holds NaN at 3"],
+    );
+}
+
+#[test]
+fn a_batch_that_is_no_batch_of_images_is_refused() {
+    let words = format!("{FORWARD} resnet8");
+    for (name, shape, named) in [
+        ("y", &[2, 3, 16, 16][..], "no tensor `x`; the file holds y"),
+        ("x", &[2, 16, 16, 3], "`x` has shape [2, 16, 16, 3]"),
+        ("x", &[3, 16, 16], "`x` has shape [3, 16, 16]"),
+        ("x", &[0, 3, 16, 16], "`x` has shape [0, 3, 16, 16]"),
+    ] {
+        let desk = desk();
+        batch(&desk, name, shape);
+        desk.refuses(&words, &["batch.safetensors", named]);
+    }
+    let desk = desk();
+    fs::write(desk.at("batch.safetensors"), "not tensors").unwrap();
+    desk.refuses(&words, &["batch.safetensors", "no safetensors file"]);
+}
+
+#[test]
+fn a_stage_that_does_not_exist_is_refused_with_those_that_do() {
+    let words = format!("{FORWARD} resnet8 --features layer4");
+    desk().refuses(&words, &["no stage \"layer4\"", "layer1, layer2, layer3"]);
+}
+
+#[test]
+fn an_image_too_small_for_a_network_is_refused() {
+    let words = "models vgg16 --size 16";
+    Desk::new().refuses(words, &["vgg16", "16 x 16"]);
+}
