@@ -12,7 +12,7 @@ pub struct Conv {
 impl Conv {
     /// Declares a square `kernel` x `kernel` convolution from `input` to `output` channels, padded so that stride 1 keeps the size.
     ///
-    /// Initialised as He et al. 2015 (fan-out, gain of a ReLU), as in methods.md section 1.4.
+    /// Initialised as He et al. 2015 (fan-out, gain of a ReLU), see `docs/methods.md` section 8.1.
     pub fn new(mut path: Path, [input, output]: [usize; 2], kernel: usize, stride: usize) -> Self {
         let deviation = (2.0 / (output * kernel * kernel) as f64).sqrt();
         let shape = [kernel, kernel, input, output];

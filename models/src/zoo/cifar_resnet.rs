@@ -1,4 +1,4 @@
-//! CIFAR-style ResNet-d (He et al. 2016, section 4.2; methods.md section 7.1) with 1x1-convolution shortcuts, as mdistiller's.
+//! CIFAR-style ResNet-d (He et al. 2016, section 4.2; `docs/methods.md` section 7.1) with 1x1-convolution shortcuts, as mdistiller's.
 //!
 //! | stage | blocks | channels | stride |
 //! |---|---|---|---|

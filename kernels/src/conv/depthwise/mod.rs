@@ -2,7 +2,7 @@
 //!
 //! **Computes** `y[n, oy, ox, j] = b[j] + sum over ky, kx of x[n, oy s + ky d - top, ox s + kx d - left, j / m] w[ky, kx, j]` with a
 //! stride and a dilation for each axis, zero padding for each side and `m` output channels for each input channel (the cheap
-//! operation of a Ghost module of ratio `s` has `m = s - 1`, methods 1.1). What follows a convolution in inference is applied to
+//! operation of a Ghost module of ratio `s` has `m = s - 1`, `docs/methods.md` section 1.1). What follows a convolution in inference is applied to
 //! the values in registers, as by [`crate::conv::dense::conv_affine`].
 //!
 //! **Layout** `x [n, h, w, c]`, `w [kh, kw, c m]`, `y [n, oh, ow, c m]`; images, and the tensors of their shapes, may be windows.

@@ -5,7 +5,7 @@
 //! constant on all logits as a softmax is), or their softmaxes at a temperature. With `u^ = u / |u|`, `w^ = w / |w|` and `L = 1 - cos` the
 //! gradient of the sum is `-(w^ - cos u^) / (N |u|)`, less its mean for centred rows, and `-p^ (w^ - cos p^) / (N T)`, element by element,
 //! for softmaxes: the term `<p, dL/dp>` of a softmax's chain rule is 0, as a cosine does not change with a vector's length.
-//! Source: methods.md, section 5 (VGG16 to MobileNetV2 with KL and cosine losses).
+//! Source: `docs/methods.md` section 5 (VGG16 to MobileNetV2 with KL and cosine losses).
 //!
 //! **Vectors without a direction.** A norm below `epsilon` is replaced by `epsilon`, each of the two on its own, as PyTorch's
 //! `cosine_similarity` does; the gradient is the derivative of just that. So a zero vector has the loss `1/N`, as at a right angle, a zero

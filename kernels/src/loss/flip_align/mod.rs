@@ -1,7 +1,7 @@
 //! Flip alignment: the distance of two feature maps under the best of the grid's symmetries, and its gradient.
 //!
-//! **Computes**, for the student's map `a` and the teacher's `t` of one sample, over the transforms `g` of a [`Group`] (3.2 of the
-//! methods reference), `D_g = |nu(g.a) - nu(t)|^2 / M`, where `nu` divides by nothing (`M = h w c`), by the norm of the sample (`M = 1`)
+//! **Computes**, for the student's map `a` and the teacher's `t` of one sample, over the transforms `g` of a [`Group`] (`docs/methods.md`
+//! section 3.2), `D_g = |nu(g.a) - nu(t)|^2 / M`, where `nu` divides by nothing (`M = h w c`), by the norm of the sample (`M = 1`)
 //! or by the norm of every position's channels (`M = h w`); both normalised distances lie in `[0, 4]`. Then, with the weights
 //! `w = softmax(-D / tau)`:
 //!
