@@ -180,3 +180,109 @@ fn links_and_names_of_files_are_told_from_other_words() {
         ["kernels/src/lib.rs"]
     );
 }
+
+/// A Rust file's comment at its top, as one line of text.
+fn note(source: &str) -> String {
+    let lines = source.lines().map_while(|line| line.strip_prefix("//!"));
+    lines.map(str::trim).collect::<Vec<_>>().join(" ")
+}
+
+/// The sentences of a note that hold a measured speed of another library, or a ratio to it.
+fn foreign_speeds(note: &str) -> Vec<&str> {
+    const LIBRARIES: [&str; 6] = ["PyTorch", "oneDNN", "burn", "candle", "CubeK", "cuDNN"];
+    const SPEEDS: [&str; 5] = [" ms", "GFLOP/s", "GB/s", " times ", "ratio"];
+    let sentences = note.split(". ").filter(|sentence| {
+        let holds = |words: &[&str]| words.iter().any(|word| sentence.contains(word));
+        holds(&LIBRARIES) && holds(&SPEEDS) && sentence.contains(|c: char| c.is_ascii_digit())
+    });
+    sentences.collect()
+}
+
+#[test]
+fn no_note_of_a_kernel_holds_the_speed_of_another_library() {
+    let mut found = Vec::new();
+    for path in files("rs")
+        .iter()
+        .filter(|path| path.starts_with(root().join("kernels/src")))
+    {
+        let note = note(&read(path));
+        let speeds = foreign_speeds(&note).into_iter();
+        found.extend(speeds.map(|sentence| format!("{}: {sentence}", path.display())));
+    }
+    assert!(
+        found.is_empty(),
+        "they age there; docs/speed.md is renewed by a run:\n{}",
+        found.join("\n")
+    );
+    assert_eq!(
+        foreign_speeds("As PyTorch does, of 2 rows. It took 3 ms, PyTorch 4. Ours: 5 ms.").len(),
+        1
+    );
+}
+
+/// What is wrong with a note's map of its folder: files it names that are not there, and kernels' files that it leaves out.
+fn wrong_map(note: &str, folder: &[String]) -> Vec<String> {
+    const EVERYWHERE: [&str; 3] = ["mod.rs", "cost.rs", "reference.rs"];
+    let Some((_, map)) = note.split_once("**Map.**") else {
+        return Vec::new();
+    };
+    let map = map.split(" **").next().unwrap_or(map);
+    let names: BTreeSet<&str> = map
+        .split('`')
+        .skip(1)
+        .step_by(2)
+        .map(|name| name.trim_end_matches('/'))
+        .collect();
+    let missing = folder
+        .iter()
+        .filter(|file| !EVERYWHERE.contains(&file.as_str()) && !names.contains(file.as_str()));
+    let unknown = names
+        .iter()
+        .filter(|name| name.ends_with(".rs") && !folder.iter().any(|file| file == *name));
+    missing
+        .map(|file| format!("leaves out {file}"))
+        .chain(unknown.map(|name| format!("names {name}")))
+        .collect()
+}
+
+#[test]
+fn the_map_of_a_large_operation_names_every_file_of_its_folder() {
+    let (mut maps, mut wrong) = (0, Vec::new());
+    let shared: BTreeSet<String> = names(&root().join("kernels/src")).into_iter().collect();
+    for path in files("rs").iter().filter(|path| path.ends_with("mod.rs")) {
+        let note = note(&read(path));
+        maps += usize::from(note.contains("**Map.**"));
+        let folder = names(path.parent().expect("a file lies in a folder"));
+        for fault in wrong_map(&note, &folder) {
+            let elsewhere = fault
+                .strip_prefix("names ")
+                .is_some_and(|name| shared.contains(name));
+            if !elsewhere {
+                wrong.push(format!("{}: its map {fault}", path.display()));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    assert!(maps > 5, "only {maps} notes have a map");
+    let folder = ["mod.rs", "a.rs", "b.rs", "c"].map(String::from);
+    assert_eq!(
+        wrong_map("x **Map.** `a.rs`, `c/`, `d.rs` **Why** `b.rs`", &folder),
+        ["leaves out b.rs", "names d.rs"]
+    );
+}
+
+/// The names of what lies in a folder.
+fn names(folder: &Path) -> Vec<String> {
+    let entries = fs::read_dir(folder).unwrap_or_else(|e| panic!("{}: {e}", folder.display()));
+    let mut names: Vec<String> = entries
+        .map(|entry| {
+            entry
+                .expect("a readable entry")
+                .file_name()
+                .to_string_lossy()
+                .into_owned()
+        })
+        .collect();
+    names.sort();
+    names
+}

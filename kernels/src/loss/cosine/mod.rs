@@ -15,6 +15,9 @@
 //! **Layout** student, teacher and gradient `[n, ..]`: all axes but the first are one row, so `[n, h, w, c]` maps are compared sample by
 //! sample. Loss `[n]`. A row has any length; its vectors start at any address where the device can load them there.
 //!
+//! **Map.** `fused.rs` walks and launches on a CPU, `team.rs` on a GPU, where `lens.rs` finds what turns rows into vectors. `angle.rs` has
+//! the formulas of both.
+//!
 //! **One unit owns** a run of samples. Centred rows and softmaxes it first writes to two rows of scratch of its own, so that each
 //! exponential is taken once; then it reads both vectors for the norms, for the loss, and for the gradient, which needs the loss.
 //! On a GPU a team of units owns a sample, and keeps nothing (`team.rs`).

@@ -19,6 +19,9 @@
 //! **Layout** logits and gradient `[n, c]`, loss `[n]`, the weights `[4]` as `c_1, c_2, alpha, beta`; the vectors lie along the
 //! classes, of which there may be any number.
 //!
+//! **Map.** `confidence.rs` launches the teachers' rows and the rule, `fused.rs` the loss and its gradient, by the formulas of `row.rs`;
+//! `team.rs` has the kernels over rows for GPUs.
+//!
 //! **One unit owns** a run of rows, but for the rule, which one unit applies after it has added the confidences in the order of the
 //! rows. On a GPU a team of units owns a row (`team.rs`), and one team adds the confidences. Nothing is read on the host: the weights
 //! stay on the device, for the loss to read and for whoever wants to watch them.
