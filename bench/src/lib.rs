@@ -11,6 +11,7 @@ mod contender;
 mod counts;
 mod input;
 mod launches;
+mod locked;
 mod machine;
 mod naive;
 mod patient;

@@ -1,5 +1,6 @@
 //! Where a run took place: read from the system, blank where the system does not say.
 
+use crate::locked;
 use crate::results::Machine;
 use cubecl::Device;
 use std::collections::BTreeMap;
@@ -47,7 +48,7 @@ fn memory() -> Option<u64> {
 pub fn versions() -> BTreeMap<String, String> {
     let mut versions = BTreeMap::new();
     versions.insert("ghostlight".into(), env!("CARGO_PKG_VERSION").into());
-    versions.insert("cubecl".into(), "0.11.3".into());
+    versions.insert("cubecl".into(), locked::version("cubecl").into());
     if let Some(rustc) = said("rustc", &["--version"]) {
         let version = rustc.split(' ').nth(1).unwrap_or(&rustc).to_string();
         versions.insert("rustc".into(), version);

@@ -105,7 +105,7 @@ fn the_gradient_of_a_small_resnet_under_dkd_is_its_derivative() {
 
 #[test]
 fn parameters_and_macs_equal_the_published_counts() {
-    // methods.md section 7: (architecture, side, classes, parameters, MACs).
+    // `docs/methods.md` section 7.10: (architecture, side, classes, parameters, MACs).
     let published = [
         ("resnet8", 64, 10, 78_042, 50_004_608),
         ("resnet8", 32, 100, 83_892, 12_507_392),

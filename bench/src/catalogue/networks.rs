@@ -10,7 +10,7 @@ use crate::suite::Case;
 /// A problem in the order of its catalogue's table, and how often it occurs.
 type Row<const N: usize> = ([usize; N], usize);
 
-/// The 3x3 and 1x1 convolutions of CIFAR's ResNets at 64 px (methods.md section 7.1): 6 times `n` + 2 layers for `n` blocks a stage, and
+/// The 3x3 and 1x1 convolutions of CIFAR's ResNets at 64 px (`docs/methods.md` section 7.1): 6 times `n` + 2 layers for `n` blocks a stage, and
 /// the shortcuts; `[n, side, ci, co, k, stride]`. The stem reads 3 channels.
 const fn resnet(blocks: usize) -> [Row<6>; 8] {
     [

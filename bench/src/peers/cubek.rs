@@ -1,4 +1,4 @@
-//! CubeK 0.3.1's convolutions on our own device, NHWC as ours: its depthwise kernel, and its direct one for grouped and dense.
+//! CubeK's convolutions on our own device, NHWC as ours: its depthwise kernel, and its direct one for grouped and dense.
 //!
 //! Forward passes only: its gradients and its implicit GEMMs are built on matrix units (their `AcceleratedTileKind` is CMMA or MMA),
 //! which CubeCL's CPU runtime does not have; they were not tried there. Those rows stay blank.
@@ -24,7 +24,10 @@ pub struct CubeK(pub Client);
 
 impl Peer for CubeK {
     fn version(&self) -> [String; 2] {
-        ["cubek".into(), "0.3.1".into()]
+        [
+            "cubek".into(),
+            crate::locked::version("cubek-convolution").into(),
+        ]
     }
 
     fn contenders(&mut self, task: &Task) -> Vec<Box<dyn Contender>> {

@@ -1,4 +1,4 @@
-//! Ghost features: most of a layer's channels made cheaply from the others (methods.md section 1).
+//! Ghost features: most of a layer's channels made cheaply from the others (`docs/methods.md` section 1).
 
 pub mod mix;
 pub mod module;

@@ -1,7 +1,8 @@
 //! Losses of a classifier, each with its gradient in the same launch.
 //!
 //! A loss kernel leaves one value per sample, already divided by the batch size; [`sum()`] adds them when the number is wanted.
-//! All of them work in log space on the row's non-target classes (`log_space.rs`): no probability is summed and then logged.
+//! All of them work in log space on the row's non-target classes (`log_space.rs`, `docs/methods.md` section 2.4): no probability is summed
+//! and then logged.
 
 pub mod cosine;
 pub mod cross_entropy;

@@ -5,7 +5,7 @@ use ghostlight_autodiff::ops::Dkd;
 use ghostlight_kernels::loss::dkd::DkdOptions;
 use ghostlight_kernels::planted;
 
-/// Decoupled knowledge distillation (Zhao et al. 2022; methods.md section 2.2): cross-entropy plus DKD, whose weight grows linearly
+/// Decoupled knowledge distillation (Zhao et al. 2022; `docs/methods.md` section 2.2): cross-entropy plus DKD, whose weight grows linearly
 /// over the first epochs.
 pub struct DkdMethod {
     /// Weights, temperature and warm-up.

@@ -1,4 +1,4 @@
-//! How the learning rate and the distillation weight change as training goes on.
+//! How the learning rate (`docs/methods.md` section 8.3) and the distillation weight (section 2.2) change as training goes on.
 
 use std::f64::consts::PI;
 

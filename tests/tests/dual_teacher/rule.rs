@@ -58,7 +58,7 @@ fn every_case_of_the_rule_gives_its_weights() {
 
 #[test]
 fn the_softened_probabilities_count_not_those_at_temperature_1() {
-    // A margin of 10 over nine equal others: certain at temperature 1, 0.45 at 5, as methods.md remarks.
+    // A margin of 10 over nine equal others: certain at temperature 1, 0.45 at 5, as `docs/methods.md` section 4.3 remarks.
     let mut row = vec![0.0; 10];
     row[0] = 10.0;
     let mut case = Case::random(1, 1, 10, 2.0, 5.0);

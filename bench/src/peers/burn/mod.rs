@@ -13,13 +13,12 @@ mod pointwise;
 mod pool;
 
 use crate::contender::{Contender, Peer, Task};
+use crate::locked;
 use crate::peers::linked::{Linked, Work};
 use burn_tensor::Device;
 use operands::Operands;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
-
-const VERSION: &str = "0.22.1";
 
 /// burn on one of its backends.
 pub struct Burn {
@@ -81,7 +80,7 @@ impl Burn {
 
 impl Peer for Burn {
     fn version(&self) -> [String; 2] {
-        [self.version.clone(), VERSION.into()]
+        [self.version.clone(), locked::version("burn-tensor").into()]
     }
 
     fn contenders(&mut self, task: &Task) -> Vec<Box<dyn Contender>> {

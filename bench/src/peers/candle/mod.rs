@@ -29,7 +29,10 @@ enum Images {
 
 impl Peer for Candle {
     fn version(&self) -> [String; 2] {
-        ["candle".into(), "0.11.1".into()]
+        [
+            "candle".into(),
+            crate::locked::version("candle-core").into(),
+        ]
     }
 
     fn contenders(&mut self, task: &Task) -> Vec<Box<dyn Contender>> {

@@ -2,10 +2,16 @@
 //!
 //! **Computes** `y[n, oy, ox, j] = b[j] + sum over ky, kx of x[n, oy s + ky d - top, ox s + kx d - left, j / m] w[ky, kx, j]` with a
 //! stride and a dilation for each axis, zero padding for each side and `m` output channels for each input channel (the cheap
-//! operation of a Ghost module of ratio `s` has `m = s - 1`, methods 1.1). What follows a convolution in inference is applied to
+//! operation of a Ghost module of ratio `s` has `m = s - 1`, `docs/methods.md` section 1.1). What follows a convolution in inference is applied to
 //! the values in registers, as by [`crate::conv::dense::conv_affine`].
 //!
 //! **Layout** `x [n, h, w, c]`, `w [kh, kw, c m]`, `y [n, oh, ow, c m]`; images, and the tensors of their shapes, may be windows.
+//!
+//! **Map.** `problem.rs` validates. `plan.rs` chooses what is unrolled and how long a tile is, `spread.rs` how vectors of input channels
+//! meet those of the output. `axis.rs` and `lines.rs` index: the taps of a target, the rows that neighbouring targets share.
+//! `convolve.rs` walks and launches the forward pass and, transposed, the gradient with respect to the input; `tile.rs` multiplies
+//! unrolled taps, `walk.rs` all others, and `finish.rs` stores. `grad_weight.rs` walks and launches the gradient with respect to the
+//! weight, whose products are those of `weight_tile.rs`. Every device runs these kernels.
 //!
 //! **One unit owns** a run of target rows (forward, and the gradient with respect to the input, which is the same kernel in gather
 //! form) or a run of partial sums (gradient with respect to the weight). It walks pixels outside and channel vectors inside. A tile
@@ -28,17 +34,11 @@
 //! ms and tiles of 4 0.85 ms (8x28x28x192). Sums of a 3x3 weight in registers: 0.75 ms, in the scratch 0.91 ms (8x56x56x128). Taps
 //! walked for seven targets instead of one: 0.33 and 0.92 ms (13x13, 2x28x28x64).
 //!
-//! **How fast** (2 cores, AVX-512, f32, the bench's cases, beside PyTorch in the same run; lowest to highest ratio, and the geometric
-//! mean). Forward: 3x3 0.76 to 1.26 (1.08), 5x5 0.98 to 1.67 (1.36), 7x7 1.20 to 1.40 (1.29), 13x13 1.92. Gradient with respect to
-//! the input: 3x3 0.96 to 1.68 (1.29), 5x5 1.22 to 2.48 (1.76), 7x7 1.53 to 1.77 (1.64), 13x13 1.38. With respect to the weight: 3x3
-//! 0.83 to 1.43 (1.14), 5x5 5.9 to 8.0 (7.0), 7x7 6.4 to 6.7 (6.5), 13x13 3.4. Multipliers 2 and 3: 1.3 to 5.8. Dilation 2: forward
-//! 0.87, the gradients 5.7 and 6.2.
-//!
 //! **What is lost.** A 3x3 over more than the second-level caches hold is a matter of memory: 26 MB take 0.46 ms to copy with plain
-//! vector loads and stores on these cores, the forward pass takes 0.6 ms and PyTorch 0.65 to 0.75 ms, so 1.5 times its speed would
-//! be past the copy. A small one is a matter of the launch, which takes most of the 0.06 ms of 8x28x28x20. The gradient of a 3x3
-//! weight over 32 and 64 channels, 0.83 and 0.88, has few vectors a tile to spread the tile's set-up over. A multiplier of 2 over 24
-//! channels computes 32 of each share: it lost a fifth in the forward pass to vectors of output channels.
+//! vector loads and stores on 2 cores, the forward pass takes 0.6 ms. A small one is a matter of the launch, which takes most of
+//! the 0.06 ms of 8x28x28x20. The gradient of a 3x3 weight over 32 and 64 channels has few vectors a tile to spread the tile's
+//! set-up over. A multiplier of 2 over 24 channels computes 32 of each share: it lost a fifth in the forward pass to vectors of
+//! output channels.
 //!
 //! **Tried and lost** (outside of CubeCL, the same loops in C): channel vectors outside of a row with the weights in registers, 0.80
 //! to 0.88 ms where pixels outside took 0.55; four rows a tile, no gain over two past the second-level cache; software prefetches

@@ -6,6 +6,11 @@
 //!
 //! **Layout** `x [n, h, w, ci]`, `w [kh, kw, ci / groups, co]`, `y [n, oh, ow, co]`, the channels of a group side by side.
 //!
+//! **Map.** `problem.rs` validates. `blueprint.rs` chooses the vectors of a chunk and what of the input a patch holds. `patch.rs` fills
+//! a patch and indexes it. `walk.rs` multiplies the columns of a patch with the taps of a kernel row. `forward.rs` walks, stores and
+//! launches the forward pass and, transposed, the gradient with respect to the input, for which `grad_input.rs` flips the weight.
+//! `grad_weight.rs` is the gradient with respect to the weight. All that for a CPU; a GPU goes to [`crate::matmul::implicit`].
+//!
 //! **One unit owns** a run of (image, block of output rows, range of channels) in the forward pass and in the gradient with respect
 //! to the input, or of (partial sum, range of channels) in the gradient with respect to the weight. It copies the input rows of a
 //! block once into a scratch of its own, zero padding included, and then goes through the chunks of output channels in the range.
@@ -28,11 +33,6 @@
 //! **Not numbers.** Padding is written out as zeros and multiplied: a NaN or an infinity in a gradient at the border also reaches
 //! the weight's taps that lie in the padding there, and so does one in a pixel at the border; one in a weight reaches border
 //! outputs. None of them leaves its group or its image.
-//!
-//! **How fast** (2 cores, AVX-512, f32, the bench's full run, beside PyTorch: geometric mean, lowest to highest). At most 8 channels a
-//! group: forward 1.52 (0.93 to 3.44), gradient with respect to the input 1.45 (0.99 to 3.12), to the weight 1.63 (0.94 to 3.68), where
-//! 3 was aimed at; 4 a group reach it, 8 a group would need the peak of the machine. More: 1.07 (0.83 to 2.23), 1.20 (0.92 to 2.11) and
-//! 0.95 (0.75 to 1.11), where 1 was aimed at: 12 channels a group leave a quarter of the lanes idle in the last.
 //!
 //! **Tried and lost** (2 cores, AVX-512, f32, batch 8, other work on the machine: believe the ratios; forward, in ms, fastest
 //! call). Filling a patch per chunk straight from the input, with the inputs already spread over the lanes: 1.65 for 4 and 1.62

@@ -1,7 +1,7 @@
 //! The ghost half of a G-Ghost stage: a cheap 1x1 convolution of some channels of the stage's first block, corrected by a mix of all
 //! of its intermediate features.
 //!
-//! **Computes** (methods.md section 1.4, the released form), for the first block's output `x0` of `p` channels, the features `f_1 .. f_k`
+//! **Computes** (`docs/methods.md` section 1.4, the released form), for the first block's output `x0` of `p` channels, the features `f_1 .. f_k`
 //! of the thin blocks behind it, of `r` channels each, and `c = p - r`:
 //! `row = norm(second(relu(norm(first(mean of x0, mean of f_1, .., mean of f_k)))))`, a row of `c` values an image, and
 //! `ghost = relu(norm(cheap(x0[:, r:])) + row)`, the row added to every pixel.

@@ -1,6 +1,6 @@
 //! The Ghost module: a convolution for some of the output channels, a depthwise one of its result for the rest.
 //!
-//! **Computes** (Han et al., CVPR 2020; methods.md section 1.1), for `n` output channels and a ratio `s`, with `m = ceil(n / s)`:
+//! **Computes** (Han et al., CVPR 2020; `docs/methods.md` section 1.1), for `n` output channels and a ratio `s`, with `m = ceil(n / s)`:
 //! `p = act(norm(conv(x)))` of `m` channels, `q = act(norm(depthwise(p)))` of `m (s - 1)` channels, where channel `j` of `q` reads
 //! channel `j / (s - 1)` of `p`; the output is the first `n` channels of `(p, q)`.
 //!

@@ -5,7 +5,7 @@
 //! constant on all logits as a softmax is), or their softmaxes at a temperature. With `u^ = u / |u|`, `w^ = w / |w|` and `L = 1 - cos` the
 //! gradient of the sum is `-(w^ - cos u^) / (N |u|)`, less its mean for centred rows, and `-p^ (w^ - cos p^) / (N T)`, element by element,
 //! for softmaxes: the term `<p, dL/dp>` of a softmax's chain rule is 0, as a cosine does not change with a vector's length.
-//! Source: methods.md, section 5 (VGG16 to MobileNetV2 with KL and cosine losses).
+//! Source: `docs/methods.md` section 5 (VGG16 to MobileNetV2 with KL and cosine losses).
 //!
 //! **Vectors without a direction.** A norm below `epsilon` is replaced by `epsilon`, each of the two on its own, as PyTorch's
 //! `cosine_similarity` does; the gradient is the derivative of just that. So a zero vector has the loss `1/N`, as at a right angle, a zero
@@ -14,6 +14,9 @@
 //!
 //! **Layout** student, teacher and gradient `[n, ..]`: all axes but the first are one row, so `[n, h, w, c]` maps are compared sample by
 //! sample. Loss `[n]`. A row has any length; its vectors start at any address where the device can load them there.
+//!
+//! **Map.** `fused.rs` walks and launches on a CPU, `team.rs` on a GPU, where `lens.rs` finds what turns rows into vectors. `angle.rs` has
+//! the formulas of both.
 //!
 //! **One unit owns** a run of samples. Centred rows and softmaxes it first writes to two rows of scratch of its own, so that each
 //! exponential is taken once; then it reads both vectors for the norms, for the loss, and for the gradient, which needs the loss.

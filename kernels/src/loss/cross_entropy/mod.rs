@@ -1,4 +1,4 @@
-//! Softmax cross-entropy with label smoothing, and its gradient.
+//! Softmax cross-entropy with label smoothing (`docs/methods.md` section 2.6), and its gradient.
 //!
 //! **Computes**, for logits `z`, the label `k` and smoothing `e` over `C` classes, `loss[n] = 1/N sum over j of t_j (-ln p_j)` with
 //! `p = softmax(z)`, `t_j = (1 - e) [j = k] + e / C`, and the gradient `(p_j - t_j) / N` of their sum.

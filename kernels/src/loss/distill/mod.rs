@@ -10,6 +10,10 @@
 //! one overlaps its neighbour. What is kept of its shared lanes, and of the target's, is 0 (`sweeps.rs`), so that only the walks over
 //! logits ask which lanes count.
 //!
+//! **Map.** `problem.rs` validates. `launch.rs` chooses the kernel: `fused.rs` for rows of many classes, `short/` for rows of few, `team/`
+//! for GPUs. `piece.rs` indexes, `notes.rs` lays out a unit's scratch. `sweeps.rs` walks over logits, takes exponentials, and writes the
+//! gradient. `join.rs` joins the blocks of a long row. `settle.rs` turns sums into losses and factors, by the formulas of `terms.rs`.
+//!
 //! **One unit owns** a run of rows, and walks it in bundles of pieces (`piece.rs`): up to a vector's lanes of short rows side by side,
 //! or one long row in blocks of 64 vectors. Of a piece it finds the largest non-target logit (no exponential); keeps the exponentials,
 //! one a class, network and temperature, and how far the networks' distances to their maxima lie apart; then sums the divergence, and
@@ -43,14 +47,11 @@
 //! was several times slower for everyone: 8.1 and 8.5 ms for 4096 x 1000 with them, 10.1 and 12.1 without. **Not gained**: 1024 x 16384
 //! takes 11.5 ms (12.0) and 256 x 131072 takes 26 to 28 ms (29): in the first, a third of the time is spent on waiting for logits and a
 //! third on the gradient's walk; 512, 2,048 and 4,096 elements ahead, blocks of 32 and of 128 vectors, and no fetching at all came to
-//! the same within 10 %. 64 x 10 took 0.03 ms, most of it the launch, and takes 0.019 ms since one core has little logits to itself. In
-//! the bench's runs that is 11 to 19 times PyTorch's speed, where 15 was aimed at; 4096 x 1000 is 40 to 45 times, of 60, and 256 x 131072
-//! 63 to 108, of 100.
+//! the same within 10 %. 64 x 10 took 0.03 ms, most of it the launch, and takes 0.019 ms since one core has little logits to itself.
 //!
 //! **Few classes**: up to twice a vector's lanes less one, the lanes are rows instead (`short/mod.rs`), with the same notes and formulas:
 //! 524288 x 2 takes 3.0 to 3.3 ms (31 to 41 along the classes), 131072 x 8 takes 1.5 to 1.9 (3.6 to 5.4).
-//! In the bench, beside PyTorch, that is 34 and 50 times its speed for DKD, and 11 and 18 for classical distillation, but still 7 and 15 %
-//! of a copy of what is in a cache: a row's logarithms and divisions do not become fewer with its classes.
+//! That is still 7 and 15 % of a copy of what is in a cache: a row's logarithms and divisions do not become fewer with its classes.
 
 pub mod cost;
 mod fused;

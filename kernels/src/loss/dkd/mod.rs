@@ -1,4 +1,5 @@
-//! Decoupled knowledge distillation (DKD), and its gradient with respect to the student.
+//! Decoupled knowledge distillation (DKD; Zhao et al., CVPR 2022; `docs/methods.md` section 2.2), and its gradient with respect to the
+//! student.
 //!
 //! **Computes**, for student logits `z`, teacher logits `v`, the label `k` and the temperature `T`, with `p = softmax(z / T)`,
 //! `q = softmax(v / T)` and `p^`, `q^` the softmaxes over the classes other than `k`:

@@ -14,10 +14,13 @@
 //! then with `W = (alpha + beta) / 2` the loss
 //! `loss[n] = 1/N ((1 - W) (-ln softmax(z)_k) + W T^2 (alpha KL(q_1 || p) + beta KL(q_2 || p)))`, and the gradient of their sum
 //! `1/N (1 - W) (softmax(z)_j - [j = k]) + W T / N (alpha (p_j - q_1j) + beta (p_j - q_2j))`. The weights do not depend on the student.
-//! Source: methods.md, section 4.3 (dynamic weighting; the rule of the follow-up notebook, whose literals are the defaults).
+//! Source: `docs/methods.md` section 4.3 (dynamic weighting; the rule of the follow-up notebook, whose literals are the defaults).
 //!
 //! **Layout** logits and gradient `[n, c]`, loss `[n]`, the weights `[4]` as `c_1, c_2, alpha, beta`; the vectors lie along the
 //! classes, of which there may be any number.
+//!
+//! **Map.** `confidence.rs` launches the teachers' rows and the rule, `fused.rs` the loss and its gradient, by the formulas of `row.rs`;
+//! `team.rs` has the kernels over rows for GPUs.
 //!
 //! **One unit owns** a run of rows, but for the rule, which one unit applies after it has added the confidences in the order of the
 //! rows. On a GPU a team of units owns a row (`team.rs`), and one team adds the confidences. Nothing is read on the host: the weights

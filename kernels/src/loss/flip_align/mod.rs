@@ -1,7 +1,7 @@
 //! Flip alignment: the distance of two feature maps under the best of the grid's symmetries, and its gradient.
 //!
-//! **Computes**, for the student's map `a` and the teacher's `t` of one sample, over the transforms `g` of a [`Group`] (3.2 of the
-//! methods reference), `D_g = |nu(g.a) - nu(t)|^2 / M`, where `nu` divides by nothing (`M = h w c`), by the norm of the sample (`M = 1`)
+//! **Computes**, for the student's map `a` and the teacher's `t` of one sample, over the transforms `g` of a [`Group`] (`docs/methods.md`
+//! section 3.2), `D_g = |nu(g.a) - nu(t)|^2 / M`, where `nu` divides by nothing (`M = h w c`), by the norm of the sample (`M = 1`)
 //! or by the norm of every position's channels (`M = h w`); both normalised distances lie in `[0, 4]`. Then, with the weights
 //! `w = softmax(-D / tau)`:
 //!
@@ -23,6 +23,9 @@
 //! **Layout** maps and gradient `[n, h, w, c]`, maps may be channel windows; loss `[n]`; distances and weights `[n, columns]`, a column
 //! for each transform of the group in the order of its codes; the chosen codes `[n]`. The vectors lie along the channels.
 //!
+//! **Map.** `group.rs` knows the transforms, `chosen.rs` those that were chosen. `maps.rs` indexes, and takes the norms. `distances.rs`
+//! compares, `weights.rs` selects, `gradient.rs` writes the gradient; `fused.rs` does all of it in turn, and launches.
+//!
 //! **One unit owns** a run of samples, and goes over the maps of each, which its cache holds, up to four times: norms,
 //! distances (a vector of the student meets the `|G|` vectors of the teacher at once, in `|G|` accumulators), the mixed residual, gradient.
 //!
@@ -35,8 +38,7 @@
 //! within `tau / 2` of it, so that a large `tau` costs no digits either.
 //!
 //! **Measured** on 2 cores with AVX-512, hard selection, norm per sample: 0.19 ms for 64 maps of 2 x 2 x 512, 0.82 for 64 of
-//! 16 x 16 x 64, 0.96 for 128 of 7 x 7 x 256 and 1.65 for 32 of 14 x 14 x 512, which PyTorch took 5.5, 35, 36 and 83 ms for in the same run. A
-//! batch of one map keeps one core busy: a sample is not divided.
+//! 16 x 16 x 64, 0.96 for 128 of 7 x 7 x 256 and 1.65 for 32 of 14 x 14 x 512. A batch of one map keeps one core busy: a sample is not divided.
 //!
 //! **A map of zeros** has no direction: `nu(0) = 0`, with derivative 0, without an epsilon; its distance to a map that is not zero is 1,
 //! to another zero map 0. Under the norm per position the same holds for each position. The sum of squares must lie in the

@@ -1,7 +1,7 @@
 //! Classical knowledge distillation, and its gradient with respect to the student.
 //!
 //! **Computes**, for student logits `z`, teacher logits `v` and the temperature `T`, with `p = softmax(z / T)` and
-//! `q = softmax(v / T)`, `loss[n] = weight T^2 / N sum over j of q_j ln(q_j / p_j)` (Hinton et al. 2015), and the gradient
+//! `q = softmax(v / T)`, `loss[n] = weight T^2 / N sum over j of q_j ln(q_j / p_j)` (Hinton et al. 2015; `docs/methods.md` section 2.1), and the gradient
 //! `weight T / N (p_j - q_j)` of their sum. `T^2` keeps the gradient's size while the temperature grows.
 //!
 //! **Layout, kernel** those of [`distill`], of which this is the sum of one term. No labels: the divergence is split

@@ -14,6 +14,9 @@
 //! **Layout** images NHWC, weights `[kh, kw, ci / groups, co]`, those of the transposed pass flipped as [`crate::conv::dense`] says; the
 //! images, what the columns are read from in the weight pass, the result and the residual may be channel windows.
 //!
+//! **Map.** `plan.rs` chooses the tile, the cube and the number of partial sums. `gather.rs` indexes: what a row and what a depth add to
+//! the position of an element. `kernel.rs` loads, multiplies, stores and launches.
+//!
 //! **A cube owns** a tile of the result, 64 x 64 where there are as many columns, and goes through the depth 16 at a time: its units
 //! bring the tile's rows of `a` and its columns of `b` to shared memory, zeros for what is not there, and each multiplies 4 rows by 4
 //! or 8 columns in registers. Four neighbours are read from shared memory at once, and from `b` where the channels allow it.

@@ -25,12 +25,11 @@
 //! The gradient takes the place of `x` where nobody else holds `x`: what it writes was just read, where memory of its own would
 //! first be fetched. A step of ResNet-8 (batch 128, 64 px), in turns with and without, this and the tape's sums in place: 1.03 to 1.06.
 //!
-//! **Measured** (2 cores, AVX-512, f32, hot caches): every pass moves 57 to 62 GB/s of the bytes that it needs, near what a copy moves there. A step
-//! of 128 x 64 x 64 x 16 takes 4.9 to 5.9 ms, 7 to 8 times as fast as PyTorch's; one of 32 x 14 x 14 x 512 takes 1.9 to 2.6 ms, 1.9 to
-//! 2.4 times as fast, where 5 was aimed at: eight passes over 12.8 MB take 1.7 ms at that bandwidth. **Lost**: strips of four
-//! vectors over a run of pixels, 40 GB/s at 512 channels against 50 in the order of memory. **Wrong**: squares around a run's first pixel, less
-//! the square of their sum. Where that pixel is far from all others the difference is nothing but rounding: a first pixel of 300 among
-//! 32,767 zeros had a variance of -1.6, and NaN throughout.
+//! **Measured** (2 cores, AVX-512, f32, hot caches): every pass moves 57 to 62 GB/s of the bytes that it needs, near what a copy moves
+//! there. A step of 128 x 64 x 64 x 16 takes 4.9 to 5.9 ms, one of 32 x 14 x 14 x 512 takes 1.9 to 2.6 ms: eight passes over 12.8 MB take
+//! 1.7 ms at that bandwidth. **Lost**: strips of four vectors over a run of pixels, 40 GB/s at 512 channels against 50 in the order of
+//! memory. **Wrong**: squares around a run's first pixel, less the square of their sum. Where that pixel is far from all others the
+//! difference is nothing but rounding: a first pixel of 300 among 32,767 zeros had a variance of -1.6, and NaN throughout.
 
 mod backward;
 pub mod cost;

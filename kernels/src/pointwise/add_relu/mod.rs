@@ -1,7 +1,7 @@
 //! A vector of channels added to every pixel of an image, and a ReLU: the ghost half of a G-Ghost stage.
 //!
 //! **Computes** `y[n, h, w, c] = max(x[n, h, w, c] + m[n, c], 0)`, where `x` is the cheap branch and `m` the mix of the stage's features
-//! (methods.md 1.4). Backward, `grad_x = grad` where `y` is positive, else 0, and `grad_m = sum over pixels of grad_x`.
+//! (`docs/methods.md` section 1.4). Backward, `grad_x = grad` where `y` is positive, else 0, and `grad_m = sum over pixels of grad_x`.
 //!
 //! **Layout** `x`, `y` and the gradient of `y` `[n, h, w, c]`, which may be channel windows: the ghost half is written into, and its
 //! gradient read from, the stage's concatenated channels. `m` and its gradient `[n, c]`.

@@ -1,6 +1,6 @@
 //! The gate of squeeze-and-excitation: every channel of an image times a number between 0 and 1.
 //!
-//! **Computes** `y[n, h, w, c] = x[n, h, w, c] a(s[n, c])`, `a` being the hard-sigmoid of GhostNet's SE (methods.md 1.2), a sigmoid, or
+//! **Computes** `y[n, h, w, c] = x[n, h, w, c] a(s[n, c])`, `a` being the hard-sigmoid of GhostNet's SE (`docs/methods.md` section 1.2), a sigmoid, or
 //! any other [`Activation`]. Backward, `grad_x = grad a(s)` and `grad_s = a'(s) sum over pixels of grad x`.
 //!
 //! **Layout** `x`, `y` and the gradient of `y` `[n, h, w, c]`, which may be channel windows; `s` and its gradient `[n, c]`.
