@@ -94,17 +94,18 @@ pub enum KernelError {
         /// The number of classes.
         classes: usize,
     },
-    /// What runs an operation, above this crate, was handed something that breaks its rules.
+    /// What runs an operation, above this crate, was handed something that breaks its rules. Its words are boxed, so that an error stays
+    /// as small as that of a shape.
     #[error("{op}: {subject} {got}, wanted {wanted}")]
     Contract {
         /// The operation that was asked for, or that broke the rule.
         op: &'static str,
         /// What broke it, in words.
-        subject: String,
+        subject: Box<str>,
         /// How, in words.
-        got: String,
+        got: Box<str>,
         /// The rule, in words.
-        wanted: String,
+        wanted: Box<str>,
     },
     /// The device refused or failed; what it said.
     #[error("the device failed: {0}")]

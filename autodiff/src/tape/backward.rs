@@ -111,9 +111,9 @@ impl Sweep {
     ) -> Result<(), KernelError> {
         let contract = |subject: String, got: String, wanted: String| KernelError::Contract {
             op,
-            subject,
-            got,
-            wanted,
+            subject: subject.into(),
+            got: got.into(),
+            wanted: wanted.into(),
         };
         if grads.len() != inputs.len() {
             let got = format!("returned gradients of {} inputs", grads.len());

@@ -197,7 +197,7 @@ impl Tape {
         let nodes = self.nodes(OP, "output", outputs)?;
         let contract = |subject: String, got: &str, wanted: &str| KernelError::Contract {
             op: OP,
-            subject,
+            subject: subject.into(),
             got: got.into(),
             wanted: wanted.into(),
         };

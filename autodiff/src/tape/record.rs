@@ -105,7 +105,7 @@ impl Record {
         };
         Err(KernelError::Contract {
             op,
-            subject: format!("{role} {index}"),
+            subject: format!("{role} {index}").into(),
             got: got.into(),
             wanted: "a variable of this tape's present pass, or a constant".into(),
         })
