@@ -177,16 +177,15 @@ pub struct Single {
 /// a run with `stretch` were.
 ///
 /// # Errors
-/// [`DataError::Deep`] for one of more than 8 bits a sample without a stretch, [`DataError::BadFile`] when it cannot be decoded.
+/// [`DataError::Deep`] for one of more than 8 bits a sample without a stretch, [`DataError::BadImage`] when it cannot be decoded.
 pub fn image(
     path: &Path,
     size: (usize, usize),
     stretch: Option<&Stretch>,
 ) -> Result<Single, DataError> {
-    let bad = |reason| DataError::BadFile {
+    let bad = |reason| DataError::BadImage {
         file: path.display().to_string(),
         reason,
-        others: 0,
     };
     let bytes = std::fs::read(path).map_err(|e| bad(e.to_string()))?;
     let picture = decode::decode(bytes).map_err(bad)?;
