@@ -155,6 +155,8 @@ pub fn load(dir: &Path, options: &LoadOptions) -> Result<Loaded, DataError> {
     let mut dataset = Dataset::new(name_of(dir), classes, size, pixels, labels, files)?;
     dataset.digests = decoded.iter().map(|image| image.digest).collect();
     dataset.stretch = stretch;
+    // To hash the pixels of a large folder takes seconds, too.
+    work.check()?;
     Ok(Loaded {
         dataset,
         skipped,
