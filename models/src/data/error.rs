@@ -79,6 +79,14 @@ pub enum DataError {
         /// How many further files are bad.
         others: usize,
     },
+    /// A single image that cannot be decoded.
+    #[error("`{file}` cannot be used: {reason}")]
+    BadImage {
+        /// The image.
+        file: String,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// A folder or file that the system would not let us read.
     #[error("cannot read `{}`: {source}", path.display())]
     Io {

@@ -155,6 +155,8 @@ pub fn load(dir: &Path, options: &LoadOptions) -> Result<Loaded, DataError> {
     let mut dataset = Dataset::new(name_of(dir), classes, size, pixels, labels, files)?;
     dataset.digests = decoded.iter().map(|image| image.digest).collect();
     dataset.stretch = stretch;
+    // To hash the pixels of a large folder takes seconds, too.
+    work.check()?;
     Ok(Loaded {
         dataset,
         skipped,
@@ -177,16 +179,15 @@ pub struct Single {
 /// a run with `stretch` were.
 ///
 /// # Errors
-/// [`DataError::Deep`] for one of more than 8 bits a sample without a stretch, [`DataError::BadFile`] when it cannot be decoded.
+/// [`DataError::Deep`] for one of more than 8 bits a sample without a stretch, [`DataError::BadImage`] when it cannot be decoded.
 pub fn image(
     path: &Path,
     size: (usize, usize),
     stretch: Option<&Stretch>,
 ) -> Result<Single, DataError> {
-    let bad = |reason| DataError::BadFile {
+    let bad = |reason| DataError::BadImage {
         file: path.display().to_string(),
         reason,
-        others: 0,
     };
     let bytes = std::fs::read(path).map_err(|e| bad(e.to_string()))?;
     let picture = decode::decode(bytes).map_err(bad)?;
