@@ -213,4 +213,49 @@ mod tests {
         let drawn = |i| still.draw(AugmentSeed { seed: 5, epoch: 0 }, i, true);
         assert!((0..50).all(|i| drawn(i) == Placement::default()));
     }
+
+    #[test]
+    fn the_three_colours_of_a_pixel_move_together() {
+        let (height, width) = (3, 5);
+        let image: Vec<u8> = (0..height * width * 3).map(|byte| byte as u8).collect();
+        let mut out = vec![0.0; image.len()];
+        let moved = Placement {
+            flip_rows: true,
+            shift: (1, -2),
+            ..Placement::default()
+        };
+        moved.write(&image, (height, width), &identity(), &mut out);
+        for pixel in out.as_chunks::<3>().0 {
+            let [red, green, blue] = pixel.map(|value| value.round() as i32);
+            assert_eq!((red % 3, green, blue), (0, red + 1, red + 2));
+        }
+    }
+
+    #[test]
+    fn what_was_drawn_once_is_drawn_by_every_version_of_the_program() {
+        let augment = Augment {
+            dihedral: true,
+            shift: 3,
+        };
+        // A run that is resumed by a later version must see the images that it would have seen.
+        let at = AugmentSeed { seed: 5, epoch: 7 };
+        let drawn = [0, 1, 2, 3].map(|index| {
+            let Placement {
+                flip_rows,
+                flip_columns,
+                transpose,
+                shift,
+            } = augment.draw(at, index, true);
+            ([flip_rows, flip_columns, transpose].map(u8::from), shift)
+        });
+        assert_eq!(
+            drawn,
+            [
+                ([0, 1, 1], (1, -1)),
+                ([1, 0, 0], (-2, -1)),
+                ([1, 0, 1], (-1, 2)),
+                ([0, 0, 1], (1, 3))
+            ]
+        );
+    }
 }

@@ -338,4 +338,50 @@ mod tests {
             Some(DataError::Shift { max: 7, .. })
         ));
     }
+
+    #[test]
+    fn a_loader_knows_how_many_batches_are_left_and_ends_after_them() {
+        let order = (0..10).collect();
+        let mut loader = Loader::new(numbered(10, 8), order, options(4)).unwrap();
+        for left in [3, 2, 1] {
+            assert_eq!(loader.len(), left);
+            assert!(loader.next().is_some());
+        }
+        assert_eq!(loader.len(), 0);
+        assert!(loader.next().is_none() && loader.next().is_none());
+    }
+
+    #[test]
+    fn square_images_are_turned_and_others_only_flipped() {
+        let normaliser = Normaliser::new(&options(1).stats);
+        let augment = Augment {
+            dihedral: true,
+            shift: 2,
+        };
+        for (height, width) in [(6, 6), (4, 9)] {
+            let bytes = (0..2 * height * width * 3).map(|i| (i % 251) as u8);
+            let names = || vec!["a".to_string(), "b".to_string()];
+            let size = (height, width);
+            let data = Dataset::new(
+                "t".into(),
+                names(),
+                size,
+                bytes.collect(),
+                vec![0, 1],
+                names(),
+            );
+            let data = data.unwrap();
+            let mut turned = 0;
+            for epoch in 0..20 {
+                let at = AugmentSeed { seed: 4, epoch };
+                let batch = make_batch(&data, &[1], Some((augment, at)), &normaliser);
+                let placement = augment.draw(at, 1, height == width);
+                let mut wanted = vec![0.0; data.image_bytes()];
+                placement.write(data.image(1), size, &normaliser, &mut wanted);
+                assert_eq!(batch.images, wanted, "{height} x {width}, {placement:?}");
+                turned += usize::from(placement.transpose);
+            }
+            assert_eq!(turned > 0, height == width);
+        }
+    }
 }

@@ -133,4 +133,36 @@ mod tests {
             );
         }
     }
+
+    #[test]
+    fn statistics_take_in_every_row_of_every_image() {
+        let names = || vec!["a".to_string(), "b".to_string()];
+        let pixels: Vec<u8> = (0..2 * 3 * 2 * 3).map(|i| 5 * i).collect();
+        let channel = |c: usize| {
+            pixels
+                .iter()
+                .skip(c)
+                .step_by(3)
+                .map(|&v| f64::from(v) / 255.0)
+        };
+        let (mut mean, mut std) = ([0.0; 3], [0.0; 3]);
+        for c in 0..3 {
+            mean[c] = channel(c).sum::<f64>() / 12.0;
+            std[c] = (channel(c).map(|v| (v - mean[c]).powi(2)).sum::<f64>() / 12.0).sqrt();
+        }
+        let size = (3, 2);
+        let data = Dataset::new(
+            "t".into(),
+            names(),
+            size,
+            pixels.clone(),
+            vec![0, 1],
+            names(),
+        );
+        let stats = ChannelStats::of(&data.unwrap(), &[0, 1]).unwrap();
+        for c in 0..3 {
+            assert!((f64::from(stats.mean[c]) - mean[c]).abs() < 1e-6);
+            assert!((f64::from(stats.std[c]) - std[c]).abs() < 1e-6);
+        }
+    }
 }

@@ -180,4 +180,20 @@ mod tests {
         assert_eq!(nearest("distil.Beta"), "distill.beta");
         assert_eq!(edits("kitten", "sitting"), 3);
     }
+
+    #[test]
+    fn the_distance_of_two_words_counts_letters_put_in_taken_out_and_changed() {
+        for (a, b, distance) in [
+            ("", "", 0),
+            ("beta", "beta", 0),
+            ("", "beta", 4),
+            ("seed", "sed", 1),
+            ("flaw", "lawn", 2),
+            ("ab", "ba", 2),
+            ("momentum", "moment", 2),
+            ("saturday", "sunday", 3),
+        ] {
+            assert_eq!((edits(a, b), edits(b, a)), (distance, distance), "{a}, {b}");
+        }
+    }
 }

@@ -134,4 +134,16 @@ mod tests {
             1.0
         );
     }
+
+    #[test]
+    fn half_way_up_a_cosine_stands_the_mean_of_both_ends_and_a_straight_rise_has_equal_steps() {
+        let up = rates(Schedule::OneCycle, 0.2, 100);
+        assert!((up[10] - (0.02 + 0.5) / 2.0).abs() < 1e-6);
+        for schedule in [Schedule::Cosine, Schedule::Constant] {
+            let up = rates(schedule, 0.1, 40);
+            for (rate, wanted) in up.iter().zip([0.1, 0.2, 0.3, 0.4, 0.5]) {
+                assert!((rate - wanted).abs() < 1e-6, "{rate}, wanted {wanted}");
+            }
+        }
+    }
 }

@@ -137,4 +137,10 @@ mod tests {
         }
         assert!(png_address(&[0xfb, 0xff, 0xfe]).ends_with("+//+"));
     }
+
+    #[test]
+    fn speeds_gain_digits_as_they_fall_and_no_speed_is_a_dash() {
+        let texts = [0.0, 99.94, 100.0, 100.5, -1.0, f64::INFINITY].map(speed);
+        assert_eq!(texts, ["0.0", "99.9", "100", "101", "–", "–"]);
+    }
 }

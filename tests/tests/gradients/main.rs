@@ -2,5 +2,6 @@
 
 mod findings;
 mod operations;
+mod probes;
 mod tape;
 mod tools;

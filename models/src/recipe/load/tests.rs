@@ -231,3 +231,23 @@ fn differences_name_the_keys_on_which_recipes_disagree() {
     };
     assert_eq!(Recipe::default().differences(&other), [expected]);
 }
+
+#[test]
+fn a_named_recipe_is_the_one_of_its_name() {
+    let [default, synthetic] = ["default", "synthetic"].map(|name| Recipe::load(name).unwrap());
+    assert_ne!(default, synthetic);
+    let text = include_str!("../../../recipes/synthetic.toml");
+    assert_eq!(synthetic, Recipe::parse("", text).unwrap());
+}
+
+#[test]
+fn one_weight_of_a_distillation_above_0_is_enough() {
+    for lone in ["alpha", "beta", "ce_weight"] {
+        let mut recipe = Recipe::default();
+        for key in ["alpha", "beta", "ce_weight"] {
+            let weight = if key == lone { 0.5 } else { 0.0 };
+            recipe.set(&format!("distill.{key}={weight}")).unwrap();
+        }
+        recipe.validate().unwrap();
+    }
+}

@@ -2,6 +2,7 @@ use super::*;
 use crate::data::{AugmentSeed, Normaliser, batches};
 use crate::methods::{DkdMethod, Lesson, Supervised, Term};
 use crate::nn::Mode;
+use crate::recipe::lr_at;
 use ghostlight_autodiff::{KernelError, Labels, Sgd, Tape, Tensor, Var};
 use ghostlight_kernels::optim::sgd::SgdOptions;
 
@@ -71,7 +72,7 @@ fn plainly(
                 .collect();
             tape.backward(&outputs).unwrap();
             let options = SgdOptions {
-                learning_rate: recipe.lr_at(epoch * STEPS + step, 2 * STEPS).into(),
+                learning_rate: lr_at(&recipe.train, epoch * STEPS + step, 2 * STEPS).into(),
                 momentum: recipe.train.momentum,
                 weight_decay: recipe.train.weight_decay,
                 nesterov: recipe.train.nesterov,
@@ -116,7 +117,7 @@ fn assert_trains_plainly(fixture: &Fixture, method: &dyn Method, teacher: Option
             "{record:?}"
         );
         assert!(close(record.train_loss, means.iter().sum()), "{record:?}");
-        let last = fixture.recipe.lr_at(record.epoch * STEPS - 1, 2 * STEPS);
+        let last = lr_at(&fixture.recipe.train, record.epoch * STEPS - 1, 2 * STEPS);
         assert!(close(record.lr, last.into()), "{record:?}");
         assert_eq!(record.phase, "student");
     }
