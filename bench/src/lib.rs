@@ -14,7 +14,6 @@ mod launches;
 mod locked;
 mod machine;
 mod naive;
-mod patient;
 pub mod peers;
 mod phase;
 mod profile;
@@ -25,6 +24,7 @@ mod session;
 pub mod stats;
 mod step;
 mod suite;
+mod time_limited;
 mod turn;
 pub mod verify;
 

@@ -236,7 +236,7 @@ impl NaiveConv {
                 }
             }
         }
-        launch::pace(client);
+        launch::throttle(client);
         Ok(out)
     }
 }

@@ -4,10 +4,10 @@ use crate::catalogue;
 use crate::contender::{Contender, Peer};
 use crate::counts::{Counts, count};
 use crate::input::draw;
-use crate::patient::Patient;
 use crate::phase::Phase;
 use crate::results::{Cache, Ceilings, Refused, Row};
 use crate::stats::{Ratio, Times, quantile};
+use crate::time_limited::TimeLimited;
 use crate::turn::{Flush, Turn};
 use crate::verify::{TOO_FAST, verify};
 use ghostlight_autodiff::{Client, Cost};
@@ -94,7 +94,7 @@ impl Runner {
         let on_device = contenders.len();
         for peer in &mut self.peers {
             for contender in peer.contenders(&phase.task()) {
-                contenders.push(Box::new(Patient::new(contender)));
+                contenders.push(Box::new(TimeLimited::new(contender)));
             }
         }
         contenders.retain(|contender| with_slow || !contender.is_slow());

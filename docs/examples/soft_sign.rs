@@ -111,7 +111,7 @@ pub fn soft_sign_by_hand(x: &Tensor) -> Result<Tensor, KernelError> {
             x.dtype().elems(),
         );
     }
-    launch::pace(client);
+    launch::throttle(client);
     Ok(y)
 }
 // ANCHOR_END: host

@@ -79,14 +79,14 @@ impl Epilogue {
 
 /// What a product is followed by, in registers.
 #[derive(Clone, Copy, Default)]
-pub(crate) struct After<'a> {
+pub(crate) struct EpilogueArgs<'a> {
     pub bias: Option<&'a Tensor>,
     pub affine: Option<&'a Affine<'a>>,
     /// Added to each row, or to runs of neighbouring ones where it has fewer.
     pub residual: Option<&'a Tensor>,
 }
 
-impl<'a> After<'a> {
+impl<'a> EpilogueArgs<'a> {
     pub fn affine(affine: Option<&'a Affine<'a>>) -> Self {
         Self {
             bias: None,

@@ -99,7 +99,7 @@ impl Lanes {
     /// An argument that the kernel never reads. The CPU runtime derives the alignment that a launch may rely on from where its
     /// buffers start: one that starts off a vector's boundary makes every access of the launch an unaligned one. Other devices
     /// refuse such a buffer, and get one that starts where the tensor's does.
-    pub fn anywhere(&self, input: &Tensor) -> BufferArg {
+    pub fn unaligned(&self, input: &Tensor) -> BufferArg {
         input.buffer(1, if self.unaligned { 4 } else { 0 })
     }
 }
@@ -136,7 +136,7 @@ pub(crate) fn load<S: Float, F: Float, B: Size, N: Size>(
     if comptime!(item == width) {
         Vector::cast_from(x[index / N::value()])
     } else {
-        Vector::cast_from(load_anywhere::<Vector<S, B>, S, N>(x, index))
+        Vector::cast_from(load_unaligned::<Vector<S, B>, S, N>(x, index))
     }
 }
 
@@ -151,7 +151,7 @@ pub(crate) fn store<S: Float, F: Float, B: Size, N: Size>(
     if comptime!(item == width) {
         x[index / N::value()] = Vector::cast_from(value);
     } else {
-        store_anywhere::<Vector<S, B>, S, N>(x, index, Vector::cast_from(value));
+        store_unaligned::<Vector<S, B>, S, N>(x, index, Vector::cast_from(value));
     }
 }
 
@@ -170,8 +170,8 @@ pub(crate) fn copy<S: Float, F: Float, B: Size, N: Size>(
     if comptime!(item == 1 && width > 1) {
         copied = len / width * width;
         for i in 0..len / width {
-            let value = load_anywhere::<S, S, N>(from, start + i * width);
-            store_anywhere::<F, F, N>(to, target + i * width, Vector::cast_from(value));
+            let value = load_unaligned::<S, S, N>(from, start + i * width);
+            store_unaligned::<F, F, N>(to, target + i * width, Vector::cast_from(value));
         }
     }
     for i in copied..len {
@@ -180,18 +180,19 @@ pub(crate) fn copy<S: Float, F: Float, B: Size, N: Size>(
 }
 
 #[cube]
-fn load_anywhere<E: CubePrimitive, F: Float, N: Size>(x: &[E], index: usize) -> Vector<F, N> {
+fn load_unaligned<E: CubePrimitive, F: Float, N: Size>(x: &[E], index: usize) -> Vector<F, N> {
     intrinsic!(|scope| {
         let (list, index) = (x.__extract_list(scope), index.read_value(scope));
         let vector = Vector::<F, N>::__expand_as_type(scope);
-        let place: NativeExpand<Vector<F, N>> = place(scope, list, index, vector).into();
-        place.__expand_deref_method(scope)
+        let vector_pointer: NativeExpand<Vector<F, N>> =
+            vector_pointer(scope, list, index, vector).into();
+        vector_pointer.__expand_deref_method(scope)
     })
 }
 
 /// Writes the elements `index..index + N` of a buffer of scalars, on a device that takes vectors at any address.
 #[cube]
-pub(crate) fn store_anywhere<E: CubePrimitive, F: Float, N: Size>(
+pub(crate) fn store_unaligned<E: CubePrimitive, F: Float, N: Size>(
     x: &mut [E],
     index: usize,
     value: Vector<F, N>,
@@ -199,13 +200,14 @@ pub(crate) fn store_anywhere<E: CubePrimitive, F: Float, N: Size>(
     intrinsic!(|scope| {
         let (list, index) = (x.__extract_list(scope), index.read_value(scope));
         let vector = Vector::<F, N>::__expand_as_type(scope);
-        let mut place: NativeExpand<Vector<F, N>> = place(scope, list, index, vector).into();
-        place.__expand_assign_method(scope, value);
+        let mut vector_pointer: NativeExpand<Vector<F, N>> =
+            vector_pointer(scope, list, index, vector).into();
+        vector_pointer.__expand_assign_method(scope, value);
     })
 }
 
 /// A pointer to a `vector` that starts at element `index` of `list`, a buffer of scalars.
-fn place(scope: &Scope, list: Value, index: Value, vector: TypeHandle) -> Value {
+fn vector_pointer(scope: &Scope, list: Value, index: Value, vector: TypeHandle) -> Value {
     let element = IndexOp::new(scope.ctx_mut(), list, index, None);
     let element = scope.register_with_result(&element);
     let address_space = {

@@ -157,7 +157,7 @@ pub(crate) fn count_allocation() {
 }
 
 /// Called after every launch: keeps the CPU runtime's queue short enough that launches do not sleep.
-pub fn pace(client: &Client) {
+pub fn throttle(client: &Client) {
     if !is_cpu(client) {
         return;
     }

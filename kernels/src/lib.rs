@@ -20,14 +20,13 @@
 //!   pixel's channels starts, the last of which is moved back to end with them.
 //! - A [`Tensor`] may be a window of the channels of a larger one: a `View` says where its pixels start.
 //! - A unit (a thread of a CPU, a lane of a GPU) owns the `run` of items from `ABSOLUTE_POS * run` on.
-//! - `_anywhere` is never read. CubeCL's CPU runtime takes the alignment that all accesses of a launch may rely on from where its buffers
+//! - `_unaligned` is never read. CubeCL's CPU runtime takes the alignment that all accesses of a launch may rely on from where its buffers
 //!   start. This one starts off a vector's boundary, so that no access relies on one: `Lanes::anywhere` makes it.
 //! - What is `comptime` is known when the kernel is compiled, and each of its values compiles another one.
 //!
 //! `pointwise/unary.rs` is the shortest, `norm/softmax` the first whole operation.
 #![deny(missing_docs)]
 
-mod abreast;
 mod affine;
 mod cascade;
 mod clamp;
@@ -50,6 +49,7 @@ pub mod planted;
 pub mod pointwise;
 pub mod pool;
 pub mod resize;
+mod row_per_lane;
 mod special;
 mod taps;
 mod team;

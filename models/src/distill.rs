@@ -7,14 +7,14 @@ use crate::recipe::{self, Recipe};
 use crate::report::{DataSummary, EpochPoint, ModelReport, Prediction, Report, Sample, render};
 use crate::run::{MetricsLog, Platform, RunDir, RunError};
 use crate::train::{
-    EpochRecord, Evaluation, Phase, Session, TrainError, answers, measure, train_phase,
+    EpochRecord, Evaluation, Session, TrainError, Training, answers, measure, train_network,
 };
 use crate::zoo::Network;
 use ghostlight_kernels::planted;
 use serde::{Deserialize, Serialize};
 
 /// The trainings of a run in order: name in files, name for people.
-pub const PHASES: [(&str, &str); 3] = [
+pub const TRAININGS: [(&str, &str); 3] = [
     ("teacher", "teacher"),
     ("student_alone", "student alone"),
     ("student_distilled", "student distilled"),
@@ -171,7 +171,7 @@ pub struct Summary {
 }
 
 impl Summary {
-    /// The rows in the order of [`PHASES`].
+    /// The rows in the order of [`TRAININGS`].
     pub fn rows(&self) -> [&Row; 3] {
         [&self.teacher, &self.student_alone, &self.student_distilled]
     }
@@ -180,7 +180,7 @@ impl Summary {
 /// Trains the three networks, or goes on where the run stands, and writes summary and report. `command` repeats the run.
 ///
 /// # Errors
-/// Those of [`train_phase`] and of the run directory.
+/// Those of [`train_network`] and of the run directory.
 pub fn distill(
     session: &Session,
     data: &RunData,
@@ -195,13 +195,13 @@ pub fn distill(
     };
     let alone = supervised();
     let distilled: Box<dyn Method> = match recipe.distill.method {
-        recipe::Method::Dkd => Box::new(DkdMethod {
+        recipe::DistillMethod::Dkd => Box::new(DkdMethod {
             distill: recipe.distill.clone(),
             supervised: supervised(),
         }),
     };
     let mut train = |place: usize, method: &dyn Method, teacher: Option<&Network>| {
-        let (name, title) = PHASES[place];
+        let (name, title) = TRAININGS[place];
         let (arch, epochs) = match place {
             0 => (&recipe.teacher.arch, recipe.teacher.epochs),
             _ => (&recipe.student.arch, recipe.student.epochs),
@@ -209,7 +209,7 @@ pub fn distill(
         // Both students start from the same weights: the teacher is the only difference.
         let role = planted::or("students_start_apart", place.min(1), place) as u64;
         let teacher = teacher.filter(|_| method.needs_teacher());
-        let phase = Phase {
+        let phase = Training {
             name,
             title,
             arch,
@@ -218,7 +218,7 @@ pub fn distill(
             method,
             teacher,
         };
-        train_phase(session, run, &mut metrics, &phase)
+        train_network(session, run, &mut metrics, &phase)
     };
     let teacher = train(0, &alone, None)?;
     let student = train(1, &alone, None)?;
@@ -271,7 +271,7 @@ fn model_report(
     network: &Network,
     place: usize,
 ) -> Result<(ModelReport, Vec<bool>), TrainError> {
-    let (name, title) = PHASES[place];
+    let (name, title) = TRAININGS[place];
     let Evaluation {
         confusion,
         right,

@@ -3,7 +3,7 @@
 use ghostlight_bench::catalogue::{self, Compared};
 use ghostlight_bench::{Case, DTYPE, Expected, Input, Phase, Suite, SuiteError};
 use ghostlight_kernels::loss::cosine::{
-    Between, CosineOptions, CosineProblem, cosine, cost, reference,
+    Comparison, CosineOptions, CosineProblem, cosine, cost, reference,
 };
 
 const OP: &str = "cosine";
@@ -12,9 +12,9 @@ pub fn run(suite: &mut Suite) -> Result<(), SuiteError> {
     for case in suite.cases(OP, catalogue::cosines())? {
         let (name, shape) = (case.name(), [case.n, case.c]);
         let options = CosineOptions::of(match case.between {
-            Compared::Softmaxes => Between::Softmaxes(case.temperature),
-            Compared::Centred => Between::CentredRows,
-            Compared::Features => Between::Rows,
+            Compared::Softmaxes => Comparison::Softmaxes(case.temperature),
+            Compared::Centred => Comparison::CentredRows,
+            Compared::Features => Comparison::Rows,
         });
         let problem = CosineProblem {
             batch: case.n,

@@ -8,11 +8,11 @@ use crate::results::Layer;
 use crate::suite::Case;
 
 /// A problem in the order of its catalogue's table, and how often it occurs.
-type Row<const N: usize> = ([usize; N], usize);
+type LayerRow<const N: usize> = ([usize; N], usize);
 
 /// The 3x3 and 1x1 convolutions of CIFAR's ResNets at 64 px (`docs/methods.md` section 7.1): 6 times `n` + 2 layers for `n` blocks a stage, and
 /// the shortcuts; `[n, side, ci, co, k, stride]`. The stem reads 3 channels.
-const fn resnet(blocks: usize) -> [Row<6>; 8] {
+const fn resnet(blocks: usize) -> [LayerRow<6>; 8] {
     [
         ([16, 64, 16, 16, 3, 1], 2 * blocks),
         ([16, 64, 3, 16, 3, 1], 1),
@@ -26,7 +26,7 @@ const fn resnet(blocks: usize) -> [Row<6>; 8] {
 }
 
 /// The depthwise convolutions of MobileNetV2 at 224 px (Sandler et al. 2018, table 2): `[n, side, c, stride]`, 3x3.
-const MOBILENET_V2: [Row<4>; 10] = [
+const MOBILENET_V2: [LayerRow<4>; 10] = [
     ([8, 112, 32, 1], 1),
     ([8, 112, 96, 2], 1),
     ([8, 56, 144, 1], 1),
@@ -40,7 +40,7 @@ const MOBILENET_V2: [Row<4>; 10] = [
 ];
 
 /// The grouped convolutions of ResNeXt-50 32x4d at 224 px (Xie et al. 2017, table 1): `[n, side, c, stride]`, 3x3 in 32 groups.
-const RESNEXT_50: [Row<4>; 7] = [
+const RESNEXT_50: [LayerRow<4>; 7] = [
     ([8, 56, 128, 1], 3),
     ([8, 56, 256, 2], 1),
     ([8, 28, 256, 1], 3),

@@ -67,7 +67,7 @@ fn launch_by_team(values: &Tensor, total: &Tensor) {
             values.dtype().elem(),
         );
     }
-    launch::pace(client);
+    launch::throttle(client);
 }
 
 /// The sum `[1]` of `values` `[n]`, in an order that depends on `n` alone; 0 for none. One launch.
@@ -98,6 +98,6 @@ pub fn sum(values: &Tensor) -> Result<Tensor, KernelError> {
             values.dtype().elem(),
         );
     }
-    launch::pace(client);
+    launch::throttle(client);
     Ok(total)
 }

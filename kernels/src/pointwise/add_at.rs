@@ -9,7 +9,7 @@ fn add_at_kernel<S: Float, F: Float, B: Size, N: Size>(
     full: &[Vector<S, B>],
     part: &[Vector<S, B>],
     out: &mut [Vector<S, B>],
-    _anywhere: &[S],
+    _unaligned: &[S],
     full_view: View,
     part_view: View,
     pixels: usize,
@@ -98,7 +98,7 @@ pub fn add_at(
             lanes.arg(source),
             lanes.arg(part),
             lanes.arg(&out),
-            lanes.anywhere(part),
+            lanes.unaligned(part),
             source.view(),
             part.view(),
             out.pixels(),
@@ -112,6 +112,6 @@ pub fn add_at(
             dtype.elems(),
         );
     }
-    launch::pace(client);
+    launch::throttle(client);
     Ok(out)
 }

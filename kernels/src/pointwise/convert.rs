@@ -57,7 +57,7 @@ pub fn convert(x: &Tensor, dtype: DType) -> Result<Tensor, KernelError> {
             [x.dtype().elem(), dtype.elem()],
         );
     }
-    launch::pace(client);
+    launch::throttle(client);
     Ok(out)
 }
 

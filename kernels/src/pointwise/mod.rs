@@ -60,7 +60,7 @@ pub(crate) fn sum_rows(rows: &Tensor, out: &Tensor) {
             sums_of(rows, out),
         );
     }
-    launch::pace(flat.client);
+    launch::throttle(flat.client);
 }
 
 /// [`sum_rows_kernel`] whose columns from `split` on go to `tail`.
@@ -115,7 +115,7 @@ pub(crate) fn sum_rows_apart(rows: &Tensor, head: &Tensor, tail: &Tensor) {
             sums_of(rows, head),
         );
     }
-    launch::pace(client);
+    launch::throttle(client);
 }
 
 /// `into += add`. One unit owns a run of vectors.
@@ -164,7 +164,7 @@ pub fn add_into(into: &Tensor, add: &Tensor) -> Result<(), KernelError> {
             flat.elems,
         );
     }
-    launch::pace(flat.client);
+    launch::throttle(flat.client);
     Ok(())
 }
 
@@ -210,7 +210,7 @@ pub fn add(a: &Tensor, b: &Tensor) -> Result<Tensor, KernelError> {
             flat.elems,
         );
     }
-    launch::pace(flat.client);
+    launch::throttle(flat.client);
     Ok(out)
 }
 
@@ -223,7 +223,7 @@ pub fn cost_of_add(into: &Tensor) -> Cost {
 #[cube(launch_unchecked)]
 fn fill_kernel<S: Float, F: Float, B: Size, N: Size>(
     out: &mut [Vector<S, B>],
-    _anywhere: &[S],
+    _unaligned: &[S],
     view: View,
     value: InputScalar,
     walk: Walk,
@@ -257,14 +257,14 @@ pub fn fill(out: &Tensor, value: f64) {
             map.lanes.item,
             map.lanes.width,
             map.lanes.arg(out),
-            map.lanes.anywhere(out),
+            map.lanes.unaligned(out),
             map.view(out),
             out.dtype().scalar(value),
             map.walk(),
             out.dtype().elems(),
         );
     }
-    launch::pace(map.client);
+    launch::throttle(map.client);
 }
 
 /// `out = x factor[0]`. One unit owns a run of vectors.
@@ -321,6 +321,6 @@ pub fn scale_to(x: &Tensor, factor: &Tensor, dtype: DType) -> Result<Tensor, Ker
             [x.dtype().elem(), dtype.elem(), accumulator.elem()],
         );
     }
-    launch::pace(flat.client);
+    launch::throttle(flat.client);
     Ok(out)
 }

@@ -154,7 +154,7 @@ fn sum_blocks_kernel<S: Float, F: Float, B: Size, N: Size>(
     partials: &[Vector<F, B>],
     s: &[Vector<S, B>],
     out: &mut [Vector<S, B>],
-    _anywhere: &[S],
+    _unaligned: &[S],
     per_image: usize,
     channels: usize,
     vectors: usize,
@@ -200,7 +200,7 @@ pub(super) fn sum_blocks(partials: &Tensor, s: &Tensor, activation: Activation, 
             lanes.arg(partials),
             lanes.arg(s),
             lanes.arg(out),
-            lanes.anywhere(partials),
+            lanes.unaligned(partials),
             per_image,
             channels,
             lanes.vectors(),
@@ -210,5 +210,5 @@ pub(super) fn sum_blocks(partials: &Tensor, s: &Tensor, activation: Activation, 
             dtype.elems(),
         );
     }
-    launch::pace(client);
+    launch::throttle(client);
 }

@@ -89,7 +89,7 @@ pub fn map_backward<A: Unary>(
 fn value_kernel<S: Float, F: Float, B: Size, N: Size, A: Unary>(
     x: &[Vector<S, B>],
     y: &mut [Vector<S, B>],
-    _anywhere: &[S],
+    _unaligned: &[S],
     x_view: View,
     y_view: View,
     walk: Walk,
@@ -128,7 +128,7 @@ fn launch_value<A: Unary>(x: &Tensor, y: &Tensor, function: A) {
             map.lanes.width,
             operand,
             result,
-            map.lanes.anywhere(x),
+            map.lanes.unaligned(x),
             map.view(x),
             map.view(y),
             map.walk(),
@@ -136,7 +136,7 @@ fn launch_value<A: Unary>(x: &Tensor, y: &Tensor, function: A) {
             x.dtype().elems(),
         );
     }
-    launch::pace(map.client);
+    launch::throttle(map.client);
 }
 
 /// `out = grad a'(x)`. One unit owns a run of rows.
@@ -145,7 +145,7 @@ fn pull_back_kernel<S: Float, F: Float, B: Size, N: Size, A: Unary>(
     x: &[Vector<S, B>],
     grad: &[Vector<S, B>],
     out: &mut [Vector<S, B>],
-    _anywhere: &[S],
+    _unaligned: &[S],
     x_view: View,
     grad_view: View,
     out_view: View,
@@ -183,7 +183,7 @@ fn launch_pull_back<A: Unary>(x: &Tensor, grad: &Tensor, out: &Tensor, function:
             map.lanes.arg(x),
             map.lanes.arg(grad),
             map.lanes.arg(out),
-            map.lanes.anywhere(x),
+            map.lanes.unaligned(x),
             map.view(x),
             map.view(grad),
             map.view(out),
@@ -192,5 +192,5 @@ fn launch_pull_back<A: Unary>(x: &Tensor, grad: &Tensor, out: &Tensor, function:
             x.dtype().elems(),
         );
     }
-    launch::pace(map.client);
+    launch::throttle(map.client);
 }

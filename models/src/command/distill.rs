@@ -99,12 +99,12 @@ impl DistillArguments {
 }
 
 /// Where the run is to be, or is with the data it was begun on.
-enum Place {
+enum RunState {
     New(PlannedRun),
     Begun(RunDir, Box<RunData>),
 }
 
-impl Place {
+impl RunState {
     fn of(arguments: &DistillArguments) -> Result<Self, CommandError> {
         let run = match (&arguments.out, arguments.resume) {
             (out, false) => return Ok(Self::New(PlannedRun::new(out.as_deref())?)),
@@ -145,10 +145,10 @@ impl Place {
 
 pub(super) fn run(arguments: &DistillArguments, stop: &AtomicBool) -> Result<(), CommandError> {
     let bars = Bars::default();
-    let place = Place::of(arguments)?;
-    let source = place.source(arguments.data.as_deref());
-    let recipe = arguments.complete(place.recipe(arguments.recipe.as_deref(), &source)?)?;
-    if let Place::Begun(run, _) = &place {
+    let state = RunState::of(arguments)?;
+    let source = state.source(arguments.data.as_deref());
+    let recipe = arguments.complete(state.recipe(arguments.recipe.as_deref(), &source)?)?;
+    if let RunState::Begun(run, _) = &state {
         run.check_recipe(&recipe)?;
     }
     let size = Some(recipe.data.image_size)
@@ -161,13 +161,13 @@ pub(super) fn run(arguments: &DistillArguments, stop: &AtomicBool) -> Result<(),
             recipe::DeepImages::Refuse => DeepImages::Refuse,
         },
         classes: None,
-        skip_bad: place.skips_bad(arguments.skip_bad),
+        skip_bad: state.skips_bad(arguments.skip_bad),
     };
     let read = source::read(&source, &recipe, wanted, &bars, stop)?;
     let client = cubecl::Device::default().client();
-    let begun = matches!(place, Place::Begun(..));
-    let (run, data) = match place {
-        Place::Begun(run, data) => {
+    let begun = matches!(state, RunState::Begun(..));
+    let (run, data) = match state {
+        RunState::Begun(run, data) => {
             data.check(&run, &read.dataset)?;
             say_what_changed(&run, &client)?;
             if !run.is_finished() {
@@ -175,7 +175,7 @@ pub(super) fn run(arguments: &DistillArguments, stop: &AtomicBool) -> Result<(),
             }
             (run, *data)
         }
-        Place::New(planned) => {
+        RunState::New(planned) => {
             let data = RunData {
                 skip_bad: arguments.skip_bad,
                 ..RunData::new(&absolute(&source), &read.dataset, read.skipped, &recipe)?

@@ -4,7 +4,7 @@ use super::predict::load;
 use super::progress::Bars;
 use super::source::{self, Wanted};
 use crate::data::{Dataset, DeepImages};
-use crate::distill::{PHASES, RunData};
+use crate::distill::{RunData, TRAININGS};
 use crate::run::RunDir;
 use crate::train::{Session, measure};
 use clap::Args;
@@ -70,7 +70,7 @@ pub(super) fn run(arguments: &EvalArguments, stop: &AtomicBool) -> Result<(), Co
         stop,
     };
     let mut found = serde_json::Map::new();
-    for (phase, title) in PHASES {
+    for (phase, title) in TRAININGS {
         let network = load(&client, &run, &recipe, &data, phase)?;
         let result = measure(&session, &network, title)?;
         let confusion = &result.confusion;

@@ -2,7 +2,7 @@ use super::error::CommandError;
 use super::output::{self, note};
 use crate::data::Normaliser;
 use crate::data::folder::{self, Single};
-use crate::distill::{PHASES, RunData};
+use crate::distill::{RunData, TRAININGS};
 use crate::nn::Mode;
 use crate::recipe::Recipe;
 use crate::run::RunDir;
@@ -56,7 +56,7 @@ pub(super) fn run(arguments: &PredictArguments, stop: &AtomicBool) -> Result<(),
         ));
     }
     let client = cubecl::Device::default().client();
-    let (phase, _) = PHASES[arguments.model as usize];
+    let (phase, _) = TRAININGS[arguments.model as usize];
     let network = load(&client, &run, &recipe, &data, phase)?;
     let normaliser = Normaliser::new(&data.stats);
     let mut found = Vec::new();
@@ -129,7 +129,7 @@ pub(super) fn load(
     if checkpoint.state["finished"] != true {
         return Err(unfinished());
     }
-    let arch = if phase == PHASES[0].0 {
+    let arch = if phase == TRAININGS[0].0 {
         &recipe.teacher.arch
     } else {
         &recipe.student.arch

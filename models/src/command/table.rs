@@ -1,6 +1,6 @@
 use super::error::CommandError;
 use super::output::result;
-use crate::distill::{PHASES, Summary};
+use crate::distill::{Summary, TRAININGS};
 
 /// The closing table.
 pub(super) fn print(summary: &Summary) -> Result<(), CommandError> {
@@ -16,7 +16,7 @@ pub(super) fn print(summary: &Summary) -> Result<(), CommandError> {
         "train images/s",
         "infer images/s"
     ))?;
-    for ((_, title), row) in PHASES.into_iter().zip(summary.rows()) {
+    for ((_, title), row) in TRAININGS.into_iter().zip(summary.rows()) {
         result(format_args!(
             "{title:18} {:9} {:>10} {:>8.2} {:>7.2} % {:>8.2} % {:>6.2} % {:>14.0} {:>14.0}",
             row.arch,

@@ -64,7 +64,7 @@ fn with_no_weight_on_the_teacher_the_student_that_is_taught_is_the_one_alone() {
     let silenced = ["distill.alpha=0", "distill.beta=0", "distill.ce_weight=1"];
     let (_folder, run, summary) = run(&recipe(&silenced));
     let weights = |phase: usize| {
-        let checkpoint = run.load_checkpoint(PHASES[phase].0).unwrap();
+        let checkpoint = run.load_checkpoint(TRAININGS[phase].0).unwrap();
         checkpoint.expect("a finished training").weights
     };
     assert!(weights(1) == weights(2), "something else differs");
@@ -79,7 +79,7 @@ fn with_no_weight_on_the_teacher_the_student_that_is_taught_is_the_one_alone() {
 fn a_teacher_changes_what_the_student_learns() {
     let (_folder, run, summary) = run(&recipe(&["teacher.arch=resnet14"]));
     let weights = |phase: usize| {
-        run.load_checkpoint(PHASES[phase].0)
+        run.load_checkpoint(TRAININGS[phase].0)
             .unwrap()
             .unwrap()
             .weights

@@ -139,7 +139,7 @@ pub enum Schedule {
 #[serde(default, deny_unknown_fields)]
 pub struct Distill {
     /// Distillation loss. Default `"dkd"`.
-    pub method: Method,
+    pub method: DistillMethod,
     /// Weight of the target class (TCKD). Default 1.
     pub alpha: f64,
     /// Weight of the other classes (NCKD). Default 8.
@@ -155,7 +155,7 @@ pub struct Distill {
 /// A distillation loss by name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Method {
+pub enum DistillMethod {
     /// Decoupled knowledge distillation: target and non-target classes weighted apart.
     Dkd,
 }
@@ -218,7 +218,7 @@ impl Default for Train {
 impl Default for Distill {
     fn default() -> Self {
         Self {
-            method: Method::Dkd,
+            method: DistillMethod::Dkd,
             alpha: 1.0,
             beta: 8.0,
             temperature: 4.0,

@@ -4,16 +4,16 @@ mod epoch;
 mod error;
 mod evaluate;
 mod memory;
-mod phase;
 mod progress;
 mod record;
+mod training;
 
 pub use error::TrainError;
 pub use evaluate::{Answer, Evaluation, answers, evaluate, measure};
 pub use memory::StepMemory;
-pub use phase::{Phase, train_phase};
 pub use progress::{Progress, Silent};
 pub use record::EpochRecord;
+pub use training::{Training, train_network};
 
 use crate::data::{Augment, ChannelStats, Dataset, Split};
 use crate::recipe::Recipe;

@@ -1,13 +1,13 @@
 //! Recipes and options that make no sense.
 
-use crate::desk::{Desk, TINY};
+use crate::sandbox::{Sandbox, TINY};
 use std::fs;
 
 /// Writes `text` as `mine.toml` and requires that a run with it is refused, naming `named`.
 fn refused(text: &str, named: &[&str]) {
-    let desk = Desk::new();
-    fs::write(desk.at("mine.toml"), text).unwrap();
-    desk.refuses(
+    let sandbox = Sandbox::new();
+    fs::write(sandbox.at("mine.toml"), text).unwrap();
+    sandbox.refuses(
         "distill --recipe mine.toml --out out",
         &[&["mine.toml"], named].concat(),
     );
@@ -49,7 +49,7 @@ fn a_recipe_that_is_not_toml_is_refused_with_its_line() {
 
 #[test]
 fn a_missing_recipe_is_named_beside_those_there_are() {
-    Desk::new().refuses(
+    Sandbox::new().refuses(
         "distill --recipe mine.toml --out out",
         &["`mine.toml`", "`default`", "`synthetic`"],
     );
@@ -66,7 +66,7 @@ fn an_assignment_is_refused_like_a_recipe() {
             ["`distill.ce_weight` is -1", "from 0 to 100"],
         ),
     ] {
-        Desk::new().refuses(&format!("distill --set {assignment} --out out"), &named);
+        Sandbox::new().refuses(&format!("distill --set {assignment} --out out"), &named);
     }
 }
 
@@ -78,7 +78,7 @@ fn an_unknown_architecture_is_named_with_those_there_are() {
         ("student.arch", "resnet99999998"),
     ] {
         let words = format!("distill --set {key}={arch} --out out");
-        Desk::new().refuses(&words, &[key, arch, "resnet20"]);
+        Sandbox::new().refuses(&words, &[key, arch, "resnet20"]);
     }
 }
 
@@ -92,20 +92,20 @@ fn epochs_and_seeds_that_are_no_counts_are_refused() {
         ("--seed 9223372036854775808", "2^63-1"),
     ] {
         let (name, _) = option.split_once(' ').unwrap();
-        Desk::new().refuses(&format!("distill {option} --out out"), &[name, named]);
+        Sandbox::new().refuses(&format!("distill {option} --out out"), &[name, named]);
     }
 }
 
 #[test]
 fn values_that_contradict_each_other_or_the_images_are_refused() {
     let nothing = "--set distill.alpha=0 --set distill.beta=0 --set distill.ce_weight=0";
-    Desk::new().refuses(
+    Sandbox::new().refuses(
         &format!("distill {nothing} --out out"),
         &["distill.ce_weight", "raise one"],
     );
     let far =
         "--set augment.shift=16 --set data.synthetic_size=16 --set data.synthetic_per_class=5";
-    Desk::new().refuses(
+    Sandbox::new().refuses(
         &format!("distill {far} --out out"),
         &["augment.shift is 16", "16 x 16", "0 to 15"],
     );
@@ -113,20 +113,20 @@ fn values_that_contradict_each_other_or_the_images_are_refused() {
 
 #[test]
 fn an_option_or_command_that_does_not_exist_is_named() {
-    Desk::new().refuses("distill --epoch 3", &["--epoch"]);
-    Desk::new().refuses("destill", &["destill"]);
+    Sandbox::new().refuses("distill --epoch 3", &["--epoch"]);
+    Sandbox::new().refuses("destill", &["destill"]);
 }
 
 #[test]
 fn a_folder_that_holds_something_is_not_written_to() {
-    let desk = Desk::new();
-    fs::create_dir(desk.at("thesis")).unwrap();
-    fs::write(desk.at("thesis/chapter.tex"), "").unwrap();
-    desk.refuses(
+    let sandbox = Sandbox::new();
+    fs::create_dir(sandbox.at("thesis")).unwrap();
+    fs::write(sandbox.at("thesis/chapter.tex"), "").unwrap();
+    sandbox.refuses(
         &format!("distill {TINY} --out thesis"),
         &["thesis is not empty", "another folder with --out\n"],
     );
-    desk.refuses(
+    sandbox.refuses(
         &format!("distill {TINY} --out thesis/chapter.tex"),
         &["thesis/chapter.tex"],
     );

@@ -1,9 +1,9 @@
 //! Disks that take nothing, or not all, and memory that is too small.
 #![cfg(target_os = "linux")]
 
-use crate::desk::{Desk, Outcome, PROGRAM, TINY, files};
 use crate::pictures::picture;
 use crate::reference::{assert_same_as_reference, checkpoints, copy, reference};
+use crate::sandbox::{Outcome, PROGRAM, Sandbox, TINY, files};
 use std::fs::{self, OpenOptions, Permissions};
 use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
@@ -11,8 +11,8 @@ use std::process::Command;
 
 #[test]
 fn a_read_only_folder_is_named_with_the_reason() {
-    let desk = Desk::new();
-    let shelf = desk.at("shelf");
+    let sandbox = Sandbox::new();
+    let shelf = sandbox.at("shelf");
     fs::create_dir(&shelf).unwrap();
     fs::set_permissions(&shelf, Permissions::from_mode(0o555)).unwrap();
     let protected = fs::create_dir(shelf.join("probe")).is_err();
@@ -22,19 +22,19 @@ fn a_read_only_folder_is_named_with_the_reason() {
     } else {
         "/sys/ghostlight"
     };
-    let outcome = desk.ghostlight(&format!("distill {TINY} --out {out}"));
+    let outcome = sandbox.ghostlight(&format!("distill {TINY} --out {out}"));
     outcome.assert_refused(&["cannot create", out, "os error"]);
-    assert!(!desk.at(out).exists());
+    assert!(!sandbox.at(out).exists());
     fs::set_permissions(&shelf, Permissions::from_mode(0o755)).unwrap();
 }
 
-/// Runs the program in `desk` after the shell command `before`, and the command `after` once it has ended, as the superuser of mounts
+/// Runs the program in `sandbox` after the shell command `before`, and the command `after` once it has ended, as the superuser of mounts
 /// that end with it. `None`, said on standard error, where the system allows no such thing.
-fn in_a_namespace(desk: &Desk, before: &str, words: &str, after: &str) -> Option<Outcome> {
+fn in_a_namespace(sandbox: &Sandbox, before: &str, words: &str, after: &str) -> Option<Outcome> {
     let unshared = |script: &str| {
         let mut command = Command::new("unshare");
         command.args(["--map-root-user", "--mount", "sh", "-c", script, "sh"]);
-        command.current_dir(desk.at(""));
+        command.current_dir(sandbox.at(""));
         command
     };
     let probe = unshared(before).output();
@@ -50,37 +50,37 @@ fn in_a_namespace(desk: &Desk, before: &str, words: &str, after: &str) -> Option
 }
 
 /// Runs the program in a disk of `size` mounted on the folder `disk`, and adds what is left on the disk to its messages.
-fn on_a_disk_of(size: &str, desk: &Desk, words: &str) -> Option<Outcome> {
-    fs::create_dir(desk.at("disk")).unwrap();
+fn on_a_disk_of(size: &str, sandbox: &Sandbox, words: &str) -> Option<Outcome> {
+    fs::create_dir(sandbox.at("disk")).unwrap();
     let mount = format!("mount -t tmpfs -o size={size} tmpfs disk");
-    in_a_namespace(desk, &mount, words, "ls -A disk | sed 's/^/left: /' >&2")
+    in_a_namespace(sandbox, &mount, words, "ls -A disk | sed 's/^/left: /' >&2")
 }
 
 #[test]
 fn a_training_that_does_not_fit_into_memory_is_refused_with_the_batch_that_does() {
-    let desk = Desk::new();
+    let sandbox = Sandbox::new();
     let real = fs::read_to_string("/proc/meminfo").unwrap();
     let left = |line: &str| match line.split_once(':') {
         Some(("MemAvailable", _)) => "MemAvailable: 3000 kB".to_string(),
         _ => line.to_string(),
     };
     let small: Vec<String> = real.lines().map(left).collect();
-    fs::write(desk.at("meminfo"), small.join("\n") + "\n").unwrap();
+    fs::write(sandbox.at("meminfo"), small.join("\n") + "\n").unwrap();
     let before = "mount --bind meminfo /proc/meminfo";
     let words = format!("distill {TINY} --out run");
-    if let Some(outcome) = in_a_namespace(&desk, before, &words, "true") {
+    if let Some(outcome) = in_a_namespace(&sandbox, before, &words, "true") {
         let named = ["resnet8", "16 images of 16 x 16", "0.00 GB", "train.batch="];
         outcome.assert_refused(&named);
-        assert!(!desk.at("run").exists());
+        assert!(!sandbox.at("run").exists());
     }
 }
 
 #[test]
 fn a_full_disk_is_named_before_anything_is_trained_and_nothing_is_left_on_it() {
-    let desk = Desk::new();
+    let sandbox = Sandbox::new();
     // One page: less than split and recipe.
     let words = format!("distill {TINY} --out disk/run");
-    if let Some(outcome) = on_a_disk_of("4k", &desk, &words) {
+    if let Some(outcome) = on_a_disk_of("4k", &sandbox, &words) {
         outcome.assert_refused(&["disk/run/", "No space left on device"]);
         assert!(!outcome.stderr.contains("left: "), "{outcome:#?}");
     }
@@ -88,9 +88,9 @@ fn a_full_disk_is_named_before_anything_is_trained_and_nothing_is_left_on_it() {
 
 #[test]
 fn a_disk_that_fills_up_before_the_first_checkpoint_leaves_no_run() {
-    let desk = Desk::new();
+    let sandbox = Sandbox::new();
     let words = format!("distill {TINY} --out disk/run");
-    if let Some(outcome) = on_a_disk_of("100k", &desk, &words) {
+    if let Some(outcome) = on_a_disk_of("100k", &sandbox, &words) {
         outcome.assert_refused(&["checkpoints/teacher.safetensors", "No space left on device"]);
         assert!(!outcome.stderr.contains("left: "), "{outcome:#?}");
     }
@@ -98,23 +98,23 @@ fn a_disk_that_fills_up_before_the_first_checkpoint_leaves_no_run() {
 
 #[test]
 fn a_disk_that_fills_up_in_training_costs_nothing_but_time() {
-    let desk = copy();
-    fs::remove_file(desk.at("run/checkpoints/student_distilled.safetensors")).unwrap();
-    let kept = checkpoints(&reference().desk.at("run"));
+    let sandbox = copy();
+    fs::remove_file(sandbox.at("run/checkpoints/student_distilled.safetensors")).unwrap();
+    let kept = checkpoints(&reference().sandbox.at("run"));
     // Files may not grow past 256 or 512 kB, by the shell's unit: the diary fits, a checkpoint with its optimiser does not.
     let script = "trap '' XFSZ; ulimit -f 512; exec \"$0\" distill --resume --out run";
     let mut limited = Command::new("sh");
     limited
         .args(["-c", script, PROGRAM])
-        .current_dir(desk.at(""));
+        .current_dir(sandbox.at(""));
     let outcome = Outcome::of(&mut limited);
     outcome.assert_refused(&["student_distilled.safetensors", "cannot write"]);
     assert!(outcome.stderr.contains("go on with `"), "{outcome:#?}");
     assert!(
-        !desk.at("run/summary.json").exists(),
+        !sandbox.at("run/summary.json").exists(),
         "a run that has not ended says that it has"
     );
-    let left: Vec<_> = files(&desk.at("run/checkpoints"))
+    let left: Vec<_> = files(&sandbox.at("run/checkpoints"))
         .into_values()
         .flatten()
         .collect();
@@ -122,17 +122,18 @@ fn a_disk_that_fills_up_in_training_costs_nothing_but_time() {
         left == [&kept["student_alone"][..], &kept["teacher"]],
         "half a checkpoint is left"
     );
-    desk.ghostlight("distill --resume --out run")
+    sandbox
+        .ghostlight("distill --resume --out run")
         .assert_success();
-    assert_same_as_reference(&desk.at("run"));
+    assert_same_as_reference(&sandbox.at("run"));
 }
 
 #[test]
 fn output_that_nobody_takes_ends_with_an_error_and_messages_with_none() {
-    let desk = copy();
-    picture(&desk.at("tile.png"), (16, 16), 5);
+    let sandbox = copy();
+    picture(&sandbox.at("tile.png"), (16, 16), 5);
     let full = || OpenOptions::new().write(true).open("/dev/full").unwrap();
-    Outcome::of(desk.command("predict run tile.png").stdout(full()))
+    Outcome::of(sandbox.command("predict run tile.png").stdout(full()))
         .assert_refused(&["standard output", "No space left on device"]);
-    Outcome::of(desk.command("eval run --data synthetic").stderr(full())).assert_success();
+    Outcome::of(sandbox.command("eval run --data synthetic").stderr(full())).assert_success();
 }

@@ -1,7 +1,7 @@
 //! Folders as they lie on people's disks.
 
-use crate::desk::{Desk, Outcome};
 use crate::pictures::{classes, picture};
+use crate::sandbox::{Outcome, Sandbox};
 use image::{ImageBuffer, Rgb};
 use std::fs;
 use std::path::Path;
@@ -27,8 +27,8 @@ fn said(outcome: &Outcome, parts: &[&str]) {
 
 #[test]
 fn subfolders_and_further_formats_are_read_and_the_rest_is_counted_and_named() {
-    let desk = Desk::new();
-    let data = desk.at("data");
+    let sandbox = Sandbox::new();
+    let data = sandbox.at("data");
     classes(&data, &["a", "b"], 2);
     for number in 0..6 {
         picture(
@@ -45,7 +45,7 @@ fn subfolders_and_further_formats_are_read_and_the_rest_is_counted_and_named() {
     classes(&data.join("__MACOSX"), &["a"], 2);
     fs::write(data.join("b/scene.jp2"), "").unwrap();
     fs::write(data.join("labels.csv"), "").unwrap();
-    let outcome = desk.ghostlight(DISTILL).assert_success();
+    let outcome = sandbox.ghostlight(DISTILL).assert_success();
     said(
         &outcome,
         &[
@@ -57,18 +57,18 @@ fn subfolders_and_further_formats_are_read_and_the_rest_is_counted_and_named() {
 
 #[test]
 fn sixteen_bit_images_are_stretched_alike_in_training_evaluation_and_prediction() {
-    let desk = Desk::new();
+    let sandbox = Sandbox::new();
     for number in 0..5 {
         deep(
-            &desk.at(format!("data/crop/{number}.tif")),
+            &sandbox.at(format!("data/crop/{number}.tif")),
             600 + number * 3,
         );
         deep(
-            &desk.at(format!("data/forest/{number}.tif")),
+            &sandbox.at(format!("data/forest/{number}.tif")),
             1000 + number * 3,
         );
     }
-    desk.refuses(
+    sandbox.refuses(
         &format!("{DISTILL} --set data.deep_images=refuse"),
         &[
             "`crop/0.tif` (as 9 other files)",
@@ -76,7 +76,7 @@ fn sixteen_bit_images_are_stretched_alike_in_training_evaluation_and_prediction(
             "data.deep_images",
         ],
     );
-    let outcome = desk.ghostlight(DISTILL).assert_success();
+    let outcome = sandbox.ghostlight(DISTILL).assert_success();
     said(
         &outcome,
         &[
@@ -85,14 +85,14 @@ fn sixteen_bit_images_are_stretched_alike_in_training_evaluation_and_prediction(
         ],
     );
     // Much darker than all that was trained on: by its own range it would look like any other.
-    deep(&desk.at("held/crop/0.tif"), 100);
-    let outcome = desk.ghostlight("eval run --data held").assert_success();
+    deep(&sandbox.at("held/crop/0.tif"), 100);
+    let outcome = sandbox.ghostlight("eval run --data held").assert_success();
     said(
         &outcome,
         &["[600.0, 600.0, 600.0] to [1408.0, 1408.0, 1408.0]"],
     );
-    picture(&desk.at("tile.png"), (12, 12), 1);
-    let outcome = desk
+    picture(&sandbox.at("tile.png"), (12, 12), 1);
+    let outcome = sandbox
         .ghostlight("predict run held/crop/0.tif tile.png")
         .assert_success();
     assert_eq!(outcome.stdout.lines().count(), 2);
@@ -101,14 +101,14 @@ fn sixteen_bit_images_are_stretched_alike_in_training_evaluation_and_prediction(
 
 #[test]
 fn a_run_beside_the_classes_is_not_taken_for_one() {
-    let desk = Desk::new();
-    classes(&desk.at("data"), &["a", "b"], 6);
+    let sandbox = Sandbox::new();
+    classes(&sandbox.at("data"), &["a", "b"], 6);
     let words = "distill --data . --set teacher.arch=resnet8 --epochs 1";
-    let within = |words: &str| Outcome::of(desk.command(words).current_dir(desk.at("data")));
+    let within = |words: &str| Outcome::of(sandbox.command(words).current_dir(sandbox.at("data")));
     within(words).assert_success();
     let outcome = within(&format!("{words} --resume")).assert_success();
     said(&outcome, &["10 training and 2 test images of 2 classes"]);
-    let run = fs::read_dir(desk.at("data/runs"))
+    let run = fs::read_dir(sandbox.at("data/runs"))
         .unwrap()
         .next()
         .unwrap()
@@ -119,19 +119,19 @@ fn a_run_beside_the_classes_is_not_taken_for_one() {
 
 #[test]
 fn images_that_were_trained_on_are_left_out_under_whatever_name() {
-    let desk = Desk::new();
-    classes(&desk.at("data"), &["a", "b"], 10);
-    desk.ghostlight(DISTILL).assert_success();
+    let sandbox = Sandbox::new();
+    classes(&sandbox.at("data"), &["a", "b"], 10);
+    sandbox.ghostlight(DISTILL).assert_success();
     // One image more, one less, one renamed, one moved to the other class.
-    picture(&desk.at("data/b/new.png"), (12, 12), 999);
-    fs::remove_file(desk.at("data/a/0.png")).unwrap();
-    fs::rename(desk.at("data/a/1.png"), desk.at("data/a/renamed.png")).unwrap();
-    fs::rename(desk.at("data/a/2.png"), desk.at("data/b/moved.png")).unwrap();
-    let outcome = desk
+    picture(&sandbox.at("data/b/new.png"), (12, 12), 999);
+    fs::remove_file(sandbox.at("data/a/0.png")).unwrap();
+    fs::rename(sandbox.at("data/a/1.png"), sandbox.at("data/a/renamed.png")).unwrap();
+    fs::rename(sandbox.at("data/a/2.png"), sandbox.at("data/b/moved.png")).unwrap();
+    let outcome = sandbox
         .ghostlight("eval run --data data --json")
         .assert_success();
     let split: serde_json::Value =
-        serde_json::from_slice(&fs::read(desk.at("run/split.json")).unwrap()).unwrap();
+        serde_json::from_slice(&fs::read(sandbox.at("run/split.json")).unwrap()).unwrap();
     let part = |name: &str| -> Vec<u64> {
         let indices = split["split"][name].as_array().unwrap();
         indices.iter().map(|i| i.as_u64().unwrap()).collect()
@@ -146,52 +146,54 @@ fn images_that_were_trained_on_are_left_out_under_whatever_name() {
     let only_trained = part("train")[0];
     let name = ["a", "b"][only_trained as usize / 10];
     let number = only_trained % 10;
-    fs::create_dir_all(desk.at("seen").join(name)).unwrap();
+    fs::create_dir_all(sandbox.at("seen").join(name)).unwrap();
     let picture_of =
         |folder: &Path| picture(folder, (12, 12), (only_trained / 10 * 50 + number) as u32);
-    picture_of(&desk.at("seen").join(name).join("any.png"));
-    desk.ghostlight("eval run --data seen")
+    picture_of(&sandbox.at("seen").join(name).join("any.png"));
+    sandbox
+        .ghostlight("eval run --data seen")
         .assert_refused(&["trained on all 1 images of seen"]);
 }
 
 #[test]
 fn one_image_of_one_class_is_evaluated_and_unknown_classes_are_named() {
-    let desk = Desk::new();
-    classes(&desk.at("data"), &["a", "b", "c"], 4);
-    desk.ghostlight(DISTILL).assert_success();
-    picture(&desk.at("held/c/x.png"), (12, 12), 777);
-    fs::create_dir_all(desk.at("held/a")).unwrap();
-    let outcome = desk
+    let sandbox = Sandbox::new();
+    classes(&sandbox.at("data"), &["a", "b", "c"], 4);
+    sandbox.ghostlight(DISTILL).assert_success();
+    picture(&sandbox.at("held/c/x.png"), (12, 12), 777);
+    fs::create_dir_all(sandbox.at("held/a")).unwrap();
+    let outcome = sandbox
         .ghostlight("eval run --data held --json")
         .assert_success();
     let found: serde_json::Value = serde_json::from_str(&outcome.stdout).unwrap();
     assert_eq!(found["teacher"]["images"], 1);
     // Its true class is the third one: whatever is predicted, one of the two is right.
     let accuracy = found["teacher"]["accuracy"].as_f64().unwrap();
-    let predicted = desk
+    let predicted = sandbox
         .ghostlight("predict run held/c/x.png --model teacher")
         .assert_success();
     assert_eq!(
         accuracy == 1.0,
         predicted.stdout.starts_with("held/c/x.png: c ")
     );
-    picture(&desk.at("held/d/x.png"), (12, 12), 3);
-    desk.ghostlight("eval run --data held")
+    picture(&sandbox.at("held/d/x.png"), (12, 12), 3);
+    sandbox
+        .ghostlight("eval run --data held")
         .assert_refused(&["does not know: d", "knows a, b, c"]);
 }
 
 #[test]
 fn exact_copies_on_both_sides_of_the_split_are_counted_and_named() {
-    let desk = Desk::new();
-    classes(&desk.at("data"), &["a", "b"], 4);
+    let sandbox = Sandbox::new();
+    classes(&sandbox.at("data"), &["a", "b"], 4);
     for copy in 0..4 {
         fs::copy(
-            desk.at("data/a/0.png"),
-            desk.at(format!("data/a/copy{copy}.png")),
+            sandbox.at("data/a/0.png"),
+            sandbox.at(format!("data/a/copy{copy}.png")),
         )
         .unwrap();
     }
-    let outcome = desk
+    let outcome = sandbox
         .ghostlight(&format!("{DISTILL} --set data.test_fraction=0.5"))
         .assert_success();
     said(
@@ -206,14 +208,14 @@ fn exact_copies_on_both_sides_of_the_split_are_counted_and_named() {
 #[cfg(target_os = "linux")]
 #[test]
 fn images_that_do_not_fit_into_memory_are_refused_before_anything_is_read() {
-    let desk = Desk::new();
-    classes(&desk.at("data"), &["a", "b"], 100);
+    let sandbox = Sandbox::new();
+    classes(&sandbox.at("data"), &["a", "b"], 100);
     let mut limited = std::process::Command::new("sh");
     // 8 GB of addresses, which 200 images of 4096 x 4096 exceed.
     let script = format!("ulimit -v 8000000; exec \"$0\" {DISTILL} --set data.image_size=4096");
     limited
-        .args(["-c", &script, crate::desk::PROGRAM])
-        .current_dir(desk.at(""));
+        .args(["-c", &script, crate::sandbox::PROGRAM])
+        .current_dir(sandbox.at(""));
     Outcome::of(&mut limited).assert_refused(&["200 images of 4096 x 4096", "data.image_size"]);
-    assert!(!desk.at("run").exists());
+    assert!(!sandbox.at("run").exists());
 }

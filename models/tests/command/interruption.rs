@@ -1,8 +1,8 @@
 //! Runs that end before their time, and what becomes of them.
 #![cfg(unix)]
 
-use crate::desk::{Desk, Outcome, PROGRAM, TINY};
 use crate::reference::{assert_same_as_reference, epochs};
+use crate::sandbox::{Outcome, PROGRAM, Sandbox, TINY};
 use std::fs::{self, File};
 use std::os::unix::fs::symlink;
 use std::path::PathBuf;
@@ -12,25 +12,29 @@ use std::time::{Duration, Instant};
 
 /// A run in progress.
 struct Running<'a> {
-    desk: &'a Desk,
+    sandbox: &'a Sandbox,
     run: PathBuf,
     child: Child,
 }
 
 impl<'a> Running<'a> {
     /// In the folder `run`.
-    fn start(desk: &'a Desk, words: &str) -> Self {
-        let command = desk.command(&format!("distill {words} --out run"));
-        Self::spawn(desk, "run", command)
+    fn start(sandbox: &'a Sandbox, words: &str) -> Self {
+        let command = sandbox.command(&format!("distill {words} --out run"));
+        Self::spawn(sandbox, "run", command)
     }
 
     /// By `command`, which makes its run in the folder `run`.
-    fn spawn(desk: &'a Desk, run: &str, mut command: Command) -> Self {
-        let messages = File::create(desk.at("messages")).unwrap();
-        let output = File::create(desk.at("output")).unwrap();
+    fn spawn(sandbox: &'a Sandbox, run: &str, mut command: Command) -> Self {
+        let messages = File::create(sandbox.at("messages")).unwrap();
+        let output = File::create(sandbox.at("output")).unwrap();
         let child = command.stdout(output).stderr(messages).spawn().unwrap();
-        let run = desk.at(run);
-        Self { desk, run, child }
+        let run = sandbox.at(run);
+        Self {
+            sandbox,
+            run,
+            child,
+        }
     }
 
     /// Waits until the training has begun and `count` epochs of it are over, then a little longer, into the next one.
@@ -55,7 +59,7 @@ impl<'a> Running<'a> {
     }
 
     fn messages(&self) -> String {
-        fs::read_to_string(self.desk.at("messages")).unwrap()
+        fs::read_to_string(self.sandbox.at("messages")).unwrap()
     }
 
     /// Sends the signal to the run, which must not have ended before.
@@ -87,12 +91,12 @@ impl Drop for Running<'_> {
 
 #[test]
 fn a_run_killed_again_and_again_ends_with_the_bytes_of_one_that_was_not() {
-    let desk = Desk::new();
-    let run = desk.at("run");
+    let sandbox = Sandbox::new();
+    let run = sandbox.at("run");
     let mut words = TINY.to_string();
     // Before anything is saved, then in the second epoch of the teacher, of the student alone and of the one distilled.
     for epoch in [0, 1, 3, 5] {
-        let mut running = Running::start(&desk, &words);
+        let mut running = Running::start(&sandbox, &words);
         running.wait_for_epochs(epoch);
         running.end_by("-KILL");
         assert!(
@@ -101,54 +105,56 @@ fn a_run_killed_again_and_again_ends_with_the_bytes_of_one_that_was_not() {
         );
         words = "--resume".to_string();
     }
-    desk.ghostlight("distill --resume --out run")
+    sandbox
+        .ghostlight("distill --resume --out run")
         .assert_success();
     assert_same_as_reference(&run);
 }
 
 #[test]
 fn a_run_stopped_by_ctrl_c_saves_its_step_and_goes_on_from_it() {
-    let desk = Desk::new();
-    let run = desk.at("run");
+    let sandbox = Sandbox::new();
+    let run = sandbox.at("run");
     let mut words = TINY.to_string();
     for epoch in [1, 5] {
-        let mut running = Running::start(&desk, &words);
+        let mut running = Running::start(&sandbox, &words);
         running.wait_for_epochs(epoch);
         let (status, messages) = running.end_by("-INT");
         assert_eq!(status.code(), Some(130), "{messages}");
         assert!(messages.contains("go on with `"), "{messages}");
-        assert_eq!(fs::read(desk.at("output")).unwrap(), b"");
+        assert_eq!(fs::read(sandbox.at("output")).unwrap(), b"");
         assert!(run.join("checkpoints/teacher.safetensors").is_file());
         assert!(!run.join("summary.json").exists());
         words = "--resume".to_string();
     }
-    desk.ghostlight("distill --resume --out run")
+    sandbox
+        .ghostlight("distill --resume --out run")
         .assert_success();
     assert_same_as_reference(&run);
 }
 
 #[test]
 fn a_signal_that_was_ignored_at_the_start_stays_ignored() {
-    let desk = Desk::new();
+    let sandbox = Sandbox::new();
     // What `nohup` does for a terminal that closes, and a script's shell for the Ctrl-C of what it runs beside itself.
     let mut command = Command::new("sh");
     command
         .args(["-c", "trap '' HUP INT; exec \"$0\" \"$@\"", PROGRAM])
         .args(format!("distill {TINY} --out run").split_whitespace())
-        .current_dir(desk.at(""));
-    let mut running = Running::spawn(&desk, "run", command);
+        .current_dir(sandbox.at(""));
+    let mut running = Running::spawn(&sandbox, "run", command);
     running.wait_for_epochs(1);
     running.send("-HUP");
     running.send("-INT");
     let status = running.child.wait().unwrap();
     assert!(status.success(), "{status}: {}", running.messages());
-    assert_same_as_reference(&desk.at("run"));
+    assert_same_as_reference(&sandbox.at("run"));
 }
 
 #[test]
 fn a_terminal_that_closes_stops_the_run_as_ctrl_c_does() {
-    let desk = Desk::new();
-    let mut running = Running::start(&desk, TINY);
+    let sandbox = Sandbox::new();
+    let mut running = Running::start(&sandbox, TINY);
     running.wait_for_epochs(1);
     let (status, messages) = running.end_by("-HUP");
     assert_eq!(status.code(), Some(130), "{messages}");
@@ -157,17 +163,17 @@ fn a_terminal_that_closes_stops_the_run_as_ctrl_c_does() {
 
 #[test]
 fn the_line_that_is_printed_goes_on_with_the_run_wherever_it_is_typed() {
-    let desk = Desk::new();
-    fs::create_dir(desk.at("built here")).unwrap();
-    symlink(PROGRAM, desk.at("built here/ghostlight")).unwrap();
+    let sandbox = Sandbox::new();
+    fs::create_dir(sandbox.at("built here")).unwrap();
+    symlink(PROGRAM, sandbox.at("built here/ghostlight")).unwrap();
     // As cargo starts it: by a path that holds in this folder alone.
     let mut command = Command::new("sh");
     command
         .args(["-c", "exec './built here/ghostlight' \"$@\"", "sh"])
         .args(format!("distill {TINY} --out").split_whitespace())
         .arg("it's a run")
-        .current_dir(desk.at(""));
-    let mut running = Running::spawn(&desk, "it's a run", command);
+        .current_dir(sandbox.at(""));
+    let mut running = Running::spawn(&sandbox, "it's a run", command);
     running.wait_for_epochs(3);
     let (status, messages) = running.end_by("-INT");
     assert_eq!(status.code(), Some(130), "{messages}");
@@ -176,18 +182,24 @@ fn the_line_that_is_printed_goes_on_with_the_run_wherever_it_is_typed() {
     let mut typed = Command::new("sh");
     typed.args(["-c", line]).current_dir("/");
     Outcome::of(&mut typed).assert_success();
-    assert_same_as_reference(&desk.at("it's a run"));
+    assert_same_as_reference(&sandbox.at("it's a run"));
 }
 
 #[test]
 fn runs_begun_in_the_same_second_have_a_folder_each() {
-    let desk = Desk::new();
+    let sandbox = Sandbox::new();
     let begun = Instant::now();
     let mut all: Vec<Running> = (0..3)
-        .map(|_| Running::spawn(&desk, "runs", desk.command(&format!("distill {TINY}"))))
+        .map(|_| {
+            Running::spawn(
+                &sandbox,
+                "runs",
+                sandbox.command(&format!("distill {TINY}")),
+            )
+        })
         .collect();
     let made = || {
-        let runs = fs::read_dir(desk.at("runs"))
+        let runs = fs::read_dir(sandbox.at("runs"))
             .into_iter()
             .flatten()
             .flatten();
@@ -210,35 +222,36 @@ fn runs_begun_in_the_same_second_have_a_folder_each() {
 
 #[test]
 fn what_a_run_killed_at_its_start_left_behind_is_in_nobodys_way() {
-    let desk = Desk::new();
-    fs::create_dir_all(desk.at("run/checkpoints")).unwrap();
+    let sandbox = Sandbox::new();
+    fs::create_dir_all(sandbox.at("run/checkpoints")).unwrap();
     for (name, text) in [
         ("split.json", "{\"source\": \"synth"),
         (".split.json.part", "{"),
         (".recipe.toml.part", "see"),
     ] {
-        fs::write(desk.at("run").join(name), text).unwrap();
+        fs::write(sandbox.at("run").join(name), text).unwrap();
     }
-    desk.refuses(
+    sandbox.refuses(
         "distill --resume --out run",
         &["no run in run", "without --resume"],
     );
-    desk.ghostlight(&format!("distill {TINY} --out run"))
+    sandbox
+        .ghostlight(&format!("distill {TINY} --out run"))
         .assert_success();
-    assert_same_as_reference(&desk.at("run"));
+    assert_same_as_reference(&sandbox.at("run"));
 }
 
 #[test]
 fn a_run_that_another_process_is_writing_is_left_alone() {
-    let desk = Desk::new();
-    let mut running = Running::start(&desk, TINY);
+    let sandbox = Sandbox::new();
+    let mut running = Running::start(&sandbox, TINY);
     running.wait_for_epochs(1);
-    let second = desk.ghostlight("distill --resume --out run");
+    let second = sandbox.ghostlight("distill --resume --out run");
     // The first may have ended while the second was starting: then there was nothing to refuse.
     if running.child.try_wait().unwrap().is_none() {
         second.assert_refused(&["run is being written", "another process"]);
     }
     let status = running.child.wait().unwrap();
     assert!(status.success(), "{}", running.messages());
-    assert_same_as_reference(&desk.at("run"));
+    assert_same_as_reference(&sandbox.at("run"));
 }

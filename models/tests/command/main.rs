@@ -2,7 +2,6 @@
 
 mod bad_data;
 mod bad_options;
-mod desk;
 mod disk;
 mod folders;
 mod interruption;
@@ -12,3 +11,4 @@ mod questions;
 mod reference;
 mod results;
 mod resume;
+mod sandbox;

@@ -1,6 +1,6 @@
 //! `models` and `forward`: what they answer, and what they refuse.
 
-use crate::desk::Desk;
+use crate::sandbox::Sandbox;
 use ghostlight_models::run::NamedTensor;
 use ghostlight_models::weights;
 use ghostlight_models::zoo::{self, Network};
@@ -8,18 +8,18 @@ use ghostlight_tests::client;
 use serde_json::Value;
 use std::fs;
 
-/// A desk with the weights of a fresh `resnet8` of 5 classes and a batch of two images.
-fn desk() -> Desk {
-    let desk = Desk::new();
+/// A sandbox with the weights of a fresh `resnet8` of 5 classes and a batch of two images.
+fn sandbox() -> Sandbox {
+    let sandbox = Sandbox::new();
     let dtype = ghostlight_autodiff::DType::F32;
     let network = Network::new(&client(), dtype, "resnet8", 5, 1, 0).unwrap();
     let tensors = network.store.weights().unwrap();
-    weights::write(&desk.at("weights.safetensors"), &tensors).unwrap();
-    batch(&desk, "x", &[2, 3, 16, 16]);
-    desk
+    weights::write(&sandbox.at("weights.safetensors"), &tensors).unwrap();
+    batch(&sandbox, "x", &[2, 3, 16, 16]);
+    sandbox
 }
 
-fn batch(desk: &Desk, name: &str, shape: &[usize]) {
+fn batch(sandbox: &Sandbox, name: &str, shape: &[usize]) {
     let x = NamedTensor {
         name: name.to_string(),
         shape: shape.to_vec(),
@@ -27,7 +27,7 @@ fn batch(desk: &Desk, name: &str, shape: &[usize]) {
             .map(|i| (i as f32).sin())
             .collect(),
     };
-    weights::write(&desk.at("batch.safetensors"), &[x]).unwrap();
+    weights::write(&sandbox.at("batch.safetensors"), &[x]).unwrap();
 }
 
 const FORWARD: &str =
@@ -35,7 +35,7 @@ const FORWARD: &str =
 
 #[test]
 fn every_network_is_listed_with_what_it_counts() {
-    let outcome = Desk::new().ghostlight("models --json").assert_success();
+    let outcome = Sandbox::new().ghostlight("models --json").assert_success();
     let rows: Vec<Value> = serde_json::from_str(&outcome.stdout).unwrap();
     let listed: Vec<&str> = rows
         .iter()
@@ -51,7 +51,7 @@ fn every_network_is_listed_with_what_it_counts() {
 #[test]
 fn a_network_can_be_measured_at_a_size_of_ones_own() {
     let words = "models snt_resnet8 --classes 10 --size 16 --batch 4 --measure --json";
-    let outcome = Desk::new().ghostlight(words).assert_success();
+    let outcome = Sandbox::new().ghostlight(words).assert_success();
     let rows: Value = serde_json::from_str(&outcome.stdout).unwrap();
     assert_eq!(rows[0]["params"], 103_642);
     for speed in ["train_images_per_s", "infer_images_per_s"] {
@@ -61,20 +61,21 @@ fn a_network_can_be_measured_at_a_size_of_ones_own() {
 
 #[test]
 fn an_unknown_network_is_refused_with_the_nearest_names() {
-    Desk::new().refuses("models mobilenetv2", &["\"mobilenetv2\"", "mobilenet_v2"]);
-    desk().refuses(&format!("{FORWARD} resnet9"), &["\"resnet9\"", "resnet8"]);
+    Sandbox::new().refuses("models mobilenetv2", &["\"mobilenetv2\"", "mobilenet_v2"]);
+    sandbox().refuses(&format!("{FORWARD} resnet9"), &["\"resnet9\"", "resnet8"]);
     // A network elsewhere, and none here.
-    desk().refuses(&format!("{FORWARD} resnet50"), &["\"resnet50\""]);
+    sandbox().refuses(&format!("{FORWARD} resnet50"), &["\"resnet50\""]);
 }
 
 #[test]
 fn logits_stages_and_gradients_are_written_under_their_names() {
-    let desk = desk();
-    desk.ghostlight(&format!(
-        "{FORWARD} resnet8 --features layer2,layer3 --train"
-    ))
-    .assert_success();
-    let out = weights::read(&desk.at("out.safetensors")).unwrap();
+    let sandbox = sandbox();
+    sandbox
+        .ghostlight(&format!(
+            "{FORWARD} resnet8 --features layer2,layer3 --train"
+        ))
+        .assert_success();
+    let out = weights::read(&sandbox.at("out.safetensors")).unwrap();
     let shape = |name: &str| {
         let found = out.iter().find(|tensor| tensor.name == name);
         found
@@ -91,13 +92,15 @@ fn logits_stages_and_gradients_are_written_under_their_names() {
 
 #[test]
 fn a_new_head_keeps_all_but_the_classifier() {
-    let desk = desk();
-    desk.ghostlight(&format!("{FORWARD} resnet8 --new-head 9 --features layer3"))
+    let sandbox = sandbox();
+    sandbox
+        .ghostlight(&format!("{FORWARD} resnet8 --new-head 9 --features layer3"))
         .assert_success();
-    let anew = weights::read(&desk.at("out.safetensors")).unwrap();
-    desk.ghostlight(&format!("{FORWARD} resnet8 --features layer3"))
+    let anew = weights::read(&sandbox.at("out.safetensors")).unwrap();
+    sandbox
+        .ghostlight(&format!("{FORWARD} resnet8 --features layer3"))
         .assert_success();
-    let before = weights::read(&desk.at("out.safetensors")).unwrap();
+    let before = weights::read(&sandbox.at("out.safetensors")).unwrap();
     let of = |tensors: &[NamedTensor], name: &str| {
         tensors
             .iter()
@@ -112,7 +115,7 @@ fn a_new_head_keeps_all_but_the_classifier() {
 #[test]
 fn weights_that_do_not_fit_are_refused_with_three_lists() {
     let words = format!("{FORWARD} resnet14");
-    desk().refuses(
+    sandbox().refuses(
         &words,
         &[
             "weights.safetensors",
@@ -121,7 +124,7 @@ fn weights_that_do_not_fit_are_refused_with_three_lists() {
         ],
     );
     let words = format!("{FORWARD} cifar_resnet8x4");
-    desk().refuses(
+    sandbox().refuses(
         &words,
         &[
             "of another shape",
@@ -129,13 +132,13 @@ fn weights_that_do_not_fit_are_refused_with_three_lists() {
         ],
     );
     let words = format!("{FORWARD} mobilenet_v2");
-    desk().refuses(&words, &["missing", "unexpected", "features.0.0.weight"]);
+    sandbox().refuses(&words, &["missing", "unexpected", "features.0.0.weight"]);
 }
 
 #[test]
 fn a_nan_among_the_weights_is_named() {
-    let desk = desk();
-    let path = desk.at("weights.safetensors");
+    let sandbox = sandbox();
+    let path = sandbox.at("weights.safetensors");
     let mut tensors = weights::read(&path).unwrap();
     let tensor = tensors
         .iter_mut()
@@ -143,7 +146,7 @@ fn a_nan_among_the_weights_is_named() {
         .unwrap();
     tensor.data[3] = f32::NAN;
     weights::write(&path, &tensors).unwrap();
-    desk.refuses(
+    sandbox.refuses(
         &format!("{FORWARD} resnet8"),
         &["`bn1.weight` holds NaN at 3"],
     );
@@ -158,23 +161,23 @@ fn a_batch_that_is_no_batch_of_images_is_refused() {
         ("x", &[3, 16, 16], "`x` has shape [3, 16, 16]"),
         ("x", &[0, 3, 16, 16], "`x` has shape [0, 3, 16, 16]"),
     ] {
-        let desk = desk();
-        batch(&desk, name, shape);
-        desk.refuses(&words, &["batch.safetensors", named]);
+        let sandbox = sandbox();
+        batch(&sandbox, name, shape);
+        sandbox.refuses(&words, &["batch.safetensors", named]);
     }
-    let desk = desk();
-    fs::write(desk.at("batch.safetensors"), "not tensors").unwrap();
-    desk.refuses(&words, &["batch.safetensors", "no safetensors file"]);
+    let sandbox = sandbox();
+    fs::write(sandbox.at("batch.safetensors"), "not tensors").unwrap();
+    sandbox.refuses(&words, &["batch.safetensors", "no safetensors file"]);
 }
 
 #[test]
 fn a_stage_that_does_not_exist_is_refused_with_those_that_do() {
     let words = format!("{FORWARD} resnet8 --features layer4");
-    desk().refuses(&words, &["no stage \"layer4\"", "layer1, layer2, layer3"]);
+    sandbox().refuses(&words, &["no stage \"layer4\"", "layer1, layer2, layer3"]);
 }
 
 #[test]
 fn an_image_too_small_for_a_network_is_refused() {
     let words = "models vgg16 --size 16";
-    Desk::new().refuses(words, &["vgg16", "16 x 16"]);
+    Sandbox::new().refuses(words, &["vgg16", "16 x 16"]);
 }

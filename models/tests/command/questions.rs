@@ -1,8 +1,8 @@
 //! What a finished run answers: `eval` and `predict`.
 
-use crate::desk::Outcome;
 use crate::pictures::{classes, picture};
-use crate::reference::{PHASES, copy, reference};
+use crate::reference::{TRAININGS, copy, reference};
+use crate::sandbox::Outcome;
 use ghostlight_models::metrics::Confusion;
 use ghostlight_models::run::RunDir;
 use serde_json::Value;
@@ -21,7 +21,7 @@ fn json(outcome: &Outcome) -> Value {
 #[test]
 fn the_runs_own_data_is_evaluated_on_its_test_images_only() {
     let Outcome { stdout, stderr, .. } = reference()
-        .desk
+        .sandbox
         .ghostlight("eval run --data synthetic --json")
         .assert_success();
     assert!(
@@ -32,7 +32,7 @@ fn the_runs_own_data_is_evaluated_on_its_test_images_only() {
         serde_json::from_str(&stdout).expect("one JSON object"),
         json(&reference().outcome),
     );
-    for phase in PHASES {
+    for phase in TRAININGS {
         assert_eq!(found[phase]["images"], 20);
         for figure in ["arch", "accuracy", "macro_precision", "macro_recall"] {
             assert_eq!(
@@ -45,9 +45,9 @@ fn the_runs_own_data_is_evaluated_on_its_test_images_only() {
 
 #[test]
 fn a_folder_with_the_runs_classes_is_evaluated_whole_at_the_runs_size() {
-    let desk = copy();
-    classes(&desk.at("data"), &SYNTHETIC, 2);
-    let outcome = desk.ghostlight("eval run --data data").assert_success();
+    let sandbox = copy();
+    classes(&sandbox.at("data"), &SYNTHETIC, 2);
+    let outcome = sandbox.ghostlight("eval run --data data").assert_success();
     assert!(
         outcome.stderr.contains("20 images were resized to 16 x 16"),
         "{outcome:#?}"
@@ -64,11 +64,11 @@ fn a_folder_with_the_runs_classes_is_evaluated_whole_at_the_runs_size() {
 
 #[test]
 fn images_asked_about_one_by_one_get_the_answers_that_their_folder_is_scored_by() {
-    let desk = copy();
+    let sandbox = copy();
     let each = 4;
-    classes(&desk.at("data"), &SYNTHETIC, each);
+    classes(&sandbox.at("data"), &SYNTHETIC, each);
     let scored = json(
-        &desk
+        &sandbox
             .ghostlight("eval run --data data --json")
             .assert_success(),
     );
@@ -77,10 +77,10 @@ fn images_asked_about_one_by_one_get_the_answers_that_their_folder_is_scored_by(
         .map(|(class, i)| (class, format!("data/{}/{i}.png", SYNTHETIC[class])))
         .collect();
     let paths: Vec<&str> = images.iter().map(|(_, path)| path.as_str()).collect();
-    for phase in PHASES {
+    for phase in TRAININGS {
         let model = phase.replace('_', "-");
         let words = format!("predict run {} --model {model} --json", paths.join(" "));
-        let found = json(&desk.ghostlight(&words).assert_success());
+        let found = json(&sandbox.ghostlight(&words).assert_success());
         let mut confusion = vec![vec![0; SYNTHETIC.len()]; SYNTHETIC.len()];
         for ((truth, path), entry) in images.iter().zip(found.as_array().unwrap()) {
             assert_eq!(entry["image"], path.as_str());
@@ -103,25 +103,29 @@ fn images_asked_about_one_by_one_get_the_answers_that_their_folder_is_scored_by(
 
 #[test]
 fn a_folder_with_other_classes_is_refused_with_both() {
-    let desk = copy();
-    classes(&desk.at("data"), &["forest", "glacier"], 2);
-    desk.refuses("eval run --data data", &["glacier", "orchard", "data"]);
-    desk.refuses("eval run --data nowhere", &["`nowhere`", "does not exist"]);
-    desk.refuses("eval nowhere --data data", &["no run in nowhere"]);
+    let sandbox = copy();
+    classes(&sandbox.at("data"), &["forest", "glacier"], 2);
+    sandbox.refuses("eval run --data data", &["glacier", "orchard", "data"]);
+    sandbox.refuses("eval run --data nowhere", &["`nowhere`", "does not exist"]);
+    sandbox.refuses("eval nowhere --data data", &["no run in nowhere"]);
 }
 
 #[test]
 fn images_of_every_format_and_size_are_classified() {
-    let desk = copy();
+    let sandbox = copy();
     let images = ["tile.png", "photo.jpeg", "scan.tiff"];
     for (image, size) in images.into_iter().zip([(16, 16), (40, 30), (9, 70)]) {
-        picture(&desk.at(image), size, 5);
+        picture(&sandbox.at(image), size, 5);
     }
     let words = format!("predict run {}", images.join(" "));
-    let plain = desk.ghostlight(&words).assert_success();
+    let plain = sandbox.ghostlight(&words).assert_success();
     let lines: Vec<&str> = plain.stdout.lines().collect();
     assert_eq!(lines.len(), images.len(), "{plain:#?}");
-    let found = json(&desk.ghostlight(&format!("{words} --json")).assert_success());
+    let found = json(
+        &sandbox
+            .ghostlight(&format!("{words} --json"))
+            .assert_success(),
+    );
     for ((line, image), entry) in lines.iter().zip(images).zip(found.as_array().unwrap()) {
         assert_eq!(entry["image"], image);
         let named = entry["classes"].as_array().unwrap();
@@ -137,28 +141,28 @@ fn images_of_every_format_and_size_are_classified() {
 
 #[test]
 fn an_image_that_cannot_be_read_is_named_before_any_answer() {
-    let desk = copy();
-    picture(&desk.at("tile.png"), (16, 16), 5);
-    fs::write(desk.at("notes.png"), "a shopping list").unwrap();
-    fs::write(desk.at("empty.jpg"), "").unwrap();
-    desk.refuses(
+    let sandbox = copy();
+    picture(&sandbox.at("tile.png"), (16, 16), 5);
+    fs::write(sandbox.at("notes.png"), "a shopping list").unwrap();
+    fs::write(sandbox.at("empty.jpg"), "").unwrap();
+    sandbox.refuses(
         "predict run tile.png notes.png",
         &["notes.png", "neither JPEG"],
     );
-    desk.refuses(
+    sandbox.refuses(
         "predict run tile.png empty.jpg --json",
         &["empty.jpg", "0 bytes"],
     );
-    desk.refuses("predict run nowhere.png", &["nowhere.png", "No such file"]);
-    desk.refuses("predict run tile.png --model tutor", &["tutor", "teacher"]);
-    desk.refuses("predict nowhere tile.png", &["no run in nowhere"]);
+    sandbox.refuses("predict run nowhere.png", &["nowhere.png", "No such file"]);
+    sandbox.refuses("predict run tile.png --model tutor", &["tutor", "teacher"]);
+    sandbox.refuses("predict nowhere tile.png", &["no run in nowhere"]);
 }
 
 #[test]
 fn a_network_with_a_weight_that_is_not_a_number_answers_no_questions() {
-    let desk = copy();
-    let run = RunDir::open(&desk.at("run")).unwrap();
-    for phase in PHASES {
+    let sandbox = copy();
+    let run = RunDir::open(&sandbox.at("run")).unwrap();
+    for phase in TRAININGS {
         let mut checkpoint = run.load_checkpoint(phase).unwrap().unwrap();
         let mut weights = checkpoint.weights.iter_mut();
         let first = weights.find(|tensor| tensor.name == "conv1.weight");
@@ -166,19 +170,19 @@ fn a_network_with_a_weight_that_is_not_a_number_answers_no_questions() {
         run.save_checkpoint(phase, &checkpoint).unwrap();
     }
     drop(run);
-    picture(&desk.at("tile.png"), (16, 16), 5);
+    picture(&sandbox.at("tile.png"), (16, 16), 5);
     let named = ["resnet8 are not finite", "train.peak_lr"];
-    desk.refuses("predict run tile.png", &named);
-    desk.refuses("predict run tile.png --json", &named);
-    desk.refuses("eval run --data synthetic", &named);
+    sandbox.refuses("predict run tile.png", &named);
+    sandbox.refuses("predict run tile.png --json", &named);
+    sandbox.refuses("eval run --data synthetic", &named);
 }
 
 #[test]
 fn an_unfinished_run_answers_no_questions() {
-    let desk = copy();
-    fs::remove_file(desk.at("run/checkpoints/student_distilled.safetensors")).unwrap();
-    picture(&desk.at("tile.png"), (16, 16), 5);
-    let way_on = format!("distill --out {} --resume`", desk.at("run").display());
+    let sandbox = copy();
+    fs::remove_file(sandbox.at("run/checkpoints/student_distilled.safetensors")).unwrap();
+    picture(&sandbox.at("tile.png"), (16, 16), 5);
+    let way_on = format!("distill --out {} --resume`", sandbox.at("run").display());
     let named = ["no finished student_distilled", &way_on];
-    desk.refuses("predict run tile.png", &named);
+    sandbox.refuses("predict run tile.png", &named);
 }

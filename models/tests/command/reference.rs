@@ -1,19 +1,19 @@
 //! One undisturbed run that many tests compare with or ask, made once.
 
-use crate::desk::{Desk, Outcome, TINY};
+use crate::sandbox::{Outcome, Sandbox, TINY};
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 use std::sync::OnceLock;
 
 /// The trainings of a run, as its files call them.
-pub const PHASES: [&str; 3] = ["teacher", "student_alone", "student_distilled"];
+pub const TRAININGS: [&str; 3] = ["teacher", "student_alone", "student_distilled"];
 /// Epochs of each training.
 pub const EPOCHS: usize = 2;
 
 pub struct Reference {
     /// Holds the run in `run`. Tests only read it.
-    pub desk: Desk,
+    pub sandbox: Sandbox,
     /// What `distill --json` said.
     pub outcome: Outcome,
 }
@@ -21,18 +21,18 @@ pub struct Reference {
 pub fn reference() -> &'static Reference {
     static REFERENCE: OnceLock<Reference> = OnceLock::new();
     REFERENCE.get_or_init(|| {
-        let desk = Desk::new();
-        let outcome = desk.ghostlight(&format!("distill {TINY} --out run --json"));
-        Reference { desk, outcome }
+        let sandbox = Sandbox::new();
+        let outcome = sandbox.ghostlight(&format!("distill {TINY} --out run --json"));
+        Reference { sandbox, outcome }
     })
 }
 
 /// A folder with a copy of the reference's run that a test may damage.
-pub fn copy() -> Desk {
-    let desk = Desk::new();
-    let run = reference().desk.at("run");
-    for (path, contents) in crate::desk::files(&run) {
-        let to = desk
+pub fn copy() -> Sandbox {
+    let sandbox = Sandbox::new();
+    let run = reference().sandbox.at("run");
+    for (path, contents) in crate::sandbox::files(&run) {
+        let to = sandbox
             .at("run")
             .join(path.strip_prefix(&run).expect("a path in the run"));
         match contents {
@@ -43,7 +43,7 @@ pub fn copy() -> Desk {
             }
         }
     }
-    desk
+    sandbox
 }
 
 /// A run's checkpoints.
@@ -55,21 +55,24 @@ pub fn checkpoints(run: &Path) -> BTreeMap<&'static str, Vec<u8>> {
             fs::read(path).expect("a checkpoint of each training"),
         )
     };
-    PHASES.into_iter().map(read).collect()
+    TRAININGS.into_iter().map(read).collect()
 }
 
 /// Requires that `run` ended with the same bytes as the reference, and that its diary holds every epoch once.
 #[track_caller]
 pub fn assert_same_as_reference(run: &Path) {
-    let (wanted, found) = (checkpoints(&reference().desk.at("run")), checkpoints(run));
-    for phase in PHASES {
+    let (wanted, found) = (
+        checkpoints(&reference().sandbox.at("run")),
+        checkpoints(run),
+    );
+    for phase in TRAININGS {
         assert!(wanted[phase] == found[phase], "{phase} has other bytes");
     }
     let left: Vec<_> = fs::read_dir(run.join("checkpoints"))
         .expect("a folder")
         .collect();
-    assert_eq!(left.len(), PHASES.len(), "{left:?}");
-    let every_once: Vec<_> = PHASES
+    assert_eq!(left.len(), TRAININGS.len(), "{left:?}");
+    let every_once: Vec<_> = TRAININGS
         .into_iter()
         .flat_map(|phase| (1..=EPOCHS as u64).map(move |epoch| (phase.to_string(), epoch)))
         .collect();

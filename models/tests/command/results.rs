@@ -1,7 +1,7 @@
 //! What a run says and leaves behind.
 
-use crate::desk::{Desk, TINY};
-use crate::reference::{PHASES, checkpoints, reference};
+use crate::reference::{TRAININGS, checkpoints, reference};
+use crate::sandbox::{Sandbox, TINY};
 use serde_json::Value;
 use std::fs;
 
@@ -11,7 +11,7 @@ fn a_run_prints_one_json_object_with_a_row_for_each_network() {
     assert_eq!(outcome.code, Some(0), "{outcome:#?}");
     let printed: Value = serde_json::from_str(&outcome.stdout).expect("one JSON value");
     let object = printed.as_object().expect("an object");
-    assert_eq!(object.len(), PHASES.len() + 2);
+    assert_eq!(object.len(), TRAININGS.len() + 2);
     assert_eq!(object["run"], "run");
     let gain = &object["gain"];
     let figure = |name: &str| gain[name].as_f64().expect(name);
@@ -22,7 +22,7 @@ fn a_run_prints_one_json_object_with_a_row_for_each_network() {
     let end = |end: usize| gain["interval"][end].as_f64().expect("an interval");
     assert!(end(0) < figure("difference") && figure("difference") < end(1));
     assert_eq!(gain["may_be_chance"], figure("p_value") >= 0.05);
-    for phase in PHASES {
+    for phase in TRAININGS {
         let row = object[phase].as_object().expect("a row");
         assert_eq!(row.len(), 8, "{row:?}");
         assert_eq!(row["arch"], "resnet8");
@@ -35,13 +35,13 @@ fn a_run_prints_one_json_object_with_a_row_for_each_network() {
             assert!(row[speed].as_f64().expect(speed) > 0.0);
         }
     }
-    let summary = fs::read(reference().desk.at("run/summary.json")).expect("a summary");
+    let summary = fs::read(reference().sandbox.at("run/summary.json")).expect("a summary");
     assert_eq!(serde_json::from_slice::<Value>(&summary).unwrap(), printed);
 }
 
 #[test]
 fn a_run_leaves_everything_needed_to_repeat_resume_and_read_it() {
-    let run = reference().desk.at("run");
+    let run = reference().sandbox.at("run");
     for name in [
         "recipe.toml",
         "split.json",
@@ -59,7 +59,7 @@ fn a_run_leaves_everything_needed_to_repeat_resume_and_read_it() {
 
 #[test]
 fn the_report_shows_the_run_without_a_network() {
-    let report = fs::read_to_string(reference().desk.at("run/report.html")).unwrap();
+    let report = fs::read_to_string(reference().sandbox.at("run/report.html")).unwrap();
     let text = report.to_lowercase();
     for attribute in ["src=", "href=", "url(", "@import", "action=", "srcset="] {
         for (at, _) in text.match_indices(attribute) {
@@ -75,17 +75,18 @@ fn the_report_shows_the_run_without_a_network() {
 
 #[test]
 fn equal_seeds_give_equal_bytes_and_other_seeds_others() {
-    let desk = Desk::new();
+    let sandbox = Sandbox::new();
     for (seed, out) in [(0, "same"), (1, "other")] {
-        desk.ghostlight(&format!("distill {TINY} --seed {seed} --out {out}"))
+        sandbox
+            .ghostlight(&format!("distill {TINY} --seed {seed} --out {out}"))
             .assert_success();
     }
-    let wanted = checkpoints(&reference().desk.at("run"));
+    let wanted = checkpoints(&reference().sandbox.at("run"));
     let (same, other) = (
-        checkpoints(&desk.at("same")),
-        checkpoints(&desk.at("other")),
+        checkpoints(&sandbox.at("same")),
+        checkpoints(&sandbox.at("other")),
     );
-    for phase in PHASES {
+    for phase in TRAININGS {
         assert!(
             wanted[phase] == same[phase],
             "{phase} differs under one seed"
@@ -98,8 +99,8 @@ fn equal_seeds_give_equal_bytes_and_other_seeds_others() {
 
 #[test]
 fn a_run_without_json_ends_with_a_table_in_a_folder_named_by_date() {
-    let desk = Desk::new();
-    let outcome = desk
+    let sandbox = Sandbox::new();
+    let outcome = sandbox
         .ghostlight(&format!(
             "distill {TINY} --set teacher.epochs=1 --set student.epochs=1"
         ))
@@ -109,10 +110,12 @@ fn a_run_without_json_ends_with_a_table_in_a_folder_named_by_date() {
         assert!(row.is_some_and(|row| row.contains("78042")), "{outcome:#?}");
     }
     assert!(outcome.stdout.contains("% interval"), "{outcome:#?}");
-    let run = fs::read_dir(desk.at("runs")).unwrap().next().unwrap();
+    let run = fs::read_dir(sandbox.at("runs")).unwrap().next().unwrap();
     let name = format!("runs/{}", run.unwrap().file_name().display());
     assert!(outcome.stdout.contains(&name), "{outcome:#?}");
-    desk.ghostlight("distill --resume --json").assert_success();
+    sandbox
+        .ghostlight("distill --resume --json")
+        .assert_success();
 }
 
 #[test]
@@ -120,7 +123,7 @@ fn a_training_that_diverges_ends_with_advice_and_without_a_result() {
     // Long enough that the loss overflows within the first epoch, however its sums are rounded.
     let wild = "--set train.peak_lr=10 --set train.schedule=constant --set train.warmup=0 \
         --set train.weight_decay=1 --set train.batch=2 --set data.synthetic_per_class=30";
-    Desk::new().refuses(
+    Sandbox::new().refuses(
         &format!("distill {TINY} {wild} --out out"),
         &["train.peak_lr (now 10)", "lower"],
     );

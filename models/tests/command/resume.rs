@@ -1,16 +1,16 @@
 //! Going on with a run: with another recipe, other images, or a damaged file, and when nothing is left to do.
 
-use crate::desk::{Desk, Outcome, PROGRAM};
 use crate::pictures::classes;
 use crate::reference::{assert_same_as_reference, copy, reference};
+use crate::sandbox::{Outcome, PROGRAM, Sandbox};
 use std::fs;
 
 #[test]
 fn nothing_is_resumed_where_there_is_no_run() {
-    let desk = Desk::new();
-    desk.refuses("distill --resume", &["no run in runs"]);
-    fs::create_dir(desk.at("empty")).unwrap();
-    desk.refuses(
+    let sandbox = Sandbox::new();
+    sandbox.refuses("distill --resume", &["no run in runs"]);
+    fs::create_dir(sandbox.at("empty")).unwrap();
+    sandbox.refuses(
         "distill --resume --out empty",
         &["no run in empty", "recipe.toml"],
     );
@@ -18,28 +18,28 @@ fn nothing_is_resumed_where_there_is_no_run() {
 
 #[test]
 fn a_run_is_not_resumed_with_another_recipe() {
-    let desk = &reference().desk;
+    let sandbox = &reference().sandbox;
     let resume = "distill --resume --out run";
-    desk.refuses(
+    sandbox.refuses(
         &format!("{resume} --set train.batch=32"),
         &["`train.batch` was 16 and is now 32"],
     );
-    desk.refuses(
+    sandbox.refuses(
         &format!("{resume} --seed 7"),
         &["`seed` was 0 and is now 7"],
     );
-    desk.refuses(
+    sandbox.refuses(
         &format!("{resume} --epochs 9"),
         &["`teacher.epochs` was 2 and is now 9"],
     );
-    desk.refuses(&format!("{resume} --recipe default"), &["`train.peak_lr`"]);
+    sandbox.refuses(&format!("{resume} --recipe default"), &["`train.peak_lr`"]);
 }
 
 #[test]
 fn a_run_is_not_resumed_with_other_images() {
-    let desk = copy();
-    classes(&desk.at("data"), &["forest", "water"], 3);
-    desk.refuses(
+    let sandbox = copy();
+    classes(&sandbox.at("data"), &["forest", "water"], 3);
+    sandbox.refuses(
         "distill --resume --out run --data data",
         &["synthetic", "data holds others"],
     );
@@ -47,22 +47,26 @@ fn a_run_is_not_resumed_with_other_images() {
 
 #[test]
 fn a_checkpoint_cut_short_is_named_and_changes_nothing() {
-    let desk = copy();
-    let path = desk.at("run/checkpoints/student_alone.safetensors");
+    let sandbox = copy();
+    let path = sandbox.at("run/checkpoints/student_alone.safetensors");
     let whole = fs::read(&path).unwrap();
     for length in [whole.len() - 1, 5, 0] {
         fs::write(&path, &whole[..length]).unwrap();
         let size = format!("({length} bytes)");
         let named = ["student_alone.safetensors", &size, "cut short", "delete it"];
-        desk.refuses("distill --resume --out run", &named);
+        sandbox.refuses("distill --resume --out run", &named);
     }
 }
 
 #[test]
 fn a_diary_cut_short_is_named_and_changes_nothing() {
-    let desk = copy();
-    fs::write(desk.at("run/metrics.jsonl"), "{\"phase\":\"teacher\",\"ep").unwrap();
-    desk.refuses(
+    let sandbox = copy();
+    fs::write(
+        sandbox.at("run/metrics.jsonl"),
+        "{\"phase\":\"teacher\",\"ep",
+    )
+    .unwrap();
+    sandbox.refuses(
         "distill --resume --out run",
         &["metrics.jsonl", "0 epochs of teacher"],
     );
@@ -70,10 +74,10 @@ fn a_diary_cut_short_is_named_and_changes_nothing() {
 
 #[test]
 fn a_run_begun_inside_its_data_is_no_class_of_it_and_goes_on() {
-    let desk = Desk::new();
-    let data = desk.at("data");
+    let sandbox = Sandbox::new();
+    let data = sandbox.at("data");
     classes(&data, &["forest", "water"], 6);
-    let typed = |words: &str| Outcome::of(desk.command(words).current_dir(&data));
+    let typed = |words: &str| Outcome::of(sandbox.command(words).current_dir(&data));
     let begun = typed("distill --data . --set teacher.arch=resnet8 --epochs 1").assert_success();
     let run = fs::read_dir(data.join("runs")).unwrap().next().unwrap();
     let taught = "checkpoints/student_distilled.safetensors";
@@ -90,15 +94,15 @@ fn a_run_begun_inside_its_data_is_no_class_of_it_and_goes_on() {
 
 #[test]
 fn a_student_beside_another_teacher_is_named_and_changes_nothing() {
-    let desk = copy();
+    let sandbox = copy();
     // Another network of the teacher's architecture, as training the teacher again elsewhere gives one.
-    let checkpoints = desk.at("run/checkpoints");
+    let checkpoints = sandbox.at("run/checkpoints");
     fs::copy(
         checkpoints.join("student_alone.safetensors"),
         checkpoints.join("teacher.safetensors"),
     )
     .unwrap();
-    desk.refuses(
+    sandbox.refuses(
         "distill --resume --out run",
         &[
             "student_distilled.safetensors",
@@ -107,14 +111,15 @@ fn a_student_beside_another_teacher_is_named_and_changes_nothing() {
         ],
     );
     fs::remove_file(checkpoints.join("student_distilled.safetensors")).unwrap();
-    desk.ghostlight("distill --resume --out run")
+    sandbox
+        .ghostlight("distill --resume --out run")
         .assert_success();
 }
 
 #[test]
 fn a_run_that_goes_on_elsewhere_says_so_and_remembers_it() {
-    let desk = copy();
-    let path = desk.at("run/platforms.json");
+    let sandbox = copy();
+    let path = sandbox.at("run/platforms.json");
     let here = fs::read_to_string(&path).unwrap();
     let platforms: serde_json::Value = serde_json::from_str(&here).unwrap();
     let version = env!("CARGO_PKG_VERSION");
@@ -128,7 +133,8 @@ fn a_run_that_goes_on_elsewhere_says_so_and_remembers_it() {
         );
     fs::write(&path, elsewhere).unwrap();
     let resume = || {
-        desk.ghostlight("distill --resume --out run")
+        sandbox
+            .ghostlight("distill --resume --out run")
             .assert_success()
     };
     let outcome = resume();
@@ -139,7 +145,7 @@ fn a_run_that_goes_on_elsewhere_says_so_and_remembers_it() {
     ] {
         assert!(outcome.stderr.contains(&change), "{outcome:#?}");
     }
-    let report = fs::read_to_string(desk.at("run/report.html")).unwrap();
+    let report = fs::read_to_string(sandbox.at("run/report.html")).unwrap();
     assert!(
         report.contains("Computed by ghostlight 0.0.7 on ")
             && report.contains(", then by ghostlight")
@@ -149,18 +155,18 @@ fn a_run_that_goes_on_elsewhere_says_so_and_remembers_it() {
 
 #[test]
 fn a_finished_run_is_only_summed_up_again() {
-    let desk = copy();
+    let sandbox = copy();
     for name in ["summary.json", "report.html"] {
-        fs::remove_file(desk.at("run").join(name)).unwrap();
+        fs::remove_file(sandbox.at("run").join(name)).unwrap();
     }
-    let outcome = desk
+    let outcome = sandbox
         .ghostlight("distill --resume --out run --json")
         .assert_success();
     assert!(
         !outcome.stderr.contains("epoch"),
         "it trained again: {outcome:#?}"
     );
-    assert_same_as_reference(&desk.at("run"));
+    assert_same_as_reference(&sandbox.at("run"));
     let figures = |text: &str| {
         let value: serde_json::Value = serde_json::from_str(text).expect("one JSON object");
         let row = &value["student_distilled"];
@@ -178,8 +184,8 @@ fn a_finished_run_is_only_summed_up_again() {
         figures(&outcome.stdout),
         figures(&reference().outcome.stdout)
     );
-    let report = fs::read_to_string(desk.at("run/report.html")).unwrap();
-    let recipe = desk.at("run/recipe.toml");
+    let report = fs::read_to_string(sandbox.at("run/report.html")).unwrap();
+    let recipe = sandbox.at("run/recipe.toml");
     let command = format!(
         "{PROGRAM} distill --recipe {} --data synthetic",
         recipe.display()

@@ -2,7 +2,9 @@
 
 use ghostlight_kernels::DType;
 use ghostlight_kernels::loss::LossAndGrad;
-use ghostlight_kernels::loss::cosine::{Between, CosineOptions, CosineProblem, cosine, reference};
+use ghostlight_kernels::loss::cosine::{
+    Comparison, CosineOptions, CosineProblem, cosine, reference,
+};
 use ghostlight_tests::{GRADIENT, VALUE, assert_near, download, naive, reals, upload};
 
 /// Student and teacher, on the host.
@@ -16,7 +18,7 @@ pub struct Case {
 
 impl Case {
     /// The problem of the golden vectors.
-    pub fn golden(between: Between) -> Self {
+    pub fn golden(between: Comparison) -> Self {
         Self {
             length: 4,
             student: vec![1.0, 2.0, -0.5, 0.3, 0.2, -1.0, 1.5, 0.0],
@@ -26,7 +28,7 @@ impl Case {
     }
 
     /// Random rows in `[-scale, scale]`; `scale` is a power of two, so that f32 holds them.
-    pub fn random(seed: u64, batch: usize, length: usize, scale: f64, between: Between) -> Self {
+    pub fn random(seed: u64, batch: usize, length: usize, scale: f64, between: Comparison) -> Self {
         let of = |seed| -> Vec<f64> {
             let values = reals(seed, batch * length);
             values.iter().map(|v| v * scale).collect()
@@ -100,13 +102,13 @@ impl Case {
             let noise: f64 = u.iter().zip(&w).map(|(u, w)| (u + w).powi(2)).sum();
             loss_size.push((doubt + (2.0 * doubt * noise).sqrt() + floor * noise) / batch);
             let scale = match self.options.between {
-                Between::Softmaxes(temperature) => 1.0 / temperature,
+                Comparison::Softmaxes(temperature) => 1.0 / temperature,
                 _ => 1.0 / u_norm.max(self.options.epsilon),
             };
             let pairs = u.iter().zip(&w);
             grad_size.extend(pairs.map(|(u, w)| match self.options.between {
                 // The reference subtracts an inner product that is 0 but for its rounding.
-                Between::Softmaxes(_) => u * (u + w + 2.0 * floor) * scale / batch,
+                Comparison::Softmaxes(_) => u * (u + w + 2.0 * floor) * scale / batch,
                 _ => (u + w) * scale / batch,
             }));
         }
@@ -118,7 +120,7 @@ impl Case {
         let vector = reference::compared(row, self.options.between);
         let norm = vector.iter().map(|v| v * v).sum::<f64>().sqrt();
         let divisor = match self.options.between {
-            Between::Softmaxes(_) => norm,
+            Comparison::Softmaxes(_) => norm,
             _ => norm.max(self.options.epsilon),
         };
         let mean = row.iter().sum::<f64>() / row.len() as f64;
@@ -127,9 +129,9 @@ impl Case {
             .iter()
             .zip(&vector)
             .map(|(x, v)| match self.options.between {
-                Between::Rows => v.abs(),
-                Between::CentredRows => (x - mean).abs() + mean.abs() * 2.0f64.powi(-20),
-                Between::Softmaxes(t) => v * (1.0 + (max - x) / t),
+                Comparison::Rows => v.abs(),
+                Comparison::CentredRows => (x - mean).abs() + mean.abs() * 2.0f64.powi(-20),
+                Comparison::Softmaxes(t) => v * (1.0 + (max - x) / t),
             });
         (sizes.map(|size| size / divisor).collect(), norm)
     }

@@ -1,7 +1,7 @@
 //! Vectors and options at the edge of what is allowed, and past it.
 
 use crate::case::Case;
-use ghostlight_kernels::loss::cosine::{Between, CosineOptions, CosineProblem, cosine};
+use ghostlight_kernels::loss::cosine::{Comparison, CosineOptions, CosineProblem, cosine};
 use ghostlight_kernels::{DType, Tensor};
 use ghostlight_tests::{
     assert_refuses_dtype, assert_refuses_range, assert_refuses_shape, cases, client, download,
@@ -9,7 +9,11 @@ use ghostlight_tests::{
 };
 use proptest::prelude::*;
 
-const ALL: [Between; 3] = [Between::Rows, Between::CentredRows, Between::Softmaxes(4.0)];
+const ALL: [Comparison; 3] = [
+    Comparison::Rows,
+    Comparison::CentredRows,
+    Comparison::Softmaxes(4.0),
+];
 
 #[test]
 fn a_zero_vector_stands_at_a_right_angle_to_all_others() {
@@ -19,7 +23,7 @@ fn a_zero_vector_stands_at_a_right_angle_to_all_others() {
         student: vec![0.0, 0.0, 0.0, 1.0, 2.0, 2.0, 0.0, 0.0, 0.0],
         teacher: vec![0.0, 3.0, 4.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0],
         options: CosineOptions {
-            between: Between::Rows,
+            between: Comparison::Rows,
             epsilon: 2f64.powi(-10),
         },
     };
@@ -42,7 +46,7 @@ fn a_zero_vector_stands_at_a_right_angle_to_all_others() {
 
 #[test]
 fn vectors_about_as_short_as_epsilon_agree_with_the_reference() {
-    for between in [Between::Rows, Between::CentredRows] {
+    for between in [Comparison::Rows, Comparison::CentredRows] {
         for power in [-12, -9, -8, -7, -5] {
             let mut case = Case::random(3, 4, 20, 2f64.powi(power), between);
             case.options.epsilon = 2f64.powi(-7);
@@ -57,7 +61,7 @@ fn vectors_about_as_short_as_epsilon_agree_with_the_reference() {
 fn equal_logits_have_no_direction_once_they_are_centred() {
     for length in [1, 3, 10, 45, 1000] {
         for level in [0.1f32, -1e4, 1e30] {
-            let mut case = Case::random(3, 2, length, 1.0, Between::CentredRows);
+            let mut case = Case::random(3, 2, length, 1.0, Comparison::CentredRows);
             case.teacher.fill(f64::from(level));
             let right_angles = |loss: &Tensor| {
                 let loss = download(loss);
@@ -75,8 +79,8 @@ fn equal_logits_have_no_direction_once_they_are_centred() {
 
 #[test]
 fn hostile_but_finite_rows_give_finite_results() {
-    let temperatures = [0.1, 1.0, 100.0].map(Between::Softmaxes);
-    for between in [Between::Rows, Between::CentredRows]
+    let temperatures = [0.1, 1.0, 100.0].map(Comparison::Softmaxes);
+    for between in [Comparison::Rows, Comparison::CentredRows]
         .into_iter()
         .chain(temperatures)
     {
@@ -154,7 +158,7 @@ fn a_value_that_is_not_finite_spoils_its_own_sample_alone() {
 
 #[test]
 fn squares_that_overflow_are_not_mistaken_for_a_right_angle() {
-    let mut case = Case::random(1, 2, 10, 1.0, Between::Rows);
+    let mut case = Case::random(1, 2, 10, 1.0, Comparison::Rows);
     case.student[3] = 1e25;
     let (loss, grad) = case.run(DType::F32);
     assert!(loss[0].is_nan() && loss[1].is_finite(), "{loss:?}");
@@ -167,7 +171,7 @@ fn refusals_come_in_the_documented_order() {
     let (client, bad) = (
         client(),
         CosineOptions {
-            between: Between::Softmaxes(0.0),
+            between: Comparison::Softmaxes(0.0),
             epsilon: 0.0,
         },
     );
@@ -205,10 +209,10 @@ fn refusals_come_in_the_documented_order() {
     assert_refuses_range(cosine(&good, &good, &bad), "temperature", 0);
     let mut options = bad;
     for temperature in [-1.0, f64::NAN, f64::INFINITY, 1e-42] {
-        options.between = Between::Softmaxes(temperature);
+        options.between = Comparison::Softmaxes(temperature);
         assert_refuses_range(cosine(&good, &good, &options), "temperature", temperature);
     }
-    options.between = Between::Softmaxes(1e-3);
+    options.between = Comparison::Softmaxes(1e-3);
     for epsilon in [0.0, -1.0, f64::NAN, f64::INFINITY, 1e-20, 1e20] {
         options.epsilon = epsilon;
         assert_refuses_range(cosine(&good, &good, &options), "epsilon", epsilon);
@@ -229,7 +233,7 @@ proptest! {
     ) {
         let [student, teacher] = shapes;
         let teacher = if alike { student.clone() } else { teacher };
-        let between = [Between::Rows, Between::CentredRows, Between::Softmaxes(temperature)][which];
+        let between = [Comparison::Rows, Comparison::CentredRows, Comparison::Softmaxes(temperature)][which];
         let options = CosineOptions { between, epsilon };
         let of = |shape: &[usize]| {
             upload(&vec![0.5; shape.iter().product()], shape, DType::F32)

@@ -7,7 +7,7 @@ use case::Case;
 use ghostlight_autodiff::check::{GradcheckOptions, gradcheck, values};
 use ghostlight_autodiff::ops::Cosine;
 use ghostlight_kernels::DType;
-use ghostlight_kernels::loss::cosine::{Between, CosineOptions, cosine};
+use ghostlight_kernels::loss::cosine::{Comparison, CosineOptions, cosine};
 use ghostlight_tests::{
     Fingerprint, assert_exact, assert_launches, assert_same_bits, assert_same_bits_on_one_core,
     cases, client, download, dtypes_with_exp, reals, upload,
@@ -29,9 +29,9 @@ fn assert_within(got: &[f64], wanted: &[f64], tolerance: f64) {
 fn the_golden_vectors_hold() {
     #[rustfmt::skip]
     let rows = [
-        (Between::Rows, 0.3387842537, [-0.1457970260, 0.0801124283, 0.0391070148, 0.0170855890, 0.0720024212, -0.1185976186, -0.0886654019, -0.1005893697]),
-        (Between::Softmaxes(2.0), 0.1391479355, [-0.0684278521, 0.0625104688, 0.0023478513, 0.0035695320, 0.0221265141, -0.0020637378, -0.0164028138, -0.0036599625]),
-        (Between::Softmaxes(4.0), 0.0405231435, [-0.0193945683, 0.0159297501, 0.0017771877, 0.0016876305, 0.0082611377, -0.0017012933, -0.0044553065, -0.0021045378]),
+        (Comparison::Rows, 0.3387842537, [-0.1457970260, 0.0801124283, 0.0391070148, 0.0170855890, 0.0720024212, -0.1185976186, -0.0886654019, -0.1005893697]),
+        (Comparison::Softmaxes(2.0), 0.1391479355, [-0.0684278521, 0.0625104688, 0.0023478513, 0.0035695320, 0.0221265141, -0.0020637378, -0.0164028138, -0.0036599625]),
+        (Comparison::Softmaxes(4.0), 0.0405231435, [-0.0193945683, 0.0159297501, 0.0017771877, 0.0016876305, 0.0082611377, -0.0017012933, -0.0044553065, -0.0021045378]),
     ];
     for (between, loss, grad) in rows {
         let case = Case::golden(between);
@@ -54,7 +54,7 @@ fn a_right_angle_and_its_gradient_are_exact() {
         length: 2,
         student: vec![5.0, 0.0, 0.0, -4.0],
         teacher: vec![0.0, 2.0, 8.0, 0.0],
-        options: CosineOptions::of(Between::Rows),
+        options: CosineOptions::of(Comparison::Rows),
     };
     for dtype in dtypes_with_exp() {
         let out = case.launch(dtype);
@@ -68,7 +68,7 @@ fn a_right_angle_and_its_gradient_are_exact() {
 fn rows_that_agree_up_to_a_power_of_two_have_no_loss_and_no_gradient() {
     for dtype in dtypes_with_exp() {
         for length in [1, 3, 10, 16, 100, 1000] {
-            let mut case = Case::random(7, 3, length, 4.0, Between::Rows);
+            let mut case = Case::random(7, 3, length, 4.0, Comparison::Rows);
             case.teacher = case.student.iter().map(|v| v * 0.25).collect();
             let out = case.launch(dtype);
             assert_exact("loss", &out.loss, &[0.0; 3]);
@@ -80,7 +80,7 @@ fn rows_that_agree_up_to_a_power_of_two_have_no_loss_and_no_gradient() {
 #[test]
 fn a_constant_on_all_logits_changes_nothing_once_they_are_centred() {
     for (shift, length) in [(64.0, 10), (8192.0, 45), (8192.0, 1000)] {
-        let mut case = Case::random(3, 4, length, 1.0, Between::CentredRows);
+        let mut case = Case::random(3, 4, length, 1.0, Comparison::CentredRows);
         // On a grid that f32 still holds after the shift.
         for v in case.student.iter_mut().chain(&mut case.teacher) {
             *v = (*v * 512.0).round() / 512.0;
@@ -97,7 +97,7 @@ fn a_constant_on_all_logits_changes_nothing_once_they_are_centred() {
 fn nearly_parallel_vectors_keep_the_digits_of_their_loss() {
     // Plain 1 - cos in f32 has no digit left here: the loss is below the rounding of 1.
     for length in [10, 100, 25_088] {
-        for between in [Between::Rows, Between::CentredRows] {
+        for between in [Comparison::Rows, Comparison::CentredRows] {
             let mut case = Case::random(11, 2, length, 1.0, between);
             let noise = reals(12, 2 * length);
             let near = case.student.iter().zip(noise).map(|(s, e)| s + e * 2e-4);
@@ -118,7 +118,7 @@ fn nearly_parallel_vectors_keep_the_digits_of_their_loss() {
 
 #[test]
 fn a_high_temperature_costs_few_digits() {
-    let case = Case::random(5, 8, 10, 1.0, Between::Softmaxes(100.0));
+    let case = Case::random(5, 8, 10, 1.0, Comparison::Softmaxes(100.0));
     for (got, wanted) in case.run(DType::F32).0.iter().zip(case.reference().0) {
         assert!((got / wanted - 1.0).abs() < 1e-4, "{got}, wanted {wanted}");
     }
@@ -128,7 +128,7 @@ fn a_high_temperature_costs_few_digits() {
 fn a_map_is_compared_sample_by_sample() {
     let (shape, flat) = ([3, 5, 7, 12], [3, 5 * 7 * 12]);
     let (s, t) = (reals(1, 3 * 420), reals(2, 3 * 420));
-    let options = CosineOptions::of(Between::Rows);
+    let options = CosineOptions::of(Comparison::Rows);
     for dtype in dtypes_with_exp() {
         let run = |shape: &[usize]| {
             let (s, t) = (upload(&s, shape, dtype), upload(&t, shape, dtype));
@@ -151,7 +151,11 @@ fn rows_inside_a_larger_buffer_start_at_any_address() {
         for dtype in dtypes_with_exp() {
             let whole = upload(&values, &[1000], dtype);
             let part = |start| whole.slice(start, &[3, length]).unwrap();
-            for between in [Between::Rows, Between::CentredRows, Between::Softmaxes(2.0)] {
+            for between in [
+                Comparison::Rows,
+                Comparison::CentredRows,
+                Comparison::Softmaxes(2.0),
+            ] {
                 let options = CosineOptions::of(between);
                 // On wgpu a binding starts at a multiple of 256 bytes.
                 let (a, b) = (64, 128 + 512);
@@ -172,11 +176,15 @@ fn rows_inside_a_larger_buffer_start_at_any_address() {
 
 #[test]
 fn loss_and_gradient_take_one_launch() {
-    for between in [Between::Rows, Between::CentredRows, Between::Softmaxes(2.0)] {
+    for between in [
+        Comparison::Rows,
+        Comparison::CentredRows,
+        Comparison::Softmaxes(2.0),
+    ] {
         let case = Case::random(1, 5, 33, 1.0, between);
         assert_launches("cosine", 1, || case.launch(DType::F32));
     }
-    let none = Case::random(1, 0, 33, 1.0, Between::Rows);
+    let none = Case::random(1, 0, 33, 1.0, Comparison::Rows);
     let out = assert_launches("an empty batch", 0, || none.launch(DType::F32));
     assert_eq!((download(&out.loss), download(&out.grad)), (vec![], vec![]));
 }
@@ -184,7 +192,11 @@ fn loss_and_gradient_take_one_launch() {
 #[test]
 fn results_have_the_same_bits_on_one_core() {
     let mut fingerprint = Fingerprint::default();
-    for between in [Between::Rows, Between::CentredRows, Between::Softmaxes(4.0)] {
+    for between in [
+        Comparison::Rows,
+        Comparison::CentredRows,
+        Comparison::Softmaxes(4.0),
+    ] {
         for (batch, length) in [(33, 100), (3, 5000)] {
             let case = Case::random(9, batch, length, 2.0, between);
             let out = case.launch(DType::F32);
@@ -198,11 +210,11 @@ fn results_have_the_same_bits_on_one_core() {
     assert_same_bits_on_one_core("results_have_the_same_bits_on_one_core", &fingerprint);
 }
 
-fn between() -> impl Strategy<Value = Between> {
+fn between() -> impl Strategy<Value = Comparison> {
     prop_oneof![
-        Just(Between::Rows),
-        Just(Between::CentredRows),
-        (0.3f64..20.0).prop_map(Between::Softmaxes),
+        Just(Comparison::Rows),
+        Just(Comparison::CentredRows),
+        (0.3f64..20.0).prop_map(Comparison::Softmaxes),
     ]
 }
 

@@ -1,6 +1,6 @@
 use super::{Draw, assert_rounded_once, halves, unit};
 use ghostlight_autodiff::{Tape, Var, ops};
-use ghostlight_kernels::loss::cosine::{Between, CosineOptions, cosine};
+use ghostlight_kernels::loss::cosine::{Comparison, CosineOptions, cosine};
 use ghostlight_kernels::loss::distill::{CrossEntropyOptions, DistillOptions, distill};
 use ghostlight_kernels::loss::dkd::{DkdOptions, dkd};
 use ghostlight_kernels::loss::dual_teacher::{Teachers, dual_teacher};
@@ -63,7 +63,7 @@ proptest! {
 
     #[test]
     fn cosines(batch in 0usize..40, length in classes()) {
-        for between in [Between::Rows, Between::CentredRows, Between::Softmaxes(2.0)] {
+        for between in [Comparison::Rows, Comparison::CentredRows, Comparison::Softmaxes(2.0)] {
             assert_rounded_once(|draw| {
                 let rows = || draw.scaled(&[batch, length], 4.0);
                 let out = cosine(&rows(), &rows(), &CosineOptions::of(between)).unwrap();
@@ -163,7 +163,7 @@ const LOSSES: [(&str, Loss); 7] = [
     }),
     ("cosine", |draw, tape, logits| {
         let teacher = draw.scaled(&[BATCH, CLASSES], 8.0);
-        let options = CosineOptions::of(Between::Softmaxes(1.0));
+        let options = CosineOptions::of(Comparison::Softmaxes(1.0));
         tape.apply(ops::Cosine { teacher, options }, &[logits])
     }),
     ("flip_align", |draw, tape, maps| {

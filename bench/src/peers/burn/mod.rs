@@ -23,12 +23,12 @@ use serde_json::Value;
 /// burn on one of its backends.
 pub struct Burn {
     version: String,
-    rows: Vec<Row>,
+    rows: Vec<BackendRow>,
 }
 
 /// A backend, and how it gets images.
 #[derive(Clone)]
-struct Row {
+struct BackendRow {
     name: &'static str,
     device: Device,
     images: Images,
@@ -51,7 +51,7 @@ enum Images {
 impl Burn {
     /// Its CPU backend.
     pub fn flex() -> Self {
-        let row = |name, images| Row {
+        let row = |name, images| BackendRow {
             name,
             device: Device::flex(),
             images,
@@ -69,7 +69,7 @@ impl Burn {
     pub fn cubecl(device: cubecl::Device) -> Self {
         Self {
             version: "burn-cubecl".into(),
-            rows: vec![Row {
+            rows: vec![BackendRow {
                 name: "burn-cubecl",
                 device: Device::new(device),
                 images: Images::Seen,
@@ -87,7 +87,7 @@ impl Peer for Burn {
         let Some(op) = op(task.op).filter(|_| !task.arguments.is_null()) else {
             return Vec::new();
         };
-        let has = |row: &&Row| match row.images {
+        let has = |row: &&BackendRow| match row.images {
             Images::Theirs => true,
             Images::Converted => op.of_images,
             // It has no gradient of bilinear resizing.
@@ -140,7 +140,7 @@ fn op(name: &str) -> Option<Op> {
     })
 }
 
-fn contender(open: Open, row: Row, task: &Task) -> Box<dyn Contender> {
+fn contender(open: Open, row: BackendRow, task: &Task) -> Box<dyn Contender> {
     let (inputs, arguments) = (task.inputs.to_vec(), task.arguments.clone());
     let (name, phase) = (row.name, task.phase.to_string());
     Box::new(Linked::new(name, move |values| {

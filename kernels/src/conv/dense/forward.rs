@@ -1,6 +1,6 @@
 use super::ConvProblem;
 use super::stage::stage;
-use crate::affine::{Affine, After, Epilogue};
+use crate::affine::{Affine, Epilogue, EpilogueArgs};
 use crate::clamp::relu;
 use crate::lanes::{Lanes, View, channel, load, store};
 use crate::matmul::implicit::{Pass, launch_implicit};
@@ -35,7 +35,7 @@ fn tiled<S: Float, F: Float, B: Size, N: Size>(
     scale: &[Vector<F, B>],
     shift: &[Vector<F, B>],
     residual: &[Vector<S, B>],
-    _anywhere: &[S],
+    _unaligned: &[S],
     y_view: View,
     residual_view: View,
     batch: usize,
@@ -55,17 +55,17 @@ fn tiled<S: Float, F: Float, B: Size, N: Size>(
     #[define(S, F)] _dtypes: [cubecl::ir::ElemType; 2],
 ) {
     let zero = Vector::<F, N>::new(F::new(0.0f32));
-    let phases_v = if transposed {
+    let residues_v = if transposed {
         vertical.stride
     } else {
         1usize.runtime()
     };
-    let phases_h = if transposed {
+    let residues_h = if transposed {
         horizontal.stride
     } else {
         1usize.runtime()
     };
-    let rows = (vertical.target + phases_v - 1) / phases_v;
+    let rows = (vertical.target + residues_v - 1) / residues_v;
     let blocks = (rows + block - 1) / block;
     let first = ABSOLUTE_POS * run;
     let last = min(first + run, batch * blocks);
@@ -74,12 +74,12 @@ fn tiled<S: Float, F: Float, B: Size, N: Size>(
         let n = item / blocks;
         let t0 = item % blocks * block;
         let t1 = min(t0 + block, rows);
-        for phase in 0..phases_v * phases_h {
-            let pv = phase / phases_h;
-            let ph = phase % phases_h;
+        for residue in 0..residues_v * residues_h {
+            let pv = residue / residues_h;
+            let ph = residue % residues_h;
             let v = vertical.taps(pv, transposed);
             let h = horizontal.taps(ph, transposed);
-            let columns = (horizontal.target - ph + phases_h - 1) / phases_h;
+            let columns = (horizontal.target - ph + residues_h - 1) / residues_h;
             let tiles = (columns + comptime!(pixels - 1)) / pixels;
             let patch_rows = (t1 - t0 - 1) * v.in_step + max(v.taps, 1);
             stage::<S, F, B, N>(
@@ -190,14 +190,14 @@ pub(super) fn writes_once(problem: &ConvProblem, over: &Tensor) -> bool {
     !lanes.overlap() && lanes.vectors().is_multiple_of(vectors)
 }
 
-/// Launches the tiled kernel: `source` convolved into `target` with `weight` in the order the phases read it.
+/// Launches the tiled kernel: `source` convolved into `target` with `weight` in the order the residues read it.
 pub(super) fn launch_tiled(
     problem: &ConvProblem,
     source: &Tensor,
     weight: &Tensor,
     target: &Tensor,
     transposed: bool,
-    after: After,
+    epilogue_args: EpilogueArgs,
 ) -> Result<(), KernelError> {
     let client = source.client();
     if !launch::is_cpu(client) {
@@ -207,7 +207,7 @@ pub(super) fn launch_tiled(
             Pass::Forward
         };
         let gathered = problem.gathered(transposed);
-        launch_implicit(&gathered, pass, source, weight, after, target);
+        launch_implicit(&gathered, pass, source, weight, epilogue_args, target);
         return Ok(());
     }
     let [_, source_h, source_w, in_channels] = *source.shape() else {
@@ -226,14 +226,14 @@ pub(super) fn launch_tiled(
             planted::or("conv_padding", padding, padding + 1),
         )
     };
-    let After { affine, .. } = after;
+    let EpilogueArgs { affine, .. } = epilogue_args;
     let epilogue = Epilogue {
-        residual: after.residual.is_some(),
+        residual: epilogue_args.residual.is_some(),
         ..Epilogue::of(affine)
     };
-    let residual = after.residual.unwrap_or(target);
+    let residual = epilogue_args.residual.unwrap_or(target);
     let lanes = Lanes::of(client, problem.dtype, out_channels, &[target, residual]);
-    let phases = if transposed {
+    let residues = if transposed {
         problem.options.stride
     } else {
         [1, 1]
@@ -243,9 +243,9 @@ pub(super) fn launch_tiled(
     } else {
         problem.options.stride
     };
-    let rows = target_h.div_ceil(phases[0]);
-    let [pixels, vectors] = tile(target_w.div_ceil(phases[1]), lanes.vectors());
-    let columns = target_w.div_ceil(phases[1]).next_multiple_of(pixels);
+    let rows = target_h.div_ceil(residues[0]);
+    let [pixels, vectors] = tile(target_w.div_ceil(residues[1]), lanes.vectors());
+    let columns = target_w.div_ceil(residues[1]).next_multiple_of(pixels);
     let patch_width = (columns - 1) * steps[1] + problem.kernel[1];
     let block = BLOCK.min(rows);
     let patch_rows = (block - 1) * steps[0] + problem.kernel[0];
@@ -261,7 +261,7 @@ pub(super) fn launch_tiled(
     let accumulator = problem.dtype.accumulator();
     let patches = [grid.units, patch_len];
     let patches = Tensor::room("conv", "scratch", client, &patches, accumulator)?;
-    // SAFETY: `ConvProblem` relates all extents; a patch holds every row and column that the phases of a block read.
+    // SAFETY: `ConvProblem` relates all extents; a patch holds every row and column that the residues of a block read.
     unsafe {
         tiled::launch_unchecked(
             client,
@@ -277,7 +277,7 @@ pub(super) fn launch_tiled(
             part(|affine| affine.scale.clone()),
             part(|affine| affine.shift.clone()),
             added,
-            lanes.anywhere(source),
+            lanes.unaligned(source),
             target.view(),
             residual.view(),
             problem.batch,
@@ -297,6 +297,6 @@ pub(super) fn launch_tiled(
             problem.dtype.elems(),
         );
     }
-    launch::pace(client);
+    launch::throttle(client);
     Ok(())
 }

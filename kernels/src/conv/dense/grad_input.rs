@@ -1,6 +1,6 @@
 use super::ConvProblem;
 use super::forward::launch_tiled;
-use crate::affine::After;
+use crate::affine::EpilogueArgs;
 use crate::taps::residue_taps;
 use crate::{KernelError, Tensor, launch};
 use cubecl::prelude::*;
@@ -75,10 +75,10 @@ pub(super) fn launch_grad_input(
             problem.dtype.elem(),
         );
     }
-    launch::pace(client);
-    let after = After {
+    launch::throttle(client);
+    let epilogue_args = EpilogueArgs {
         residual: plus,
-        ..After::default()
+        ..EpilogueArgs::default()
     };
-    launch_tiled(problem, grad, &flipped, out, true, after)
+    launch_tiled(problem, grad, &flipped, out, true, epilogue_args)
 }

@@ -29,7 +29,7 @@ fn partial_sums<S: Float, F: Float, B: Size, N: Size>(
     grad: &[Vector<S, B>],
     partials: &mut [Vector<F, N>],
     patches: &mut [F],
-    _anywhere: &[S],
+    _unaligned: &[S],
     batch: usize,
     vertical: Axis,
     horizontal: Axis,
@@ -91,7 +91,7 @@ fn partial_sums<S: Float, F: Float, B: Size, N: Size>(
                         for o in 0..vectors {
                             channels[o] = channel::<N>(group * vectors + o, out_channels);
                         }
-                        let at = out + (kh * line + tile * taps) * pitch + group * vectors;
+                        let offset = out + (kh * line + tile * taps) * pitch + group * vectors;
                         let columns = comptime!(MOST_PIXELS);
                         for part in 0..(horizontal.target + columns - 1) / columns {
                             let begin = part * columns;
@@ -134,7 +134,7 @@ fn partial_sums<S: Float, F: Float, B: Size, N: Size>(
                                 if tile * taps + q < line {
                                     #[unroll]
                                     for o in 0..vectors {
-                                        partials[at + q * pitch + o] += acc[q * vectors + o];
+                                        partials[offset + q * pitch + o] += acc[q * vectors + o];
                                     }
                                 }
                             }
@@ -211,7 +211,7 @@ pub(super) fn launch_grad_weight(
             lanes.arg(grad),
             partials.arg(lanes.width),
             patches.arg(1),
-            lanes.anywhere(x),
+            lanes.unaligned(x),
             problem.batch,
             axis(0, oh),
             axis(1, ow),
@@ -228,7 +228,7 @@ pub(super) fn launch_grad_weight(
             problem.dtype.elems(),
         );
     }
-    launch::pace(client);
+    launch::throttle(client);
     launch_add_partials(&partials, out, rows, &lanes, pitch);
     Ok(())
 }

@@ -19,7 +19,7 @@
 //! **Saved for the backward pass**: input and weight. Nothing is recomputed.
 //!
 //! **Why this shape.** The gradient with respect to the input is the same kernel: its weights are flipped once into the order in
-//! which it reads them, and a stride splits it into one phase per residue, each a convolution of stride 1 with a part of the
+//! which it reads them, and a stride splits it into one convolution per residue, each a convolution of stride 1 with a part of the
 //! taps, so that no product with an inserted zero is computed. The gradient with respect to the weight is a sum over pixels; its
 //! partial sums are as many as the problem says, never the machine, and are added in a fixed order: no atomics, same bits.
 //! A 1x1 convolution of stride 1 without padding goes to [`crate::matmul::gemm`].
@@ -46,7 +46,7 @@ mod stage;
 pub use problem::{ConvOptions, ConvProblem};
 
 pub use crate::Affine;
-use crate::affine::After;
+use crate::affine::EpilogueArgs;
 use crate::matmul::gemm::{launch_gemm, launch_grad_a, launch_grad_b};
 use crate::{KernelError, Tensor};
 
@@ -115,10 +115,16 @@ fn launch_forward(
     }
     if let Some(product) = problem.as_product() {
         let weight = weight.reshape(&[product.k, product.n])?;
-        launch_gemm(&product, &input.rows(), &weight, After::affine(affine), out);
+        launch_gemm(
+            &product,
+            &input.rows(),
+            &weight,
+            EpilogueArgs::affine(affine),
+            out,
+        );
     } else {
-        let after = After::affine(affine);
-        forward::launch_tiled(problem, input, weight, out, false, after)?;
+        let epilogue_args = EpilogueArgs::affine(affine);
+        forward::launch_tiled(problem, input, weight, out, false, epilogue_args)?;
     }
     Ok(())
 }

@@ -2,10 +2,10 @@
 
 use super::DepthwiseProblem;
 use super::axis::{Axis, Tile, axis};
-use super::finish::{Epilogue, Operands, OperandsLaunch, finish};
+use super::epilogue::{Epilogue, Operands, OperandsLaunch, store_tile};
 use super::lines::Lines;
+use super::multiplier::{Channels, Multiplier, Vectors};
 use super::plan::Blueprint;
-use super::spread::{Channels, Sharing, Vectors};
 use super::tile::unrolled;
 use super::walk::{swept, walked};
 use crate::lanes::View;
@@ -27,7 +27,7 @@ pub(super) struct Geometry {
 
 /// The pixels that one row of tiles reads and writes.
 #[derive(CubeType, Clone, Copy)]
-pub(super) struct Row {
+pub(super) struct TileRow {
     /// The first pixel of the target's row, and how many of the tile's rows exist.
     pub target: usize,
     pub rows: usize,
@@ -44,7 +44,7 @@ fn convolve<S: Float, F: Float, B: Size, N: Size>(
     weight: &[Vector<S, B>],
     target: &mut [Vector<S, B>],
     operands: Operands<S, F, B>,
-    _anywhere: &[S],
+    _unaligned: &[S],
     geometry: Geometry,
     row_blocks: usize,
     images: usize,
@@ -54,7 +54,7 @@ fn convolve<S: Float, F: Float, B: Size, N: Size>(
     vectors_each: usize,
     run: usize,
     #[comptime] plan: Blueprint,
-    #[comptime] sharing: Sharing,
+    #[comptime] sharing: Multiplier,
     #[comptime] epilogue: Epilogue,
     #[define(S, F)] _dtypes: [cubecl::ir::ElemType; 2],
 ) {
@@ -75,7 +75,7 @@ fn convolve<S: Float, F: Float, B: Size, N: Size>(
         let block = block / tile_blocks;
         let image = block / row_blocks;
         let row = block % row_blocks * plan.rows;
-        let place = Row {
+        let tile_row = TileRow {
             target: (image * geometry.vertical.target + row) * geometry.horizontal.target,
             rows: geometry.vertical.target - row,
             line: image * geometry.vertical.source,
@@ -84,7 +84,7 @@ fn convolve<S: Float, F: Float, B: Size, N: Size>(
         for t in t0..t1 {
             let tile = geometry.horizontal.tile(t, plan);
             for v in v0..v1 {
-                let at = Channels::of::<N>(
+                let channel_offsets = Channels::of::<N>(
                     v,
                     geometry.channels,
                     geometry.multiplier,
@@ -93,18 +93,51 @@ fn convolve<S: Float, F: Float, B: Size, N: Size>(
                 );
                 if comptime!(!plan.unrolled) {
                     solve::<S, F, B, N>(
-                        source, weight, target, &operands, &geometry, &place, t, &tile, &at, plan,
-                        sharing, epilogue, true,
+                        source,
+                        weight,
+                        target,
+                        &operands,
+                        &geometry,
+                        &tile_row,
+                        t,
+                        &tile,
+                        &channel_offsets,
+                        plan,
+                        sharing,
+                        epilogue,
+                        true,
                     );
                 } else if tile.inside {
                     solve::<S, F, B, N>(
-                        source, weight, target, &operands, &geometry, &place, t, &tile, &at, plan,
-                        sharing, epilogue, false,
+                        source,
+                        weight,
+                        target,
+                        &operands,
+                        &geometry,
+                        &tile_row,
+                        t,
+                        &tile,
+                        &channel_offsets,
+                        plan,
+                        sharing,
+                        epilogue,
+                        false,
                     );
                 } else {
                     solve::<S, F, B, N>(
-                        source, weight, target, &operands, &geometry, &place, t, &tile, &at, plan,
-                        sharing, epilogue, true,
+                        source,
+                        weight,
+                        target,
+                        &operands,
+                        &geometry,
+                        &tile_row,
+                        t,
+                        &tile,
+                        &channel_offsets,
+                        plan,
+                        sharing,
+                        epilogue,
+                        true,
                     );
                 }
             }
@@ -121,12 +154,12 @@ fn solve<S: Float, F: Float, B: Size, N: Size>(
     target: &mut [Vector<S, B>],
     operands: &Operands<S, F, B>,
     geometry: &Geometry,
-    place: &Row,
+    tile_row: &TileRow,
     t: usize,
     tile: &Tile,
-    at: &Channels,
+    channel_offsets: &Channels,
     #[comptime] plan: Blueprint,
-    #[comptime] sharing: Sharing,
+    #[comptime] sharing: Multiplier,
     #[comptime] epilogue: Epilogue,
     #[comptime] guarded: bool,
 ) {
@@ -140,32 +173,68 @@ fn solve<S: Float, F: Float, B: Size, N: Size>(
         sums[i] = Vector::new(F::new(0.0f32));
     }
     let mut singles = 1usize.runtime();
-    if comptime!(transposed && sharing == Sharing::Single) {
+    if comptime!(transposed && sharing == Multiplier::Single) {
         singles = geometry.multiplier;
     }
     for single in 0..singles {
-        let at = at.share(single);
+        let channel_offsets = channel_offsets.share(single);
         if comptime!(plan.unrolled) {
             unrolled::<S, F, B, N>(
-                source, weight, &mut sums, geometry, place, tile, &at, plan, shares, guarded,
+                source,
+                weight,
+                &mut sums,
+                geometry,
+                tile_row,
+                tile,
+                &channel_offsets,
+                plan,
+                shares,
+                guarded,
             );
         } else if comptime!(plan.tile > 1) {
-            swept::<S, F, B, N>(source, weight, &mut sums, geometry, place, tile, &at, plan);
+            swept::<S, F, B, N>(
+                source,
+                weight,
+                &mut sums,
+                geometry,
+                tile_row,
+                tile,
+                &channel_offsets,
+                plan,
+            );
         } else {
             let columns = geometry.horizontal.walk(t, transposed);
             walked::<S, F, B, N>(
-                source, weight, &mut sums, geometry, place, &columns, &at, plan, shares,
+                source,
+                weight,
+                &mut sums,
+                geometry,
+                tile_row,
+                &columns,
+                &channel_offsets,
+                plan,
+                shares,
             );
         }
     }
-    finish::<S, F, B, N>(
-        target, operands, &sums, geometry, place, tile, at, plan, shares, epilogue, guarded,
+    store_tile::<S, F, B, N>(
+        target,
+        operands,
+        &sums,
+        geometry,
+        tile_row,
+        tile,
+        channel_offsets,
+        plan,
+        shares,
+        epilogue,
+        guarded,
     );
 }
 
 /// What is applied to the sums in registers.
 #[derive(Clone, Copy, Default)]
-pub(super) struct After<'a> {
+pub(super) struct EpilogueArgs<'a> {
     pub bias: Option<&'a Tensor>,
     /// Centre, scale and shift of each output channel.
     pub affine: Option<[&'a Tensor; 3]>,
@@ -179,13 +248,13 @@ pub(super) fn launch_convolve(
     source: &Tensor,
     weight: &Tensor,
     target: &Tensor,
-    after: After,
+    epilogue_args: EpilogueArgs,
     transposed: bool,
 ) {
     let (client, dtype) = (source.client(), problem.dtype);
     let plan = Blueprint::new(problem, transposed);
     // What the epilogue does not use is never read: the source stands in for it.
-    let plus = after.plus.unwrap_or(source);
+    let plus = epilogue_args.plus.unwrap_or(source);
     let vectors = Vectors::new(problem, &[source, target, plus]);
     let lanes = &vectors.lanes;
     let (count, tiles) = (vectors.count(!transposed), plan.tiles(problem));
@@ -199,12 +268,12 @@ pub(super) fn launch_convolve(
     let items = images * row_blocks * tiles.div_ceil(tiles_each) * count.div_ceil(vectors_each);
     let grid = launch::grid(client, items);
     let epilogue = Epilogue {
-        bias: after.bias.is_some(),
-        affine: after.affine.is_some(),
-        plus: planted::or("depthwise_plus", after.plus.is_some(), false),
-        relu: after.relu,
+        bias: epilogue_args.bias.is_some(),
+        affine: epilogue_args.affine.is_some(),
+        plus: planted::or("depthwise_plus", epilogue_args.plus.is_some(), false),
+        relu: epilogue_args.relu,
     };
-    let [centre, scale, shift] = after.affine.unwrap_or([weight; 3]);
+    let [centre, scale, shift] = epilogue_args.affine.unwrap_or([weight; 3]);
     // SAFETY: `DepthwiseProblem` relates all extents, the walks stay inside of the source, tiles are cut to the target.
     unsafe {
         convolve::launch_unchecked(
@@ -217,13 +286,13 @@ pub(super) fn launch_convolve(
             lanes.arg(weight),
             lanes.arg(target),
             OperandsLaunch::new(
-                lanes.arg(after.bias.unwrap_or(weight)),
+                lanes.arg(epilogue_args.bias.unwrap_or(weight)),
                 lanes.arg(centre),
                 lanes.arg(scale),
                 lanes.arg(shift),
                 lanes.arg(plus),
             ),
-            lanes.anywhere(source),
+            lanes.unaligned(source),
             GeometryLaunch::new(
                 axis(problem, 0, transposed),
                 axis(problem, 1, transposed),
@@ -241,10 +310,10 @@ pub(super) fn launch_convolve(
             vectors_each,
             grid.run,
             plan,
-            Sharing::new(problem.multiplier),
+            Multiplier::new(problem.multiplier),
             epilogue,
             dtype.elems(),
         );
     }
-    launch::pace(client);
+    launch::throttle(client);
 }

@@ -3,8 +3,8 @@
 use super::DepthwiseProblem;
 use super::axis::{Axis, axis};
 use super::lines::Lines;
+use super::multiplier::{Channels, Multiplier, Vectors, store_woven};
 use super::plan::Blueprint;
-use super::spread::{Channels, Sharing, Vectors, store_woven};
 use super::weight_tile::{unrolled, walked};
 use crate::lanes::View;
 use crate::pointwise::{sum_rows, sum_rows_apart};
@@ -34,7 +34,7 @@ pub(super) struct Geometry {
 
 /// The pixels that one row of tiles reads.
 #[derive(CubeType, Clone, Copy)]
-pub(super) struct Row {
+pub(super) struct TileRow {
     /// The first pixel of the gradient's row, and how many of the tile's rows exist.
     pub grad: usize,
     pub rows: usize,
@@ -61,7 +61,7 @@ fn partial_sums<S: Float, F: Float, B: Size, N: Size>(
     grad: &[Vector<S, B>],
     sums: &mut [Vector<F, N>],
     partials: &mut [Vector<F, B>],
-    _anywhere: &[S],
+    _unaligned: &[S],
     geometry: Geometry,
     row_blocks: usize,
     blocks: usize,
@@ -72,7 +72,7 @@ fn partial_sums<S: Float, F: Float, B: Size, N: Size>(
     vectors_each: usize,
     run: usize,
     #[comptime] plan: Blueprint,
-    #[comptime] sharing: Sharing,
+    #[comptime] sharing: Multiplier,
     #[comptime] bias: bool,
     #[define(S, F)] _dtypes: [cubecl::ir::ElemType; 2],
 ) {
@@ -104,7 +104,7 @@ fn partial_sums<S: Float, F: Float, B: Size, N: Size>(
         for block in from..min(from + blocks_each, blocks) {
             let image = block / row_blocks;
             let row = block % row_blocks * plan.rows;
-            let place = Row {
+            let tile_row = TileRow {
                 grad: (image * geometry.vertical.target + row) * geometry.horizontal.target,
                 rows: geometry.vertical.target - row,
                 line: image * geometry.vertical.source,
@@ -113,7 +113,7 @@ fn partial_sums<S: Float, F: Float, B: Size, N: Size>(
             for t in 0..tiles {
                 let tile = geometry.horizontal.tile(t, plan);
                 for v in v0..v1 {
-                    let at =
+                    let channel_offsets =
                         Channels::of::<N>(v, geometry.channels, geometry.multiplier, true, sharing);
                     let kept = Kept {
                         first: scratch + v - v0,
@@ -121,17 +121,45 @@ fn partial_sums<S: Float, F: Float, B: Size, N: Size>(
                     };
                     if comptime!(!plan.unrolled) {
                         walked::<S, F, B, N>(
-                            x, grad, sums, &geometry, &place, &at, &kept, shares, bias,
+                            x,
+                            grad,
+                            sums,
+                            &geometry,
+                            &tile_row,
+                            &channel_offsets,
+                            &kept,
+                            shares,
+                            bias,
                         );
                     } else if tile.inside {
                         unrolled::<S, F, B, N>(
-                            x, grad, sums, &geometry, &place, &tile, &at, &kept, plan, shares,
-                            bias, false,
+                            x,
+                            grad,
+                            sums,
+                            &geometry,
+                            &tile_row,
+                            &tile,
+                            &channel_offsets,
+                            &kept,
+                            plan,
+                            shares,
+                            bias,
+                            false,
                         );
                     } else {
                         unrolled::<S, F, B, N>(
-                            x, grad, sums, &geometry, &place, &tile, &at, &kept, plan, shares,
-                            bias, true,
+                            x,
+                            grad,
+                            sums,
+                            &geometry,
+                            &tile_row,
+                            &tile,
+                            &channel_offsets,
+                            &kept,
+                            plan,
+                            shares,
+                            bias,
+                            true,
                         );
                     }
                 }
@@ -147,7 +175,7 @@ fn partial_sums<S: Float, F: Float, B: Size, N: Size>(
         }
         for tap in 0..taps {
             for v in v0..v1 {
-                let at =
+                let channel_offsets =
                     Channels::of::<N>(v, geometry.channels, geometry.multiplier, true, sharing);
                 let mut all = Array::<Vector<F, N>>::new(shares);
                 #[unroll]
@@ -155,7 +183,7 @@ fn partial_sums<S: Float, F: Float, B: Size, N: Size>(
                     let own = scratch + (tap * shares + k) * vectors_each + v - v0;
                     all[k] = sums[own + kept_each] + sums[own];
                 }
-                let to = (partial * taps + tap) * wide_channels + at.wide;
+                let to = (partial * taps + tap) * wide_channels + channel_offsets.wide;
                 store_woven::<F, F, B, N>(partials, to, &all, 0usize, shares);
             }
         }
@@ -181,7 +209,7 @@ pub(super) fn launch_grad_weight(
     let plan = Blueprint::of_weight(problem);
     let vectors = Vectors::new(problem, &[x, grad]);
     let lanes = &vectors.lanes;
-    let sharing = Sharing::new(problem.multiplier);
+    let sharing = Multiplier::new(problem.multiplier);
     let count = vectors.count(true);
     let row_blocks = problem.output()[0].div_ceil(plan.rows);
     let blocks = problem.batch * row_blocks;
@@ -216,7 +244,7 @@ pub(super) fn launch_grad_weight(
             lanes.arg(grad),
             sums.arg(lanes.width),
             lanes.arg(&partials),
-            lanes.anywhere(x),
+            lanes.unaligned(x),
             GeometryLaunch::new(
                 axis(problem, 0, false),
                 axis(problem, 1, false),
@@ -239,7 +267,7 @@ pub(super) fn launch_grad_weight(
             dtype.elems(),
         );
     }
-    launch::pace(client);
+    launch::throttle(client);
     match bias {
         Some(bias) => sum_rows_apart(&partials, out, bias),
         None => sum_rows(&partials, out),

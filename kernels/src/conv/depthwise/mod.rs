@@ -7,10 +7,10 @@
 //!
 //! **Layout** `x [n, h, w, c]`, `w [kh, kw, c m]`, `y [n, oh, ow, c m]`; images, and the tensors of their shapes, may be windows.
 //!
-//! **Map.** `problem.rs` validates. `plan.rs` chooses what is unrolled and how long a tile is, `spread.rs` how vectors of input channels
+//! **Map.** `problem.rs` validates. `plan.rs` chooses what is unrolled and how long a tile is, `multiplier.rs` how vectors of input channels
 //! meet those of the output. `axis.rs` and `lines.rs` index: the taps of a target, the rows that neighbouring targets share.
 //! `convolve.rs` walks and launches the forward pass and, transposed, the gradient with respect to the input; `tile.rs` multiplies
-//! unrolled taps, `walk.rs` all others, and `finish.rs` stores. `grad_weight.rs` walks and launches the gradient with respect to the
+//! unrolled taps, `walk.rs` all others, and `epilogue.rs` stores. `grad_weight.rs` walks and launches the gradient with respect to the
 //! weight, whose products are those of `weight_tile.rs`. Every device runs these kernels.
 //!
 //! **One unit owns** a run of target rows (forward, and the gradient with respect to the input, which is the same kernel in gather
@@ -47,13 +47,13 @@
 mod axis;
 mod convolve;
 pub mod cost;
-mod finish;
+mod epilogue;
 mod grad_weight;
 mod lines;
+mod multiplier;
 mod plan;
 mod problem;
 pub mod reference;
-mod spread;
 mod tile;
 mod walk;
 mod weight_tile;
@@ -62,7 +62,7 @@ pub use problem::{DepthwiseOptions, DepthwiseProblem};
 
 use crate::conv::dense::Affine;
 use crate::{KernelError, Tensor};
-use convolve::{After, launch_convolve};
+use convolve::{EpilogueArgs, launch_convolve};
 
 /// Convolves `x` `[n, h, w, c]` with `weight` `[kh, kw, c m]` and adds `bias` `[c m]`, to `[n, oh, ow, c m]`. `x` may be a window.
 /// One launch.
@@ -106,11 +106,11 @@ pub fn depthwise_into(
         out.check_apart(OP, "out", &[("bias", bias)])?;
     }
     if !out.is_empty() {
-        let after = After {
+        let epilogue_args = EpilogueArgs {
             bias,
-            ..After::default()
+            ..EpilogueArgs::default()
         };
-        launch_convolve(&problem, x, weight, out, after, false);
+        launch_convolve(&problem, x, weight, out, epilogue_args, false);
     }
     Ok(())
 }
@@ -136,13 +136,13 @@ pub fn depthwise_affine_into(
     out.check_apart(OP, "out", &[("x", x), ("weight", weight)])?;
     affine.check_apart(OP, out)?;
     if !out.is_empty() {
-        let after = After {
+        let epilogue_args = EpilogueArgs {
             bias: None,
             affine: Some([affine.centre, affine.scale, affine.shift]),
             plus: affine.residual,
             relu: affine.relu,
         };
-        launch_convolve(&problem, x, weight, out, after, false);
+        launch_convolve(&problem, x, weight, out, epilogue_args, false);
     }
     Ok(())
 }
@@ -191,11 +191,11 @@ fn input_gradient(
     }
     let out = Tensor::empty(x.client(), &problem.input_shape(), problem.dtype);
     if !out.is_empty() {
-        let after = After {
+        let epilogue_args = EpilogueArgs {
             plus,
-            ..After::default()
+            ..EpilogueArgs::default()
         };
-        launch_convolve(&problem, grad, weight, &out, after, true);
+        launch_convolve(&problem, grad, weight, &out, epilogue_args, true);
     }
     Ok(out)
 }

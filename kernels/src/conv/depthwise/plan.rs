@@ -1,5 +1,5 @@
 use super::DepthwiseProblem;
-use super::spread::Sharing;
+use super::multiplier::Multiplier;
 
 /// Taps of a kernel row that are unrolled, each with its weight in a register.
 const MOST_UNROLLED: usize = 7;
@@ -28,7 +28,7 @@ impl Blueprint {
     /// For the convolution, or, `transposed`, for the gradient with respect to the input.
     pub fn new(problem: &DepthwiseProblem, transposed: bool) -> Self {
         let unit_step = problem.options.stride[0] == 1 && problem.options.dilation[0] == 1;
-        let shares = Sharing::new(problem.multiplier).shares();
+        let shares = Multiplier::new(problem.multiplier).shares();
         let rows = if unit_step && shares == 1 { 2 } else { 1 };
         // The sums of long rows wait for each other unless there are enough of them.
         let tile = match (shares, rows, problem.kernel[1]) {
@@ -50,7 +50,7 @@ impl Blueprint {
     /// For the gradient with respect to the weight.
     pub fn of_weight(problem: &DepthwiseProblem) -> Self {
         let unit_step = problem.options.stride[0] == 1 && problem.options.dilation[0] == 1;
-        let (tile, rows) = match Sharing::new(problem.multiplier).shares() {
+        let (tile, rows) = match Multiplier::new(problem.multiplier).shares() {
             1 if unit_step => (8, 2),
             1 => (8, 1),
             2..=4 => (4, 1),

@@ -1,9 +1,9 @@
 //! The sums of one tile, unrolled over the taps of a kernel row.
 
 use super::axis::Tile;
-use super::convolve::{Geometry, Row};
+use super::convolve::{Geometry, TileRow};
+use super::multiplier::{Channels, load_apart};
 use super::plan::Blueprint;
-use super::spread::{Channels, load_apart};
 use cubecl::prelude::*;
 
 /// Adds the products of a tile, a source row at a time, to `sums`: each source vector is loaded once for all targets of a tile
@@ -14,26 +14,26 @@ pub(super) fn unrolled<S: Float, F: Float, B: Size, N: Size>(
     weight: &[Vector<S, B>],
     sums: &mut Array<Vector<F, N>>,
     geometry: &Geometry,
-    place: &Row,
+    tile_row: &TileRow,
     tile: &Tile,
-    at: &Channels,
+    channel_offsets: &Channels,
     #[comptime] plan: Blueprint,
     #[comptime] shares: usize,
     #[comptime] guarded: bool,
 ) {
-    let lines = &place.lines;
+    let lines = &tile_row.lines;
     let step = geometry.channels * geometry.multiplier;
     let tap_step = lines.tap_step * plan.kernel * step;
     let line_step = lines.step * geometry.horizontal.source * geometry.source.pitch;
-    let line = (place.line + lines.first) * geometry.horizontal.source + tile.source;
+    let line = (tile_row.line + lines.first) * geometry.horizontal.source + tile.source;
     let mut start = geometry.source.at(line);
     if comptime!(plan.transposed) {
-        start += at.wide;
+        start += channel_offsets.wide;
     } else {
-        start += at.narrow;
+        start += channel_offsets.narrow;
     }
-    let mut upper = lines.upper.tap * plan.kernel * step + at.wide;
-    let mut lower = lines.lower.tap * plan.kernel * step + at.wide;
+    let mut upper = lines.upper.tap * plan.kernel * step + channel_offsets.wide;
+    let mut lower = lines.lower.tap * plan.kernel * step + channel_offsets.wide;
     // Two rows of targets take a source row from registers, as far as its columns are known to exist.
     let ahead = comptime!(plan.rows > 1 && !guarded);
     let held = comptime!(if ahead { plan.sources() } else { 1 });

@@ -1,9 +1,9 @@
 //! The sums of targets whose taps are walked one by one: kernel rows too long to unroll, and strides that few models have.
 
 use super::axis::{Tile, Walk};
-use super::convolve::{Geometry, Row};
+use super::convolve::{Geometry, TileRow};
+use super::multiplier::{Channels, load_apart};
 use super::plan::Blueprint;
-use super::spread::{Channels, load_apart};
 use crate::lanes::load;
 use cubecl::prelude::*;
 
@@ -15,31 +15,31 @@ pub(super) fn swept<S: Float, F: Float, B: Size, N: Size>(
     weight: &[Vector<S, B>],
     sums: &mut Array<Vector<F, N>>,
     geometry: &Geometry,
-    place: &Row,
+    tile_row: &TileRow,
     tile: &Tile,
-    at: &Channels,
+    channel_offsets: &Channels,
     #[comptime] plan: Blueprint,
 ) {
-    let (axis, lines) = (&geometry.horizontal, &place.lines);
+    let (axis, lines) = (&geometry.horizontal, &tile_row.lines);
     let wide_channels = geometry.channels * geometry.multiplier;
     // In padded columns, where nothing is negative; a transposed sweep meets the last tap first.
     let mut from = tile.target * axis.stride;
     let mut lead = axis.padding;
-    let mut channel = at.narrow;
+    let mut channel = channel_offsets.narrow;
     if comptime!(plan.transposed) {
         from = tile.target + axis.padding;
         lead = (axis.kernel - 1) * axis.dilation;
-        channel = at.wide;
+        channel = channel_offsets.wide;
     }
     let end = lead + axis.source;
     for j in 0..lines.count {
-        let row = (place.line + lines.first + j * lines.step) * axis.source;
+        let row = (tile_row.line + lines.first + j * lines.step) * axis.source;
         let mut tap = (lines.upper.tap + j * lines.tap_step) * axis.kernel;
         if comptime!(plan.transposed) {
             tap = (lines.upper.tap - j * lines.tap_step + 1) * axis.kernel - 1;
         }
         let mut column = from;
-        let mut weights = tap * wide_channels + at.wide;
+        let mut weights = tap * wide_channels + channel_offsets.wide;
         for _ in 0..axis.kernel {
             let taps = load::<S, F, B, N>(weight, weights);
             let start = geometry.source.at(row + column - lead) + channel;
@@ -77,9 +77,9 @@ pub(super) fn walked<S: Float, F: Float, B: Size, N: Size>(
     weight: &[Vector<S, B>],
     sums: &mut Array<Vector<F, N>>,
     geometry: &Geometry,
-    place: &Row,
+    tile_row: &TileRow,
     columns: &Walk,
-    at: &Channels,
+    channel_offsets: &Channels,
     #[comptime] plan: Blueprint,
     #[comptime] shares: usize,
 ) {
@@ -91,10 +91,10 @@ pub(super) fn walked<S: Float, F: Float, B: Size, N: Size>(
     for i in 0..comptime!(chains * results) {
         chain[i] = Vector::new(F::new(0.0f32));
     }
-    let lines = &place.lines;
+    let lines = &tile_row.lines;
     let even = columns.taps - columns.taps % chains;
     for j in 0..lines.count {
-        let row = (place.line + lines.first + j * lines.step) * geometry.horizontal.source;
+        let row = (tile_row.line + lines.first + j * lines.step) * geometry.horizontal.source;
         let mut tap = lines.upper.tap + j * lines.tap_step;
         if comptime!(transposed) {
             tap = lines.upper.tap - j * lines.tap_step;
@@ -105,14 +105,34 @@ pub(super) fn walked<S: Float, F: Float, B: Size, N: Size>(
             for i in 0..chains {
                 let k = block * chains + i;
                 product::<S, F, B, N>(
-                    source, weight, &mut chain, geometry, columns, at, row, tap, k, i, shares,
+                    source,
+                    weight,
+                    &mut chain,
+                    geometry,
+                    columns,
+                    channel_offsets,
+                    row,
+                    tap,
+                    k,
+                    i,
+                    shares,
                     transposed,
                 );
             }
         }
         for k in even..columns.taps {
             product::<S, F, B, N>(
-                source, weight, &mut chain, geometry, columns, at, row, tap, k, 0usize, shares,
+                source,
+                weight,
+                &mut chain,
+                geometry,
+                columns,
+                channel_offsets,
+                row,
+                tap,
+                k,
+                0usize,
+                shares,
                 transposed,
             );
         }
@@ -135,7 +155,7 @@ fn product<S: Float, F: Float, B: Size, N: Size>(
     chain: &mut Array<Vector<F, N>>,
     geometry: &Geometry,
     columns: &Walk,
-    at: &Channels,
+    channel_offsets: &Channels,
     row: usize,
     tap: usize,
     k: usize,
@@ -148,14 +168,14 @@ fn product<S: Float, F: Float, B: Size, N: Size>(
     let pixel = geometry.source.at(row + column);
     let wide_channels = geometry.channels * geometry.multiplier;
     let mut taps = Array::<Vector<F, N>>::new(shares);
-    let weights = tap * wide_channels + at.wide;
+    let weights = tap * wide_channels + channel_offsets.wide;
     load_apart::<S, F, B, N>(weight, weights, &mut taps, 0usize, shares);
     let read = comptime!(if transposed { shares } else { 1 });
     let mut x = Array::<Vector<F, N>>::new(read);
     let first = if comptime!(transposed) {
-        pixel + at.wide
+        pixel + channel_offsets.wide
     } else {
-        pixel + at.narrow
+        pixel + channel_offsets.narrow
     };
     load_apart::<S, F, B, N>(source, first, &mut x, 0usize, read);
     #[unroll]

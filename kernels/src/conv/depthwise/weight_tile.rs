@@ -1,9 +1,9 @@
 //! What one tile of outputs adds to the gradient of the weight.
 
 use super::axis::Tile;
-use super::grad_weight::{Geometry, Kept, Row, TERMS_IN_CHAIN};
+use super::grad_weight::{Geometry, Kept, TERMS_IN_CHAIN, TileRow};
+use super::multiplier::{Channels, load_apart};
 use super::plan::Blueprint;
-use super::spread::{Channels, load_apart};
 use cubecl::prelude::*;
 
 /// Adds the products of a tile of outputs to the sums, a source row at a time. `guarded` where the tile reaches past a side edge.
@@ -13,9 +13,9 @@ pub(super) fn unrolled<S: Float, F: Float, B: Size, N: Size>(
     grad: &[Vector<S, B>],
     sums: &mut [Vector<F, N>],
     geometry: &Geometry,
-    place: &Row,
+    tile_row: &TileRow,
     tile: &Tile,
-    at: &Channels,
+    channel_offsets: &Channels,
     kept: &Kept,
     #[comptime] plan: Blueprint,
     #[comptime] shares: usize,
@@ -36,11 +36,11 @@ pub(super) fn unrolled<S: Float, F: Float, B: Size, N: Size>(
             exists = column < tile.last;
         }
         if comptime!(row > 0) {
-            exists = exists && row < place.rows;
+            exists = exists && row < tile_row.rows;
         }
         if exists {
-            let pixel = place.grad + row * geometry.horizontal.target + tile.target + column;
-            let from = geometry.grad.at(pixel) + at.wide;
+            let pixel = tile_row.grad + row * geometry.horizontal.target + tile.target + column;
+            let from = geometry.grad.at(pixel) + channel_offsets.wide;
             load_apart::<S, F, B, N>(grad, from, &mut g, comptime!(i * shares), shares);
         }
     }
@@ -58,10 +58,31 @@ pub(super) fn unrolled<S: Float, F: Float, B: Size, N: Size>(
         }
     }
     if comptime!(plan.height.is_some()) {
-        held::<S, F, B, N>(x, &g, sums, geometry, place, tile, at, kept, plan, guarded);
+        held::<S, F, B, N>(
+            x,
+            &g,
+            sums,
+            geometry,
+            tile_row,
+            tile,
+            channel_offsets,
+            kept,
+            plan,
+            guarded,
+        );
     } else {
         kernel_rows::<S, F, B, N>(
-            x, &g, sums, geometry, place, tile, at, kept, plan, shares, guarded,
+            x,
+            &g,
+            sums,
+            geometry,
+            tile_row,
+            tile,
+            channel_offsets,
+            kept,
+            plan,
+            shares,
+            guarded,
         );
     }
 }
@@ -73,9 +94,9 @@ fn held<S: Float, F: Float, B: Size, N: Size>(
     g: &Array<Vector<F, N>>,
     sums: &mut [Vector<F, N>],
     geometry: &Geometry,
-    place: &Row,
+    tile_row: &TileRow,
     tile: &Tile,
-    at: &Channels,
+    channel_offsets: &Channels,
     kept: &Kept,
     #[comptime] plan: Blueprint,
     #[comptime] guarded: bool,
@@ -88,11 +109,11 @@ fn held<S: Float, F: Float, B: Size, N: Size>(
         sum[tap] = sums[kept.first + tap * kept.step];
     }
     // Source rows are counted from the one under the kernel's first row, which may lie above the image: the sums wrap around.
-    let lower = place.lines.upper.tap;
-    let upper = lower + place.lines.count;
+    let lower = tile_row.lines.upper.tap;
+    let upper = lower + tile_row.lines.count;
     let line_step = geometry.horizontal.source * geometry.x.pitch;
-    let line = (place.line + place.lines.first) * geometry.horizontal.source + tile.source;
-    let start = geometry.x.at(line) + at.narrow - lower * line_step;
+    let line = (tile_row.line + tile_row.lines.first) * geometry.horizontal.source + tile.source;
+    let start = geometry.x.at(line) + channel_offsets.narrow - lower * line_step;
     #[unroll]
     for row in 0..comptime!(height + 1) {
         if row >= lower && row < upper {
@@ -123,7 +144,7 @@ fn held<S: Float, F: Float, B: Size, N: Size>(
                             );
                         }
                         if comptime!(row > 0) {
-                            if place.rows > 1 {
+                            if tile_row.rows > 1 {
                                 column::<F, N>(
                                     value[0],
                                     g,
@@ -156,19 +177,19 @@ fn kernel_rows<S: Float, F: Float, B: Size, N: Size>(
     g: &Array<Vector<F, N>>,
     sums: &mut [Vector<F, N>],
     geometry: &Geometry,
-    place: &Row,
+    tile_row: &TileRow,
     tile: &Tile,
-    at: &Channels,
+    channel_offsets: &Channels,
     kept: &Kept,
     #[comptime] plan: Blueprint,
     #[comptime] shares: usize,
     #[comptime] guarded: bool,
 ) {
-    let lines = &place.lines;
+    let lines = &tile_row.lines;
     let tap_step = plan.kernel * shares * kept.step;
     let line_step = lines.step * geometry.horizontal.source * geometry.x.pitch;
-    let line = (place.line + lines.first) * geometry.horizontal.source + tile.source;
-    let mut start = geometry.x.at(line) + at.narrow;
+    let line = (tile_row.line + lines.first) * geometry.horizontal.source + tile.source;
+    let mut start = geometry.x.at(line) + channel_offsets.narrow;
     let mut upper = kept.first + lines.upper.tap * tap_step;
     let mut lower = kept.first + lines.lower.tap * tap_step;
     for i in 0..lines.count {
@@ -297,8 +318,8 @@ pub(super) fn walked<S: Float, F: Float, B: Size, N: Size>(
     grad: &[Vector<S, B>],
     sums: &mut [Vector<F, N>],
     geometry: &Geometry,
-    place: &Row,
-    at: &Channels,
+    tile_row: &TileRow,
+    channel_offsets: &Channels,
     kept: &Kept,
     #[comptime] shares: usize,
     #[comptime] bias: bool,
@@ -318,7 +339,7 @@ pub(super) fn walked<S: Float, F: Float, B: Size, N: Size>(
             }
             for o in part * longest..min((part + 1) * longest, columns) {
                 let mut g = Array::<Vector<F, N>>::new(shares);
-                let from = geometry.grad.at(place.grad + o) + at.wide;
+                let from = geometry.grad.at(tile_row.grad + o) + channel_offsets.wide;
                 load_apart::<S, F, B, N>(grad, from, &mut g, 0usize, shares);
                 #[unroll]
                 for k in 0..shares {
@@ -331,9 +352,9 @@ pub(super) fn walked<S: Float, F: Float, B: Size, N: Size>(
             }
         }
     }
-    let lines = &place.lines;
+    let lines = &tile_row.lines;
     for j in 0..lines.count {
-        let row = (place.line + lines.first + j * lines.step) * geometry.horizontal.source;
+        let row = (tile_row.line + lines.first + j * lines.step) * geometry.horizontal.source;
         let tap = (lines.upper.tap + j) * kernel;
         for k in 0..kernel {
             // The outputs whose window has this tap inside of the image.
@@ -359,13 +380,31 @@ pub(super) fn walked<S: Float, F: Float, B: Size, N: Size>(
                     for i in 0..chains {
                         let o = start + block * chains + i;
                         product::<S, F, B, N>(
-                            x, grad, &mut chain, geometry, place, at, first, o, i, shares,
+                            x,
+                            grad,
+                            &mut chain,
+                            geometry,
+                            tile_row,
+                            channel_offsets,
+                            first,
+                            o,
+                            i,
+                            shares,
                         );
                     }
                 }
                 for o in even..stop {
                     product::<S, F, B, N>(
-                        x, grad, &mut chain, geometry, place, at, first, o, 0usize, shares,
+                        x,
+                        grad,
+                        &mut chain,
+                        geometry,
+                        tile_row,
+                        channel_offsets,
+                        first,
+                        o,
+                        0usize,
+                        shares,
                     );
                 }
                 let to = kept.first + (tap + k) * shares * kept.step;
@@ -389,18 +428,24 @@ fn product<S: Float, F: Float, B: Size, N: Size>(
     grad: &[Vector<S, B>],
     chain: &mut Array<Vector<F, N>>,
     geometry: &Geometry,
-    place: &Row,
-    at: &Channels,
+    tile_row: &TileRow,
+    channel_offsets: &Channels,
     first: usize,
     o: usize,
     #[comptime] i: usize,
     #[comptime] shares: usize,
 ) {
     let mut g = Array::<Vector<F, N>>::new(shares);
-    let from = geometry.grad.at(place.grad + o) + at.wide;
+    let from = geometry.grad.at(tile_row.grad + o) + channel_offsets.wide;
     load_apart::<S, F, B, N>(grad, from, &mut g, 0usize, shares);
     let mut value = Array::<Vector<F, N>>::new(1usize);
     let pixel = geometry.x.at(first + o * geometry.horizontal.stride);
-    load_apart::<S, F, B, N>(x, pixel + at.narrow, &mut value, 0usize, 1usize);
+    load_apart::<S, F, B, N>(
+        x,
+        pixel + channel_offsets.narrow,
+        &mut value,
+        0usize,
+        1usize,
+    );
     products::<F, N>(value[0], &g, chain, 0usize, comptime!(i * shares), shares);
 }

@@ -1,5 +1,5 @@
 use super::GroupedProblem;
-use super::patch::{PatchLaunch, Spread};
+use super::patch::{GroupPacking, PatchLaunch};
 use crate::lanes::Lanes;
 use crate::{Client, Tensor, launch};
 
@@ -19,7 +19,7 @@ pub(super) struct Blueprint {
     pub inputs: usize,
     /// Source and target channels in all.
     pub channels: [usize; 2],
-    pub spread: Spread,
+    pub packing: GroupPacking,
     /// Lanes of a vector that hold channels of its chunk.
     pub used: usize,
     /// Elements of the overlapping loads and stores that a part of a vector takes.
@@ -46,7 +46,7 @@ impl Blueprint {
                 vectors: 1,
                 inputs: source,
                 channels,
-                spread: Spread::Shuffled(source),
+                packing: GroupPacking::Shuffled(source),
                 used: shared.width,
                 piece: shared.width,
             };
@@ -62,7 +62,7 @@ impl Blueprint {
             vectors: target.div_ceil(lanes.width),
             inputs: source,
             channels,
-            spread: Spread::Plain,
+            packing: GroupPacking::Plain,
             used,
             piece: 1 << used.ilog2(),
         }
@@ -76,9 +76,9 @@ impl Blueprint {
     /// Elements from one pixel of a patch of `chunks` chunks to the next. Chunks that are groups lie side by side, an odd multiple of
     /// 16 elements in all, so that neighbouring pixels fall into different sets of a cache; others lie one behind the other.
     pub fn pitch(&self, chunks: usize) -> usize {
-        match self.spread {
-            Spread::Plain => odd(chunks * self.chunk[0]),
-            Spread::Shuffled(_) => self.spread.parts() * self.lanes.width,
+        match self.packing {
+            GroupPacking::Plain => odd(chunks * self.chunk[0]),
+            GroupPacking::Shuffled(_) => self.packing.parts() * self.lanes.width,
         }
     }
 
@@ -100,9 +100,9 @@ impl Blueprint {
         let [share, _] = self.chunk;
         let [channels, _] = self.channels;
         let whole = rows * width * pitch;
-        let (chunk, parts, len) = match self.spread {
-            Spread::Plain => (share, 1, whole),
-            Spread::Shuffled(_) => (odd(whole), chunks, chunks * odd(whole)),
+        let (chunk, parts, len) = match self.packing {
+            GroupPacking::Plain => (share, 1, whole),
+            GroupPacking::Shuffled(_) => (odd(whole), chunks, chunks * odd(whole)),
         };
         let len = (len + behind).next_multiple_of(16);
         (

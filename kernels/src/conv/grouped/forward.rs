@@ -1,7 +1,7 @@
 use super::GroupedProblem;
 use super::blueprint::Blueprint;
-use super::patch::{Extent, Patch, Spread, load_part, stage, store_part};
-use super::walk::{Epilogue, Variant, multiply};
+use super::multiply::{Epilogue, Variant, multiply};
+use super::patch::{Extent, GroupPacking, Patch, load_part, stage, store_part};
 use crate::clamp::relu;
 use crate::conv::dense::{Affine, ConvOptions};
 use crate::lanes::{View, channel};
@@ -30,7 +30,7 @@ fn tiled<S: Float, F: Float, I: Size, B: Size, N: Size, M: Size, T: Size>(
     scale: &[Vector<F, B>],
     shift: &[Vector<F, B>],
     residual: &[Vector<S, B>],
-    _anywhere: &[S],
+    _unaligned: &[S],
     x_view: View,
     y_view: View,
     residual_view: View,
@@ -49,20 +49,20 @@ fn tiled<S: Float, F: Float, I: Size, B: Size, N: Size, M: Size, T: Size>(
     #[comptime] variant: Variant,
     #[define(S, F)] _dtypes: [cubecl::ir::ElemType; 2],
 ) {
-    let (pixels, spread) = comptime!((variant.pixels, variant.spread));
+    let (pixels, packing) = comptime!((variant.pixels, variant.packing));
     let (used, epilogue) = comptime!((variant.used, variant.epilogue));
     let zero = Vector::<F, N>::new(F::new(0.0f32));
-    let phases_v = if comptime!(variant.transposed) {
+    let residues_v = if comptime!(variant.transposed) {
         vertical.stride
     } else {
         1usize.runtime()
     };
-    let phases_h = if comptime!(variant.transposed) {
+    let residues_h = if comptime!(variant.transposed) {
         horizontal.stride
     } else {
         1usize.runtime()
     };
-    let rows = (vertical.target + phases_v - 1) / phases_v;
+    let rows = (vertical.target + residues_v - 1) / residues_v;
     let blocks = (rows + block - 1) / block;
     let ranges = (chunks + range - 1) / range;
     let first = ABSOLUTE_POS * run;
@@ -75,12 +75,12 @@ fn tiled<S: Float, F: Float, I: Size, B: Size, N: Size, M: Size, T: Size>(
         let n = index / ranges / blocks;
         let t0 = index / ranges % blocks * block;
         let t1 = min(t0 + block, rows);
-        for phase in 0..phases_v * phases_h {
-            let pv = phase / phases_h;
-            let ph = phase % phases_h;
+        for residue in 0..residues_v * residues_h {
+            let pv = residue / residues_h;
+            let ph = residue % residues_h;
             let v = vertical.taps(pv, comptime!(variant.transposed));
             let h = horizontal.taps(ph, comptime!(variant.transposed));
-            let columns = (horizontal.target - ph + phases_h - 1) / phases_h;
+            let columns = (horizontal.target - ph + residues_h - 1) / residues_h;
             let tiles = (columns + comptime!(pixels - 1)) / pixels;
             let extent = Extent {
                 n,
@@ -100,14 +100,14 @@ fn tiled<S: Float, F: Float, I: Size, B: Size, N: Size, M: Size, T: Size>(
                 &horizontal,
                 &v,
                 &h,
-                spread,
+                packing,
             );
             let row = patch.width * patch.pitch;
             let step = h.in_step * patch.pitch;
             for slot in chunk0 * vectors..chunk1 * vectors {
                 let chunk = slot / vectors;
                 let mut c = slot % vectors;
-                if comptime!(spread.size() > 0) {
+                if comptime!(packing.size() > 0) {
                     c = channel::<N>(chunk, channels);
                 } else {
                     c = chunk * share + first_channel::<N>(c, share, used);
@@ -117,8 +117,8 @@ fn tiled<S: Float, F: Float, I: Size, B: Size, N: Size, M: Size, T: Size>(
                         let tap = (v.start + j) * horizontal.kernel + h.start + k;
                         let to = packed_start + (j * h.taps + k) * inputs;
                         for i in 0..inputs {
-                            let at = (tap * inputs + i) * channels + c;
-                            packed[to + i] = load_part::<S, F, B, N, T>(weight, at, used);
+                            let offset = (tap * inputs + i) * channels + c;
+                            packed[to + i] = load_part::<S, F, B, N, T>(weight, offset, used);
                         }
                     }
                 }
@@ -165,14 +165,14 @@ fn tiled<S: Float, F: Float, I: Size, B: Size, N: Size, M: Size, T: Size>(
                                         value = fma(value - m, by, plus);
                                     }
                                     if comptime!(epilogue.residual) {
-                                        let at = residual_view.at(line + ow) + c;
-                                        value += load_part::<S, F, B, N, T>(residual, at, used);
+                                        let offset = residual_view.at(line + ow) + c;
+                                        value += load_part::<S, F, B, N, T>(residual, offset, used);
                                     }
                                     if comptime!(epilogue.relu) {
                                         value = relu::<F, N>(value);
                                     }
-                                    let at = y_view.at(line + ow) + c;
-                                    store_part::<S, F, B, N, T>(y, at, value, used);
+                                    let offset = y_view.at(line + ow) + c;
+                                    store_part::<S, F, B, N, T>(y, offset, value, used);
                                 }
                             }
                         }
@@ -197,10 +197,10 @@ pub(super) fn first_channel<N: Size>(v: usize, share: usize, #[comptime] used: u
 
 /// The pixels of a tile for rows of `columns`: the fewest computed in vain, then the longest tile. A shuffle a column leaves fewer
 /// registers.
-fn tile(columns: usize, spread: Spread) -> usize {
-    let sizes = match spread {
-        Spread::Plain => 7..=16,
-        Spread::Shuffled(_) => 6..=10,
+fn tile(columns: usize, packing: GroupPacking) -> usize {
+    let sizes = match packing {
+        GroupPacking::Plain => 7..=16,
+        GroupPacking::Shuffled(_) => 6..=10,
     };
     sizes
         .rev()
@@ -208,7 +208,7 @@ fn tile(columns: usize, spread: Spread) -> usize {
         .unwrap_or(8)
 }
 
-/// Launches the tiled kernel: `source` convolved into `target` with `weight` in the order the phases read it.
+/// Launches the tiled kernel: `source` convolved into `target` with `weight` in the order the residues read it.
 pub(super) fn launch_tiled(
     problem: &GroupedProblem,
     blueprint: &Blueprint,
@@ -232,15 +232,15 @@ pub(super) fn launch_tiled(
         let padding = planted::or("grouped_padding", padding, padding + 1);
         AxisLaunch::new(source, target, problem.kernel[axis], stride[axis], padding)
     };
-    let (phases, steps) = if transposed {
+    let (residues, steps) = if transposed {
         (stride, [1, 1])
     } else {
         ([1, 1], stride)
     };
-    let rows = target_h.div_ceil(phases[0]);
-    let columns = target_w.div_ceil(phases[1]);
-    let pixels = tile(columns, blueprint.spread);
-    let walk = (phases[1] == 1 && problem.kernel[1] <= WIDEST_WALK && steps[1] <= 2)
+    let rows = target_h.div_ceil(residues[0]);
+    let columns = target_w.div_ceil(residues[1]);
+    let pixels = tile(columns, blueprint.packing);
+    let multiply_columns = (residues[1] == 1 && problem.kernel[1] <= WIDEST_WALK && steps[1] <= 2)
         .then_some([problem.kernel[1], steps[1]]);
     let patch_width = (columns.next_multiple_of(pixels) - 1) * steps[1] + problem.kernel[1];
     let block = rows.div_ceil(rows.div_ceil(BLOCK));
@@ -272,7 +272,7 @@ pub(super) fn launch_tiled(
     let scratch = room(patch_len)?;
     let taps = problem.kernel[0] * problem.kernel[1];
     let packed = room(taps * blueprint.inputs * lanes.width)?;
-    // SAFETY: `GroupedProblem` relates all extents; a patch holds every row and column that the phases of a block read.
+    // SAFETY: `GroupedProblem` relates all extents; a patch holds every row and column that the residues of a block read.
     unsafe {
         tiled::launch_unchecked(
             client,
@@ -292,7 +292,7 @@ pub(super) fn launch_tiled(
             part(|affine| affine.scale.clone()),
             part(|affine| affine.shift.clone()),
             lanes.arg(beside),
-            lanes.anywhere(source),
+            lanes.unaligned(source),
             source.view(),
             target.view(),
             beside.view(),
@@ -310,8 +310,8 @@ pub(super) fn launch_tiled(
             grid.run,
             Variant {
                 pixels,
-                walk,
-                spread: blueprint.spread,
+                multiply_columns,
+                packing: blueprint.packing,
                 used: blueprint.used,
                 transposed,
                 epilogue,
@@ -319,6 +319,6 @@ pub(super) fn launch_tiled(
             problem.dtype.elems(),
         );
     }
-    launch::pace(client);
+    launch::throttle(client);
     Ok(())
 }

@@ -1,7 +1,7 @@
 use super::GroupedProblem;
 use super::blueprint::Blueprint;
 use super::forward::launch_tiled;
-use crate::affine::After;
+use crate::affine::EpilogueArgs;
 use crate::conv::dense::grad_input::flipped_tap;
 use crate::matmul::implicit::{Pass, launch_implicit};
 use crate::{KernelError, Tensor, launch, planted};
@@ -75,10 +75,17 @@ pub(super) fn launch_grad_input(
             problem.dtype.elem(),
         );
     }
-    launch::pace(client);
+    launch::throttle(client);
     if !launch::is_cpu(client) {
-        let (gathered, after) = (problem.gathered(true), After::default());
-        launch_implicit(&gathered, Pass::Transposed, grad, &flipped, after, out);
+        let (gathered, epilogue_args) = (problem.gathered(true), EpilogueArgs::default());
+        launch_implicit(
+            &gathered,
+            Pass::Transposed,
+            grad,
+            &flipped,
+            epilogue_args,
+            out,
+        );
         return Ok(());
     }
     let groups = [group_out, group_in];

@@ -1,7 +1,9 @@
 use super::GroupedProblem;
 use super::blueprint::Blueprint;
 use super::forward::first_channel;
-use super::patch::{Extent, Patch, Spread, broadcast, load_part, spread_out, stage, store_part};
+use super::patch::{
+    Extent, GroupPacking, Patch, broadcast, broadcast_in_groups, load_part, stage, store_part,
+};
 use crate::lanes::{View, channel};
 use crate::matmul::implicit::launch_weight;
 use crate::pointwise::sum_rows;
@@ -31,7 +33,7 @@ struct Variant {
     tile: [usize; 2],
     /// Whether each column of the patch is loaded once for all taps, which takes a stride of 1 and all taps in the tile.
     walks: bool,
-    spread: Spread,
+    packing: GroupPacking,
     /// Lanes of a vector that hold channels of its chunk.
     used: usize,
 }
@@ -48,7 +50,7 @@ fn partial_sums<S: Float, F: Float, P: Float, I: Size, B: Size, N: Size, M: Size
     scratch: &mut [Vector<F, I>],
     gathered: &mut [Vector<F, N>],
     sums: &mut [Vector<F, N>],
-    _anywhere: &[S],
+    _unaligned: &[S],
     x_view: View,
     grad_view: View,
     batch: usize,
@@ -67,7 +69,7 @@ fn partial_sums<S: Float, F: Float, P: Float, I: Size, B: Size, N: Size, M: Size
     #[comptime] variant: Variant,
     #[define(S, F, P)] _dtypes: [cubecl::ir::ElemType; 3],
 ) {
-    let (spread, used) = comptime!((variant.spread, variant.used));
+    let (packing, used) = comptime!((variant.packing, variant.used));
     let zero = Vector::<F, N>::new(F::new(0.0f32));
     let blocks = (vertical.target + block - 1) / block;
     let jobs = batch * blocks;
@@ -117,7 +119,7 @@ fn partial_sums<S: Float, F: Float, P: Float, I: Size, B: Size, N: Size, M: Size
                 &horizontal,
                 &v,
                 &h,
-                spread,
+                packing,
             );
             for t in t0..t1 {
                 let row = gathered_start + (t - t0) * line;
@@ -134,9 +136,9 @@ fn partial_sums<S: Float, F: Float, P: Float, I: Size, B: Size, N: Size, M: Size
                     let mut to = row + edge + ow;
                     for chunk in chunk0..chunk1 {
                         for v in 0..vectors {
-                            let c = vector_channel::<N>(chunk, v, share, channels, spread, used);
-                            let at = grad_view.at(from + ow) + c;
-                            gathered[to] = load_part::<S, F, B, N, T>(grad, at, used);
+                            let c = vector_channel::<N>(chunk, v, share, channels, packing, used);
+                            let offset = grad_view.at(from + ow) + c;
+                            gathered[to] = load_part::<S, F, B, N, T>(grad, offset, used);
                             to += block * line;
                         }
                     }
@@ -172,7 +174,7 @@ fn partial_sums<S: Float, F: Float, P: Float, I: Size, B: Size, N: Size, M: Size
         }
         for slot in chunk0 * vectors..chunk1 * vectors {
             let (chunk, v) = (slot / vectors, slot % vectors);
-            let c = vector_channel::<N>(chunk, v, share, channels, spread, used);
+            let c = vector_channel::<N>(chunk, v, share, channels, packing, used);
             let sum = sums_start + (slot - chunk0 * vectors) * size;
             let out = partial * size * channels + c;
             for i in 0..size {
@@ -190,10 +192,10 @@ fn vector_channel<N: Size>(
     v: usize,
     share: usize,
     channels: usize,
-    #[comptime] spread: Spread,
+    #[comptime] packing: GroupPacking,
     #[comptime] used: usize,
 ) -> usize {
-    if comptime!(spread.size() > 0) {
+    if comptime!(packing.size() > 0) {
         channel::<N>(chunk, channels)
     } else {
         chunk * share + first_channel::<N>(v, share, used)
@@ -218,7 +220,7 @@ fn multiply<F: Float, I: Size, N: Size>(
     #[comptime] variant: Variant,
 ) {
     let [across, deep] = comptime!(variant.tile);
-    let size = comptime!(variant.spread.size());
+    let size = comptime!(variant.packing.size());
     let zero = Vector::<F, N>::new(F::new(0.0f32));
     let columns = comptime!(MOST_PIXELS);
     let mut width = horizontal.target;
@@ -260,10 +262,10 @@ fn multiply<F: Float, I: Size, N: Size>(
                         let g = gathered[gt + ow];
                         #[unroll]
                         for k in 0..across {
-                            let at = xt + (ow * horizontal.stride + k) * patch.pitch;
+                            let offset = xt + (ow * horizontal.stride + k) * patch.pitch;
                             #[unroll]
                             for i in 0..deep {
-                                let value = operand::<F, I, N>(scratch, at, i, size);
+                                let value = operand::<F, I, N>(scratch, offset, i, size);
                                 acc[k * deep + i] = fma(value, g, acc[k * deep + i]);
                             }
                         }
@@ -287,22 +289,22 @@ fn multiply<F: Float, I: Size, N: Size>(
 #[cube]
 fn operand<F: Float, I: Size, N: Size>(
     scratch: &[Vector<F, I>],
-    at: usize,
+    offset: usize,
     #[comptime] i: usize,
     #[comptime] size: usize,
 ) -> Vector<F, N> {
     if comptime!(size > 0) {
-        spread_out::<F, I, N>(scratch, at, i, size)
+        broadcast_in_groups::<F, I, N>(scratch, offset, i, size)
     } else {
-        broadcast::<F, I, N>(scratch, at + i)
+        broadcast::<F, I, N>(scratch, offset + i)
     }
 }
 
 /// The tile `[taps, input channels]` of a kernel `width` taps wide: at most 24 accumulators, which leave registers for operands.
-fn tile(width: usize, inputs: usize, spread: Spread) -> [usize; 2] {
+fn tile(width: usize, inputs: usize, packing: GroupPacking) -> [usize; 2] {
     let across = if width <= WIDEST_TILE { width } else { 1 };
-    if spread.size() > 0 {
-        return [across, spread.size()];
+    if packing.size() > 0 {
+        return [across, packing.size()];
     }
     let deep = (1..=24 / across)
         .rev()
@@ -328,7 +330,7 @@ pub(super) fn launch_grad_weight(
     let blueprint = Blueprint::new(problem, problem.group(), &[grad, out]);
     let (lanes, chunks) = (blueprint.lanes, blueprint.chunks);
     let stride = problem.options.stride;
-    let tile = tile(kw, blueprint.inputs, blueprint.spread);
+    let tile = tile(kw, blueprint.inputs, blueprint.packing);
     let walks = tile[0] == kw && stride[1] == 1;
     let block = (MOST_PIXELS / ow).clamp(1, BLOCK);
     let block = oh.div_ceil(oh.div_ceil(block));
@@ -389,7 +391,7 @@ pub(super) fn launch_grad_weight(
             scratch.arg(1),
             gathered.arg(lanes.width),
             sums.arg(lanes.width),
-            lanes.anywhere(x),
+            lanes.unaligned(x),
             x.view(),
             grad.view(),
             problem.batch,
@@ -408,13 +410,13 @@ pub(super) fn launch_grad_weight(
             Variant {
                 tile,
                 walks,
-                spread: blueprint.spread,
+                packing: blueprint.packing,
                 used: blueprint.used,
             },
             problem.dtype.elems_into(&partials),
         );
     }
-    launch::pace(client);
+    launch::throttle(client);
     if partial_count > 1 {
         sum_rows(&partials, out);
     }

@@ -7,7 +7,7 @@
 //! **Layout** `x [n, h, w, ci]`, `w [kh, kw, ci / groups, co]`, `y [n, oh, ow, co]`, the channels of a group side by side.
 //!
 //! **Map.** `problem.rs` validates. `blueprint.rs` chooses the vectors of a chunk and what of the input a patch holds. `patch.rs` fills
-//! a patch and indexes it. `walk.rs` multiplies the columns of a patch with the taps of a kernel row. `forward.rs` walks, stores and
+//! a patch and indexes it. `multiply.rs` multiplies the columns of a patch with the taps of a kernel row. `forward.rs` walks, stores and
 //! launches the forward pass and, transposed, the gradient with respect to the input, for which `grad_input.rs` flips the weight.
 //! `grad_weight.rs` is the gradient with respect to the weight. All that for a CPU; a GPU goes to [`crate::matmul::implicit`].
 //!
@@ -27,7 +27,7 @@
 //! the multipliers busy, and no group width is awkward. The weight of a chunk is packed first: its rows lie a multiple of 1 KB
 //! apart, which one set of a cache cannot hold. The pixels of a patch lie an odd multiple of 16 elements apart for the same
 //! reason. The gradient with respect to the input is the same kernel over weights that a small launch transposes and flips, one
-//! phase per residue of the stride, as in [`super::dense`]. The partial sums of the gradient with respect to the weight are as
+//! convolution per residue of the stride, as in [`super::dense`]. The partial sums of the gradient with respect to the weight are as
 //! many as the problem says, fewer for heavier weights, with ranges of channels in their place.
 //!
 //! **Not numbers.** Padding is written out as zeros and multiplied: a NaN or an infinity in a gradient at the border also reaches
@@ -53,15 +53,15 @@ pub mod cost;
 mod forward;
 mod grad_input;
 mod grad_weight;
+mod multiply;
 mod patch;
 mod problem;
 pub mod reference;
-mod walk;
 
 pub use crate::conv::dense::{Affine, ConvOptions};
 pub use problem::GroupedProblem;
 
-use crate::affine::After;
+use crate::affine::EpilogueArgs;
 use crate::matmul::implicit::{Pass, launch_implicit};
 use crate::{KernelError, Tensor, launch};
 use blueprint::Blueprint;
@@ -123,8 +123,15 @@ fn apply(
         let blueprint = Blueprint::new(problem, problem.group(), &[weight, &output, beside]);
         forward::launch_tiled(problem, &blueprint, input, weight, &output, false, affine)?;
     } else {
-        let (gathered, after) = (problem.gathered(false), After::affine(affine));
-        launch_implicit(&gathered, Pass::Forward, input, weight, after, &output);
+        let (gathered, epilogue_args) = (problem.gathered(false), EpilogueArgs::affine(affine));
+        launch_implicit(
+            &gathered,
+            Pass::Forward,
+            input,
+            weight,
+            epilogue_args,
+            &output,
+        );
     }
     Ok(output)
 }

@@ -10,7 +10,7 @@ pub(super) const QUAD: usize = 4;
 
 /// How the input channels of a chunk of output channels lie in a patch, a comptime choice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) enum Spread {
+pub(super) enum GroupPacking {
     /// A chunk is one group: its channels as they are, to be broadcast one by one.
     Plain,
     /// A chunk is one vector across groups of this many channels, in and out: 1, 2, 4 or 8, less than a vector. A vector of the
@@ -19,7 +19,7 @@ pub(super) enum Spread {
     Shuffled(usize),
 }
 
-impl Spread {
+impl GroupPacking {
     /// Channels of a group that spans less than a vector; 0 where a chunk is a group.
     pub fn size(self) -> usize {
         match self {
@@ -82,7 +82,7 @@ pub(super) fn stage<S: Float, F: Float, I: Size, N: Size, M: Size>(
     horizontal: &Axis,
     v: &Taps,
     h: &Taps,
-    #[comptime] spread: Spread,
+    #[comptime] packing: GroupPacking,
 ) {
     let left = min(max(h.lead, h.up) - h.up, patch.width);
     let skip = max(h.lead, h.up) - h.lead;
@@ -109,8 +109,8 @@ pub(super) fn stage<S: Float, F: Float, I: Size, N: Size, M: Size>(
                 );
             }
             for q in 0..copied {
-                let (at, to) = (view.at(from + q), begin + q * patch.pitch);
-                copy::<S, F, I, N, M>(x, scratch, at, to, patch, extent, spread);
+                let (offset, to) = (view.at(from + q), begin + q * patch.pitch);
+                copy::<S, F, I, N, M>(x, scratch, offset, to, patch, extent, packing);
             }
         } else {
             for part in 0..parts {
@@ -128,29 +128,29 @@ fn clear<F: Float, I: Size>(scratch: &mut [Vector<F, I>], from: usize, to: usize
     }
 }
 
-/// Copies the chunks of one pixel, which starts at `at` in the input and at `to` in the patch.
+/// Copies the chunks of one pixel, which starts at `offset` in the input and at `to` in the patch.
 #[cube]
 fn copy<S: Float, F: Float, I: Size, N: Size, M: Size>(
     x: &[Vector<S, I>],
     scratch: &mut [Vector<F, I>],
-    at: usize,
+    offset: usize,
     to: usize,
     patch: &Patch,
     extent: &Extent,
-    #[comptime] spread: Spread,
+    #[comptime] packing: GroupPacking,
 ) {
-    if comptime!(spread.size() == 0) {
-        let from = at + extent.chunk * patch.share;
+    if comptime!(packing.size() == 0) {
+        let from = offset + extent.chunk * patch.share;
         let count = extent.chunks * patch.share;
         for m in 0..(count + M::value() - 1) / M::value() {
             let c = channel::<M>(m, count);
             store::<F, F, I, M>(scratch, to + c, load::<S, F, I, M>(x, from + c));
         }
     } else {
-        let (size, parts) = comptime!((spread.size(), spread.parts()));
+        let (size, parts) = comptime!((packing.size(), packing.parts()));
         for k in 0..extent.chunks {
             let c = channel::<N>(extent.chunk + k, patch.channels);
-            let own = load::<S, F, I, N>(x, at + c);
+            let own = load::<S, F, I, N>(x, offset + c);
             #[unroll]
             for part in 0..parts {
                 let mut value = own;
@@ -167,17 +167,17 @@ fn copy<S: Float, F: Float, I: Size, N: Size, M: Size>(
     }
 }
 
-/// The patch's value for the `i`-th input channel of a group, in every lane; `at` is where the chunk's pixel starts.
+/// The patch's value for the `i`-th input channel of a group, in every lane; `offset` is where the chunk's pixel starts.
 ///
 /// `i` is a comptime index where groups share a vector.
 #[cube]
-pub(super) fn spread_out<F: Float, I: Size, N: Size>(
+pub(super) fn broadcast_in_groups<F: Float, I: Size, N: Size>(
     scratch: &[Vector<F, I>],
-    at: usize,
+    offset: usize,
     #[comptime] i: usize,
     #[comptime] size: usize,
 ) -> Vector<F, N> {
-    let own = load::<F, F, I, N>(scratch, at + comptime!(i / QUAD) * N::value());
+    let own = load::<F, F, I, N>(scratch, offset + comptime!(i / QUAD) * N::value());
     let quad = comptime!(size.min(QUAD));
     let mut value = own;
     #[unroll]
@@ -187,13 +187,13 @@ pub(super) fn spread_out<F: Float, I: Size, N: Size>(
     value
 }
 
-/// The channel at `at` of the patch in every lane.
+/// The channel at `offset` of the patch in every lane.
 #[cube]
 pub(super) fn broadcast<F: Float, I: Size, N: Size>(
     scratch: &[Vector<F, I>],
-    at: usize,
+    offset: usize,
 ) -> Vector<F, N> {
-    Vector::cast_from(scratch[at].extract(0usize))
+    Vector::cast_from(scratch[offset].extract(0usize))
 }
 
 /// The first `used` of the lanes from `index` on, and zeros: in two loads of `T` that overlap, where that is not the whole vector.

@@ -37,7 +37,7 @@ fn sum(costs: impl IntoIterator<Item = Cost>) -> Cost {
 fn maps(problem: &MixProblem) -> impl Iterator<Item = [usize; 4]> {
     let [n, h, w] = problem.maps;
     problem
-        .places()
+        .windows()
         .map(move |[_, channels]| [n, h, w, channels])
 }
 

@@ -116,7 +116,7 @@ impl MixProblem {
     }
 
     /// Where in the pooled row each map's mean lies: `x0`'s, then each feature's.
-    pub(super) fn places(&self) -> impl Iterator<Item = [usize; 2]> {
+    pub(super) fn windows(&self) -> impl Iterator<Item = [usize; 2]> {
         let (base, raw) = (self.base, self.raw);
         let behind = (0..self.features).map(move |i| [base + i * raw, raw]);
         std::iter::once([0, base]).chain(behind)

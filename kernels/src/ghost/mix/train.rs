@@ -39,7 +39,7 @@ pub(super) fn pool(
     let shape = [problem.maps[0], problem.pooled()];
     let row = Tensor::room(OP, "row of means", x0.client(), &shape, problem.dtype)?;
     let maps = std::iter::once(x0).chain(features.iter().copied());
-    for (map, [start, count]) in maps.zip(problem.places()) {
+    for (map, [start, count]) in maps.zip(problem.windows()) {
         global_average_into(map, &row.window(start, count)?)?;
     }
     Ok(row)
@@ -112,7 +112,7 @@ pub fn backward(mix: &Mix, saved: &Saved, grad: &Tensor) -> Result<MixGrads, Ker
         &shared.window(raw, c)?,
         &x0.window(raw, c)?.rows(),
     )?;
-    let features = problem.places().skip(1).map(|[start, count]| {
+    let features = problem.windows().skip(1).map(|[start, count]| {
         let feature = Tensor::empty(client, &[n, h, w, count], dtype);
         global_average::backward_into(&to_pooled.window(start, count)?, &feature)?;
         Ok(feature)

@@ -1,5 +1,5 @@
 use super::angle::Norms;
-use super::{Between, CosineProblem, OP, team};
+use super::{Comparison, CosineProblem, OP, team};
 use crate::cascade::{Cascade, block_end, block_start, blocks};
 use crate::lanes::{Lanes, channel, load, store};
 use crate::loss::LossAndGrad;
@@ -7,9 +7,9 @@ use crate::loss::row::{element, fresh, row_max, where_finite};
 use crate::{KernelError, Tensor, launch, planted};
 use cubecl::prelude::*;
 
-/// [`Between`] as the kernel's variant.
+/// [`Comparison`] as the kernel's variant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(super) enum Of {
+pub(super) enum Blueprint {
     Rows,
     CentredRows,
     Softmaxes,
@@ -21,7 +21,7 @@ pub(super) enum Of {
 fn fused<S: Float, F: Float, B: Size, N: Size>(
     student: &[Vector<S, B>],
     teacher: &[Vector<S, B>],
-    _anywhere: &[S],
+    _unaligned: &[S],
     kept: &mut [Vector<F, B>],
     loss: &mut [F],
     grad: &mut [Vector<F, B>],
@@ -33,7 +33,7 @@ fn fused<S: Float, F: Float, B: Size, N: Size>(
     vectors: usize,
     pitch: usize,
     run: usize,
-    #[comptime] of: Of,
+    #[comptime] blueprint: Blueprint,
     #[define(S, F)] _dtypes: [cubecl::ir::ElemType; 2],
 ) {
     let epsilon = epsilon.get::<F>();
@@ -44,13 +44,13 @@ fn fused<S: Float, F: Float, B: Size, N: Size>(
     let last = min(first + run, batch);
     for n in first..last {
         let start = n * length;
-        if comptime!(of == Of::Rows) {
+        if comptime!(blueprint == Blueprint::Rows) {
             loss[n] = turn::<S, F, B, N>(
                 student, teacher, start, start, grad, start, length, vectors, epsilon, inverse_t,
-                mean, of,
+                mean, blueprint,
             );
         } else {
-            if comptime!(of == Of::CentredRows) {
+            if comptime!(blueprint == Blueprint::CentredRows) {
                 centre::<S, F, B, N>(student, start, kept, own, length, vectors);
                 centre::<S, F, B, N>(teacher, start, kept, own + pitch, length, vectors);
             } else {
@@ -78,20 +78,20 @@ fn fused<S: Float, F: Float, B: Size, N: Size>(
                 epsilon,
                 inverse_t,
                 mean,
-                of,
+                blueprint,
             );
         }
     }
 }
 
-/// Writes a sample's gradient from `start` of `grad` on and returns its loss, for the vectors that start at `at_u` of `student` and at
-/// `at_w` of `teacher`.
+/// Writes a sample's gradient from `start` of `grad` on and returns its loss, for the vectors that start at `offset_u` of `student` and at
+/// `offset_w` of `teacher`.
 #[cube]
 fn turn<S: Float, F: Float, B: Size, N: Size>(
     student: &[Vector<S, B>],
     teacher: &[Vector<S, B>],
-    at_u: usize,
-    at_w: usize,
+    offset_u: usize,
+    offset_w: usize,
     grad: &mut [Vector<F, B>],
     start: usize,
     length: usize,
@@ -99,24 +99,25 @@ fn turn<S: Float, F: Float, B: Size, N: Size>(
     epsilon: F,
     inverse_t: F,
     mean: F,
-    #[comptime] of: Of,
+    #[comptime] blueprint: Blueprint,
 ) -> F {
-    let u_square = square_sum::<S, F, B, N>(student, at_u, length, vectors);
-    let w_square = square_sum::<S, F, B, N>(teacher, at_w, length, vectors);
+    let u_square = square_sum::<S, F, B, N>(student, offset_u, length, vectors);
+    let w_square = square_sum::<S, F, B, N>(teacher, offset_w, length, vectors);
     let norms = Norms::<F>::new(u_square, w_square, epsilon);
     let ratio = norms.ratio;
-    let apart = square_distance::<S, F, B, N>(student, at_u, teacher, at_w, length, vectors, ratio);
+    let apart =
+        square_distance::<S, F, B, N>(student, offset_u, teacher, offset_w, length, vectors, ratio);
     let turned = norms.turned::<N>(apart, mean);
     let ratio = Vector::<F, N>::new(ratio);
     for v in 0..vectors {
-        let at = channel::<N>(v, length);
-        let u = load::<S, F, B, N>(student, at_u + at);
-        let w = load::<S, F, B, N>(teacher, at_w + at);
+        let offset = channel::<N>(v, length);
+        let u = load::<S, F, B, N>(student, offset_u + offset);
+        let w = load::<S, F, B, N>(teacher, offset_w + offset);
         let mut g = turned.pull(u, w, ratio);
-        if comptime!(of == Of::Softmaxes) {
+        if comptime!(blueprint == Blueprint::Softmaxes) {
             g *= u * Vector::new(inverse_t);
         }
-        store::<F, F, B, N>(grad, start + at, g);
+        store::<F, F, B, N>(grad, start + offset, g);
     }
     turned.loss
 }
@@ -144,9 +145,9 @@ fn centre<S: Float, F: Float, B: Size, N: Size>(
     let mean = Vector::<F, N>::new(mean);
     let rest = Vector::<F, N>::new(rest);
     for v in 0..vectors {
-        let at = channel::<N>(v, length);
-        let z = load::<S, F, B, N>(x, start + at);
-        store::<F, F, B, N>(out, to + at, (z - mean) - rest);
+        let offset = channel::<N>(v, length);
+        let z = load::<S, F, B, N>(x, start + offset);
+        store::<F, F, B, N>(out, to + offset, (z - mean) - rest);
     }
 }
 
@@ -178,9 +179,9 @@ fn soften<S: Float, F: Float, B: Size, N: Size>(
     let max = Vector::<F, N>::new(max);
     let scale = Vector::<F, N>::new(inverse_t);
     for v in 0..vectors {
-        let at = channel::<N>(v, length);
-        let z = load::<S, F, B, N>(x, start + at);
-        store::<F, F, B, N>(out, to + at, ((z - max) * scale).exp());
+        let offset = channel::<N>(v, length);
+        let z = load::<S, F, B, N>(x, start + offset);
+        store::<F, F, B, N>(out, to + offset, ((z - max) * scale).exp());
     }
 }
 
@@ -198,9 +199,9 @@ fn sum<S: Float, F: Float, B: Size, N: Size>(
     for block in 0..blocks(vectors) {
         let mut part = zero;
         for v in block_start(block)..block_end(block, vectors) {
-            let at = channel::<N>(v, length);
-            let shifted = load::<S, F, B, N>(x, start + at) - Vector::new(origin);
-            part += select_many(fresh::<N>(v, at), shifted, zero);
+            let offset = channel::<N>(v, length);
+            let shifted = load::<S, F, B, N>(x, start + offset) - Vector::new(origin);
+            part += select_many(fresh::<N>(v, offset), shifted, zero);
         }
         sum.add(part);
     }
@@ -236,9 +237,9 @@ fn square_sum<S: Float, F: Float, B: Size, N: Size>(
     for block in 0..blocks(vectors) {
         let mut part = Vector::<F, N>::new(F::new(0.0f32));
         for v in block_start(block)..block_end(block, vectors) {
-            let at = channel::<N>(v, length);
-            let u = load::<S, F, B, N>(x, start + at);
-            part = select_many(fresh::<N>(v, at), fma(u, u, part), part);
+            let offset = channel::<N>(v, length);
+            let u = load::<S, F, B, N>(x, start + offset);
+            part = select_many(fresh::<N>(v, offset), fma(u, u, part), part);
         }
         sum.add(part);
     }
@@ -250,9 +251,9 @@ fn square_sum<S: Float, F: Float, B: Size, N: Size>(
 #[cube]
 fn square_distance<S: Float, F: Float, B: Size, N: Size>(
     student: &[Vector<S, B>],
-    at_u: usize,
+    offset_u: usize,
     teacher: &[Vector<S, B>],
-    at_w: usize,
+    offset_w: usize,
     length: usize,
     vectors: usize,
     ratio: F,
@@ -261,11 +262,11 @@ fn square_distance<S: Float, F: Float, B: Size, N: Size>(
     for block in 0..blocks(vectors) {
         let mut part = Vector::<F, N>::new(F::new(0.0f32));
         for v in block_start(block)..block_end(block, vectors) {
-            let at = channel::<N>(v, length);
-            let u = load::<S, F, B, N>(student, at_u + at);
-            let w = load::<S, F, B, N>(teacher, at_w + at);
+            let offset = channel::<N>(v, length);
+            let u = load::<S, F, B, N>(student, offset_u + offset);
+            let w = load::<S, F, B, N>(teacher, offset_w + offset);
             let d = u - w * Vector::new(ratio);
-            part = select_many(fresh::<N>(v, at), fma(d, d, part), part);
+            part = select_many(fresh::<N>(v, offset), fma(d, d, part), part);
         }
         sum.add(part);
     }
@@ -288,23 +289,27 @@ pub(super) fn launch_fused(
         dtype,
     } = problem;
     // A softmax is never short: its largest element is 1 before the division.
-    let (of, epsilon, temperature) = match options.between {
-        Between::Rows => (Of::Rows, options.epsilon, 1.0),
-        Between::CentredRows => (Of::CentredRows, options.epsilon, 1.0),
-        Between::Softmaxes(temperature) => (Of::Softmaxes, 0.0, temperature),
+    let (blueprint, epsilon, temperature) = match options.between {
+        Comparison::Rows => (Blueprint::Rows, options.epsilon, 1.0),
+        Comparison::CentredRows => (Blueprint::CentredRows, options.epsilon, 1.0),
+        Comparison::Softmaxes(temperature) => (Blueprint::Softmaxes, 0.0, temperature),
     };
     let epsilon = planted::or("cosine_epsilon", epsilon, 0.0);
     let inverse_t = planted::or("cosine_temperature", 1.0 / temperature, 1.0);
     if !launch::is_cpu(client) {
         let scalars = team::Scalars { epsilon, inverse_t };
         let logits = [student, teacher];
-        team::launch_by_teams([batch, length], dtype, of, &scalars, logits, out);
+        team::launch_by_teams([batch, length], dtype, blueprint, &scalars, logits, out);
         return Ok(());
     }
     let lanes = Lanes::of(client, dtype, length, &[student, teacher, &out.grad]);
     let grid = launch::grid_for(client, batch, batch * length);
     let pitch = length.next_multiple_of(lanes.width);
-    let rows = if of == Of::Rows { 0 } else { 2 * grid.units };
+    let rows = if blueprint == Blueprint::Rows {
+        0
+    } else {
+        2 * grid.units
+    };
     let kept = Tensor::room(OP, "scratch", client, &[rows, pitch], dtype.accumulator())?;
     // SAFETY: the problem relates the extents: student, teacher and gradient hold `batch` rows of `length` elements, and `kept` two
     // for every unit that reads it.
@@ -317,7 +322,7 @@ pub(super) fn launch_fused(
             lanes.width,
             lanes.arg(student),
             lanes.arg(teacher),
-            lanes.anywhere(student),
+            lanes.unaligned(student),
             lanes.arg(&kept),
             out.loss.arg(1),
             lanes.arg(&out.grad),
@@ -329,10 +334,10 @@ pub(super) fn launch_fused(
             lanes.vectors(),
             pitch,
             grid.run,
-            of,
+            blueprint,
             dtype.elems(),
         );
     }
-    launch::pace(client);
+    launch::throttle(client);
     Ok(())
 }

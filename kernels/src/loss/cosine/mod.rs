@@ -1,7 +1,7 @@
 //! One minus the cosine between what student and teacher say about a sample, and its gradient with respect to the student.
 //!
 //! **Computes** `loss[n] = 1/N (1 - <u, w> / (|u| |w|))` for the vectors `u` of the student and `w` of the teacher, which are
-//! ([`Between`]) the rows themselves (logits or features), the rows less their means (one minus Pearson's correlation, blind to a
+//! ([`Comparison`]) the rows themselves (logits or features), the rows less their means (one minus Pearson's correlation, blind to a
 //! constant on all logits as a softmax is), or their softmaxes at a temperature. With `u^ = u / |u|`, `w^ = w / |w|` and `L = 1 - cos` the
 //! gradient of the sum is `-(w^ - cos u^) / (N |u|)`, less its mean for centred rows, and `-p^ (w^ - cos p^) / (N T)`, element by element,
 //! for softmaxes: the term `<p, dL/dp>` of a softmax's chain rule is 0, as a cosine does not change with a vector's length.
@@ -15,7 +15,7 @@
 //! **Layout** student, teacher and gradient `[n, ..]`: all axes but the first are one row, so `[n, h, w, c]` maps are compared sample by
 //! sample. Loss `[n]`. A row has any length; its vectors start at any address where the device can load them there.
 //!
-//! **Map.** `fused.rs` walks and launches on a CPU, `team.rs` on a GPU, where `lens.rs` finds what turns rows into vectors. `angle.rs` has
+//! **Map.** `fused.rs` walks and launches on a CPU, `team.rs` on a GPU, where `row_transform.rs` finds what turns rows into vectors. `angle.rs` has
 //! the formulas of both.
 //!
 //! **One unit owns** a run of samples. Centred rows and softmaxes it first writes to two rows of scratch of its own, so that each
@@ -38,8 +38,8 @@
 mod angle;
 pub mod cost;
 mod fused;
-mod lens;
 pub mod reference;
+mod row_transform;
 mod team;
 
 use super::{LossAndGrad, holds};
@@ -49,7 +49,7 @@ const OP: &str = "cosine";
 
 /// Between which vectors the cosine is taken.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub enum Between {
+pub enum Comparison {
     /// The rows as they are: features, or raw logits.
     Rows,
     /// The rows less their means.
@@ -62,7 +62,7 @@ pub enum Between {
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct CosineOptions {
     /// What is compared.
-    pub between: Between,
+    pub between: Comparison,
     /// The least norm that a vector is divided by; above 0.
     pub epsilon: f64,
 }
@@ -70,13 +70,13 @@ pub struct CosineOptions {
 impl Default for CosineOptions {
     /// Centred logits, the variant that does not change with what a softmax ignores; `epsilon` 1e-8.
     fn default() -> Self {
-        Self::of(Between::CentredRows)
+        Self::of(Comparison::CentredRows)
     }
 }
 
 impl CosineOptions {
     /// The cosine of these vectors, with the default `epsilon` of 1e-8.
-    pub fn of(between: Between) -> Self {
+    pub fn of(between: Comparison) -> Self {
         Self {
             between,
             epsilon: 1e-8,
@@ -125,7 +125,7 @@ impl CosineProblem {
         if length == 0 {
             return Err(wrong("at least one element in a sample"));
         }
-        if let Between::Softmaxes(temperature) = options.between {
+        if let Comparison::Softmaxes(temperature) = options.between {
             let wanted = "above 0, with a reciprocal that the element type holds";
             KernelError::check_float(OP, "temperature", temperature, wanted, |t| {
                 t > 0.0 && holds(dtype, 1.0 / t)

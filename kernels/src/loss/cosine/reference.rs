@@ -1,17 +1,17 @@
 //! The cosine loss and its gradient over `f64` slices, by the definition and the chain rule.
 
-use super::{Between, CosineProblem};
+use super::{Comparison, CosineProblem};
 use crate::clamp::reference::{larger, largest};
 
 /// The vector that is compared: a row, a row less its mean, or a row's softmax.
-pub fn compared(row: &[f64], between: Between) -> Vec<f64> {
+pub fn compared(row: &[f64], between: Comparison) -> Vec<f64> {
     match between {
-        Between::Rows => row.to_vec(),
-        Between::CentredRows => {
+        Comparison::Rows => row.to_vec(),
+        Comparison::CentredRows => {
             let mean = row.iter().sum::<f64>() / row.len() as f64;
             row.iter().map(|x| x - mean).collect()
         }
-        Between::Softmaxes(temperature) => {
+        Comparison::Softmaxes(temperature) => {
             let max = largest(row.iter().copied());
             let e: Vec<f64> = row
                 .iter()
@@ -32,7 +32,7 @@ pub fn cosine(problem: &CosineProblem, student: &[f64], teacher: &[f64]) -> (Vec
         ..
     } = problem;
     let epsilon = match options.between {
-        Between::Softmaxes(_) => 0.0,
+        Comparison::Softmaxes(_) => 0.0,
         _ => options.epsilon,
     };
     let (mut loss, mut grad) = (Vec::new(), Vec::new());
@@ -61,14 +61,14 @@ pub fn cosine(problem: &CosineProblem, student: &[f64], teacher: &[f64]) -> (Vec
 }
 
 /// The gradient with respect to the row, from the one with respect to the compared vector.
-fn by_row(vector: &[f64], gradient: Vec<f64>, between: Between) -> Vec<f64> {
+fn by_row(vector: &[f64], gradient: Vec<f64>, between: Comparison) -> Vec<f64> {
     match between {
-        Between::Rows => gradient,
-        Between::CentredRows => {
+        Comparison::Rows => gradient,
+        Comparison::CentredRows => {
             let mean = gradient.iter().sum::<f64>() / gradient.len() as f64;
             gradient.iter().map(|g| g - mean).collect()
         }
-        Between::Softmaxes(temperature) => {
+        Comparison::Softmaxes(temperature) => {
             let inner = dot(vector, &gradient);
             let pairs = vector.iter().zip(gradient);
             pairs.map(|(p, g)| p * (g - inner) / temperature).collect()

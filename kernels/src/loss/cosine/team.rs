@@ -1,14 +1,14 @@
 //! The cosine loss and its gradient on GPUs: a team a sample ([`crate::team`]).
 //!
-//! **One team owns** a sample. It finds what turns rows into the vectors to compare (`lens.rs`: one walk for softmaxes, two for centred
+//! **One team owns** a sample. It finds what turns rows into the vectors to compare (`row_transform.rs`: one walk for softmaxes, two for centred
 //! rows), then walks for the norms, for the distance, and for the gradient.
 //!
-//! **Why this shape.** Every walk sees the logits through the lens again, an exponential or two subtractions, where the CPU's kernel
+//! **Why this shape.** Every walk sees the logits through the row transform again, an exponential or two subtractions, where the CPU's kernel
 //! keeps the vectors: two rows of scratch a unit would be as much memory as student and teacher, written and read.
 
 use super::angle::Norms;
-use super::fused::Of;
-use super::lens::{Quad, Row, lenses};
+use super::fused::Blueprint;
+use super::row_transform::{Quad, TeamRow, row_transforms};
 use crate::lanes::{Lanes, load, store};
 use crate::loss::LossAndGrad;
 use crate::loss::row::where_finite;
@@ -30,19 +30,20 @@ fn by_teams<S: Float, F: Float, B: Size, N: Size>(
     length: usize,
     vectors: usize,
     team: usize,
-    #[comptime] of: Of,
+    #[comptime] blueprint: Blueprint,
     #[define(S, F)] _dtypes: [cubecl::ir::ElemType; 2],
 ) {
     let zero = F::new(0.0f32);
     let zeros = Vector::<F, N>::new(zero);
     let inverse_t = inverse_t.get::<F>();
     let mut team = Team::<F, Quad>::new(batch, team);
-    let row = Row {
+    let row = TeamRow {
         start: team.row * length,
         vectors,
         length,
     };
-    let lenses = lenses::<S, F, B, N>(student, teacher, &row, &mut team, inverse_t, of);
+    let row_transforms =
+        row_transforms::<S, F, B, N>(student, teacher, &row, &mut team, inverse_t, blueprint);
     let mut u_square = zeros;
     let mut w_square = zeros;
     let mut v = team.unit;
@@ -51,11 +52,11 @@ fn by_teams<S: Float, F: Float, B: Size, N: Size>(
         let mut w_part = zeros;
         let end = team.block(v, vectors);
         while v < end {
-            let at = row.start + v * N::value();
-            let u = load::<S, F, B, N>(student, at);
-            let w = load::<S, F, B, N>(teacher, at);
-            let u = lenses.student.see::<N>(u, inverse_t, of);
-            let w = lenses.teacher.see::<N>(w, inverse_t, of);
+            let offset = row.start + v * N::value();
+            let u = load::<S, F, B, N>(student, offset);
+            let w = load::<S, F, B, N>(teacher, offset);
+            let u = row_transforms.student.apply::<N>(u, inverse_t, blueprint);
+            let w = row_transforms.teacher.apply::<N>(w, inverse_t, blueprint);
             u_part = fma(u, u, u_part);
             w_part = fma(w, w, w_part);
             v += team.size;
@@ -77,11 +78,11 @@ fn by_teams<S: Float, F: Float, B: Size, N: Size>(
         let mut part = zeros;
         let end = team.block(v, vectors);
         while v < end {
-            let at = row.start + v * N::value();
-            let u = load::<S, F, B, N>(student, at);
-            let w = load::<S, F, B, N>(teacher, at);
-            let u = lenses.student.see::<N>(u, inverse_t, of);
-            let w = lenses.teacher.see::<N>(w, inverse_t, of);
+            let offset = row.start + v * N::value();
+            let u = load::<S, F, B, N>(student, offset);
+            let w = load::<S, F, B, N>(teacher, offset);
+            let u = row_transforms.student.apply::<N>(u, inverse_t, blueprint);
+            let w = row_transforms.teacher.apply::<N>(w, inverse_t, blueprint);
             let d = u - w * ratio;
             part = fma(d, d, part);
             v += team.size;
@@ -97,16 +98,16 @@ fn by_teams<S: Float, F: Float, B: Size, N: Size>(
     if team.there {
         let mut v = team.unit;
         while v < vectors {
-            let at = row.start + v * N::value();
-            let u = load::<S, F, B, N>(student, at);
-            let w = load::<S, F, B, N>(teacher, at);
-            let u = lenses.student.see::<N>(u, inverse_t, of);
-            let w = lenses.teacher.see::<N>(w, inverse_t, of);
+            let offset = row.start + v * N::value();
+            let u = load::<S, F, B, N>(student, offset);
+            let w = load::<S, F, B, N>(teacher, offset);
+            let u = row_transforms.student.apply::<N>(u, inverse_t, blueprint);
+            let w = row_transforms.teacher.apply::<N>(w, inverse_t, blueprint);
             let mut g = turned.pull(u, w, ratio);
-            if comptime!(of == Of::Softmaxes) {
+            if comptime!(blueprint == Blueprint::Softmaxes) {
                 g *= u * Vector::new(inverse_t);
             }
-            store::<F, F, B, N>(grad, at, g);
+            store::<F, F, B, N>(grad, offset, g);
             v += team.size;
         }
     }
@@ -122,7 +123,7 @@ pub(super) struct Scalars {
 pub(super) fn launch_by_teams(
     [batch, length]: [usize; 2],
     dtype: DType,
-    of: Of,
+    blueprint: Blueprint,
     scalars: &Scalars,
     [student, teacher]: [&Tensor; 2],
     out: &LossAndGrad,
@@ -149,9 +150,9 @@ pub(super) fn launch_by_teams(
             length,
             lanes.vectors(),
             teams.size,
-            of,
+            blueprint,
             dtype.elems(),
         );
     }
-    launch::pace(client);
+    launch::throttle(client);
 }

@@ -1,9 +1,9 @@
-use super::notes::{Fact, Finding, Notes};
-use super::piece::Piece;
+use super::finalize::{compare, finalize};
+use super::passes::{Slope, Wanted, divergence, exponentials, gradient, largest};
 use super::problem::{DistillProblem, Uses};
-use super::settle::{compare, settle};
-use super::sweeps::{Slope, Wanted, divergence, exponentials, gradient, largest};
-use super::terms::{Constants, Place};
+use super::scratch::{Fact, Finding, ScratchLayout};
+use super::segment::Segment;
+use super::terms::{Constants, Destination};
 use crate::Client;
 use crate::loss::decay::Exponential;
 use crate::loss::log_space::series_terms;
@@ -83,8 +83,8 @@ pub(super) fn fused<S: Float, F: Float, B: Size, N: Size>(
     labels: &[u32],
     loss: &mut [F],
     grad: &mut [Vector<F, B>],
-    notes: &mut [Vector<F, N>],
-    _anywhere: &[S],
+    scratch: &mut [Vector<F, N>],
+    _unaligned: &[S],
     constants: Sequence<Constants>,
     extents: Extents,
     #[comptime] blueprint: Blueprint,
@@ -92,7 +92,7 @@ pub(super) fn fused<S: Float, F: Float, B: Size, N: Size>(
 ) {
     let temperatures = comptime!(blueprint.uses.len());
     let vectors = (extents.blocks + N::value() - 1) / N::value();
-    let at = Notes::new(&extents, vectors, temperatures);
+    let layout = ScratchLayout::new(&extents, vectors, temperatures);
     let labelled = comptime!(blueprint.labelled);
     let first = ABSOLUTE_POS * extents.run;
     let last = min(first + extents.run, extents.batch);
@@ -100,21 +100,21 @@ pub(super) fn fused<S: Float, F: Float, B: Size, N: Size>(
     let mut n = first;
     while n < last {
         let rows = min(extents.group, last - n);
-        let pieces = select(split, extents.blocks, rows);
+        let segments = select(split, extents.blocks, rows);
         // The blocks of a row one by one, while they are in the first cache; rows side by side.
         let together = select(split, 1usize, rows);
         let mut from = 0usize;
-        while from < pieces {
+        while from < segments {
             for p in from..from + together {
-                let piece = Piece::new::<N>(&extents, labels, n, p, labelled);
-                sum_piece::<S, F, B, N>(
+                let segment = Segment::new::<N>(&extents, labels, n, p, labelled);
+                sum_segment::<S, F, B, N>(
                     student,
                     teacher,
                     &*grad,
-                    notes,
-                    &at,
+                    scratch,
+                    &layout,
                     p,
-                    &piece,
+                    &segment,
                     &constants,
                     comptime!(blueprint.clone()),
                 );
@@ -123,8 +123,8 @@ pub(super) fn fused<S: Float, F: Float, B: Size, N: Size>(
             for t in 0..temperatures {
                 if comptime!(blueprint.uses[t].teacher()) {
                     compare::<F, N>(
-                        notes,
-                        &at,
+                        scratch,
+                        &layout,
                         from / N::value(),
                         t,
                         comptime!(blueprint.exponential),
@@ -132,37 +132,44 @@ pub(super) fn fused<S: Float, F: Float, B: Size, N: Size>(
                 }
             }
             for p in from..from + together {
-                let piece = Piece::new::<N>(&extents, labels, n, p, labelled);
-                diverge_piece::<F, N>(
-                    notes,
-                    &at,
+                let segment = Segment::new::<N>(&extents, labels, n, p, labelled);
+                diverge_segment::<F, N>(
+                    scratch,
+                    &layout,
                     p,
-                    &piece,
+                    &segment,
                     &constants,
                     comptime!(blueprint.clone()),
                 );
             }
             from += together;
         }
-        let place = Place {
+        let destination = Destination {
             n,
             rows,
             batch: extents.batch,
         };
-        settle::<F, N>(
-            notes,
-            &at,
+        finalize::<F, N>(
+            scratch,
+            &layout,
             loss,
-            &place,
+            &destination,
             &extents,
             &constants,
             comptime!(blueprint.clone()),
         );
         // Backwards: what was kept last is nearest.
-        for p in 0..pieces {
-            let p = pieces - 1 - p;
-            let piece = Piece::new::<N>(&extents, labels, n, p, labelled);
-            pull_piece::<F, B, N>(&*notes, grad, &at, p, &piece, comptime!(blueprint.taught()));
+        for p in 0..segments {
+            let p = segments - 1 - p;
+            let segment = Segment::new::<N>(&extents, labels, n, p, labelled);
+            pull_segment::<F, B, N>(
+                &*scratch,
+                grad,
+                &layout,
+                p,
+                &segment,
+                comptime!(blueprint.taught()),
+            );
         }
         n += rows;
     }
@@ -178,33 +185,33 @@ pub(super) fn logit<S: Float, F: Float, B: Size, N: Size>(
     Vector::new(F::cast_from(item.extract_dynamic(index % B::value())))
 }
 
-/// Writes `value` into the lane of piece `p`.
+/// Writes `value` into the lane of segment `p`.
 #[cube]
-fn note<F: Float, N: Size>(
-    notes: &mut [Vector<F, N>],
+fn set_lane<F: Float, N: Size>(
+    scratch: &mut [Vector<F, N>],
     index: usize,
     p: usize,
     value: Vector<F, N>,
 ) {
     let lane = Vector::<u32, N>::new(u32::cast_from(p % N::value()));
-    notes[index] = select_many(lane_numbers::<N>().equal(&lane), value, notes[index]);
+    scratch[index] = select_many(lane_numbers::<N>().equal(&lane), value, scratch[index]);
 }
 
-/// Keeps a piece's exponentials and notes its maxima and sums.
+/// Keeps a segment's exponentials and notes its maxima and sums.
 #[cube]
-fn sum_piece<S: Float, F: Float, B: Size, N: Size>(
+fn sum_segment<S: Float, F: Float, B: Size, N: Size>(
     student: &[Vector<S, B>],
     teacher: &[Vector<S, B>],
     grad: &[Vector<F, B>],
-    notes: &mut [Vector<F, N>],
-    at: &Notes,
+    scratch: &mut [Vector<F, N>],
+    layout: &ScratchLayout,
     p: usize,
-    piece: &Piece,
+    segment: &Segment,
     constants: &Sequence<Constants>,
     #[comptime] blueprint: Blueprint,
 ) {
     let v = p / N::value();
-    let target = piece.start + piece.target;
+    let target = segment.start + segment.target;
     let any_taught = comptime!(blueprint.taught().contains(&true));
     let any_distances = comptime!(
         blueprint
@@ -212,20 +219,20 @@ fn sum_piece<S: Float, F: Float, B: Size, N: Size>(
             .iter()
             .any(|uses| uses.cross_entropy.is_some())
     );
-    let student_max = largest::<S, F, B, N>(student, piece);
+    let student_max = largest::<S, F, B, N>(student, segment);
     let mut teacher_max = student_max;
     let z = logit::<S, F, B, N>(student, target);
-    note::<F, N>(notes, at.fact(v, Fact::StudentTarget), p, z);
-    note::<F, N>(notes, at.fact(v, Fact::StudentMax), p, student_max);
+    set_lane::<F, N>(scratch, layout.fact(v, Fact::StudentTarget), p, z);
+    set_lane::<F, N>(scratch, layout.fact(v, Fact::StudentMax), p, student_max);
     if any_taught {
-        teacher_max = largest::<S, F, B, N>(teacher, piece);
+        teacher_max = largest::<S, F, B, N>(teacher, segment);
         let z = logit::<S, F, B, N>(teacher, target);
-        note::<F, N>(notes, at.fact(v, Fact::TeacherTarget), p, z);
-        note::<F, N>(notes, at.fact(v, Fact::TeacherMax), p, teacher_max);
+        set_lane::<F, N>(scratch, layout.fact(v, Fact::TeacherTarget), p, z);
+        set_lane::<F, N>(scratch, layout.fact(v, Fact::TeacherMax), p, teacher_max);
     }
     if any_distances {
-        let counted = Vector::new(F::cast_from(piece.others::<N>()));
-        note::<F, N>(notes, at.fact(v, Fact::Counted), p, counted);
+        let counted = Vector::new(F::cast_from(segment.others::<N>()));
+        set_lane::<F, N>(scratch, layout.fact(v, Fact::Counted), p, counted);
     }
     #[unroll]
     for t in 0..comptime!(blueprint.uses.len()) {
@@ -234,36 +241,36 @@ fn sum_piece<S: Float, F: Float, B: Size, N: Size>(
             student,
             teacher,
             grad,
-            notes,
-            at,
-            piece,
+            scratch,
+            layout,
+            segment,
             student_max,
             teacher_max,
             constants.index(t),
             t,
             wanted,
         );
-        note::<F, N>(
-            notes,
-            at.finding(v, t, Finding::StudentSum),
+        set_lane::<F, N>(
+            scratch,
+            layout.finding(v, t, Finding::StudentSum),
             p,
             sums.student,
         );
         if comptime!(wanted.ahead) {
-            notes[at.fact(0usize, Fact::Fetched)] = Vector::new(F::cast_from(sums.fetched));
+            scratch[layout.fact(0usize, Fact::Fetched)] = Vector::new(F::cast_from(sums.fetched));
         }
         if comptime!(wanted.distances) {
-            note::<F, N>(
-                notes,
-                at.finding(v, t, Finding::Distances),
+            set_lane::<F, N>(
+                scratch,
+                layout.finding(v, t, Finding::Distances),
                 p,
                 sums.distances,
             );
         }
         if comptime!(wanted.teacher) {
-            note::<F, N>(
-                notes,
-                at.finding(v, t, Finding::TeacherSum),
+            set_lane::<F, N>(
+                scratch,
+                layout.finding(v, t, Finding::TeacherSum),
                 p,
                 sums.teacher,
             );
@@ -271,13 +278,13 @@ fn sum_piece<S: Float, F: Float, B: Size, N: Size>(
     }
 }
 
-/// Notes how far a piece's softmaxes diverge.
+/// Notes how far a segment's softmaxes diverge.
 #[cube]
-fn diverge_piece<F: Float, N: Size>(
-    notes: &mut [Vector<F, N>],
-    at: &Notes,
+fn diverge_segment<F: Float, N: Size>(
+    scratch: &mut [Vector<F, N>],
+    layout: &ScratchLayout,
     p: usize,
-    piece: &Piece,
+    segment: &Segment,
     constants: &Sequence<Constants>,
     #[comptime] blueprint: Blueprint,
 ) {
@@ -286,50 +293,50 @@ fn diverge_piece<F: Float, N: Size>(
     for t in 0..comptime!(blueprint.uses.len()) {
         if comptime!(blueprint.uses[t].teacher()) {
             let inverse_t = constants.index(t).inverse_t.get::<F>();
-            let ratio = notes[at.finding(v, t, Finding::Ratio)].extract_dynamic(lane);
-            let log_ratio = notes[at.finding(v, t, Finding::LogRatio)].extract_dynamic(lane);
+            let ratio = scratch[layout.finding(v, t, Finding::Ratio)].extract_dynamic(lane);
+            let log_ratio = scratch[layout.finding(v, t, Finding::LogRatio)].extract_dynamic(lane);
             let found = divergence::<F, N>(
-                notes,
-                at,
-                piece,
+                scratch,
+                layout,
+                segment,
                 inverse_t,
                 ratio,
                 log_ratio,
                 t,
                 comptime!(blueprint.terms),
             );
-            note::<F, N>(notes, at.finding(v, t, Finding::Divergence), p, found);
+            set_lane::<F, N>(scratch, layout.finding(v, t, Finding::Divergence), p, found);
         }
     }
 }
 
-/// Writes a piece's gradient.
+/// Writes a segment's gradient.
 #[cube]
-fn pull_piece<F: Float, B: Size, N: Size>(
-    notes: &[Vector<F, N>],
+fn pull_segment<F: Float, B: Size, N: Size>(
+    scratch: &[Vector<F, N>],
     grad: &mut [Vector<F, B>],
-    at: &Notes,
+    layout: &ScratchLayout,
     p: usize,
-    piece: &Piece,
+    segment: &Segment,
     #[comptime] taught: Vec<bool>,
 ) {
     let (v, lane) = (p / N::value(), p % N::value());
     let mut slopes = Sequence::<Slope<F>>::new();
     #[unroll]
     for t in 0..comptime!(taught.len()) {
-        let own = notes[at.finding(v, t, Finding::Own)].extract_dynamic(lane);
+        let own = scratch[layout.finding(v, t, Finding::Own)].extract_dynamic(lane);
         let mut apart = own;
         if comptime!(taught[t]) {
-            apart = notes[at.finding(v, t, Finding::Apart)].extract_dynamic(lane);
+            apart = scratch[layout.finding(v, t, Finding::Apart)].extract_dynamic(lane);
         }
         slopes.push(Slope::<F> {
             own,
             apart,
-            student_at: at.student(piece.row, t),
-            teacher_at: at.teacher(piece.row, t),
+            student_at: layout.student(segment.row, t),
+            teacher_at: layout.teacher(segment.row, t),
         });
     }
-    let at_target = notes[at.fact(v, Fact::AtTarget)].extract_dynamic(lane);
-    let even = notes[at.fact(v, Fact::Even)].extract_dynamic(lane);
-    gradient::<F, B, N>(notes, grad, piece, &slopes, at_target, even, taught);
+    let at_target = scratch[layout.fact(v, Fact::AtTarget)].extract_dynamic(lane);
+    let even = scratch[layout.fact(v, Fact::Even)].extract_dynamic(lane);
+    gradient::<F, B, N>(scratch, grad, segment, &slopes, at_target, even, taught);
 }

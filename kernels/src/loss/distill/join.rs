@@ -1,7 +1,7 @@
 //! The blocks of a long row joined into the row, one lane a block; all lanes of a result hold the row's number.
 
-use super::notes::{Fact, Finding, Network, Notes};
-use crate::loss::fold::{larger, top, total};
+use super::scratch::{Fact, Finding, Network, ScratchLayout};
+use crate::loss::lane_reduce::{larger, top, total};
 use crate::loss::log_space::divergence;
 use crate::loss::row::lane_numbers;
 use cubecl::prelude::*;
@@ -26,8 +26,8 @@ impl Blocks {
 /// The largest of the blocks' maxima.
 #[cube]
 pub(super) fn row_max<F: Float, N: Size>(
-    notes: &[Vector<F, N>],
-    at: &Notes,
+    scratch: &[Vector<F, N>],
+    layout: &ScratchLayout,
     blocks: &Blocks,
     #[comptime] network: Network,
 ) -> Vector<F, N> {
@@ -36,7 +36,7 @@ pub(super) fn row_max<F: Float, N: Size>(
     for v in 0..blocks.vectors {
         let found = select_many(
             blocks.there::<N>(v),
-            notes[at.fact(v, comptime!(network.max()))],
+            scratch[layout.fact(v, comptime!(network.max()))],
             none,
         );
         max = larger::<F, N>(found, max);
@@ -47,8 +47,8 @@ pub(super) fn row_max<F: Float, N: Size>(
 /// The sum of exponentials relative to the row's own maximum.
 #[cube]
 pub(super) fn row_sum<F: Float, N: Size>(
-    notes: &[Vector<F, N>],
-    at: &Notes,
+    scratch: &[Vector<F, N>],
+    layout: &ScratchLayout,
     blocks: &Blocks,
     row_max: Vector<F, N>,
     inverse_t: F,
@@ -58,8 +58,9 @@ pub(super) fn row_sum<F: Float, N: Size>(
     let zero = Vector::<F, N>::new(F::new(0.0f32));
     let mut sum = zero;
     for v in 0..blocks.vectors {
-        let fall = (notes[at.fact(v, comptime!(network.max()))] - row_max) * Vector::new(inverse_t);
-        let part = notes[at.finding(v, t, comptime!(network.sum()))] * fall.exp();
+        let fall =
+            (scratch[layout.fact(v, comptime!(network.max()))] - row_max) * Vector::new(inverse_t);
+        let part = scratch[layout.finding(v, t, comptime!(network.sum()))] * fall.exp();
         sum += select_many(blocks.there::<N>(v), part, zero);
     }
     total::<F, N>(sum)
@@ -78,8 +79,8 @@ pub(super) struct Rows<F: Float, N: Size> {
 /// within each block. Both parts are sums of terms that are at least 0.
 #[cube]
 pub(super) fn row_divergence<F: Float, N: Size>(
-    notes: &[Vector<F, N>],
-    at: &Notes,
+    scratch: &[Vector<F, N>],
+    layout: &ScratchLayout,
     blocks: &Blocks,
     rows: &Rows<F, N>,
     inverse_t: F,
@@ -91,15 +92,17 @@ pub(super) fn row_divergence<F: Float, N: Size>(
     let log_ratio = ratio.ln();
     let mut all = zero;
     for v in 0..blocks.vectors {
-        let own = notes[at.finding(v, t, Finding::StudentSum)];
-        let taught = notes[at.finding(v, t, Finding::TeacherSum)];
-        let x = (notes[at.fact(v, Fact::StudentMax)] - rows.student_max) * Vector::new(inverse_t);
-        let y = (notes[at.fact(v, Fact::TeacherMax)] - rows.teacher_max) * Vector::new(inverse_t);
+        let own = scratch[layout.finding(v, t, Finding::StudentSum)];
+        let taught = scratch[layout.finding(v, t, Finding::TeacherSum)];
+        let x =
+            (scratch[layout.fact(v, Fact::StudentMax)] - rows.student_max) * Vector::new(inverse_t);
+        let y =
+            (scratch[layout.fact(v, Fact::TeacherMax)] - rows.teacher_max) * Vector::new(inverse_t);
         let fall = y.exp();
         let p = x.exp() * own * ratio;
         let r = (x - y) + (own.ln() - taught.ln()) + log_ratio;
         let between = divergence::<F, N>(fall * taught, p, r, terms);
-        let within = notes[at.finding(v, t, Finding::Divergence)];
+        let within = scratch[layout.finding(v, t, Finding::Divergence)];
         all += select_many(blocks.there::<N>(v), fma(fall, within, between), zero);
     }
     total::<F, N>(all)
@@ -108,8 +111,8 @@ pub(super) fn row_divergence<F: Float, N: Size>(
 /// The sum of the student's distances to its row's maximum.
 #[cube]
 pub(super) fn row_distances<F: Float, N: Size>(
-    notes: &[Vector<F, N>],
-    at: &Notes,
+    scratch: &[Vector<F, N>],
+    layout: &ScratchLayout,
     blocks: &Blocks,
     row_max: Vector<F, N>,
     #[comptime] t: usize,
@@ -117,9 +120,13 @@ pub(super) fn row_distances<F: Float, N: Size>(
     let zero = Vector::<F, N>::new(F::new(0.0f32));
     let mut all = zero;
     for v in 0..blocks.vectors {
-        let down = notes[at.fact(v, Fact::StudentMax)] - row_max;
-        let counted = notes[at.fact(v, Fact::Counted)];
-        let found = fma(down, counted, notes[at.finding(v, t, Finding::Distances)]);
+        let down = scratch[layout.fact(v, Fact::StudentMax)] - row_max;
+        let counted = scratch[layout.fact(v, Fact::Counted)];
+        let found = fma(
+            down,
+            counted,
+            scratch[layout.finding(v, t, Finding::Distances)],
+        );
         all += select_many(blocks.there::<N>(v), found, zero);
     }
     total::<F, N>(all)

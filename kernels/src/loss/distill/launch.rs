@@ -1,13 +1,13 @@
 use super::fused::{Blueprint, ExtentsLaunch, fused};
-use super::notes::notes_len;
-use super::piece::BLOCK;
 use super::problem::DistillProblem;
+use super::scratch::scratch_len;
+use super::segment::BLOCK;
 use super::short::launch_short;
 use super::team::launch_by_teams;
 use super::terms::ConstantsLaunch;
 use crate::lanes::Lanes;
 use crate::loss::decay::{Exponential, Rate};
-use crate::{KernelError, Labels, Tensor, abreast, launch, planted};
+use crate::{KernelError, Labels, Tensor, launch, planted, row_per_lane};
 
 /// Vectors of one line of notes that rows side by side may take together: they are settled together.
 const SIDE_BY_SIDE: usize = 128;
@@ -34,7 +34,7 @@ pub(super) fn launch_fused(
         launch_by_teams(problem, student, teacher, labels, loss, grad);
         return Ok(());
     }
-    if abreast::are_short(client, dtype, classes) {
+    if row_per_lane::are_short(client, dtype, classes) {
         return launch_short(problem, student, teacher, labels, loss, grad);
     }
     let temperatures = problem.temperatures();
@@ -52,15 +52,15 @@ pub(super) fn launch_fused(
     };
     // Units past the last row take no notes.
     let note_takers = grid.units.min(batch.div_ceil(grid.run));
-    let vectors_of_pieces = blocks.div_ceil(lanes.width);
-    let notes = notes_len(
+    let vectors_of_segments = blocks.div_ceil(lanes.width);
+    let scratch = scratch_len(
         temperatures.len(),
         [group, line, short_line],
-        vectors_of_pieces,
+        vectors_of_segments,
     );
     let accumulator = dtype.accumulator();
-    let notes = [note_takers, notes * lanes.width];
-    let notes = Tensor::room("distill", "scratch", client, &notes, accumulator)?;
+    let scratch = [note_takers, scratch * lanes.width];
+    let scratch = Tensor::room("distill", "scratch", client, &scratch, accumulator)?;
     let blueprint = Blueprint::of(problem, client);
     let blueprint = Blueprint {
         // What is fetched is read as 32 bits.
@@ -81,15 +81,15 @@ pub(super) fn launch_fused(
             labels.map_or_else(|| student.buffer(1, 0), Labels::arg),
             loss.arg(1),
             lanes.arg(grad),
-            notes.arg(lanes.width),
-            lanes.anywhere(student),
+            scratch.arg(lanes.width),
+            lanes.unaligned(student),
             constants,
             ExtentsLaunch::new(batch, classes, blocks, grid.run, group, line, short_line),
             blueprint,
             dtype.elems(),
         );
     }
-    launch::pace(client);
+    launch::throttle(client);
     Ok(())
 }
 

@@ -7,19 +7,19 @@
 //! with alpha 1 and a beta of `1 - q_k` for each sample.
 //!
 //! **Layout** logits and gradient `[n, c]`, losses `[terms, n]`; the vectors lie along the classes and may start anywhere. The last
-//! one overlaps its neighbour. What is kept of its shared lanes, and of the target's, is 0 (`sweeps.rs`), so that only the walks over
+//! one overlaps its neighbour. What is kept of its shared lanes, and of the target's, is 0 (`passes.rs`), so that only the walks over
 //! logits ask which lanes count.
 //!
 //! **Map.** `problem.rs` validates. `launch.rs` chooses the kernel: `fused.rs` for rows of many classes, `short/` for rows of few, `team/`
-//! for GPUs. `piece.rs` indexes, `notes.rs` lays out a unit's scratch. `sweeps.rs` walks over logits, takes exponentials, and writes the
-//! gradient. `join.rs` joins the blocks of a long row. `settle.rs` turns sums into losses and factors, by the formulas of `terms.rs`.
+//! for GPUs. `segment.rs` indexes, `scratch.rs` lays out a unit's scratch. `passes.rs` walks over logits, takes exponentials, and writes the
+//! gradient. `join.rs` joins the blocks of a long row. `finalize.rs` turns sums into losses and factors, by the formulas of `terms.rs`.
 //!
-//! **One unit owns** a run of rows, and walks it in bundles of pieces (`piece.rs`): up to a vector's lanes of short rows side by side,
-//! or one long row in blocks of 64 vectors. Of a piece it finds the largest non-target logit (no exponential); keeps the exponentials,
+//! **One unit owns** a run of rows, and walks it in bundles of segments (`segment.rs`): up to a vector's lanes of short rows side by side,
+//! or one long row in blocks of 64 vectors. Of a segment it finds the largest non-target logit (no exponential); keeps the exponentials,
 //! one a class, network and temperature, and how far the networks' distances to their maxima lie apart; then sums the divergence, and
-//! keeps how far the softmaxes lie apart in the place of the teacher's exponentials. What is known of a piece is one lane of a vector
-//! (`notes.rs`), so that the logarithms, exponentials and divisions that turn sums into losses and slopes are done once a bundle
-//! (`settle.rs`). The blocks of a long row are joined (`join.rs`): the divergence of a row is that of the blocks' probabilities plus
+//! keeps how far the softmaxes lie apart in the place of the teacher's exponentials. What is known of a segment is one lane of a vector
+//! (`scratch.rs`), so that the logarithms, exponentials and divisions that turn sums into losses and slopes are done once a bundle
+//! (`finalize.rs`). The blocks of a long row are joined (`join.rs`): the divergence of a row is that of the blocks' probabilities plus
 //! each block's own times its probability, all terms at least 0. The last walk makes the gradient of two products a class and
 //! temperature. The partition depends on the number of classes and the vector's width alone, never on the number of units. On a GPU
 //! a team of units owns a row, and walks it as `team/mod.rs` says; what follows is about a CPU, and rows of many classes.
@@ -36,7 +36,7 @@
 //!
 //! **Memory.** A walk that takes exponentials is slow enough to hide the reads of the next 1,024 logits, which a walk for maxima is
 //! not: one element of each line is fetched on the way, and added up as an integer, for which no vector instruction waits. Where a
-//! row is one piece, the lines of its gradient are fetched too.
+//! row is one segment, the lines of its gradient are fetched too.
 //!
 //! **Not finite**: a row with a NaN or infinite logit has a NaN gradient, and NaN in the terms that read that network; other rows
 //! are untouched. It shows in the divergence, which is not finite then, or, for the cross-entropy, in the sum of the distances; a
@@ -54,16 +54,16 @@
 //! That is still 7 and 15 % of a copy of what is in a cache: a row's logarithms and divisions do not become fewer with its classes.
 
 pub mod cost;
+mod finalize;
 mod fused;
 mod join;
 mod launch;
-mod notes;
-mod piece;
+mod passes;
 mod problem;
 pub mod reference;
-mod settle;
+mod scratch;
+mod segment;
 mod short;
-mod sweeps;
 mod team;
 mod terms;
 

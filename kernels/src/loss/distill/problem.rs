@@ -143,7 +143,7 @@ impl DistillProblem {
         let mut row = 0;
         let mut place = |temperature: f64, set: fn(&mut Uses, usize)| {
             let known = found.iter().position(|&(t, _)| t == temperature);
-            let at = known.unwrap_or_else(|| {
+            let layout = known.unwrap_or_else(|| {
                 let none = Uses {
                     cross_entropy: None,
                     kd: None,
@@ -152,7 +152,7 @@ impl DistillProblem {
                 found.push((temperature, none));
                 found.len() - 1
             });
-            set(&mut found[at].1, row);
+            set(&mut found[layout].1, row);
             row += 1;
         };
         if self.options.cross_entropy.is_some() {

@@ -1,7 +1,7 @@
 //! What the softmaxes of rows at one temperature come to, one lane a row: the losses of the terms that share it, and their slopes.
 
 use super::problem::Uses;
-use crate::lanes::store_anywhere;
+use crate::lanes::store_unaligned;
 use crate::loss::decay::{Exponential, Rate};
 use crate::loss::log_space::{Odds, divergence, target_difference};
 use cubecl::prelude::*;
@@ -52,7 +52,7 @@ pub(super) struct Pull<F: Float, N: Size> {
 
 /// Where the losses of rows go.
 #[derive(CubeType, Clone, Copy)]
-pub(super) struct Place {
+pub(super) struct Destination {
     /// The first of the rows, their number, and that of all rows.
     pub n: usize,
     pub rows: usize,
@@ -62,17 +62,17 @@ pub(super) struct Place {
 #[cube]
 fn write<F: Float, N: Size>(
     loss: &mut [F],
-    place: &Place,
+    destination: &Destination,
     #[comptime] term: usize,
     value: Vector<F, N>,
 ) {
-    let first = term * place.batch + place.n;
+    let first = term * destination.batch + destination.n;
     let width = N::value().comptime();
     // Vectors are a CPU's here, which stores them anywhere.
-    if comptime!(width > 1) && place.rows == width {
-        store_anywhere::<F, F, N>(loss, first, value);
+    if comptime!(width > 1) && destination.rows == width {
+        store_unaligned::<F, F, N>(loss, first, value);
     } else {
-        for row in 0..place.rows {
+        for row in 0..destination.rows {
             loss[first + row] = value.extract_dynamic(row);
         }
     }
@@ -82,7 +82,7 @@ fn write<F: Float, N: Size>(
 #[cube]
 pub(super) fn pull<F: Float, N: Size>(
     loss: &mut [F],
-    place: &Place,
+    destination: &Destination,
     others: F,
     samples: &Samples<F, N>,
     constants: &Constants,
@@ -106,7 +106,7 @@ pub(super) fn pull<F: Float, N: Size>(
         let of_others = others * (samples.log_sum + student.rest_loss) - samples.distances;
         let hard = Vector::<F, N>::new(F::new(1.0f32) - smoothing);
         let found = weight * (hard * of_target + spread * (of_target + of_others));
-        write::<F, N>(loss, place, row, found);
+        write::<F, N>(loss, destination, row, found);
         at_target += weight * (Vector::new(smoothing) - spread - student.rest);
         own += weight * student.rest;
         even -= weight * spread;
@@ -122,7 +122,7 @@ pub(super) fn pull<F: Float, N: Size>(
             let doubt = teacher.rest;
             let weight = Vector::<F, N>::new(constants.kd_loss.get::<F>());
             let found = weight * (binary + doubt * samples.divergence);
-            write::<F, N>(loss, place, row, found);
+            write::<F, N>(loss, destination, row, found);
             alpha += constants.kd_grad.get::<F>();
             apart += Vector::new(constants.kd_grad.get::<F>()) * doubt;
         }
@@ -131,7 +131,7 @@ pub(super) fn pull<F: Float, N: Size>(
             let alpha_loss = Vector::<F, N>::new(constants.alpha_loss.get::<F>());
             let beta_loss = Vector::<F, N>::new(constants.beta_loss.get::<F>());
             let found = alpha_loss * binary + beta_loss * samples.divergence;
-            write::<F, N>(loss, place, row, found);
+            write::<F, N>(loss, destination, row, found);
             alpha += constants.alpha_grad.get::<F>();
             apart += Vector::new(constants.beta_grad.get::<F>());
         }

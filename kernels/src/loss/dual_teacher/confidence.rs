@@ -13,7 +13,7 @@ use cubecl::prelude::*;
 fn rows_kernel<S: Float, F: Float, B: Size, N: Size>(
     first_teacher: &[Vector<S, B>],
     second_teacher: &[Vector<S, B>],
-    _anywhere: &[S],
+    _unaligned: &[S],
     rows: &mut [F],
     inverse_t: InputScalar,
     batch: usize,
@@ -64,7 +64,7 @@ pub(super) fn launch_rows(problem: &DualTeacherProblem, logits: &[Tensor; 2], ro
             lanes.width,
             lanes.arg(first),
             lanes.arg(second),
-            lanes.anywhere(first),
+            lanes.unaligned(first),
             rows.arg(1),
             dtype.scalar(1.0 / temperature),
             batch,
@@ -74,7 +74,7 @@ pub(super) fn launch_rows(problem: &DualTeacherProblem, logits: &[Tensor; 2], ro
             dtype.elems(),
         );
     }
-    launch::pace(client);
+    launch::throttle(client);
 }
 
 /// The literals of the rule, as [`DualTeacherOptions`] names them.
@@ -229,7 +229,7 @@ pub(super) fn launch_rule(problem: &DualTeacherProblem, rows: &Tensor, weights: 
                 dtype.accumulator().elem(),
             );
         }
-        return launch::pace(client);
+        return launch::throttle(client);
     }
     let grid = launch::grid(client, 1);
     // SAFETY: the kernel stops at the last row.
@@ -246,5 +246,5 @@ pub(super) fn launch_rule(problem: &DualTeacherProblem, rows: &Tensor, weights: 
             dtype.accumulator().elem(),
         );
     }
-    launch::pace(client);
+    launch::throttle(client);
 }

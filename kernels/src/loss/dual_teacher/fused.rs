@@ -1,4 +1,4 @@
-use super::row::{Ends, Pull, Row, Scales, ScalesLaunch, Weights};
+use super::row::{Extrema, Pull, Scales, ScalesLaunch, StudentRow, Weights};
 use super::{DualTeacherProblem, Teachers, team};
 use crate::cascade::{Cascade, block_end, block_start, blocks};
 use crate::lanes::{Lanes, channel, load, store};
@@ -14,7 +14,7 @@ fn fused<S: Float, F: Float, B: Size, N: Size>(
     student: &[Vector<S, B>],
     first_teacher: &[Vector<S, B>],
     second_teacher: &[Vector<S, B>],
-    _anywhere: &[S],
+    _unaligned: &[S],
     labels: &[u32],
     rows: &[F],
     weights: &[F],
@@ -64,7 +64,7 @@ fn read_row<S: Float, F: Float, B: Size, N: Size>(
     vectors: usize,
     label: usize,
     inverse_t: F,
-) -> Row<F> {
+) -> StudentRow<F> {
     let zero = Vector::<F, N>::new(F::new(0.0f32));
     let scale = Vector::<F, N>::new(inverse_t);
     let label_logit = element::<S, F, B>(logits, start, label);
@@ -80,8 +80,8 @@ fn read_row<S: Float, F: Float, B: Size, N: Size>(
         low = select_many(z.less_than(&low), z, low);
     }
     let (rest_max, low) = (highest::<F, N>(high), highest::<F, N>(-low));
-    let ends = Ends::<F>::new(label_logit, rest_max, low, inverse_t);
-    let (max, rest_max) = (ends.max, ends.rest_max);
+    let extrema = Extrema::<F>::new(label_logit, rest_max, low, inverse_t);
+    let (max, rest_max) = (extrema.max, extrema.rest_max);
     let mut rest_sum = Cascade::<F, N>::new();
     let mut sum = Cascade::<F, N>::new();
     for block in 0..blocks(vectors) {
@@ -100,8 +100,8 @@ fn read_row<S: Float, F: Float, B: Size, N: Size>(
         sum.add(part);
         rest_sum.add(rest_part);
     }
-    Row::<F>::new(
-        &ends,
+    StudentRow::<F>::new(
+        &extrema,
         label_logit,
         sum.total().vector_sum(),
         rest_sum.total().vector_sum(),
@@ -146,7 +146,7 @@ pub(super) fn launch_fused(
             lanes.arg(student),
             lanes.arg(first),
             lanes.arg(second),
-            lanes.anywhere(student),
+            lanes.unaligned(student),
             labels.arg(),
             teachers.rows.arg(1),
             teachers.weights.arg(1),
@@ -161,5 +161,5 @@ pub(super) fn launch_fused(
             dtype.elems(),
         );
     }
-    launch::pace(client);
+    launch::throttle(client);
 }

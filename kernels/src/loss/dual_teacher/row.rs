@@ -47,7 +47,7 @@ impl<F: Float> Weights<F> {
 
 /// The ends of a row of the student.
 #[derive(CubeType, Clone, Copy)]
-pub(super) struct Ends<F: Float> {
+pub(super) struct Extrema<F: Float> {
     /// The largest logit but the label's.
     pub rest_max: F,
     /// The largest logit.
@@ -57,13 +57,13 @@ pub(super) struct Ends<F: Float> {
 }
 
 #[cube]
-impl<F: Float> Ends<F> {
+impl<F: Float> Extrema<F> {
     /// `low` is the largest of all logits' negatives.
-    pub fn new(label_logit: F, rest_max: F, low: F, inverse_t: F) -> Ends<F> {
+    pub fn new(label_logit: F, rest_max: F, low: F, inverse_t: F) -> Extrema<F> {
         let max = select(label_logit > rest_max, label_logit, rest_max);
         let spread = max + low;
         let spread = select(inverse_t > F::new(1.0f32), spread * inverse_t, spread);
-        Ends::<F> {
+        Extrema::<F> {
             rest_max,
             max: where_finite::<F>(max, spread),
             spread,
@@ -73,7 +73,7 @@ impl<F: Float> Ends<F> {
 
 /// A row of the student: the label against the rest at temperature 1, and the softmax of all classes at `T`.
 #[derive(CubeType, Clone, Copy)]
-pub(super) struct Row<F: Float> {
+pub(super) struct StudentRow<F: Float> {
     rest_max: F,
     /// The sum of `exp(z - rest_max)` over all classes but the label.
     rest_sum: F,
@@ -85,14 +85,14 @@ pub(super) struct Row<F: Float> {
 }
 
 #[cube]
-impl<F: Float> Row<F> {
-    pub fn new(ends: &Ends<F>, label_logit: F, sum: F, rest_sum: F) -> Row<F> {
-        let rest_sum = where_finite::<F>(rest_sum, ends.spread);
-        Row::<F> {
-            rest_max: ends.rest_max,
+impl<F: Float> StudentRow<F> {
+    pub fn new(extrema: &Extrema<F>, label_logit: F, sum: F, rest_sum: F) -> StudentRow<F> {
+        let rest_sum = where_finite::<F>(rest_sum, extrema.spread);
+        StudentRow::<F> {
+            rest_max: extrema.rest_max,
             rest_sum,
-            log_odds: (label_logit - ends.rest_max) - rest_sum.ln(),
-            max: ends.max,
+            log_odds: (label_logit - extrema.rest_max) - rest_sum.ln(),
+            max: extrema.max,
             sum,
         }
     }
@@ -133,7 +133,7 @@ pub(super) struct Step<F: Float, N: Size> {
 #[cube]
 impl<F: Float, N: Size> Pull<F, N> {
     /// For row `n`; `rows` is what weighing the teachers left of theirs.
-    pub fn new(student: &Row<F>, rows: &[F], n: usize, weights: &Weights<F>) -> Pull<F, N> {
+    pub fn new(student: &StudentRow<F>, rows: &[F], n: usize, weights: &Weights<F>) -> Pull<F, N> {
         let one = F::new(1.0f32);
         let (max1, sum1) = (rows[4 * n], rows[4 * n + 1]);
         let (max2, sum2) = (rows[4 * n + 2], rows[4 * n + 3]);

@@ -4,11 +4,11 @@
 //! and a third for divergences and gradient. The formulas are the CPU's (`row.rs`). The rule between is
 //! applied after one team has added up the batch (`confidence.rs`).
 
-use super::row::{Ends, Pull, Row, Scales, ScalesLaunch, Weights};
+use super::row::{Extrema, Pull, Scales, ScalesLaunch, StudentRow, Weights};
 use super::{DualTeacherProblem, Teachers};
 use crate::lanes::{Lanes, load, store};
 use crate::loss::LossAndGrad;
-use crate::loss::fold::larger;
+use crate::loss::lane_reduce::larger;
 use crate::loss::log_space::series_terms;
 use crate::loss::row::{element, highest, is_class, where_finite};
 use crate::team::{Team, Teams, pair, quad};
@@ -50,15 +50,15 @@ fn rows_by_teams<S: Float, F: Float, B: Size, N: Size>(
         low2 = larger::<F, N>(-v2, low2);
         v += team.size;
     }
-    let ends = team.max(quad::<F>(
+    let extrema = team.max(quad::<F>(
         highest::<F, N>(high1),
         highest::<F, N>(low1),
         highest::<F, N>(high2),
         highest::<F, N>(low2),
     ));
-    let (max1, max2) = (ends.extract(0usize), ends.extract(2usize));
-    let max1 = where_finite::<F>(max1, (max1 + ends.extract(1usize)) * inverse_t);
-    let max2 = where_finite::<F>(max2, (max2 + ends.extract(3usize)) * inverse_t);
+    let (max1, max2) = (extrema.extract(0usize), extrema.extract(2usize));
+    let max1 = where_finite::<F>(max1, (max1 + extrema.extract(1usize)) * inverse_t);
+    let max2 = where_finite::<F>(max2, (max2 + extrema.extract(3usize)) * inverse_t);
     let zero = F::new(0.0f32);
     let scale = Vector::<F, N>::new(inverse_t);
     let mut sum1 = Vector::<F, N>::new(zero);
@@ -149,7 +149,7 @@ fn read_row<S: Float, F: Float, B: Size, N: Size>(
     vectors: usize,
     label: usize,
     inverse_t: F,
-) -> Row<F> {
+) -> StudentRow<F> {
     let zero = Vector::<F, N>::new(F::new(0.0f32));
     let none = Vector::<F, N>::new(F::min_value());
     let label_logit = element::<S, F, B>(logits, start, label);
@@ -165,7 +165,7 @@ fn read_row<S: Float, F: Float, B: Size, N: Size>(
     }
     let found = team.max(pair::<F>(highest::<F, N>(high), highest::<F, N>(low)));
     let (rest_max, low) = (found.extract(0usize), found.extract(1usize));
-    let ends = Ends::<F>::new(label_logit, rest_max, low, inverse_t);
+    let extrema = Extrema::<F>::new(label_logit, rest_max, low, inverse_t);
     let scale = Vector::<F, N>::new(inverse_t);
     let mut sum = zero;
     let mut rest_sum = zero;
@@ -177,8 +177,8 @@ fn read_row<S: Float, F: Float, B: Size, N: Size>(
         while v < end {
             let at = v * N::value();
             let z = load::<S, F, B, N>(logits, start + at);
-            let rest = (z - Vector::new(ends.rest_max)).exp();
-            part += ((z - Vector::new(ends.max)) * scale).exp();
+            let rest = (z - Vector::new(extrema.rest_max)).exp();
+            part += ((z - Vector::new(extrema.max)) * scale).exp();
             rest_part += select_many(is_class::<N>(at, label), zero, rest);
             v += team.size;
         }
@@ -186,8 +186,8 @@ fn read_row<S: Float, F: Float, B: Size, N: Size>(
         rest_sum += rest_part;
     }
     let sums = team.sum(pair::<F>(sum.vector_sum(), rest_sum.vector_sum()));
-    Row::<F>::new(
-        &ends,
+    StudentRow::<F>::new(
+        &extrema,
         label_logit,
         sums.extract(0usize),
         sums.extract(1usize),
@@ -229,7 +229,7 @@ pub(super) fn launch_rows(
             dtype.elems(),
         );
     }
-    launch::pace(client);
+    launch::throttle(client);
 }
 
 /// Launches loss and gradient into `out`, on a device that is no CPU.
@@ -276,5 +276,5 @@ pub(super) fn launch_fused(
             dtype.elems(),
         );
     }
-    launch::pace(client);
+    launch::throttle(client);
 }

@@ -28,7 +28,7 @@ struct Numbers {
 fn fused<S: Float, F: Float, B: Size, N: Size>(
     student: &[Vector<S, B>],
     teacher: &[Vector<S, B>],
-    _anywhere: &[S],
+    _unaligned: &[S],
     views: Views,
     norms: &mut [F],
     loss: &mut [F],
@@ -215,7 +215,7 @@ pub(super) fn launch_fused(
             lanes.width,
             lanes.arg(student),
             lanes.arg(teacher),
-            lanes.anywhere(student),
+            lanes.unaligned(student),
             ViewsLaunch::new(student.view(), teacher.view()),
             norms.arg(1),
             out.loss.arg(1),
@@ -231,6 +231,6 @@ pub(super) fn launch_fused(
             dtype.elems(),
         );
     }
-    launch::pace(client);
+    launch::throttle(client);
     Ok(())
 }

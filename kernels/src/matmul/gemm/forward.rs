@@ -1,5 +1,5 @@
 use super::GemmProblem;
-use crate::affine::{Affine, After, Epilogue};
+use crate::affine::{Affine, Epilogue, EpilogueArgs};
 use crate::clamp::relu;
 use crate::lanes::{Lanes, View, channel, load, store};
 use crate::matmul::implicit::{Gathered, Pass, launch_implicit};
@@ -49,7 +49,7 @@ fn gemm_kernel<S: Float, F: Float, I: Size, W: Size>(
     residual: &[Vector<S, I>],
     c: &mut [Vector<S, I>],
     panels: &mut [Vector<F, W>],
-    _anywhere: &[S],
+    _unaligned: &[S],
     a_view: View,
     residual_view: View,
     c_view: View,
@@ -154,17 +154,23 @@ fn gemm_kernel<S: Float, F: Float, I: Size, W: Size>(
 }
 
 /// Launches the product into `c`; `a`, `c` and the residual may be windows.
-pub(crate) fn launch_gemm(problem: &GemmProblem, a: &Tensor, b: &Tensor, after: After, c: &Tensor) {
+pub(crate) fn launch_gemm(
+    problem: &GemmProblem,
+    a: &Tensor,
+    b: &Tensor,
+    epilogue_args: EpilogueArgs,
+    c: &Tensor,
+) {
     let client = a.client();
     let &GemmProblem { m, k, n, dtype, .. } = problem;
     if !launch::is_cpu(client) {
         let gathered = Gathered::matrix(m, k, n);
-        return launch_implicit(&gathered, Pass::Forward, a, b, after, c);
+        return launch_implicit(&gathered, Pass::Forward, a, b, epilogue_args, c);
     }
-    let After { bias, affine, .. } = after;
-    let residual = after.residual.unwrap_or(c);
+    let EpilogueArgs { bias, affine, .. } = epilogue_args;
+    let residual = epilogue_args.residual.unwrap_or(c);
     let epilogue = Epilogue {
-        residual: after.residual.is_some(),
+        residual: epilogue_args.residual.is_some(),
         ..Epilogue::of(affine)
     };
     let lanes = Lanes::of(client, dtype, n, &[c, residual]);
@@ -195,7 +201,7 @@ pub(crate) fn launch_gemm(problem: &GemmProblem, a: &Tensor, b: &Tensor, after: 
             lanes.arg(residual),
             lanes.arg(c),
             panels.buffer(lanes.width, 0),
-            lanes.anywhere(a),
+            lanes.unaligned(a),
             a.view(),
             residual.view(),
             c.view(),
@@ -214,7 +220,7 @@ pub(crate) fn launch_gemm(problem: &GemmProblem, a: &Tensor, b: &Tensor, after: 
             dtype.elems(),
         );
     }
-    launch::pace(client);
+    launch::throttle(client);
 }
 
 /// Writes `matrix [rows, columns]` as `transposed [columns, rows]`. One launch.
@@ -235,7 +241,7 @@ pub(crate) fn launch_transpose(matrix: &Tensor, transposed: &Tensor, rows: usize
             matrix.dtype().elem(),
         );
     }
-    launch::pace(client);
+    launch::throttle(client);
 }
 
 /// One unit owns a run of the columns that become rows. No index is divided: that took four times as long as the product of a small

@@ -1,6 +1,6 @@
 use super::forward::{launch_gemm, launch_transpose};
 use super::{GemmProblem, OP};
-use crate::affine::After;
+use crate::affine::EpilogueArgs;
 use crate::cascade::sum_of;
 use crate::lanes::{Lanes, View, channel, load, store};
 use crate::matmul::implicit::{Gathered, launch_weight};
@@ -26,7 +26,7 @@ fn partial_sums<S: Float, F: Float, I: Size, W: Size>(
     a: &[S],
     grad: &[Vector<S, I>],
     partials: &mut [Vector<F, W>],
-    _anywhere: &[S],
+    _unaligned: &[S],
     a_view: View,
     grad_view: View,
     m: usize,
@@ -114,7 +114,7 @@ fn partial_sums<S: Float, F: Float, I: Size, W: Size>(
 fn add_partials<S: Float, F: Float, I: Size, W: Size>(
     partials: &[Vector<F, W>],
     out: &mut [Vector<S, I>],
-    _anywhere: &[S],
+    _unaligned: &[S],
     rows: usize,
     n: usize,
     column_vectors: usize,
@@ -150,11 +150,11 @@ pub(crate) fn launch_grad_a(
         bias: false,
         dtype,
     };
-    let after = After {
+    let epilogue_args = EpilogueArgs {
         residual: plus,
-        ..After::default()
+        ..EpilogueArgs::default()
     };
-    launch_gemm(&product, grad, &transposed, after, out);
+    launch_gemm(&product, grad, &transposed, epilogue_args, out);
 }
 
 /// How many partial sums `m` rows of a `[k, n]` result are cut into: a power of two, so that cores share them evenly.
@@ -219,7 +219,7 @@ pub(crate) fn launch_grad_b(
             a.buffer(1, 0),
             lanes.arg(grad),
             partials.arg(lanes.width),
-            lanes.anywhere(a),
+            lanes.unaligned(a),
             a.view(),
             grad.view(),
             m,
@@ -233,7 +233,7 @@ pub(crate) fn launch_grad_b(
             dtype.elems(),
         );
     }
-    launch::pace(client);
+    launch::throttle(client);
     launch_add_partials(&partials, out, k, &lanes, pitch);
     Ok(())
 }
@@ -258,7 +258,7 @@ pub(crate) fn launch_add_partials(
             lanes.width,
             partials.arg(lanes.width),
             lanes.arg(out),
-            lanes.anywhere(partials),
+            lanes.unaligned(partials),
             rows,
             lanes.channels,
             lanes.vectors(),
@@ -268,7 +268,7 @@ pub(crate) fn launch_add_partials(
             out.dtype().elems(),
         );
     }
-    launch::pace(client);
+    launch::throttle(client);
 }
 
 #[cfg(test)]

@@ -26,7 +26,7 @@ pub mod reference;
 pub(crate) use forward::launch_gemm;
 pub(crate) use grad::{accumulators, launch_add_partials, launch_grad_a, launch_grad_b};
 
-use crate::affine::After;
+use crate::affine::EpilogueArgs;
 use crate::pointwise::{fill, sum_rows};
 use crate::{Affine, DType, KernelError, Tensor};
 
@@ -87,11 +87,11 @@ pub fn gemm(a: &Tensor, b: &Tensor, bias: Option<&Tensor>) -> Result<Tensor, Ker
     let shape = [problem.m, problem.n];
     let c = Tensor::room(OP, "product", a.client(), &shape, problem.dtype)?;
     if !c.is_empty() {
-        let after = After {
+        let epilogue_args = EpilogueArgs {
             bias,
-            ..After::default()
+            ..EpilogueArgs::default()
         };
-        launch_gemm(&problem, a, b, after, &c);
+        launch_gemm(&problem, a, b, epilogue_args, &c);
     }
     Ok(c)
 }
@@ -116,7 +116,7 @@ pub fn gemm_into(a: &Tensor, b: &Tensor, affine: &Affine, out: &Tensor) -> Resul
     out.check_apart(OP, "out", &[("a", a), ("b", b)])?;
     affine.check_apart(OP, out)?;
     if !out.is_empty() {
-        launch_gemm(&problem, a, b, After::affine(Some(affine)), out);
+        launch_gemm(&problem, a, b, EpilogueArgs::affine(Some(affine)), out);
     }
     Ok(())
 }

@@ -15,7 +15,7 @@ pub(super) struct Images {
 
 /// The outputs of one residue of the stride, and the taps that reach them; all of both but in the transposed pass.
 #[derive(CubeType, Clone, Copy)]
-pub(super) struct Phase {
+pub(super) struct Residue {
     v: Taps,
     h: Taps,
     residue_v: usize,
@@ -32,7 +32,7 @@ pub(super) struct Phase {
 
 /// What a pixel or a tap adds to the place of an element of the gathered matrix.
 #[derive(CubeType, Clone, Copy)]
-pub(super) struct Spot {
+pub(super) struct ElementOffset {
     /// Elements.
     pub start: usize,
     /// Rows, those of padding counted.
@@ -44,7 +44,7 @@ pub(super) struct Spot {
 #[cube]
 impl Images {
     /// The phase `index`, of as many as the strides' product in the transposed pass, of one in the others.
-    pub fn phase(&self, index: usize, #[comptime] pass: Pass) -> Phase {
+    pub fn residue(&self, index: usize, #[comptime] pass: Pass) -> Residue {
         let transposed = comptime!(pass == Pass::Transposed);
         let (mut residue_v, mut residue_h) = (0usize.runtime(), 0usize.runtime());
         if transposed {
@@ -61,7 +61,7 @@ impl Images {
         let pixels = self.batch * lines * across;
         let taps = v.taps * h.taps * self.channels;
         let wide = max(h.taps, 1);
-        Phase {
+        Residue {
             v,
             h,
             residue_v,
@@ -74,41 +74,41 @@ impl Images {
         }
     }
 
-    /// The output `index` of `phase`; beside every image from `end` on.
-    pub fn pixel(&self, phase: &Phase, view: &View, index: usize, end: usize) -> Spot {
-        let x = index % phase.across;
-        let y = index / phase.across % phase.lines;
-        let image = index / phase.across / phase.lines;
-        Spot {
+    /// The output `index` of `residue`; beside every image from `end` on.
+    pub fn pixel(&self, residue: &Residue, view: &View, index: usize, end: usize) -> ElementOffset {
+        let x = index % residue.across;
+        let y = index / residue.across % residue.lines;
+        let image = index / residue.across / residue.lines;
+        ElementOffset {
             start: image * self.vertical.source * self.horizontal.source * view.pitch,
-            y: self.row_or_none(phase, y * phase.v.in_step + phase.v.up, index < end),
-            x: x * phase.h.in_step + phase.h.up,
+            y: self.row_or_none(residue, y * residue.v.in_step + residue.v.up, index < end),
+            x: x * residue.h.in_step + residue.h.up,
         }
     }
 
-    /// The tap and channel `index` of `phase`; beside every image from `end` on.
-    pub fn tap(&self, phase: &Phase, index: usize, end: usize) -> Spot {
+    /// The tap and channel `index` of `residue`; beside every image from `end` on.
+    pub fn tap(&self, residue: &Residue, index: usize, end: usize) -> ElementOffset {
         let tap = index / self.channels;
-        Spot {
+        ElementOffset {
             start: index % self.channels,
-            y: self.row_or_none(phase, tap / phase.wide, index < end),
-            x: tap % phase.wide,
+            y: self.row_or_none(residue, tap / residue.wide, index < end),
+            x: tap % residue.wide,
         }
     }
 
-    /// The row of the weight that belongs to the tap and channel `index` of `phase`.
-    pub fn row_of(&self, phase: &Phase, index: usize) -> usize {
+    /// The row of the weight that belongs to the tap and channel `index` of `residue`.
+    pub fn row_of(&self, residue: &Residue, index: usize) -> usize {
         let tap = index / self.channels;
-        let y = phase.v.start + tap / phase.wide;
-        let x = phase.h.start + tap % phase.wide;
+        let y = residue.v.start + tap / residue.wide;
+        let x = residue.h.start + tap % residue.wide;
         (y * self.horizontal.kernel + x) * self.channels + index % self.channels
     }
 
-    /// The pixel of the result that is the output `index` of `phase`.
-    pub fn target(&self, phase: &Phase, index: usize) -> usize {
-        let x = index % phase.across * phase.h.out_step + phase.residue_h;
-        let y = index / phase.across % phase.lines * phase.v.out_step + phase.residue_v;
-        let image = index / phase.across / phase.lines;
+    /// The pixel of the result that is the output `index` of `residue`.
+    pub fn target(&self, residue: &Residue, index: usize) -> usize {
+        let x = index % residue.across * residue.h.out_step + residue.residue_h;
+        let y = index / residue.across % residue.lines * residue.v.out_step + residue.residue_v;
+        let image = index / residue.across / residue.lines;
         (image * self.vertical.target + y) * self.horizontal.target + x
     }
 
@@ -117,26 +117,26 @@ impl Images {
         &self,
         x: &[S],
         view: &View,
-        phase: &Phase,
+        residue: &Residue,
         group: usize,
-        pixel: &Spot,
-        tap: &Spot,
+        pixel: &ElementOffset,
+        tap: &ElementOffset,
     ) -> F {
         let (row, column) = (pixel.y + tap.y, pixel.x + tap.x);
-        let (top, left) = (phase.v.lead, phase.h.lead);
+        let (top, left) = (residue.v.lead, residue.h.lead);
         let there = row >= top
             && row < top + self.vertical.source
             && column >= left
             && column < left + self.horizontal.source;
-        let at = (row - top) * self.horizontal.source + column - left;
-        let at = view.at(at) + pixel.start + tap.start + group;
+        let offset = (row - top) * self.horizontal.source + column - left;
+        let offset = view.at(offset) + pixel.start + tap.start + group;
         // A load of what is not used costs less than a branch.
-        let value = F::cast_from(x[select(there, at, view.base)]);
+        let value = F::cast_from(x[select(there, offset, view.base)]);
         select(there, value, F::new(0.0f32))
     }
 
     /// `row`, or one that is below the image whatever is added to it.
-    fn row_or_none(&self, phase: &Phase, row: usize, there: bool) -> usize {
-        select(there, row, phase.v.lead + self.vertical.source)
+    fn row_or_none(&self, residue: &Residue, row: usize, there: bool) -> usize {
+        select(there, row, residue.v.lead + self.vertical.source)
     }
 }

@@ -1,7 +1,7 @@
-use super::gather::{Images, ImagesLaunch, Spot};
+use super::gather::{ElementOffset, Images, ImagesLaunch};
 use super::plan::{Plan, QUAD, partial_count};
 use super::{Gathered, Pass};
-use crate::affine::{Affine, After, Epilogue};
+use crate::affine::{Affine, Epilogue, EpilogueArgs};
 use crate::clamp::relu;
 use crate::lanes::{View, ViewLaunch};
 use crate::pointwise::sum_rows;
@@ -74,8 +74,8 @@ fn implicit_kernel<S: Float, F: Float, P: Float, B: Size>(
     let first_row = cube / tiles.columns / tiles.groups % tiles.rows * tile_rows;
     let slice = cube / tiles.columns / tiles.groups / tiles.rows;
 
-    let phase = images.phase(slice, variant.pass);
-    let (pixels, taps) = (phase.pixels, phase.taps);
+    let residue = images.residue(slice, variant.pass);
+    let (pixels, taps) = (residue.pixels, residue.taps);
     let (mut rows, mut from, mut to) = (pixels, 0usize.runtime(), taps);
     if by_weight {
         let part = (pixels + tiles.slices - 1) / tiles.slices;
@@ -93,9 +93,9 @@ fn implicit_kernel<S: Float, F: Float, P: Float, B: Size>(
         let row = i * cube_units + unit;
         if row < tile_rows {
             let spot = if by_weight {
-                images.tap(&phase, first_row + row, rows)
+                images.tap(&residue, first_row + row, rows)
             } else {
-                images.pixel(&phase, &a_view, first_row + row, rows)
+                images.pixel(&residue, &a_view, first_row + row, rows)
             };
             starts[row] = spot.start as u32;
             ys[row] = spot.y as u32;
@@ -112,8 +112,8 @@ fn implicit_kernel<S: Float, F: Float, P: Float, B: Size>(
         let mut start = zero;
         if comptime!(variant.has_bias) {
             let column = first_column + (q * across + own_column) * comptime!(QUAD);
-            let at = group * tiles.width + column;
-            start = load_quad::<S, F, B>(bias, at, column, tiles.width);
+            let first_element = group * tiles.width + column;
+            start = load_quad::<S, F, B>(bias, first_element, column, tiles.width);
         }
         #[unroll]
         for r in 0..QUAD {
@@ -134,21 +134,21 @@ fn implicit_kernel<S: Float, F: Float, P: Float, B: Size>(
             };
             if task < comptime!(depth * down) {
                 let deep = if by_weight {
-                    images.pixel(&phase, &a_view, begin + d, to)
+                    images.pixel(&residue, &a_view, begin + d, to)
                 } else {
-                    images.tap(&phase, begin + d, to)
+                    images.tap(&residue, begin + d, to)
                 };
                 let mut value = zero;
                 #[unroll]
                 for lane in 0..QUAD {
                     let row = quad * QUAD + lane;
-                    let own = Spot {
+                    let own = ElementOffset {
                         start: starts[row] as usize,
                         y: ys[row] as usize,
                         x: xs[row] as usize,
                     };
                     let offset = group * images.channels;
-                    let element = images.element::<S, F>(a, &a_view, &phase, offset, &own, &deep);
+                    let element = images.element::<S, F>(a, &a_view, &residue, offset, &own, &deep);
                     value.insert(lane, element);
                 }
                 a_tile[d * row_pitch + quad] = value;
@@ -161,10 +161,10 @@ fn implicit_kernel<S: Float, F: Float, P: Float, B: Size>(
                 let column = first_column + task % column_pitch * comptime!(QUAD);
                 let mut row = min(deep, to - 1);
                 if comptime!(variant.pass == Pass::Transposed) {
-                    row = images.row_of(&phase, row);
+                    row = images.row_of(&residue, row);
                 }
-                let at = plain_view.at(row) + group * tiles.width + column;
-                let value = load_quad::<S, F, B>(plain, at, column, tiles.width);
+                let first_element = plain_view.at(row) + group * tiles.width + column;
+                let value = load_quad::<S, F, B>(plain, first_element, column, tiles.width);
                 b_tile[task] = select(deep < to, value, zero);
             }
         }
@@ -205,66 +205,66 @@ fn implicit_kernel<S: Float, F: Float, P: Float, B: Size>(
                 let pixel = if by_weight {
                     slice * rows + row
                 } else {
-                    images.target(&phase, row)
+                    images.target(&residue, row)
                 };
                 let mut value = acc[comptime!(r * quads + q)];
                 if comptime!(variant.epilogue.residual) {
-                    let at = residual_view.at(pixel / span) + channel;
-                    value += load_quad::<S, F, B>(residual, at, column, tiles.width);
+                    let first_element = residual_view.at(pixel / span) + channel;
+                    value += load_quad::<S, F, B>(residual, first_element, column, tiles.width);
                 }
                 if comptime!(variant.epilogue.relu) {
                     value = relu::<F, Const<QUAD>>(value);
                 }
-                let at = out_view.at(pixel) + channel;
-                store_quad::<P, F, B>(out, at, value, column, tiles.width);
+                let first_element = out_view.at(pixel) + channel;
+                store_quad::<P, F, B>(out, first_element, value, column, tiles.width);
             }
         }
     }
 }
 
-/// The elements from `at` on of those of a group's columns `column..column + 4` that are below `width`; the others hold any number
+/// The elements from `first_element` on of those of a group's columns `column..column + 4` that are below `width`; the others hold any number
 /// that is none of another group.
 #[cube]
 fn load_quad<S: Float, F: Float, B: Size>(
     x: &[Vector<S, B>],
-    at: usize,
+    first_element: usize,
     column: usize,
     width: usize,
 ) -> Quad<F> {
     let item = B::value().comptime();
     // The group's first column is there whatever the tile.
-    let first = at - column;
+    let first = first_element - column;
     if comptime!(item == QUAD) {
-        Quad::<F>::cast_from(x[select(column < width, at, first) / QUAD])
+        Quad::<F>::cast_from(x[select(column < width, first_element, first) / QUAD])
     } else {
         let mut value = Quad::<F>::new(F::new(0.0f32));
         #[unroll]
         for lane in 0..QUAD {
-            let from = select(column + lane < width, at + lane, first);
+            let from = select(column + lane < width, first_element + lane, first);
             value.insert(lane, F::cast_from(x[from].extract(0usize)));
         }
         value
     }
 }
 
-/// Writes those of the elements from `at` on whose columns, of which the first is, are below `width`.
+/// Writes those of the elements from `first_element` on whose columns, of which the first is, are below `width`.
 #[cube]
 fn store_quad<S: Float, F: Float, B: Size>(
     x: &mut [Vector<S, B>],
-    at: usize,
+    first_element: usize,
     value: Quad<F>,
     column: usize,
     width: usize,
 ) {
     let item = B::value().comptime();
     if comptime!(item == QUAD) {
-        x[at / QUAD] = Vector::cast_from(value);
+        x[first_element / QUAD] = Vector::cast_from(value);
     } else {
-        x[at] = Vector::cast_from(value.extract(0usize));
+        x[first_element] = Vector::cast_from(value.extract(0usize));
         #[unroll]
         for lane in 1..QUAD {
             if column + lane < width {
-                x[at + lane] = Vector::cast_from(value.extract(lane));
+                x[first_element + lane] = Vector::cast_from(value.extract(lane));
             }
         }
     }
@@ -277,25 +277,25 @@ pub(crate) fn launch_implicit(
     pass: Pass,
     a: &Tensor,
     b: &Tensor,
-    after: After,
+    epilogue_args: EpilogueArgs,
     out: &Tensor,
 ) {
-    let phases = match pass {
+    let residues = match pass {
         Pass::Transposed => gathered.stride,
         _ => [1, 1],
     };
-    let [lines, across] = [0, 1].map(|axis| gathered.target[axis].div_ceil(phases[axis]));
+    let [lines, across] = [0, 1].map(|axis| gathered.target[axis].div_ceil(residues[axis]));
     launch_slices(Launch {
         gathered,
         pass,
         a,
         b,
         b_view: ViewLaunch::new(0, gathered.all_columns()),
-        after,
+        epilogue_args,
         out,
         out_view: out.view(),
         rows: gathered.batch * lines * across,
-        slices: phases[0] * phases[1],
+        slices: residues[0] * residues[1],
     });
 }
 
@@ -315,7 +315,7 @@ pub(crate) fn launch_weight(gathered: &Gathered, a: &Tensor, grad: &Tensor, out:
         a,
         b: grad,
         b_view: grad.view(),
-        after: After::default(),
+        epilogue_args: EpilogueArgs::default(),
         out: &partials,
         out_view: ViewLaunch::new(0, gathered.all_columns()),
         rows,
@@ -332,7 +332,7 @@ struct Launch<'a> {
     a: &'a Tensor,
     b: &'a Tensor,
     b_view: ViewLaunch,
-    after: After<'a>,
+    epilogue_args: EpilogueArgs<'a>,
     out: &'a Tensor,
     out_view: ViewLaunch,
     /// Rows of a slice.
@@ -343,11 +343,11 @@ struct Launch<'a> {
 fn launch_slices(of: Launch) {
     let Launch { gathered, a, b, .. } = of;
     let (client, dtype) = (a.client(), a.dtype());
-    let After { bias, affine, .. } = of.after;
+    let EpilogueArgs { bias, affine, .. } = of.epilogue_args;
     let plan = Plan::of(client, dtype, gathered.columns);
-    let residual = of.after.residual.unwrap_or(of.out);
+    let residual = of.epilogue_args.residual.unwrap_or(of.out);
     let epilogue = Epilogue {
-        residual: of.after.residual.is_some(),
+        residual: of.epilogue_args.residual.is_some(),
         ..Epilogue::of(affine)
     };
     let tiles = [
@@ -405,5 +405,5 @@ fn launch_slices(of: Launch) {
             dtype.elems_into(of.out),
         );
     }
-    launch::pace(client);
+    launch::throttle(client);
 }

@@ -6,7 +6,7 @@
 //! | pass | rows | depth | columns |
 //! |---|---|---|---|
 //! | forward | pixels of the output | taps and input channels | output channels |
-//! | transposed | pixels of the input, one phase of the stride after another | taps of the phase and output channels | input channels |
+//! | transposed | pixels of the input, one residue of the stride after another | taps of the residue and output channels | input channels |
 //! | weight | taps and input channels | pixels of the output | output channels |
 //!
 //! A matrix product is a convolution of images of one pixel with a kernel of one tap.

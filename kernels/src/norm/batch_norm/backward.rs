@@ -47,7 +47,7 @@ fn partial_sums<S: Float, F: Float, B: Size, N: Size>(
     beta: &[Vector<F, B>],
     grad_residual: &mut [Vector<S, B>],
     partials: &mut [Vector<F, N>],
-    _anywhere: &[S],
+    _unaligned: &[S],
     grad_view: View,
     y_view: View,
     pixels: usize,
@@ -87,8 +87,8 @@ fn partial_sums<S: Float, F: Float, B: Size, N: Size>(
                     sum[u] = zero;
                     product[u] = zero;
                     if pixel < to {
-                        let at = pixel * channels + c;
-                        let d = load::<S, F, B, N>(x, at) - centre;
+                        let first_element = pixel * channels + c;
+                        let d = load::<S, F, B, N>(x, first_element) - centre;
                         let g = before_activation::<S, F, B, N>(
                             load::<S, F, B, N>(grad, grad_view.at(pixel) + c),
                             y,
@@ -99,7 +99,7 @@ fn partial_sums<S: Float, F: Float, B: Size, N: Size>(
                             epilogue,
                         );
                         if comptime!(epilogue.residual) {
-                            store::<S, F, B, N>(grad_residual, at, g);
+                            store::<S, F, B, N>(grad_residual, first_element, g);
                         }
                         sum[u] = g;
                         product[u] = g * d;
@@ -132,7 +132,7 @@ fn add_sums<S: Float, F: Float, B: Size, N: Size>(
     gamma: &mut [Vector<F, B>],
     beta_rest: &mut [F],
     gamma_rest: &mut [F],
-    _anywhere: &[S],
+    _unaligned: &[S],
     channels: usize,
     kept: usize,
     vectors: usize,
@@ -170,7 +170,7 @@ fn grad_input<S: Float, F: Float, B: Size, N: Size>(
     grad_gamma: &[Vector<F, B>],
     out: &mut [Vector<S, B>],
     zeros: &mut [S],
-    _anywhere: &[S],
+    _unaligned: &[S],
     grad_view: View,
     pixels: usize,
     channels: usize,
@@ -200,18 +200,18 @@ fn grad_input<S: Float, F: Float, B: Size, N: Size>(
             #[unroll]
             for u in 0..at_once {
                 let pixel = min(group * at_once + u, pixels - 1);
-                let at = pixel * channels + c;
-                let d = load::<S, F, B, N>(x, at) - centre;
+                let first_element = pixel * channels + c;
+                let d = load::<S, F, B, N>(x, first_element) - centre;
                 let g = before_activation::<S, F, B, N>(
                     load::<S, F, B, N>(grad, grad_view.at(pixel) + c),
                     x,
-                    at,
+                    first_element,
                     d,
                     factor,
                     shift,
                     epilogue,
                 );
-                store::<S, F, B, N>(out, at, factor * (g - offset - d * slope));
+                store::<S, F, B, N>(out, first_element, factor * (g - offset - d * slope));
             }
         }
         for pixel in group * at_once..min(group * at_once + at_once, pixels) {
@@ -276,7 +276,7 @@ pub(super) fn launch_backward(
             lanes.arg(&norm.beta),
             lanes.arg(grad_residual.as_ref().unwrap_or(&partials)),
             partials.arg(lanes.width),
-            lanes.anywhere(x),
+            lanes.unaligned(x),
             grad.view(),
             y.view(),
             problem.pixels,
@@ -290,7 +290,7 @@ pub(super) fn launch_backward(
             dtype.elems(),
         );
     }
-    launch::pace(client);
+    launch::throttle(client);
     let [beta, gamma] = [(); 2].map(|()| Tensor::empty(client, &[channels], dtype.accumulator()));
     let grid = launch::grid(client, vectors);
     // SAFETY: as above; both sums hold `channels` elements.
@@ -306,7 +306,7 @@ pub(super) fn launch_backward(
             lanes.arg(&gamma),
             beta.arg(1),
             gamma.arg(1),
-            lanes.anywhere(&partials),
+            lanes.unaligned(&partials),
             channels,
             kept,
             vectors,
@@ -315,7 +315,7 @@ pub(super) fn launch_backward(
             dtype.elems(),
         );
     }
-    launch::pace(client);
+    launch::throttle(client);
     let (input, target, rest) = if in_place(problem, x, &lanes) {
         // All channels are kept: the kernel touches no rest.
         let over_x = BufferArg::alias(0, lanes.arg(x).len());
@@ -355,7 +355,7 @@ pub(super) fn launch_backward(
             lanes.arg(&gamma),
             target,
             rest,
-            lanes.anywhere(x),
+            lanes.unaligned(x),
             before.view(),
             problem.pixels,
             channels,
@@ -371,7 +371,7 @@ pub(super) fn launch_backward(
             dtype.elems(),
         );
     }
-    launch::pace(client);
+    launch::throttle(client);
     Ok(BatchNormGrads {
         input,
         residual: grad_residual,

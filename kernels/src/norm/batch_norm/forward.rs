@@ -17,7 +17,7 @@ fn normalise<S: Float, F: Float, B: Size, N: Size>(
     scale: &[Vector<F, B>],
     beta: &[Vector<F, B>],
     y: &mut [Vector<S, B>],
-    _anywhere: &[S],
+    _unaligned: &[S],
     y_view: View,
     residual_view: View,
     span: usize,
@@ -44,8 +44,8 @@ fn normalise<S: Float, F: Float, B: Size, N: Size>(
             #[unroll]
             for u in 0..at_once {
                 let pixel = min(group * at_once + u, pixels - 1);
-                let at = pixel * channels + c;
-                let mut value = fma(load::<S, F, B, N>(x, at) - centre, slope, shift);
+                let offset = pixel * channels + c;
+                let mut value = fma(load::<S, F, B, N>(x, offset) - centre, slope, shift);
                 if comptime!(epilogue.residual) {
                     value += load::<S, F, B, N>(residual, residual_view.at(pixel / span) + c);
                 }
@@ -86,7 +86,7 @@ pub(super) fn launch_normalise(
             lanes.arg(&statistics.scale),
             lanes.arg(&norm.beta),
             lanes.arg(y),
-            lanes.anywhere(x),
+            lanes.unaligned(x),
             y.view(),
             residual.unwrap_or(x).view(),
             residual.map_or(1, |residual| problem.pixels / residual.pixels()),
@@ -102,5 +102,5 @@ pub(super) fn launch_normalise(
             problem.dtype.elems(),
         );
     }
-    launch::pace(client);
+    launch::throttle(client);
 }

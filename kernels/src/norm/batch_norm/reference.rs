@@ -30,13 +30,13 @@ impl Layer<'_> {
     /// The output for given statistics (the running ones in inference).
     pub fn apply(&self, x: &[f64], mean: &[f64], variance: &[f64]) -> Vec<f64> {
         let c = self.gamma.len();
-        let at = |i: usize| {
+        let offset = |i: usize| {
             let (ch, residual) = (i % c, self.residual.map_or(0.0, |r| r[i]));
             let hat = (x[i] - mean[ch]) / (variance[ch] + self.epsilon).sqrt();
             let value = hat * self.gamma[ch] + self.beta[ch] + residual;
             if self.relu { relu(value) } else { value }
         };
-        (0..x.len()).map(at).collect()
+        (0..x.len()).map(offset).collect()
     }
 
     /// The training forward pass: statistics of the batch, in two passes.

@@ -41,19 +41,19 @@ impl<F: Float> Merge<F> {
         }
     }
 
-    /// Merges `sum` and `squares` into the sum at `at` of `moments` and the squares `step` behind it.
+    /// Merges `sum` and `squares` into the sum at `offset` of `moments` and the squares `step` behind it.
     fn add<N: Size>(
         &self,
         moments: &mut [Vector<F, N>],
-        at: usize,
+        offset: usize,
         step: usize,
         sum: Vector<F, N>,
         squares: Vector<F, N>,
     ) {
-        let known = moments[at];
+        let known = moments[offset];
         let apart = sum * Vector::new(self.by_count) - known * Vector::new(self.by_known);
-        moments[at + step] += fma(apart * apart, Vector::new(self.weight), squares);
-        moments[at] = known + sum;
+        moments[offset + step] += fma(apart * apart, Vector::new(self.weight), squares);
+        moments[offset] = known + sum;
     }
 }
 
@@ -67,7 +67,7 @@ impl<F: Float> Merge<F> {
 fn partial_moments<S: Float, F: Float, B: Size, N: Size>(
     x: &[Vector<S, B>],
     partials: &mut [Vector<F, N>],
-    _anywhere: &[S],
+    _unaligned: &[S],
     pixels: usize,
     channels: usize,
     vectors: usize,
@@ -100,11 +100,11 @@ fn partial_moments<S: Float, F: Float, B: Size, N: Size>(
                 for v in 0..vectors {
                     let c = channel::<N>(v, channels);
                     let origin = load::<S, F, B, N>(x, c);
-                    let at = (begin + group * ahead) * channels + c;
+                    let offset = (begin + group * ahead) * channels + c;
                     let mut deviations = Array::<Vector<F, N>>::new(ahead);
                     #[unroll]
                     for u in 0..ahead {
-                        deviations[u] = load::<S, F, B, N>(x, at + u * channels) - origin;
+                        deviations[u] = load::<S, F, B, N>(x, offset + u * channels) - origin;
                     }
                     let sum = tree::<F, N>(&deviations);
                     let mean = sum * share;
@@ -148,7 +148,7 @@ fn merge_moments<S: Float, F: Float, B: Size, N: Size>(
     scale: &mut [Vector<F, B>],
     running_mean: &mut [F],
     running_var: &mut [F],
-    _anywhere: &[S],
+    _unaligned: &[S],
     pixels: usize,
     channels: usize,
     vectors: usize,
@@ -175,9 +175,9 @@ fn merge_moments<S: Float, F: Float, B: Size, N: Size>(
                 let from = partial * per_partial;
                 let count = F::cast_from((min(from + per_partial, pixels) - from) as u32);
                 let count = Vector::<F, N>::new(count);
-                let at = partial * rows * vectors + v;
-                let d = partials[at] / count - distance;
-                part += fma(d * d, count, partials[at + vectors]);
+                let offset = partial * rows * vectors + v;
+                let d = partials[offset] / count - distance;
+                part += fma(d * d, count, partials[offset + vectors]);
             }
             squares.add(part);
         }
@@ -272,7 +272,7 @@ pub(super) fn launch_batch_statistics(
             lanes.width,
             lanes.arg(x),
             partials.arg(lanes.width),
-            lanes.anywhere(x),
+            lanes.unaligned(x),
             pixels,
             channels,
             vectors,
@@ -282,7 +282,7 @@ pub(super) fn launch_batch_statistics(
             dtype.elems(),
         );
     }
-    launch::pace(client);
+    launch::throttle(client);
     let statistics = Statistics::empty(problem, norm, None);
     let grid = launch::grid(client, vectors);
     // SAFETY: every per-channel tensor was checked to hold `channels` elements.
@@ -301,7 +301,7 @@ pub(super) fn launch_batch_statistics(
             lanes.arg(&statistics.scale),
             norm.running_mean.arg(1),
             norm.running_var.arg(1),
-            lanes.anywhere(&partials),
+            lanes.unaligned(&partials),
             pixels,
             channels,
             vectors,
@@ -313,7 +313,7 @@ pub(super) fn launch_batch_statistics(
             dtype.elems(),
         );
     }
-    launch::pace(client);
+    launch::throttle(client);
     Ok(statistics)
 }
 
@@ -341,6 +341,6 @@ pub(super) fn launch_running_statistics(
             problem.dtype.accumulator().elem(),
         );
     }
-    launch::pace(client);
+    launch::throttle(client);
     statistics
 }

@@ -27,8 +27,8 @@ impl Rows {
     ) -> Rows {
         for row in 0..comptime!(2 * LEVELS) {
             for v in 0..vectors {
-                let at = start + row * channels + channel::<N>(v, channels);
-                store::<F, F, B, N>(sums, at, Vector::new(F::new(0.0f32)));
+                let first_element = start + row * channels + channel::<N>(v, channels);
+                store::<F, F, B, N>(sums, first_element, Vector::new(F::new(0.0f32)));
             }
         }
         Rows {
@@ -47,9 +47,9 @@ impl Rows {
         c: usize,
         value: Vector<F, N>,
     ) {
-        let at = self.start + row * self.channels + c;
-        let so_far = load::<F, F, B, N>(&*sums, at);
-        store::<F, F, B, N>(sums, at, so_far + value);
+        let first_element = self.start + row * self.channels + c;
+        let so_far = load::<F, F, B, N>(&*sums, first_element);
+        store::<F, F, B, N>(sums, first_element, so_far + value);
     }
 
     /// Ends a pixel.
@@ -73,13 +73,13 @@ impl Rows {
         let from = self.start + level * next;
         for row in 0..2usize {
             for v in 0..self.vectors {
-                let at = from + row * self.channels + channel::<N>(v, self.channels);
+                let first_element = from + row * self.channels + channel::<N>(v, self.channels);
                 let (low, high) = (
-                    load::<F, F, B, N>(&*sums, at),
-                    load::<F, F, B, N>(&*sums, at + next),
+                    load::<F, F, B, N>(&*sums, first_element),
+                    load::<F, F, B, N>(&*sums, first_element + next),
                 );
-                store::<F, F, B, N>(sums, at + next, high + low);
-                store::<F, F, B, N>(sums, at, Vector::new(F::new(0.0f32)));
+                store::<F, F, B, N>(sums, first_element + next, high + low);
+                store::<F, F, B, N>(sums, first_element, Vector::new(F::new(0.0f32)));
             }
         }
     }
@@ -98,9 +98,9 @@ impl Rows {
         let from = self.start + comptime!(2 * (LEVELS - 1)) * self.channels;
         for row in 0..2usize {
             for v in 0..self.vectors {
-                let at = row * self.channels + channel::<N>(v, self.channels);
-                let sum = load::<F, F, B, N>(&*sums, from + at);
-                store::<F, F, B, N>(out, to + at, sum);
+                let first_element = row * self.channels + channel::<N>(v, self.channels);
+                let sum = load::<F, F, B, N>(&*sums, from + first_element);
+                store::<F, F, B, N>(out, to + first_element, sum);
             }
         }
     }
@@ -121,7 +121,7 @@ fn layer_norm_grad<S: Float, F: Float, B: Size, N: Size>(
     out: &mut [Vector<S, B>],
     partials: &mut [Vector<F, B>],
     sums: &mut [Vector<F, B>],
-    _anywhere: &[S],
+    _unaligned: &[S],
     samples: usize,
     pixels: usize,
     channels: usize,
@@ -148,15 +148,15 @@ fn layer_norm_grad<S: Float, F: Float, B: Size, N: Size>(
             let mut sum = Cascade::<F, N>::new();
             let mut product = Cascade::<F, N>::new();
             for pixel in 0..pixels {
-                let at = start + pixel * channels;
+                let first_element = start + pixel * channels;
                 for block in 0..blocks(vectors) {
                     let mut part = zero;
                     let mut part_product = zero;
                     for v in block_start(block)..block_end(block, vectors) {
                         let c = channel::<N>(v, channels);
                         let counted = select_many(Vector::new(v + 1 == vectors), fresh, every);
-                        let g = keep::<F, N>(counted, load::<S, F, B, N>(grad, at + c));
-                        let n = (load::<S, F, B, N>(x, at + c) - centre) * scale;
+                        let g = keep::<F, N>(counted, load::<S, F, B, N>(grad, first_element + c));
+                        let n = (load::<S, F, B, N>(x, first_element + c) - centre) * scale;
                         let h = g * load::<F, F, B, N>(gamma, c);
                         part += h;
                         part_product = fma(h, n, part_product);
@@ -171,12 +171,13 @@ fn layer_norm_grad<S: Float, F: Float, B: Size, N: Size>(
             let offset = Vector::<F, N>::new(sum.total().vector_sum() / count);
             let tilt = Vector::<F, N>::new(product.total().vector_sum() / count);
             for pixel in 0..pixels {
-                let at = start + pixel * channels;
+                let first_element = start + pixel * channels;
                 for v in 0..vectors {
                     let c = channel::<N>(v, channels);
-                    let n = (load::<S, F, B, N>(x, at + c) - centre) * scale;
-                    let h = load::<S, F, B, N>(grad, at + c) * load::<F, F, B, N>(gamma, c);
-                    store::<S, F, B, N>(out, at + c, scale * (h - offset - n * tilt));
+                    let n = (load::<S, F, B, N>(x, first_element + c) - centre) * scale;
+                    let h =
+                        load::<S, F, B, N>(grad, first_element + c) * load::<F, F, B, N>(gamma, c);
+                    store::<S, F, B, N>(out, first_element + c, scale * (h - offset - n * tilt));
                 }
             }
         }
@@ -236,7 +237,7 @@ fn launch_partials(
             lanes.arg(out),
             lanes.arg(partials),
             lanes.arg(&sums),
-            lanes.anywhere(x),
+            lanes.unaligned(x),
             problem.samples,
             problem.pixels,
             channels,
@@ -247,6 +248,6 @@ fn launch_partials(
             dtype.elems(),
         );
     }
-    launch::pace(client);
+    launch::throttle(client);
     Ok(())
 }

@@ -20,12 +20,12 @@ fn sum<S: Float, F: Float, B: Size, N: Size>(
 ) -> F {
     let mut all = Cascade::<F, N>::new();
     for pixel in 0..pixels {
-        let at = start + pixel * channels;
-        let end = load::<S, F, B, N>(x, at + channels - N::value()) - centre;
+        let offset = start + pixel * channels;
+        let end = load::<S, F, B, N>(x, offset + channels - N::value()) - centre;
         let mut part = keep::<F, N>(fresh, if comptime!(squared) { end * end } else { end });
         for block in 0..max(blocks(vectors - 1), 1) {
             for v in block_start(block)..block_end(block, vectors - 1) {
-                let d = load::<S, F, B, N>(x, at + v * N::value()) - centre;
+                let d = load::<S, F, B, N>(x, offset + v * N::value()) - centre;
                 if comptime!(squared) {
                     part = fma(d, d, part);
                 } else {
@@ -58,7 +58,7 @@ fn layer_norm_kernel<S: Float, F: Float, B: Size, N: Size>(
     y: &mut [Vector<S, B>],
     mean_out: &mut [F],
     inv_std_out: &mut [F],
-    _anywhere: &[S],
+    _unaligned: &[S],
     epsilon: InputScalar,
     samples: usize,
     pixels: usize,
@@ -83,12 +83,12 @@ fn layer_norm_kernel<S: Float, F: Float, B: Size, N: Size>(
         inv_std_out[sample] = inv_std;
         let scale = Vector::<F, N>::new(inv_std);
         for pixel in 0..pixels {
-            let at = start + pixel * channels;
+            let offset = start + pixel * channels;
             for v in 0..vectors {
                 let c = channel::<N>(v, channels);
-                let normal = (load::<S, F, B, N>(x, at + c) - centre) * scale;
+                let normal = (load::<S, F, B, N>(x, offset + c) - centre) * scale;
                 let (g, b) = (load::<F, F, B, N>(gamma, c), load::<F, F, B, N>(beta, c));
-                store::<S, F, B, N>(y, at + c, fma(normal, g, b));
+                store::<S, F, B, N>(y, offset + c, fma(normal, g, b));
             }
         }
     }
@@ -117,7 +117,7 @@ pub(super) fn launch_layer_norm(saved: &Saved, beta: &Tensor, epsilon: f64, y: &
             lanes.arg(y),
             saved.mean.arg(1),
             saved.inv_std.arg(1),
-            lanes.anywhere(x),
+            lanes.unaligned(x),
             dtype.scalar(epsilon),
             problem.samples,
             problem.pixels,
@@ -127,5 +127,5 @@ pub(super) fn launch_layer_norm(saved: &Saved, beta: &Tensor, epsilon: f64, y: &
             dtype.elems(),
         );
     }
-    launch::pace(client);
+    launch::throttle(client);
 }

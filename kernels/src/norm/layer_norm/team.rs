@@ -84,11 +84,11 @@ fn layer_norm_by_teams<S: Float, F: Float, B: Size, N: Size>(
         let scale = Vector::<F, N>::new(inv_std);
         let mut v = team.unit;
         while v < in_all {
-            let at = start + v * N::value();
+            let first_element = start + v * N::value();
             let c = v % vectors * N::value();
-            let normal = (load::<S, F, B, N>(x, at) - centre) * scale;
+            let normal = (load::<S, F, B, N>(x, first_element) - centre) * scale;
             let (g, b) = (load::<F, F, B, N>(gamma, c), load::<F, F, B, N>(beta, c));
-            store::<S, F, B, N>(y, at, fma(normal, g, b));
+            store::<S, F, B, N>(y, first_element, fma(normal, g, b));
             v += team.size;
         }
     }
@@ -150,9 +150,9 @@ fn layer_norm_grad_by_teams<S: Float, F: Float, B: Size, N: Size>(
                 let mut product_part = zero;
                 let end = min(pixel + BLOCK, pixels);
                 while pixel < end {
-                    let at = start + pixel * channels + c;
-                    let g = load::<S, F, B, N>(grad, at);
-                    let n = (load::<S, F, B, N>(x, at) - centre) * scale;
+                    let first_element = start + pixel * channels + c;
+                    let g = load::<S, F, B, N>(grad, first_element);
+                    let n = (load::<S, F, B, N>(x, first_element) - centre) * scale;
                     let h = g * by;
                     part += h;
                     product_part = fma(h, n, product_part);
@@ -184,10 +184,10 @@ fn layer_norm_grad_by_teams<S: Float, F: Float, B: Size, N: Size>(
                 let mut v = team.unit;
                 while v < vectors {
                     let c = v * N::value();
-                    let at = start + pixel * channels + c;
-                    let n = (load::<S, F, B, N>(x, at) - centre) * scale;
-                    let h = load::<S, F, B, N>(grad, at) * load::<F, F, B, N>(gamma, c);
-                    store::<S, F, B, N>(out, at, scale * (h - offset - n * tilt));
+                    let first_element = start + pixel * channels + c;
+                    let n = (load::<S, F, B, N>(x, first_element) - centre) * scale;
+                    let h = load::<S, F, B, N>(grad, first_element) * load::<F, F, B, N>(gamma, c);
+                    store::<S, F, B, N>(out, first_element, scale * (h - offset - n * tilt));
                     v += team.size;
                 }
             }
@@ -223,7 +223,7 @@ pub(super) fn launch_layer_norm(saved: &Saved, beta: &Tensor, epsilon: f64, y: &
             dtype.elems(),
         );
     }
-    launch::pace(client);
+    launch::throttle(client);
 }
 
 /// Launches the gradient of `x` into `out` and the partial sums `[partials, 2, c]`, on a device that is no CPU.
@@ -257,5 +257,5 @@ pub(super) fn launch_partials(saved: &Saved, grad: &Tensor, out: &Tensor, partia
             dtype.elems(),
         );
     }
-    launch::pace(client);
+    launch::throttle(client);
 }

@@ -11,7 +11,7 @@ fn softmax_grad<S: Float, F: Float, B: Size, N: Size>(
     y: &[Vector<S, B>],
     grad: &[Vector<S, B>],
     out: &mut [Vector<S, B>],
-    _anywhere: &[S],
+    _unaligned: &[S],
     rows: usize,
     length: usize,
     vectors: usize,
@@ -65,7 +65,7 @@ pub(super) fn launch_backward(y: &Tensor, grad: &Tensor, out: &Tensor, length: u
             lanes.arg(y),
             lanes.arg(grad),
             lanes.arg(out),
-            lanes.anywhere(y),
+            lanes.unaligned(y),
             rows,
             length,
             lanes.vectors(),
@@ -73,5 +73,5 @@ pub(super) fn launch_backward(y: &Tensor, grad: &Tensor, out: &Tensor, length: u
             dtype.elems(),
         );
     }
-    launch::pace(client);
+    launch::throttle(client);
 }

@@ -10,7 +10,7 @@ use cubecl::prelude::*;
 fn softmax_kernel<S: Float, F: Float, B: Size, N: Size>(
     x: &[Vector<S, B>],
     y: &mut [Vector<S, B>],
-    _anywhere: &[S],
+    _unaligned: &[S],
     rows: usize,
     length: usize,
     vectors: usize,
@@ -96,7 +96,7 @@ pub(super) fn launch_softmax(x: &Tensor, y: &Tensor, length: usize) {
             lanes.width,
             lanes.arg(x),
             lanes.arg(y),
-            lanes.anywhere(x),
+            lanes.unaligned(x),
             rows,
             length,
             lanes.vectors(),
@@ -105,5 +105,5 @@ pub(super) fn launch_softmax(x: &Tensor, y: &Tensor, length: usize) {
             dtype.elems(),
         );
     }
-    launch::pace(client);
+    launch::throttle(client);
 }

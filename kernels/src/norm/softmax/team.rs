@@ -50,9 +50,9 @@ fn softmax_by_teams<S: Float, F: Float, B: Size, N: Size>(
     if team.there {
         let mut v = team.unit;
         while v < vectors {
-            let at = start + v * N::value();
-            let e = (load::<S, F, B, N>(x, at) - max).exp();
-            store::<S, F, B, N>(y, at, e * share);
+            let offset = start + v * N::value();
+            let e = (load::<S, F, B, N>(x, offset) - max).exp();
+            store::<S, F, B, N>(y, offset, e * share);
             v += team.size;
         }
     }
@@ -78,10 +78,10 @@ fn softmax_grad_by_teams<S: Float, F: Float, B: Size, N: Size>(
         let mut part = zero;
         let end = team.block(v, vectors);
         while v < end {
-            let at = start + v * N::value();
+            let offset = start + v * N::value();
             part = fma(
-                load::<S, F, B, N>(grad, at),
-                load::<S, F, B, N>(y, at),
+                load::<S, F, B, N>(grad, offset),
+                load::<S, F, B, N>(y, offset),
                 part,
             );
             v += team.size;
@@ -93,9 +93,9 @@ fn softmax_grad_by_teams<S: Float, F: Float, B: Size, N: Size>(
     if team.there {
         let mut v = team.unit;
         while v < vectors {
-            let at = start + v * N::value();
-            let value = load::<S, F, B, N>(y, at) * (load::<S, F, B, N>(grad, at) - mean);
-            store::<S, F, B, N>(out, at, value);
+            let offset = start + v * N::value();
+            let value = load::<S, F, B, N>(y, offset) * (load::<S, F, B, N>(grad, offset) - mean);
+            store::<S, F, B, N>(out, offset, value);
             v += team.size;
         }
     }
@@ -123,7 +123,7 @@ pub(super) fn launch_softmax(x: &Tensor, y: &Tensor, length: usize) {
             dtype.elems(),
         );
     }
-    launch::pace(client);
+    launch::throttle(client);
 }
 
 /// Launches the gradient of the rows of `length` elements into `out`, on a device that is no CPU.
@@ -149,5 +149,5 @@ pub(super) fn launch_backward(y: &Tensor, grad: &Tensor, out: &Tensor, length: u
             dtype.elems(),
         );
     }
-    launch::pace(client);
+    launch::throttle(client);
 }

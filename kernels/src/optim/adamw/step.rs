@@ -129,5 +129,5 @@ pub(super) fn launch_step(
             dtype.elems(),
         );
     }
-    launch::pace(client);
+    launch::throttle(client);
 }

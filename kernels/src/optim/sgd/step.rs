@@ -67,5 +67,5 @@ pub(super) fn launch_step(
             dtype.elem(),
         );
     }
-    launch::pace(client);
+    launch::throttle(client);
 }

@@ -12,7 +12,7 @@ fn add_relu_grad<S: Float, F: Float, B: Size, N: Size>(
     grad: &[Vector<S, B>],
     out: &mut [Vector<S, B>],
     partials: &mut [Vector<F, B>],
-    _anywhere: &[S],
+    _unaligned: &[S],
     y_view: View,
     grad_view: View,
     run: BlockRun,
@@ -58,14 +58,14 @@ pub(super) fn launch_backward(
             blocks.lanes.arg(grad),
             blocks.lanes.arg(out),
             blocks.lanes.arg(&partials),
-            blocks.lanes.anywhere(y),
+            blocks.lanes.unaligned(y),
             y.view(),
             grad.view(),
             blocks.run(),
             dtype.elems(),
         );
     }
-    launch::pace(client);
+    launch::throttle(client);
     let grad_m = Tensor::empty(client, &[images, channels], dtype);
     // The sum itself: the identity's slope is 1 wherever it is taken.
     sum_blocks(&partials, &partials, Activation::Identity, &grad_m);

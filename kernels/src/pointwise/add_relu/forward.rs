@@ -10,7 +10,7 @@ fn add_relu_kernel<S: Float, F: Float, B: Size, N: Size>(
     x: &[Vector<S, B>],
     m: &[Vector<S, B>],
     y: &mut [Vector<S, B>],
-    _anywhere: &[S],
+    _unaligned: &[S],
     x_view: View,
     y_view: View,
     run: BlockRun,
@@ -51,12 +51,12 @@ pub(super) fn launch_add_relu(shape: [usize; 4], x: &Tensor, m: &Tensor, y: &Ten
             operand,
             blocks.lanes.arg(m),
             result,
-            blocks.lanes.anywhere(x),
+            blocks.lanes.unaligned(x),
             x.view(),
             y.view(),
             blocks.run(),
             x.dtype().elems(),
         );
     }
-    launch::pace(blocks.client);
+    launch::throttle(blocks.client);
 }

@@ -13,7 +13,7 @@ fn gate_grad<S: Float, F: Float, B: Size, N: Size>(
     grad: &[Vector<S, B>],
     out: &mut [Vector<S, B>],
     partials: &mut [Vector<F, B>],
-    _anywhere: &[S],
+    _unaligned: &[S],
     x_view: View,
     grad_view: View,
     run: BlockRun,
@@ -63,7 +63,7 @@ pub(super) fn launch_backward(
             blocks.lanes.arg(grad),
             blocks.lanes.arg(out),
             blocks.lanes.arg(&partials),
-            blocks.lanes.anywhere(x),
+            blocks.lanes.unaligned(x),
             x.view(),
             grad.view(),
             blocks.run(),
@@ -71,7 +71,7 @@ pub(super) fn launch_backward(
             dtype.elems(),
         );
     }
-    launch::pace(client);
+    launch::throttle(client);
     let grad_s = Tensor::empty(client, s.shape(), dtype);
     let slope_of = planted::or("gate_without_its_slope", activation, Activation::Identity);
     sum_blocks(&partials, s, slope_of, &grad_s);

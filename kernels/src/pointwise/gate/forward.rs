@@ -10,7 +10,7 @@ fn gate_kernel<S: Float, F: Float, B: Size, N: Size>(
     x: &[Vector<S, B>],
     s: &[Vector<S, B>],
     y: &mut [Vector<S, B>],
-    _anywhere: &[S],
+    _unaligned: &[S],
     x_view: View,
     y_view: View,
     run: BlockRun,
@@ -57,7 +57,7 @@ pub(super) fn launch_gate(
             operand,
             blocks.lanes.arg(s),
             result,
-            blocks.lanes.anywhere(x),
+            blocks.lanes.unaligned(x),
             x.view(),
             y.view(),
             blocks.run(),
@@ -65,5 +65,5 @@ pub(super) fn launch_gate(
             x.dtype().elems(),
         );
     }
-    launch::pace(blocks.client);
+    launch::throttle(blocks.client);
 }

@@ -12,7 +12,7 @@ const TOGETHER: usize = 8;
 fn spread<S: Float, F: Float, B: Size, N: Size>(
     grad: &[Vector<S, B>],
     out: &mut [Vector<S, B>],
-    _anywhere: &[S],
+    _unaligned: &[S],
     grad_view: View,
     vertical: Axis,
     horizontal: Axis,
@@ -99,7 +99,7 @@ pub(in crate::pool) fn launch_spread(bins: [Bins; 2], grad: &Tensor, out: &Tenso
             lanes.width,
             lanes.arg(grad),
             lanes.arg(out),
-            lanes.anywhere(grad),
+            lanes.unaligned(grad),
             grad.view(),
             bins[0].axis(),
             bins[1].axis(),
@@ -111,5 +111,5 @@ pub(in crate::pool) fn launch_spread(bins: [Bins; 2], grad: &Tensor, out: &Tenso
             dtype.elems(),
         );
     }
-    launch::pace(client);
+    launch::throttle(client);
 }

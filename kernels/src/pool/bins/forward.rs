@@ -11,7 +11,7 @@ const TOGETHER: usize = 4;
 fn mean<S: Float, F: Float, B: Size, N: Size>(
     x: &[Vector<S, B>],
     y: &mut [Vector<S, B>],
-    _anywhere: &[S],
+    _unaligned: &[S],
     x_view: View,
     vertical: Axis,
     horizontal: Axis,
@@ -91,7 +91,7 @@ pub(in crate::pool) fn launch_mean(bins: [Bins; 2], x: &Tensor, y: &Tensor) {
             lanes.width,
             lanes.arg(x),
             lanes.arg(y),
-            lanes.anywhere(x),
+            lanes.unaligned(x),
             x.view(),
             bins[0].axis(),
             bins[1].axis(),
@@ -103,5 +103,5 @@ pub(in crate::pool) fn launch_mean(bins: [Bins; 2], x: &Tensor, y: &Tensor) {
             dtype.elems(),
         );
     }
-    launch::pace(client);
+    launch::throttle(client);
 }

@@ -7,7 +7,7 @@ use cubecl::prelude::*;
 fn spread<S: Float, F: Float, B: Size, N: Size>(
     grad: &[Vector<S, B>],
     out: &mut [Vector<S, B>],
-    _anywhere: &[S],
+    _unaligned: &[S],
     grad_view: View,
     out_view: View,
     pixels: usize,
@@ -45,7 +45,7 @@ pub(super) fn launch_spread(grad: &Tensor, out: &Tensor, pixels: usize, divisor:
             lanes.width,
             lanes.arg(grad),
             lanes.arg(out),
-            lanes.anywhere(grad),
+            lanes.unaligned(grad),
             grad.view(),
             out.view(),
             pixels,
@@ -57,5 +57,5 @@ pub(super) fn launch_spread(grad: &Tensor, out: &Tensor, pixels: usize, divisor:
             dtype.elems(),
         );
     }
-    launch::pace(client);
+    launch::throttle(client);
 }

@@ -8,7 +8,7 @@ use cubecl::prelude::*;
 fn average<S: Float, F: Float, B: Size, N: Size>(
     x: &[Vector<S, B>],
     y: &mut [Vector<S, B>],
-    _anywhere: &[S],
+    _unaligned: &[S],
     x_view: View,
     y_view: View,
     pixels: usize,
@@ -53,7 +53,7 @@ pub(super) fn launch_average(x: &Tensor, y: &Tensor, pixels: usize, divisor: f64
             lanes.width,
             lanes.arg(x),
             lanes.arg(y),
-            lanes.anywhere(x),
+            lanes.unaligned(x),
             x.view(),
             y.view(),
             pixels,
@@ -65,5 +65,5 @@ pub(super) fn launch_average(x: &Tensor, y: &Tensor, pixels: usize, divisor: f64
             dtype.elems(),
         );
     }
-    launch::pace(client);
+    launch::throttle(client);
 }

@@ -10,10 +10,10 @@ const TOGETHER: usize = 4;
 /// `out = sum of grad over the windows whose maximum came from here`. One unit owns a run of input pixels.
 #[cube(launch_unchecked)]
 fn route<S: Float, F: Float, B: Size, N: Size>(
-    places: &[Vector<F, B>],
+    argmax: &[Vector<F, B>],
     grad: &[Vector<S, B>],
     out: &mut [Vector<S, B>],
-    _anywhere: &[S],
+    _unaligned: &[S],
     grad_view: View,
     vertical: Axis,
     horizontal: Axis,
@@ -52,9 +52,9 @@ fn route<S: Float, F: Float, B: Size, N: Size>(
                         #[unroll]
                         for j in 0..block {
                             let c = channel::<N>(b * block + j, channels);
-                            let place = load::<F, F, B, N>(places, (line + ox) * channels + c);
+                            let tap_index = load::<F, F, B, N>(argmax, (line + ox) * channels + c);
                             let g = load::<S, F, B, N>(grad, grad_view.at(line + ox) + c);
-                            sum[j] += select_many(place.equal(&here), g, zero);
+                            sum[j] += select_many(tap_index.equal(&here), g, zero);
                         }
                     }
                 }
@@ -68,14 +68,14 @@ fn route<S: Float, F: Float, B: Size, N: Size>(
     }
 }
 
-/// Launches the routing of `grad` to the `places` of the maxima in `out`.
-pub(super) fn launch_route(problem: &MaxPoolProblem, places: &Tensor, grad: &Tensor, out: &Tensor) {
+/// Launches the routing of `grad` to the `argmax` of the maxima in `out`.
+pub(super) fn launch_route(problem: &MaxPoolProblem, argmax: &Tensor, grad: &Tensor, out: &Tensor) {
     let (client, dtype) = (grad.client(), grad.dtype());
     let [.., channels] = problem.input_shape();
     let lanes = Lanes::of(client, dtype, channels, &[grad, out]);
     let block = lanes.together(TOGETHER);
     let grid = launch::grid(client, out.pixels());
-    // SAFETY: the windows over a pixel are windows of the problem, for which `places` and `grad` hold one pixel each.
+    // SAFETY: the windows over a pixel are windows of the problem, for which `argmax` and `grad` hold one pixel each.
     unsafe {
         route::launch_unchecked(
             client,
@@ -83,10 +83,10 @@ pub(super) fn launch_route(problem: &MaxPoolProblem, places: &Tensor, grad: &Ten
             grid.dim,
             lanes.item,
             lanes.width,
-            lanes.arg(places),
+            lanes.arg(argmax),
             lanes.arg(grad),
             lanes.arg(out),
-            lanes.anywhere(grad),
+            lanes.unaligned(grad),
             grad.view(),
             AxisLaunch::of(problem, 0),
             AxisLaunch::of(problem, 1),
@@ -98,5 +98,5 @@ pub(super) fn launch_route(problem: &MaxPoolProblem, places: &Tensor, grad: &Ten
             dtype.elems(),
         );
     }
-    launch::pace(client);
+    launch::throttle(client);
 }

@@ -13,8 +13,8 @@ const TOGETHER: usize = 4;
 fn largest<S: Float, F: Float, B: Size, N: Size>(
     x: &[Vector<S, B>],
     y: &mut [Vector<S, B>],
-    places: &mut [Vector<F, B>],
-    _anywhere: &[S],
+    argmax: &mut [Vector<F, B>],
+    _unaligned: &[S],
     x_view: View,
     vertical: Axis,
     horizontal: Axis,
@@ -44,19 +44,19 @@ fn largest<S: Float, F: Float, B: Size, N: Size>(
             let x_from = horizontal.from(ox);
             let x_to = horizontal.to(ox);
             for b in 0..blocks {
-                let place = (y_from - top) * horizontal.reach + x_from - left;
-                let place = Vector::<F, N>::new(F::cast_from(place as u32));
+                let tap_index = (y_from - top) * horizontal.reach + x_from - left;
+                let tap_index = Vector::<F, N>::new(F::cast_from(tap_index as u32));
                 let mut high = Array::<Vector<F, N>>::new(block);
                 let mut at = Array::<Vector<F, N>>::new(block);
                 #[unroll]
                 for j in 0..block {
                     high[j] = Vector::new(minus_infinity::<F>());
-                    at[j] = place;
+                    at[j] = tap_index;
                 }
                 for py in range_stepped(y_from, y_to, vertical.dilation) {
                     let line = (n * vertical.input + py - vertical.padding) * horizontal.input;
-                    let place = (py - top) * horizontal.reach + x_from - left;
-                    let mut place = F::cast_from(place as u32);
+                    let tap_index = (py - top) * horizontal.reach + x_from - left;
+                    let mut tap_index = F::cast_from(tap_index as u32);
                     for px in range_stepped(x_from, x_to, horizontal.dilation) {
                         let start = x_view.at(line + px - horizontal.padding);
                         #[unroll]
@@ -75,10 +75,10 @@ fn largest<S: Float, F: Float, B: Size, N: Size>(
                             }
                             high[j] = top;
                             if with_places {
-                                at[j] = select_many(higher, Vector::new(place), at[j]);
+                                at[j] = select_many(higher, Vector::new(tap_index), at[j]);
                             }
                         }
-                        place += step;
+                        tap_index += step;
                     }
                 }
                 #[unroll]
@@ -86,7 +86,7 @@ fn largest<S: Float, F: Float, B: Size, N: Size>(
                     let c = channel::<N>(b * block + j, channels);
                     store::<S, F, B, N>(y, pixel * channels + c, high[j]);
                     if with_places {
-                        store::<F, F, B, N>(places, pixel * channels + c, at[j]);
+                        store::<F, F, B, N>(argmax, pixel * channels + c, at[j]);
                     }
                 }
             }
@@ -94,12 +94,12 @@ fn largest<S: Float, F: Float, B: Size, N: Size>(
     }
 }
 
-/// Launches the pooling of `x` into `y`, and of the maxima's places into `places` where they are wanted.
+/// Launches the pooling of `x` into `y`, and of the maxima's taps into `argmax` where they are wanted.
 pub(super) fn launch_largest(
     problem: &MaxPoolProblem,
     x: &Tensor,
     y: &Tensor,
-    places: Option<&Tensor>,
+    argmax: Option<&Tensor>,
 ) {
     let (client, dtype) = (x.client(), x.dtype());
     let [.., channels] = problem.output_shape();
@@ -107,7 +107,7 @@ pub(super) fn launch_largest(
     let block = lanes.together(TOGETHER);
     let grid = launch::grid(client, y.pixels());
     let unread = Tensor::empty(client, &[lanes.item], dtype.accumulator());
-    // SAFETY: windows are cut off at the image's edges, and `places` holds as many elements as `y` where it is written.
+    // SAFETY: windows are cut off at the image's edges, and `argmax` holds as many elements as `y` where it is written.
     unsafe {
         largest::launch_unchecked(
             client,
@@ -117,8 +117,8 @@ pub(super) fn launch_largest(
             lanes.width,
             lanes.arg(x),
             lanes.arg(y),
-            lanes.arg(places.unwrap_or(&unread)),
-            lanes.anywhere(x),
+            lanes.arg(argmax.unwrap_or(&unread)),
+            lanes.unaligned(x),
             x.view(),
             AxisLaunch::of(problem, 0),
             AxisLaunch::of(problem, 1),
@@ -127,9 +127,9 @@ pub(super) fn launch_largest(
             lanes.vectors() / block,
             grid.run,
             block,
-            places.is_some(),
+            argmax.is_some(),
             dtype.elems(),
         );
     }
-    launch::pace(client);
+    launch::throttle(client);
 }

@@ -10,7 +10,7 @@
 //! **One unit owns** a run of output pixels forward, of input pixels backward, each walked row by row in memory order; up to four
 //! vectors of channels are held in registers together.
 //!
-//! **Saved for the backward pass**: for each output the place of its maximum within the window, `dy span + dx`, as a number of the
+//! **Saved for the backward pass**: for each output the tap of its maximum within the window, `dy span + dx`, as a number of the
 //! tensor's own type (at most 4096 x 4096 places, which f32 counts exactly). The input itself is not kept.
 //!
 //! **Why this shape.** Backward, an input asks the few windows over it whether their place is its own: gather form, a
@@ -37,7 +37,7 @@ const OP: &str = "max_pool";
 #[derive(Clone, Debug)]
 pub struct Winners {
     problem: MaxPoolProblem,
-    places: Tensor,
+    argmax: Tensor,
 }
 
 impl Winners {
@@ -68,11 +68,11 @@ pub fn train(x: &Tensor, options: MaxPoolOptions) -> Result<(Tensor, Winners), K
     let problem = MaxPoolProblem::of(x, options)?;
     // A place counts further than 16 bits do.
     let room = |dtype| Tensor::room(OP, "y", x.client(), &problem.output_shape(), dtype);
-    let (y, places) = (room(x.dtype())?, room(x.dtype().accumulator())?);
+    let (y, argmax) = (room(x.dtype())?, room(x.dtype().accumulator())?);
     if !y.is_empty() {
-        forward::launch_largest(&problem, x, &y, Some(&places));
+        forward::launch_largest(&problem, x, &y, Some(&argmax));
     }
-    Ok((y, Winners { problem, places }))
+    Ok((y, Winners { problem, argmax }))
 }
 
 /// The gradient with respect to the input of [`train`], `[n, h, w, c]`, from `grad` `[n, oh, ow, c]`, which may be a channel
@@ -85,7 +85,7 @@ pub fn backward(winners: &Winners, grad: &Tensor) -> Result<Tensor, KernelError>
     grad.check_view(OP, "grad", &problem.output_shape(), problem.dtype())?;
     let out = Tensor::empty(grad.client(), &problem.input_shape(), grad.dtype());
     if !out.is_empty() {
-        backward::launch_route(problem, &winners.places, grad, &out);
+        backward::launch_route(problem, &winners.argmax, grad, &out);
     }
     Ok(out)
 }

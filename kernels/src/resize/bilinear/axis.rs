@@ -18,14 +18,14 @@ pub(super) struct Axis {
 
 #[cube]
 impl Axis {
-    /// The place of output `o`, in parts of a pixel of which `den` are one pixel.
-    pub fn place(&self, o: usize) -> usize {
+    /// The position of output `o`, in parts of a pixel of which `den` are one pixel.
+    pub fn position(&self, o: usize) -> usize {
         max(o * self.num + self.lead, self.back) - self.back
     }
 
-    /// The input at or before `place`.
-    pub fn below(&self, place: usize) -> usize {
-        min(self.by_den.div(place), self.input - 1)
+    /// The input at or before `position`.
+    pub fn below(&self, position: usize) -> usize {
+        min(self.by_den.div(position), self.input - 1)
     }
 
     /// One of the `den` parts of a pixel.
@@ -33,14 +33,14 @@ impl Axis {
         F::new(1.0f32) / F::cast_from(self.den as u32)
     }
 
-    /// How far past input `i` `place` is, as a share of a pixel.
-    pub fn share<F: Float>(&self, place: usize, i: usize) -> F {
-        F::cast_from((place - i * self.den) as u32) * self.part::<F>()
+    /// How far past input `i` `position` is, as a share of a pixel.
+    pub fn share<F: Float>(&self, position: usize, i: usize) -> F {
+        F::cast_from((position - i * self.den) as u32) * self.part::<F>()
     }
 
-    /// The first output at or past `place`.
-    pub fn first_past(&self, place: usize) -> usize {
-        let needed = max(place + self.back, self.lead) - self.lead;
+    /// The first output at or past `position`.
+    pub fn first_past(&self, position: usize) -> usize {
+        let needed = max(position + self.back, self.lead) - self.lead;
         min(self.by_step.div(needed + self.step - 1), self.output)
     }
 
@@ -65,10 +65,14 @@ impl Axis {
     /// With which weight output `o`, one of those over input `i`, reads it.
     pub fn weight<F: Float>(&self, o: usize, i: usize) -> F {
         let last = (self.input - 1) * self.den;
-        let (place, here) = (min(self.place(o), last), i * self.den);
+        let (position, here) = (min(self.position(o), last), i * self.den);
         // Past the pixel before this one, or past this one; no branch, as neighbouring outputs take turns.
-        let below = place < here;
-        let past = select(below, place + self.den - here, place - min(here, place));
+        let below = position < here;
+        let past = select(
+            below,
+            position + self.den - here,
+            position - min(here, position),
+        );
         let share = F::cast_from(past as u32) * self.part::<F>();
         select(below, share, F::new(1.0f32) - share)
     }

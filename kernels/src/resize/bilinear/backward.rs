@@ -12,7 +12,7 @@ const TOGETHER: usize = 8;
 fn unmix<S: Float, F: Float, B: Size, N: Size>(
     grad: &[Vector<S, B>],
     out: &mut [Vector<S, B>],
-    _anywhere: &[S],
+    _unaligned: &[S],
     grad_view: View,
     vertical: Axis,
     horizontal: Axis,
@@ -97,7 +97,7 @@ pub(super) fn launch_unmix(problem: &BilinearProblem, grad: &Tensor, out: &Tenso
             lanes.width,
             lanes.arg(grad),
             lanes.arg(out),
-            lanes.anywhere(grad),
+            lanes.unaligned(grad),
             grad.view(),
             problem.axis(0),
             problem.axis(1),
@@ -109,5 +109,5 @@ pub(super) fn launch_unmix(problem: &BilinearProblem, grad: &Tensor, out: &Tenso
             dtype.elems(),
         );
     }
-    launch::pace(client);
+    launch::throttle(client);
 }

@@ -12,7 +12,7 @@ const TOGETHER: usize = 4;
 fn mix<S: Float, F: Float, B: Size, N: Size>(
     x: &[Vector<S, B>],
     y: &mut [Vector<S, B>],
-    _anywhere: &[S],
+    _unaligned: &[S],
     x_view: View,
     vertical: Axis,
     horizontal: Axis,
@@ -29,16 +29,16 @@ fn mix<S: Float, F: Float, B: Size, N: Size>(
     let last = min(first + run, pixels);
     for row in first / width..(last + width - 1) / width {
         let n = row / vertical.output;
-        let y_place = vertical.place(row % vertical.output);
-        let up = vertical.below(y_place);
-        let down_share = vertical.share::<F>(y_place, up);
+        let y_position = vertical.position(row % vertical.output);
+        let up = vertical.below(y_position);
+        let down_share = vertical.share::<F>(y_position, up);
         let down = min(up + 1, vertical.input - 1);
         let up_line = (n * vertical.input + up) * horizontal.input;
         let down_line = (n * vertical.input + down) * horizontal.input;
         for pixel in max(first, row * width)..min(last, (row + 1) * width) {
-            let x_place = horizontal.place(pixel - row * width);
-            let left = horizontal.below(x_place);
-            let right_share = horizontal.share::<F>(x_place, left);
+            let x_position = horizontal.position(pixel - row * width);
+            let left = horizontal.below(x_position);
+            let right_share = horizontal.share::<F>(x_position, left);
             let right = min(left + 1, horizontal.input - 1);
             let to_right = Vector::<F, N>::new(right_share);
             let to_left = Vector::<F, N>::new(one - right_share);
@@ -71,7 +71,7 @@ pub(super) fn launch_mix(problem: &BilinearProblem, x: &Tensor, y: &Tensor) {
     let lanes = Lanes::of(client, dtype, channels, &[x, y]);
     let block = lanes.together(TOGETHER);
     let grid = launch::grid(client, y.pixels());
-    // SAFETY: the pixels around a place are held within the image.
+    // SAFETY: the pixels around a position are held within the image.
     unsafe {
         mix::launch_unchecked(
             client,
@@ -81,7 +81,7 @@ pub(super) fn launch_mix(problem: &BilinearProblem, x: &Tensor, y: &Tensor) {
             lanes.width,
             lanes.arg(x),
             lanes.arg(y),
-            lanes.anywhere(x),
+            lanes.unaligned(x),
             x.view(),
             problem.axis(0),
             problem.axis(1),
@@ -93,5 +93,5 @@ pub(super) fn launch_mix(problem: &BilinearProblem, x: &Tensor, y: &Tensor) {
             dtype.elems(),
         );
     }
-    launch::pace(client);
+    launch::throttle(client);
 }

@@ -1,8 +1,8 @@
 //! Bilinear resizing, without antialiasing.
 //!
-//! **Computes** each output as the mixture of the four input pixels around its place in the input. Along an axis of `h` inputs and
+//! **Computes** each output as the mixture of the four input pixels around its position in the input. Along an axis of `h` inputs and
 //! `oh` outputs, output `o` lies at `max((o + 1/2) h / oh - 1/2, 0)` (half-pixel centres) or at `o (h - 1) / (oh - 1)` (aligned
-//! corners); at place `i + t` with `0 <= t < 1` it is `(1 - t) x[i] + t x[min(i + 1, h - 1)]`, as in PyTorch.
+//! corners); at position `i + t` with `0 <= t < 1` it is `(1 - t) x[i] + t x[min(i + 1, h - 1)]`, as in PyTorch.
 //!
 //! **Layout** NHWC, in vectors of channels. Input and gradient may be channel windows.
 //!
@@ -11,7 +11,7 @@
 //!
 //! **Saved for the backward pass**: the problem.
 //!
-//! **Why this shape.** A place is a fraction of two integers, so `i` is exact and `t` is rounded once, at any size. Backward, the
+//! **Why this shape.** A position is a fraction of two integers, so `i` is exact and `t` is rounded once, at any size. Backward, the
 //! same inequalities solved for `o` give exactly the outputs that read an input, whose weights come from the same fractions:
 //! gather form, adjoint to the forward pass term by term.
 //!

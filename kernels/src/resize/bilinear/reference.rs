@@ -8,16 +8,16 @@ fn taps(problem: &BilinearProblem, axis: usize) -> Vec<[(usize, f64); 2]> {
     let outputs = problem.output_shape()[1 + axis];
     (0..outputs)
         .map(|o| {
-            // The place as a fraction, so that no rounding decides between two pixels.
-            let (place, pixel) = match problem.alignment() {
+            // The position as a fraction, so that no rounding decides between two pixels.
+            let (position, pixel) = match problem.alignment() {
                 Alignment::HalfPixel => {
                     (((2 * o + 1) * inputs).saturating_sub(outputs), 2 * outputs)
                 }
                 Alignment::Corners if outputs == 1 => (0, 1),
                 Alignment::Corners => (o * (inputs - 1), outputs - 1),
             };
-            let below = place / pixel;
-            let share = (place % pixel) as f64 / pixel as f64;
+            let below = position / pixel;
+            let share = (position % pixel) as f64 / pixel as f64;
             [(below, 1.0 - share), ((below + 1).min(inputs - 1), share)]
         })
         .collect()

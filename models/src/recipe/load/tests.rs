@@ -1,5 +1,5 @@
 use super::*;
-use crate::recipe::{Method, Schedule};
+use crate::recipe::{DistillMethod, Schedule};
 
 fn refusal(text: &str) -> String {
     Recipe::parse("mine.toml", text)
@@ -44,7 +44,7 @@ fn every_word_of_a_choice_is_understood() {
             .unwrap()
             .distill
             .method,
-        Method::Dkd
+        DistillMethod::Dkd
     );
 }
 

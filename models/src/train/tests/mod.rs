@@ -125,7 +125,7 @@ impl Place {
         teacher: Option<&Network>,
     ) -> Result<Trained, TrainError> {
         let mut metrics: MetricsLog = self.run.metrics()?;
-        let phase = Phase {
+        let phase = Training {
             name: "student",
             title: "student",
             arch: "resnet8",
@@ -134,7 +134,7 @@ impl Place {
             method,
             teacher,
         };
-        let network = train_phase(session, &self.run, &mut metrics, &phase)?;
+        let network = train_network(session, &self.run, &mut metrics, &phase)?;
         let records = metrics.lines()?.into_iter();
         let weights = network.store.weights()?;
         Ok(Trained {

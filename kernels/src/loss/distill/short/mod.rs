@@ -1,9 +1,9 @@
 //! The kernel for rows of few classes on a CPU: the losses and the gradient of [`fused`](super::fused) for the same [`Blueprint`], a
 //! row a lane.
 //!
-//! **Computes** what the module's note says, from the same formulas (`settle.rs`, `terms.rs`).
+//! **Computes** what the module's note says, from the same formulas (`finalize.rs`, `terms.rs`).
 //!
-//! **Layout** as there. A vector holds one class of as many rows as it has lanes ([`Abreast`]); it is gathered from the logits and
+//! **Layout** as there. A vector holds one class of as many rows as it has lanes ([`RowPerLane`]); it is gathered from the logits and
 //! scattered into the gradient, and noted as a vector in between.
 //!
 //! **One unit owns** a run of bundles of rows. Each bundle is walked class by class: its logits are read once, with the maxima; then their
@@ -22,17 +22,17 @@
 //!
 //! **Not finite**: as in the module's note.
 
-mod walks;
+mod passes;
 
-use self::walks::{divergence, gradient, sum};
+use self::passes::{divergence, gradient, sum};
+use super::finalize::{compare, finalize};
 use super::fused::{Blueprint, Extents, ExtentsLaunch};
 use super::launch::constants;
-use super::notes::{Notes, notes_len};
 use super::problem::DistillProblem;
-use super::settle::{compare, settle};
-use super::terms::{Constants, Place};
-use crate::abreast::Abreast;
+use super::scratch::{ScratchLayout, scratch_len};
+use super::terms::{Constants, Destination};
 use crate::lanes::Lanes;
+use crate::row_per_lane::RowPerLane;
 use crate::{KernelError, Labels, Tensor, launch};
 use cubecl::prelude::*;
 
@@ -50,27 +50,27 @@ pub(super) fn short<S: Float, F: Float, B: Size, N: Size>(
     labels: &[u32],
     loss: &mut [F],
     grad: &mut [Vector<F, B>],
-    notes: &mut [Vector<F, N>],
-    _anywhere: &[S],
+    scratch: &mut [Vector<F, N>],
+    _unaligned: &[S],
     constants: Sequence<Constants>,
     extents: Extents,
     #[comptime] blueprint: Blueprint,
     #[define(S, F)] _dtypes: [cubecl::ir::ElemType; 2],
 ) {
     let temperatures = comptime!(blueprint.uses.len());
-    let all = Notes::new(&extents, extents.group, temperatures);
+    let all = ScratchLayout::new(&extents, extents.group, temperatures);
     let first = ABSOLUTE_POS * extents.run;
     let last = min(first + extents.run, extents.batch);
     let mut n = first;
     while n < last {
         let bundles = min(extents.group, (last - n + N::value() - 1) / N::value());
         for v in 0..bundles {
-            let rows = Abreast::<N>::new(n + v * N::value(), extents.batch, extents.classes);
+            let rows = RowPerLane::<N>::new(n + v * N::value(), extents.batch, extents.classes);
             sum::<S, F, B, N>(
                 student,
                 teacher,
                 labels,
-                notes,
+                scratch,
                 &all.of(v),
                 &rows,
                 &constants,
@@ -81,11 +81,11 @@ pub(super) fn short<S: Float, F: Float, B: Size, N: Size>(
         for t in 0..temperatures {
             if comptime!(blueprint.uses[t].teacher()) {
                 for v in 0..bundles {
-                    compare::<F, N>(notes, &all, v, t, comptime!(blueprint.exponential));
+                    compare::<F, N>(scratch, &all, v, t, comptime!(blueprint.exponential));
                 }
                 for v in 0..bundles {
                     divergence::<F, N>(
-                        notes,
+                        scratch,
                         &all.of(v),
                         extents.classes,
                         constants.index(t).inverse_t.get::<F>(),
@@ -97,25 +97,25 @@ pub(super) fn short<S: Float, F: Float, B: Size, N: Size>(
         }
         for v in 0..bundles {
             let from = n + v * N::value();
-            let place = Place {
+            let destination = Destination {
                 n: from,
                 rows: min(N::value(), extents.batch - from),
                 batch: extents.batch,
             };
-            settle::<F, N>(
-                notes,
+            finalize::<F, N>(
+                scratch,
                 &all.of(v),
                 loss,
-                &place,
+                &destination,
                 &extents,
                 &constants,
                 comptime!(blueprint.clone()),
             );
         }
         for v in 0..bundles {
-            let rows = Abreast::<N>::new(n + v * N::value(), extents.batch, extents.classes);
+            let rows = RowPerLane::<N>::new(n + v * N::value(), extents.batch, extents.classes);
             gradient::<F, B, N>(
-                &*notes,
+                &*scratch,
                 grad,
                 labels,
                 &all.of(v),
@@ -150,10 +150,10 @@ pub(super) fn launch_short(
     let note_takers = grid.units.min(bundles.div_ceil(grid.run));
     let line = classes | 1;
     let group = (LINES / line).clamp(1, BUNDLES);
-    let notes = notes_len(problem.temperatures().len(), [group, line, line], group);
+    let scratch = scratch_len(problem.temperatures().len(), [group, line, line], group);
     let accumulator = dtype.accumulator();
-    let notes = [note_takers, notes * width];
-    let notes = Tensor::room("distill", "scratch", client, &notes, accumulator)?;
+    let scratch = [note_takers, scratch * width];
+    let scratch = Tensor::room("distill", "scratch", client, &scratch, accumulator)?;
     let blueprint = Blueprint {
         whole: true,
         ..Blueprint::of(problem, client)
@@ -172,14 +172,14 @@ pub(super) fn launch_short(
             labels.map_or_else(|| student.buffer(1, 0), Labels::arg),
             loss.arg(1),
             lanes.arg(grad),
-            notes.arg(width),
-            lanes.anywhere(student),
+            scratch.arg(width),
+            lanes.unaligned(student),
             constants,
             ExtentsLaunch::new(batch, classes, 1, grid.run * width, group, line, line),
             blueprint,
             dtype.elems(),
         );
     }
-    launch::pace(client);
+    launch::throttle(client);
     Ok(())
 }

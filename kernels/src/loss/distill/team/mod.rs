@@ -2,7 +2,7 @@
 //!
 //! **Computes** what the module's note says, from the same formulas (`terms.rs`).
 //!
-//! **Layout** as there; nothing is noted in memory, and a row is one piece, whatever its length.
+//! **Layout** as there; nothing is noted in memory, and a row is one segment, whatever its length.
 //!
 //! **One team owns** a row ([`Team`]), and walks it three times. First it finds the largest and the least non-target logit of both
 //! networks; a distance between them that is infinite, over the temperature, makes the sums NaN. Then, for each temperature, it sums
@@ -20,14 +20,14 @@
 //!
 //! **Not timed**: see [`crate::team`].
 
-mod walks;
+mod passes;
 
-use self::walks::{Row, Softmaxes, ends, gradient, softmaxes};
+use self::passes::{Softmaxes, TeamRow, extrema, gradient, softmaxes};
+use super::finalize::beside;
 use super::fused::{Blueprint, logit};
 use super::launch::constants;
 use super::problem::DistillProblem;
-use super::settle::beside;
-use super::terms::{Constants, Place, Samples, pull};
+use super::terms::{Constants, Destination, Samples, pull};
 use crate::lanes::Lanes;
 use crate::team::{Team, Teams};
 use crate::{Labels, Tensor, launch};
@@ -69,12 +69,12 @@ fn by_teams<S: Float, F: Float, B: Size, N: Size>(
     if comptime!(blueprint.labelled) {
         target = usize::cast_from(labels[team.row]);
     }
-    let row = Row {
+    let row = TeamRow {
         start: team.row * extents.classes,
         vectors: extents.vectors,
         target,
     };
-    let ends = ends::<S, F, B, N>(student, teacher, &row, &mut team, any_taught);
+    let extrema = extrema::<S, F, B, N>(student, teacher, &row, &mut team, any_taught);
     let z = logit::<S, F, B, One>(student, row.start + target);
     let mut v = z;
     if any_taught {
@@ -85,7 +85,7 @@ fn by_teams<S: Float, F: Float, B: Size, N: Size>(
     let mut even = F::new(0.0f32);
     let others = F::cast_from(extents.classes - 1);
     // The losses wait for the divergence.
-    let nowhere = Place {
+    let nowhere = Destination {
         n: team.row,
         rows: 0usize.runtime(),
         batch: extents.batch,
@@ -93,16 +93,16 @@ fn by_teams<S: Float, F: Float, B: Size, N: Size>(
     #[unroll]
     for t in 0..temperatures {
         let uses = comptime!(blueprint.uses[t]);
-        let of = constants.index(t);
+        let term = constants.index(t);
         let mut found = softmaxes::<S, F, B, N>(
             student,
             teacher,
             &row,
             &mut team,
-            &ends,
+            &extrema,
             z,
             v,
-            of,
+            term,
             uses,
             comptime!(blueprint.exponential),
         );
@@ -112,7 +112,7 @@ fn by_teams<S: Float, F: Float, B: Size, N: Size>(
             &nowhere,
             others,
             &found.samples,
-            of,
+            term,
             uses,
             terms,
             comptime!(blueprint.exponential),
@@ -131,7 +131,7 @@ fn by_teams<S: Float, F: Float, B: Size, N: Size>(
         grad,
         &row,
         &mut team,
-        &ends,
+        &extrema,
         &slopes,
         &constants,
         at_target,
@@ -139,7 +139,7 @@ fn by_teams<S: Float, F: Float, B: Size, N: Size>(
         comptime!(blueprint.clone()),
     );
     if team.leads() {
-        let here = Place {
+        let here = Destination {
             n: team.row,
             rows: 1usize.runtime(),
             batch: extents.batch,
@@ -215,5 +215,5 @@ pub(super) fn launch_by_teams(
             dtype.elems(),
         );
     }
-    launch::pace(client);
+    launch::throttle(client);
 }

@@ -1,8 +1,8 @@
 //! What turns rows into the vectors to compare, found by a team.
 
-use super::fused::{Of, centres};
+use super::fused::{Blueprint, centres};
 use crate::lanes::load;
-use crate::loss::fold::larger;
+use crate::loss::lane_reduce::larger;
 use crate::loss::row::{highest, where_finite};
 use crate::team::{Team, quad};
 use cubecl::prelude::*;
@@ -12,7 +12,7 @@ pub(super) type Quad = Const<4>;
 
 /// How a row is seen.
 #[derive(CubeType, Clone, Copy)]
-pub(super) struct Lens<F: Float> {
+pub(super) struct RowTransform<F: Float> {
     /// Of centred rows the mean, of softmaxes the maximum.
     origin: F,
     /// Of centred rows the mean of what the first one leaves.
@@ -20,39 +20,44 @@ pub(super) struct Lens<F: Float> {
 }
 
 #[cube]
-impl<F: Float> Lens<F> {
+impl<F: Float> RowTransform<F> {
     /// What is compared of the logits `z`.
-    pub fn see<N: Size>(&self, z: Vector<F, N>, inverse_t: F, #[comptime] of: Of) -> Vector<F, N> {
+    pub fn apply<N: Size>(
+        &self,
+        z: Vector<F, N>,
+        inverse_t: F,
+        #[comptime] blueprint: Blueprint,
+    ) -> Vector<F, N> {
         let mut seen = z;
-        if comptime!(of != Of::Rows) {
+        if comptime!(blueprint != Blueprint::Rows) {
             seen -= Vector::new(self.origin);
         }
-        if comptime!(of == Of::CentredRows) {
+        if comptime!(blueprint == Blueprint::CentredRows) {
             seen -= Vector::new(self.rest);
         }
-        if comptime!(of == Of::Softmaxes) {
+        if comptime!(blueprint == Blueprint::Softmaxes) {
             seen = (seen * Vector::new(inverse_t)).exp();
         }
         seen
     }
 }
 
-/// The lenses of both networks.
+/// The row transforms of both networks.
 #[derive(CubeType, Clone, Copy)]
-pub(super) struct Lenses<F: Float> {
-    pub student: Lens<F>,
-    pub teacher: Lens<F>,
+pub(super) struct RowTransforms<F: Float> {
+    pub student: RowTransform<F>,
+    pub teacher: RowTransform<F>,
 }
 
 #[cube]
-impl<F: Float> Lenses<F> {
-    fn new(u_origin: F, u_rest: F, w_origin: F, w_rest: F) -> Lenses<F> {
-        Lenses::<F> {
-            student: Lens::<F> {
+impl<F: Float> RowTransforms<F> {
+    fn new(u_origin: F, u_rest: F, w_origin: F, w_rest: F) -> RowTransforms<F> {
+        RowTransforms::<F> {
+            student: RowTransform::<F> {
                 origin: u_origin,
                 rest: u_rest,
             },
-            teacher: Lens::<F> {
+            teacher: RowTransform::<F> {
                 origin: w_origin,
                 rest: w_rest,
             },
@@ -62,7 +67,7 @@ impl<F: Float> Lenses<F> {
 
 /// A sample's rows.
 #[derive(CubeType, Clone, Copy)]
-pub(super) struct Row {
+pub(super) struct TeamRow {
     pub start: usize,
     pub vectors: usize,
     pub length: usize,
@@ -70,21 +75,21 @@ pub(super) struct Row {
 
 /// The walks that find how both rows are seen.
 #[cube]
-pub(super) fn lenses<S: Float, F: Float, B: Size, N: Size>(
+pub(super) fn row_transforms<S: Float, F: Float, B: Size, N: Size>(
     student: &[Vector<S, B>],
     teacher: &[Vector<S, B>],
-    row: &Row,
+    row: &TeamRow,
     team: &mut Team<F, Quad>,
     inverse_t: F,
-    #[comptime] of: Of,
-) -> Lenses<F> {
-    if comptime!(of == Of::CentredRows) {
+    #[comptime] blueprint: Blueprint,
+) -> RowTransforms<F> {
+    if comptime!(blueprint == Blueprint::CentredRows) {
         centred::<S, F, B, N>(student, teacher, row, team)
-    } else if comptime!(of == Of::Softmaxes) {
+    } else if comptime!(blueprint == Blueprint::Softmaxes) {
         softened::<S, F, B, N>(student, teacher, row, team, inverse_t)
     } else {
         let zero = F::new(0.0f32);
-        Lenses::<F>::new(zero, zero, zero, zero)
+        RowTransforms::<F>::new(zero, zero, zero, zero)
     }
 }
 
@@ -93,9 +98,9 @@ pub(super) fn lenses<S: Float, F: Float, B: Size, N: Size>(
 fn centred<S: Float, F: Float, B: Size, N: Size>(
     student: &[Vector<S, B>],
     teacher: &[Vector<S, B>],
-    row: &Row,
+    row: &TeamRow,
     team: &mut Team<F, Quad>,
-) -> Lenses<F> {
+) -> RowTransforms<F> {
     let zero = F::new(0.0f32);
     let none = Vector::<F, N>::new(zero);
     let share = F::new(1.0f32) / F::cast_from(row.length);
@@ -124,7 +129,7 @@ fn centred<S: Float, F: Float, B: Size, N: Size>(
     );
     let (u_mean, u_rest) = centres::<F>(u_flat, u_level, u_mean, u_rest);
     let (w_mean, w_rest) = centres::<F>(w_flat, w_level, w_mean, w_rest);
-    Lenses::<F>::new(u_mean, u_rest, w_mean, w_rest)
+    RowTransforms::<F>::new(u_mean, u_rest, w_mean, w_rest)
 }
 
 /// The sums of both rows less their means, and of their elements' distances to a level.
@@ -132,7 +137,7 @@ fn centred<S: Float, F: Float, B: Size, N: Size>(
 fn sums<S: Float, F: Float, B: Size, N: Size>(
     student: &[Vector<S, B>],
     teacher: &[Vector<S, B>],
-    row: &Row,
+    row: &TeamRow,
     team: &mut Team<F, Quad>,
     u_mean: Vector<F, N>,
     w_mean: Vector<F, N>,
@@ -150,9 +155,9 @@ fn sums<S: Float, F: Float, B: Size, N: Size>(
         let mut w_part = zeros;
         let end = team.block(v, row.vectors);
         while v < end {
-            let at = row.start + v * N::value();
-            let u = load::<S, F, B, N>(student, at);
-            let w = load::<S, F, B, N>(teacher, at);
+            let offset = row.start + v * N::value();
+            let u = load::<S, F, B, N>(student, offset);
+            let w = load::<S, F, B, N>(teacher, offset);
             u_part += u - u_mean;
             w_part += w - w_mean;
             u_spread += (u - u_level).abs();
@@ -175,10 +180,10 @@ fn sums<S: Float, F: Float, B: Size, N: Size>(
 fn softened<S: Float, F: Float, B: Size, N: Size>(
     student: &[Vector<S, B>],
     teacher: &[Vector<S, B>],
-    row: &Row,
+    row: &TeamRow,
     team: &mut Team<F, Quad>,
     inverse_t: F,
-) -> Lenses<F> {
+) -> RowTransforms<F> {
     let none = Vector::<F, N>::new(F::min_value());
     let mut u_high = none;
     let mut u_low = none;
@@ -186,9 +191,9 @@ fn softened<S: Float, F: Float, B: Size, N: Size>(
     let mut w_low = none;
     let mut v = team.unit;
     while v < row.vectors {
-        let at = row.start + v * N::value();
-        let u = load::<S, F, B, N>(student, at);
-        let w = load::<S, F, B, N>(teacher, at);
+        let offset = row.start + v * N::value();
+        let u = load::<S, F, B, N>(student, offset);
+        let w = load::<S, F, B, N>(teacher, offset);
         u_high = larger::<F, N>(u, u_high);
         u_low = larger::<F, N>(-u, u_low);
         w_high = larger::<F, N>(w, w_high);
@@ -207,5 +212,5 @@ fn softened<S: Float, F: Float, B: Size, N: Size>(
     let w_range = (w_max + ends.extract(3usize)) * inverse_t;
     let u_origin = where_finite::<F>(u_max, u_range);
     let w_origin = where_finite::<F>(w_max, w_range);
-    Lenses::<F>::new(u_origin, zero, w_origin, zero)
+    RowTransforms::<F>::new(u_origin, zero, w_origin, zero)
 }

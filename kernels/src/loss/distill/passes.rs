@@ -1,34 +1,34 @@
-//! Walks over one piece of a row. The first two look at logits and leave the target out, and what a row's tail shares with its
+//! Walks over one segment of a row. The first two look at logits and leave the target out, and what a row's tail shares with its
 //! neighbour; what they keep of such lanes is 0, so that the walks behind them need not ask.
 
-use super::notes::Notes;
-use super::piece::Piece;
+use super::scratch::ScratchLayout;
+use super::segment::Segment;
 use super::terms::Constants;
 use crate::lanes::{load, store};
 use crate::loss::decay::{Exponential, decay};
-use crate::loss::fold::{larger, top, total};
+use crate::loss::lane_reduce::{larger, top, total};
 use crate::loss::log_space::divergence_apart;
 use crate::loss::row::lane_numbers;
 use crate::special::nan;
 use cubecl::prelude::*;
 
-/// The largest of a piece's non-target logits, in all lanes; a NaN is none.
+/// The largest of a segment's non-target logits, in all lanes; a NaN is none.
 #[cube]
 pub(super) fn largest<S: Float, F: Float, B: Size, N: Size>(
     logits: &[Vector<S, B>],
-    piece: &Piece,
+    segment: &Segment,
 ) -> Vector<F, N> {
     let mut max = Vector::<F, N>::new(F::min_value());
     for side in 0..2usize {
-        let (first, last) = piece.side(side);
+        let (first, last) = segment.side(side);
         // Four vectors at a time: a running maximum waits for the one before, so that single vectors would take twice as long.
         let mut i = first;
         while i + 4 <= last {
-            let at = piece.start + i * N::value();
-            let a = load::<S, F, B, N>(logits, at);
-            let b = load::<S, F, B, N>(logits, at + N::value());
-            let c = load::<S, F, B, N>(logits, at + 2 * N::value());
-            let d = load::<S, F, B, N>(logits, at + 3 * N::value());
+            let layout = segment.start + i * N::value();
+            let a = load::<S, F, B, N>(logits, layout);
+            let b = load::<S, F, B, N>(logits, layout + N::value());
+            let c = load::<S, F, B, N>(logits, layout + 2 * N::value());
+            let d = load::<S, F, B, N>(logits, layout + 3 * N::value());
             max = larger::<F, N>(
                 larger::<F, N>(larger::<F, N>(a, b), larger::<F, N>(c, d)),
                 max,
@@ -36,14 +36,14 @@ pub(super) fn largest<S: Float, F: Float, B: Size, N: Size>(
             i += 4;
         }
         for j in i..last {
-            let z = load::<S, F, B, N>(logits, piece.start + j * N::value());
+            let z = load::<S, F, B, N>(logits, segment.start + j * N::value());
             max = larger::<F, N>(z, max);
         }
     }
-    for special in 0..piece.specials() {
-        let i = piece.special(special);
-        let z = load::<S, F, B, N>(logits, piece.start + piece.class::<N>(i));
-        max = select_many(piece.counted::<N>(i), larger::<F, N>(z, max), max);
+    for special in 0..segment.specials() {
+        let i = segment.special(special);
+        let z = load::<S, F, B, N>(logits, segment.start + segment.class::<N>(i));
+        max = select_many(segment.counted::<N>(i), larger::<F, N>(z, max), max);
     }
     top::<F, N>(max)
 }
@@ -65,7 +65,7 @@ pub(super) struct Wanted {
     pub ahead: bool,
 }
 
-/// Sums over a piece's non-target classes, in all lanes.
+/// Sums over a segment's non-target classes, in all lanes.
 #[derive(CubeType, Clone, Copy)]
 pub(super) struct Sums<F: Float, N: Size> {
     /// Of `exp((z - max) / T)`; where distances are wanted, NaN if one of them is infinite.
@@ -79,7 +79,7 @@ pub(super) struct Sums<F: Float, N: Size> {
 
 /// Where a walk reads and keeps, and what it takes from every logit.
 #[derive(CubeType, Clone, Copy)]
-pub(super) struct Walk<F: Float, N: Size> {
+pub(super) struct Operands<F: Float, N: Size> {
     pub student_at: usize,
     pub teacher_at: usize,
     pub apart_at: usize,
@@ -95,9 +95,9 @@ pub(super) fn exponentials<S: Float, F: Float, B: Size, N: Size>(
     student: &[Vector<S, B>],
     teacher: &[Vector<S, B>],
     grad: &[Vector<F, B>],
-    notes: &mut [Vector<F, N>],
-    at: &Notes,
-    piece: &Piece,
+    scratch: &mut [Vector<F, N>],
+    layout: &ScratchLayout,
+    segment: &Segment,
     student_max: Vector<F, N>,
     teacher_max: Vector<F, N>,
     constants: &Constants,
@@ -105,10 +105,10 @@ pub(super) fn exponentials<S: Float, F: Float, B: Size, N: Size>(
     #[comptime] wanted: Wanted,
 ) -> Sums<F, N> {
     let zero = Vector::<F, N>::new(F::new(0.0f32));
-    let walk = Walk::<F, N> {
-        student_at: at.student(piece.row, t),
-        teacher_at: at.teacher(piece.row, t),
-        apart_at: at.distances(piece.row),
+    let walk = Operands::<F, N> {
+        student_at: layout.student(segment.row, t),
+        teacher_at: layout.teacher(segment.row, t),
+        apart_at: layout.distances(segment.row),
         student_max,
         teacher_max,
         rate: constants.rate.rate.get::<F>(),
@@ -121,14 +121,14 @@ pub(super) fn exponentials<S: Float, F: Float, B: Size, N: Size>(
         fetched: 0u32.runtime(),
     };
     for side in 0..2usize {
-        let (first, last) = piece.side(side);
+        let (first, last) = segment.side(side);
         for i in first..last {
             let found = step::<S, F, B, N>(
                 student,
                 teacher,
                 grad,
-                notes,
-                piece,
+                scratch,
+                segment,
                 &walk,
                 i,
                 i * N::value(),
@@ -141,11 +141,11 @@ pub(super) fn exponentials<S: Float, F: Float, B: Size, N: Size>(
             sums.fetched += found.fetched;
         }
     }
-    for special in 0..piece.specials() {
-        let i = piece.special(special);
-        let class = piece.class::<N>(i);
+    for special in 0..segment.specials() {
+        let i = segment.special(special);
+        let class = segment.class::<N>(i);
         let found = step::<S, F, B, N>(
-            student, teacher, grad, notes, piece, &walk, i, class, true, wanted,
+            student, teacher, grad, scratch, segment, &walk, i, class, true, wanted,
         );
         sums.student += found.student;
         sums.teacher += found.teacher;
@@ -178,9 +178,9 @@ fn step<S: Float, F: Float, B: Size, N: Size>(
     student: &[Vector<S, B>],
     teacher: &[Vector<S, B>],
     grad: &[Vector<F, B>],
-    notes: &mut [Vector<F, N>],
-    piece: &Piece,
-    walk: &Walk<F, N>,
+    scratch: &mut [Vector<F, N>],
+    segment: &Segment,
+    walk: &Operands<F, N>,
     i: usize,
     class: usize,
     #[comptime] special: bool,
@@ -188,34 +188,34 @@ fn step<S: Float, F: Float, B: Size, N: Size>(
 ) -> Sums<F, N> {
     let zero = Vector::<F, N>::new(F::new(0.0f32));
     let exponential = comptime!(wanted.exponential);
-    let mut d = load::<S, F, B, N>(student, piece.start + class) - walk.student_max;
+    let mut d = load::<S, F, B, N>(student, segment.start + class) - walk.student_max;
     let mut e = decay::<F, N>(d, walk.rate, walk.floor, exponential);
     let mut taught = zero;
     let mut apart = zero;
     if comptime!(wanted.teacher) {
-        let teacher_d = load::<S, F, B, N>(teacher, piece.start + class) - walk.teacher_max;
+        let teacher_d = load::<S, F, B, N>(teacher, segment.start + class) - walk.teacher_max;
         taught = decay::<F, N>(teacher_d, walk.rate, walk.floor, exponential);
         // The maxima went first: the logits may share an offset that would round the difference of the networks.
         apart = d - teacher_d;
     }
     if comptime!(special) {
-        let counted = piece.counted::<N>(i);
+        let counted = segment.counted::<N>(i);
         d = select_many(counted, d, zero);
         e = select_many(counted, e, zero);
         taught = select_many(counted, taught, zero);
         apart = select_many(counted, apart, zero);
     }
-    notes[walk.student_at + i] = e;
+    scratch[walk.student_at + i] = e;
     if comptime!(wanted.teacher) {
-        notes[walk.teacher_at + i] = taught;
+        scratch[walk.teacher_at + i] = taught;
     }
     if comptime!(wanted.apart) {
-        notes[walk.apart_at + i - piece.first] = apart;
+        scratch[walk.apart_at + i - segment.first] = apart;
     }
     let mut fetched = 0u32.runtime();
     if comptime!(wanted.ahead) {
-        let index = min(piece.start + class + AHEAD, piece.all - 1);
-        let behind = select(piece.split, piece.start, piece.start + class);
+        let index = min(segment.start + class + AHEAD, segment.all - 1);
+        let behind = select(segment.split, segment.start, segment.start + class);
         fetched = fetch::<S, B>(student, index) + fetch::<F, B>(grad, behind);
         if comptime!(wanted.teacher) {
             fetched += fetch::<S, B>(teacher, index);
@@ -235,38 +235,38 @@ fn fetch<S: Float, B: Size>(x: &[Vector<S, B>], index: usize) -> u32 {
     u32::reinterpret(x[index / B::value()].extract(0usize))
 }
 
-/// The divergence of the two softmaxes of a piece, times the teacher's sum, in all lanes; infinite or NaN where a logit of either
+/// The divergence of the two softmaxes of a segment, times the teacher's sum, in all lanes; infinite or NaN where a logit of either
 /// network is not finite. What is kept of the teacher becomes how far the student's softmax lies above the teacher's, times the
 /// teacher's sum: the gradient is made of it.
 #[cube]
 pub(super) fn divergence<F: Float, N: Size>(
-    notes: &mut [Vector<F, N>],
-    at: &Notes,
-    piece: &Piece,
+    scratch: &mut [Vector<F, N>],
+    layout: &ScratchLayout,
+    segment: &Segment,
     inverse_t: F,
     ratio: F,
     log_ratio: F,
     #[comptime] t: usize,
     #[comptime] terms: usize,
 ) -> Vector<F, N> {
-    let student_at = at.student(piece.row, t);
-    let teacher_at = at.teacher(piece.row, t);
-    let apart_at = at.distances(piece.row);
+    let student_at = layout.student(segment.row, t);
+    let teacher_at = layout.teacher(segment.row, t);
+    let apart_at = layout.distances(segment.row);
     let inverse_t = Vector::<F, N>::new(inverse_t);
     let ratio = Vector::<F, N>::new(ratio);
     let log_ratio = Vector::<F, N>::new(log_ratio);
     let mut sum = Vector::<F, N>::new(F::new(0.0f32));
-    for i in piece.first..piece.end() {
-        let q = notes[teacher_at + i];
-        let r = fma(notes[apart_at + i - piece.first], inverse_t, log_ratio);
-        let apart = fma(notes[student_at + i], ratio, -q);
-        notes[teacher_at + i] = apart;
+    for i in segment.first..segment.end() {
+        let q = scratch[teacher_at + i];
+        let r = fma(scratch[apart_at + i - segment.first], inverse_t, log_ratio);
+        let apart = fma(scratch[student_at + i], ratio, -q);
+        scratch[teacher_at + i] = apart;
         sum += divergence_apart::<F, N>(q, apart, r, terms);
     }
     total::<F, N>(sum)
 }
 
-/// How one temperature's kept lines enter the gradient of a piece.
+/// How one temperature's kept lines enter the gradient of a segment.
 #[derive(CubeType, Clone, Copy)]
 pub(super) struct Slope<F: Float> {
     /// Multiplies the student's exponentials.
@@ -279,7 +279,7 @@ pub(super) struct Slope<F: Float> {
 
 #[cube]
 fn slope<F: Float, N: Size>(
-    notes: &[Vector<F, N>],
+    scratch: &[Vector<F, N>],
     i: usize,
     slopes: &Sequence<Slope<F>>,
     even: F,
@@ -289,36 +289,36 @@ fn slope<F: Float, N: Size>(
     #[unroll]
     for t in 0..comptime!(taught.len()) {
         let slope = slopes.index(t);
-        sum = fma(notes[slope.student_at + i], Vector::new(slope.own), sum);
+        sum = fma(scratch[slope.student_at + i], Vector::new(slope.own), sum);
         if comptime!(taught[t]) {
-            sum = fma(notes[slope.teacher_at + i], Vector::new(slope.apart), sum);
+            sum = fma(scratch[slope.teacher_at + i], Vector::new(slope.apart), sum);
         }
     }
     sum
 }
 
-/// Writes the gradient of a piece: `at_target` at the target, elsewhere the slopes of all temperatures and `even`.
+/// Writes the gradient of a segment: `at_target` at the target, elsewhere the slopes of all temperatures and `even`.
 #[cube]
 pub(super) fn gradient<F: Float, B: Size, N: Size>(
-    notes: &[Vector<F, N>],
+    scratch: &[Vector<F, N>],
     grad: &mut [Vector<F, B>],
-    piece: &Piece,
+    segment: &Segment,
     slopes: &Sequence<Slope<F>>,
     at_target: F,
     even: F,
     #[comptime] taught: Vec<bool>,
 ) {
     // The tail first: its shared lanes are its neighbour's to write.
-    for i in piece.last..piece.end() {
-        let g = slope::<F, N>(notes, i, slopes, even, comptime!(taught.clone()));
-        store::<F, F, B, N>(grad, piece.start + piece.class::<N>(i), g);
+    for i in segment.last..segment.end() {
+        let g = slope::<F, N>(scratch, i, slopes, even, comptime!(taught.clone()));
+        store::<F, F, B, N>(grad, segment.start + segment.class::<N>(i), g);
     }
-    for i in piece.first..piece.last {
-        let g = slope::<F, N>(notes, i, slopes, even, comptime!(taught.clone()));
-        store::<F, F, B, N>(grad, piece.start + i * N::value(), g);
+    for i in segment.first..segment.last {
+        let g = slope::<F, N>(scratch, i, slopes, even, comptime!(taught.clone()));
+        store::<F, F, B, N>(grad, segment.start + i * N::value(), g);
     }
-    if piece.with_target::<N>() {
-        let index = piece.start + piece.target;
+    if segment.with_target::<N>() {
+        let index = segment.start + segment.target;
         let lane = Vector::<u32, B>::new(u32::cast_from(index % B::value()));
         let item = index / B::value();
         grad[item] = select_many(

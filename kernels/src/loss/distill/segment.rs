@@ -10,9 +10,9 @@ pub(super) const BLOCK: usize = 64;
 /// costs as much as the questions of so many vectors.
 const ASKED: usize = 8;
 
-/// The piece of a row that a walk covers. Vectors are counted from the row's first class on.
+/// The segment of a row that a walk covers. Vectors are counted from the row's first class on.
 #[derive(CubeType, Clone, Copy)]
-pub(super) struct Piece {
+pub(super) struct Segment {
     /// The element at which the row starts.
     pub start: usize,
     pub classes: usize,
@@ -23,19 +23,19 @@ pub(super) struct Piece {
     pub target: usize,
     /// The place of the row among those noted side by side.
     pub row: usize,
-    /// The piece's first whole vector.
+    /// The segment's first whole vector.
     pub first: usize,
     /// Past its last whole vector.
     pub last: usize,
     /// The whole vectors of which some lanes may not count.
     asked: usize,
     asked_last: usize,
-    /// 1 where the row's classes past its last whole vector are in this piece, else 0.
+    /// 1 where the row's classes past its last whole vector are in this segment, else 0.
     tail: usize,
 }
 
 #[cube]
-impl Piece {
+impl Segment {
     /// Piece `p` of a bundle that starts with row `n`.
     pub fn new<N: Size>(
         extents: &Extents,
@@ -43,7 +43,7 @@ impl Piece {
         n: usize,
         p: usize,
         #[comptime] labelled: bool,
-    ) -> Piece {
+    ) -> Segment {
         let split = extents.blocks > 1;
         let row = select(split, 0usize, p);
         let block = select(split, p, 0usize);
@@ -59,7 +59,7 @@ impl Piece {
         let holds = vector >= first && vector < last;
         let few = last - first <= ASKED;
         let asked = select(holds, vector, last);
-        Piece {
+        Segment {
             start: (n + row) * extents.classes,
             classes: extents.classes,
             all: extents.batch * extents.classes,
@@ -107,7 +107,7 @@ impl Piece {
         select_many(lanes.less_than(&before), target, lanes).not_equal(&target)
     }
 
-    /// Past the last of the piece's vectors, the tail included.
+    /// Past the last of the segment's vectors, the tail included.
     pub fn end(&self) -> usize {
         self.last + self.tail
     }
@@ -116,7 +116,7 @@ impl Piece {
         select(self.tail == 1, self.classes, self.last * N::value())
     }
 
-    /// Whether the target is one of the piece's classes.
+    /// Whether the target is one of the segment's classes.
     pub fn with_target<N: Size>(&self) -> bool {
         self.target >= self.first * N::value() && self.target < self.behind::<N>()
     }

@@ -7,12 +7,12 @@ const FIRST_MS: f64 = 20e3;
 const LATER_MS: f64 = 6e3;
 
 /// A peer's contender that gets no time where its calls are so long that timing them would take minutes.
-pub struct Patient<'a> {
+pub struct TimeLimited<'a> {
     inner: Box<dyn Contender + 'a>,
     called: bool,
 }
 
-impl<'a> Patient<'a> {
+impl<'a> TimeLimited<'a> {
     /// Has patience with `inner`.
     pub fn new(inner: Box<dyn Contender + 'a>) -> Self {
         Self {
@@ -22,7 +22,7 @@ impl<'a> Patient<'a> {
     }
 }
 
-impl Contender for Patient<'_> {
+impl Contender for TimeLimited<'_> {
     fn name(&self) -> &str {
         self.inner.name()
     }
@@ -93,7 +93,7 @@ mod tests {
 
     #[test]
     fn a_first_call_may_compile_and_a_second_one_may_not() {
-        let mut slow = Patient::new(Box::new(Slow(vec![7e3, 9e3])));
+        let mut slow = TimeLimited::new(Box::new(Slow(vec![7e3, 9e3])));
         assert_eq!(slow.call(), Ok(9e3));
         let reason = slow.call().expect_err("it takes 7 s");
         assert!(reason.contains("took 7.0 s"), "{reason}");
@@ -101,7 +101,7 @@ mod tests {
 
     #[test]
     fn new_operands_may_compile_again() {
-        let mut slow = Patient::new(Box::new(Slow(vec![5e3, 5e3])));
+        let mut slow = TimeLimited::new(Box::new(Slow(vec![5e3, 5e3])));
         assert_eq!(slow.call(), Ok(5e3));
         assert_eq!(slow.load(&[]), Ok(()));
         assert_eq!(slow.call(), Ok(5e3));
@@ -109,7 +109,7 @@ mod tests {
 
     #[test]
     fn a_first_call_of_minutes_is_the_last() {
-        let mut slow = Patient::new(Box::new(Slow(vec![60e3])));
+        let mut slow = TimeLimited::new(Box::new(Slow(vec![60e3])));
         assert!(slow.call().is_err());
     }
 }

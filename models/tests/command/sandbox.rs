@@ -14,11 +14,11 @@ pub const TINY: &str = "--data synthetic --set data.synthetic_per_class=8 --set 
     --set train.batch=16 --set teacher.arch=resnet8 --epochs 2";
 
 /// A working folder of its own, gone with its test.
-pub struct Desk {
+pub struct Sandbox {
     folder: TempDir,
 }
 
-impl Desk {
+impl Sandbox {
     pub fn new() -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
         Self { folder }

@@ -1,13 +1,13 @@
 //! The three walks of a team over its row.
 
+use super::super::finalize::beside;
 use super::super::fused::Blueprint;
 use super::super::problem::Uses;
-use super::super::settle::beside;
 use super::super::terms::{Constants, Samples};
 use super::{One, Quad};
 use crate::lanes::{load, store};
 use crate::loss::decay::{Exponential, decay};
-use crate::loss::fold::{larger, top};
+use crate::loss::lane_reduce::{larger, top};
 use crate::loss::log_space::divergence_apart;
 use crate::loss::row::is_class;
 use crate::team::{Team, quad};
@@ -15,7 +15,7 @@ use cubecl::prelude::*;
 
 /// A row, as its team walks it.
 #[derive(CubeType, Clone, Copy)]
-pub(super) struct Row {
+pub(super) struct TeamRow {
     /// The element at which it starts.
     pub start: usize,
     pub vectors: usize,
@@ -23,7 +23,7 @@ pub(super) struct Row {
 }
 
 #[cube]
-impl Row {
+impl TeamRow {
     /// `value` but in the target's lane of vector `v`, which holds `other`.
     fn counted<F: Float, N: Size>(
         &self,
@@ -37,7 +37,7 @@ impl Row {
 
 /// What both networks' logits are taken from.
 #[derive(CubeType, Clone, Copy)]
-pub(super) struct Ends<F: Float> {
+pub(super) struct Extrema<F: Float> {
     pub student_max: F,
     pub teacher_max: F,
     /// How far the largest non-target logit lies above the least.
@@ -61,13 +61,13 @@ pub(super) struct Softmaxes<F: Float> {
 
 /// The first walk.
 #[cube]
-pub(super) fn ends<S: Float, F: Float, B: Size, N: Size>(
+pub(super) fn extrema<S: Float, F: Float, B: Size, N: Size>(
     student: &[Vector<S, B>],
     teacher: &[Vector<S, B>],
-    row: &Row,
+    row: &TeamRow,
     team: &mut Team<F, Quad>,
     #[comptime] taught: bool,
-) -> Ends<F> {
+) -> Extrema<F> {
     let none = Vector::<F, N>::new(F::min_value());
     let mut student_high = none;
     let mut student_low = none;
@@ -75,12 +75,12 @@ pub(super) fn ends<S: Float, F: Float, B: Size, N: Size>(
     let mut teacher_low = none;
     let mut v = team.unit;
     while v < row.vectors {
-        let at = row.start + v * N::value();
-        let z = load::<S, F, B, N>(student, at);
+        let offset = row.start + v * N::value();
+        let z = load::<S, F, B, N>(student, offset);
         student_high = larger::<F, N>(row.counted::<F, N>(v, z, none), student_high);
         student_low = larger::<F, N>(row.counted::<F, N>(v, -z, none), student_low);
         if taught {
-            let z = load::<S, F, B, N>(teacher, at);
+            let z = load::<S, F, B, N>(teacher, offset);
             teacher_high = larger::<F, N>(row.counted::<F, N>(v, z, none), teacher_high);
             teacher_low = larger::<F, N>(row.counted::<F, N>(v, -z, none), teacher_low);
         }
@@ -92,7 +92,7 @@ pub(super) fn ends<S: Float, F: Float, B: Size, N: Size>(
         top::<F, N>(teacher_high).extract(0usize),
         top::<F, N>(teacher_low).extract(0usize),
     ));
-    Ends::<F> {
+    Extrema::<F> {
         student_max: all.extract(0usize),
         teacher_max: all.extract(2usize),
         student_range: all.extract(0usize) + all.extract(1usize),
@@ -105,9 +105,9 @@ pub(super) fn ends<S: Float, F: Float, B: Size, N: Size>(
 pub(super) fn softmaxes<S: Float, F: Float, B: Size, N: Size>(
     student: &[Vector<S, B>],
     teacher: &[Vector<S, B>],
-    row: &Row,
+    row: &TeamRow,
     team: &mut Team<F, Quad>,
-    ends: &Ends<F>,
+    extrema: &Extrema<F>,
     z: Vector<F, One>,
     v: Vector<F, One>,
     constants: &Constants,
@@ -117,21 +117,21 @@ pub(super) fn softmaxes<S: Float, F: Float, B: Size, N: Size>(
     let none = Vector::<F, N>::new(F::new(0.0f32));
     let rate = constants.rate.rate.get::<F>();
     let floor = constants.rate.floor.get::<F>();
-    let (student_max, teacher_max) = (ends.student_max, ends.teacher_max);
+    let (student_max, teacher_max) = (extrema.student_max, extrema.teacher_max);
     let mut own = none;
     let mut taught = none;
     let mut distances = none;
     let mut i = team.unit;
     while i < row.vectors {
-        let at = row.start + i * N::value();
-        let d = load::<S, F, B, N>(student, at) - Vector::new(student_max);
+        let offset = row.start + i * N::value();
+        let d = load::<S, F, B, N>(student, offset) - Vector::new(student_max);
         let e = decay::<F, N>(d, rate, floor, exponential);
         own += row.counted::<F, N>(i, e, none);
         if comptime!(uses.cross_entropy.is_some()) {
             distances += row.counted::<F, N>(i, d, none);
         }
         if comptime!(uses.teacher()) {
-            let d = load::<S, F, B, N>(teacher, at) - Vector::new(teacher_max);
+            let d = load::<S, F, B, N>(teacher, offset) - Vector::new(teacher_max);
             let e = decay::<F, N>(d, rate, floor, exponential);
             taught += row.counted::<F, N>(i, e, none);
         }
@@ -147,7 +147,7 @@ pub(super) fn softmaxes<S: Float, F: Float, B: Size, N: Size>(
     let inverse_t = Vector::<F, One>::new(constants.inverse_t.get::<F>());
     let distances = Vector::<F, One>::new(sums.extract(2usize));
     let distance = (z - Vector::new(student_max)) * inverse_t;
-    let range = Vector::new(ends.student_range) * inverse_t;
+    let range = Vector::new(extrema.student_range) * inverse_t;
     let mut student_sum = Vector::<F, One>::new(sums.extract(0usize));
     student_sum = beside::<F, One>(student_sum, distance);
     student_sum = beside::<F, One>(student_sum, range);
@@ -158,7 +158,7 @@ pub(super) fn softmaxes<S: Float, F: Float, B: Size, N: Size>(
     let mut teacher_odds = student_odds;
     if comptime!(uses.teacher()) {
         let distance = (v - Vector::new(teacher_max)) * inverse_t;
-        let range = Vector::new(ends.teacher_range) * inverse_t;
+        let range = Vector::new(extrema.teacher_range) * inverse_t;
         teacher_sum = Vector::new(sums.extract(1usize));
         teacher_sum = beside::<F, One>(teacher_sum, distance);
         teacher_sum = beside::<F, One>(teacher_sum, range);
@@ -188,9 +188,9 @@ pub(super) fn gradient<S: Float, F: Float, B: Size, N: Size>(
     student: &[Vector<S, B>],
     teacher: &[Vector<S, B>],
     grad: &mut [Vector<F, B>],
-    row: &Row,
+    row: &TeamRow,
     team: &mut Team<F, Quad>,
-    ends: &Ends<F>,
+    extrema: &Extrema<F>,
     slopes: &Sequence<Softmaxes<F>>,
     constants: &Sequence<Constants>,
     at_target: F,
@@ -203,19 +203,19 @@ pub(super) fn gradient<S: Float, F: Float, B: Size, N: Size>(
     let mut divergences = Vector::<F, Quad>::new(F::new(0.0f32));
     let mut v = team.unit;
     while v < row.vectors {
-        let at = row.start + v * N::value();
-        let d = load::<S, F, B, N>(student, at) - Vector::new(ends.student_max);
+        let offset = row.start + v * N::value();
+        let d = load::<S, F, B, N>(student, offset) - Vector::new(extrema.student_max);
         let mut teacher_d = d;
         if any_taught {
-            teacher_d = load::<S, F, B, N>(teacher, at) - Vector::new(ends.teacher_max);
+            teacher_d = load::<S, F, B, N>(teacher, offset) - Vector::new(extrema.teacher_max);
         }
         let mut g = Vector::<F, N>::new(even);
         #[unroll]
         for t in 0..comptime!(blueprint.uses.len()) {
             let slope = slopes.index(t);
-            let of = constants.index(t);
-            let rate = of.rate.rate.get::<F>();
-            let floor = of.rate.floor.get::<F>();
+            let term = constants.index(t);
+            let rate = term.rate.rate.get::<F>();
+            let floor = term.rate.floor.get::<F>();
             let e = decay::<F, N>(d, rate, floor, exponential);
             g = fma(e, Vector::new(slope.own), g);
             if comptime!(blueprint.uses[t].teacher()) {
@@ -223,7 +223,7 @@ pub(super) fn gradient<S: Float, F: Float, B: Size, N: Size>(
                 // The maxima went first: the logits may share an offset that would round the difference of the networks.
                 let r = fma(
                     d - teacher_d,
-                    Vector::new(of.inverse_t.get::<F>()),
+                    Vector::new(term.inverse_t.get::<F>()),
                     Vector::new(slope.log_ratio),
                 );
                 let apart = fma(e, Vector::new(slope.ratio), -q);
@@ -234,7 +234,11 @@ pub(super) fn gradient<S: Float, F: Float, B: Size, N: Size>(
             }
         }
         if team.there {
-            store::<F, F, B, N>(grad, at, row.counted::<F, N>(v, g, Vector::new(at_target)));
+            store::<F, F, B, N>(
+                grad,
+                offset,
+                row.counted::<F, N>(v, g, Vector::new(at_target)),
+            );
         }
         v += team.size;
     }

@@ -1,13 +1,13 @@
-//! Rows abreast: a vector holds one element of as many rows as it has lanes, so that what is done to every row takes no lane's
+//! A row per lane: a vector holds one element of as many rows as it has lanes, so that what is done to every row takes no lane's
 //! neighbour, however short the rows are.
 
 use crate::{Client, DType, launch};
 use cubecl::prelude::*;
 
-/// Whether rows of `length` elements are walked abreast: below twice a vector's lanes, on a CPU whose buffers are scalars and vectors.
+/// Whether rows of `length` elements lie in a lane each: below twice a vector's lanes, on a CPU whose buffers are scalars and vectors.
 ///
 /// DKD of 2^20 logits in f32, both ways in one run, best of nine rounds on 2 cores in vectors of 16: 31.3 ms along the classes and 3.3
-/// abreast at 2 classes, 23.6 and 2.3 at 3, 11.7 and 2.6 at 4, 12.3 and 2.4 at 5, 5.4 and 1.9 at 8, 5.9 and 1.8 at 10, 4.8 and 1.6 at
+/// with a row per lane at 2 classes, 23.6 and 2.3 at 3, 11.7 and 2.6 at 4, 12.3 and 2.4 at 5, 5.4 and 1.9 at 8, 5.9 and 1.8 at 10, 4.8 and 1.6 at
 /// 12, 1.77 and 1.24 at 16, 1.58 and 1.22 at 24, 1.29 and 1.27 at 31; at 32 one run had 1.14 and 1.19, another 1.59 and 1.26. In f64, in
 /// vectors of 8, the ways are level from 16 on.
 pub(crate) fn are_short(client: &Client, dtype: DType, length: usize) -> bool {
@@ -19,7 +19,7 @@ pub(crate) fn are_short(client: &Client, dtype: DType, length: usize) -> bool {
 /// The rows that the lanes of a vector stand for. Lanes past the last row stand for the last one again: they read what is there,
 /// find what it finds, and write the same over it.
 #[derive(CubeType, Clone, Copy)]
-pub(crate) struct Abreast<N: Size> {
+pub(crate) struct RowPerLane<N: Size> {
     /// The row of the first lane.
     first: usize,
     /// How many rows behind it that of each lane is.
@@ -33,7 +33,7 @@ pub(crate) struct Abreast<N: Size> {
 }
 
 #[cube]
-impl<N: Size> Abreast<N> {
+impl<N: Size> RowPerLane<N> {
     /// The rows from `first` on, of `rows` rows of `length` elements.
     pub fn new(first: usize, rows: usize, length: usize) -> Self {
         let missed = comptime!(crate::planted::or("abreast_last_row", 0usize, 1usize));
@@ -44,7 +44,7 @@ impl<N: Size> Abreast<N> {
         for lane in 0..N::value().comptime() {
             behind.insert(lane, min(u32::cast_from(lane), last));
         }
-        Abreast::<N> {
+        RowPerLane::<N> {
             first,
             behind,
             start: first * length,

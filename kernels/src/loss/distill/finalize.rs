@@ -1,31 +1,31 @@
-//! From what is known of the pieces to the losses and to the factors of the gradient: one lane a row, or, for a row that was split,
+//! From what is known of the segments to the losses and to the factors of the gradient: one lane a row, or, for a row that was split,
 //! the row's numbers in all lanes.
 
 use super::fused::{Blueprint, Extents};
 use super::join::{Blocks, Rows, row_distances, row_divergence, row_max, row_sum};
-use super::notes::{Fact, Finding, Network, Notes};
-use super::terms::{Constants, Place, Pull, Samples, pull};
+use super::scratch::{Fact, Finding, Network, ScratchLayout};
+use super::terms::{Constants, Destination, Pull, Samples, pull};
 use crate::loss::decay::{Exponential, logarithm};
 use crate::special::nan;
 use cubecl::prelude::*;
 
-/// Notes how the sums of both networks compare, for vector `v` of pieces.
+/// Notes how the sums of both networks compare, for vector `v` of segments.
 #[cube]
 pub(super) fn compare<F: Float, N: Size>(
-    notes: &mut [Vector<F, N>],
-    at: &Notes,
+    scratch: &mut [Vector<F, N>],
+    layout: &ScratchLayout,
     v: usize,
     #[comptime] t: usize,
     #[comptime] exponential: Exponential,
 ) {
-    let own = notes[at.finding(v, t, Finding::StudentSum)];
-    let taught = notes[at.finding(v, t, Finding::TeacherSum)];
+    let own = scratch[layout.finding(v, t, Finding::StudentSum)];
+    let taught = scratch[layout.finding(v, t, Finding::TeacherSum)];
     let ratio = taught / own;
-    notes[at.finding(v, t, Finding::Ratio)] = ratio;
-    notes[at.finding(v, t, Finding::LogRatio)] = logarithm::<F, N>(ratio, exponential);
+    scratch[layout.finding(v, t, Finding::Ratio)] = ratio;
+    scratch[layout.finding(v, t, Finding::LogRatio)] = logarithm::<F, N>(ratio, exponential);
 }
 
-/// A fact as the row's lanes see it: all lanes of a split row see its first piece.
+/// A fact as the row's lanes see it: all lanes of a split row see its first segment.
 #[cube]
 fn of_row<F: Float, N: Size>(fact: Vector<F, N>, split: bool) -> Vector<F, N> {
     select(split, Vector::new(fact.extract(0usize)), fact)
@@ -38,13 +38,13 @@ pub(super) fn beside<F: Float, N: Size>(sum: Vector<F, N>, number: Vector<F, N>)
     select_many(finite, sum, Vector::new(nan::<F>()))
 }
 
-/// Writes the losses of the rows at `place` and notes the factors of their gradients.
+/// Writes the losses of the rows at `destination` and notes the factors of their gradients.
 #[cube]
-pub(super) fn settle<F: Float, N: Size>(
-    notes: &mut [Vector<F, N>],
-    at: &Notes,
+pub(super) fn finalize<F: Float, N: Size>(
+    scratch: &mut [Vector<F, N>],
+    layout: &ScratchLayout,
     loss: &mut [F],
-    place: &Place,
+    destination: &Destination,
     extents: &Extents,
     constants: &Sequence<Constants>,
     #[comptime] blueprint: Blueprint,
@@ -63,18 +63,18 @@ pub(super) fn settle<F: Float, N: Size>(
         vectors: (count + N::value() - 1) / N::value(),
     };
     let others = F::cast_from(extents.classes - 1);
-    let z = of_row::<F, N>(notes[at.fact(0usize, Fact::StudentTarget)], split);
-    let mut student_max = notes[at.fact(0usize, Fact::StudentMax)];
+    let z = of_row::<F, N>(scratch[layout.fact(0usize, Fact::StudentTarget)], split);
+    let mut student_max = scratch[layout.fact(0usize, Fact::StudentMax)];
     let mut v = z;
     let mut teacher_max = student_max;
     if any_taught {
-        v = of_row::<F, N>(notes[at.fact(0usize, Fact::TeacherTarget)], split);
-        teacher_max = notes[at.fact(0usize, Fact::TeacherMax)];
+        v = of_row::<F, N>(scratch[layout.fact(0usize, Fact::TeacherTarget)], split);
+        teacher_max = scratch[layout.fact(0usize, Fact::TeacherMax)];
     }
     if split {
-        student_max = row_max::<F, N>(&*notes, at, &blocks, Network::Student);
+        student_max = row_max::<F, N>(&*scratch, layout, &blocks, Network::Student);
         if any_taught {
-            teacher_max = row_max::<F, N>(&*notes, at, &blocks, Network::Teacher);
+            teacher_max = row_max::<F, N>(&*scratch, layout, &blocks, Network::Teacher);
         }
     }
     let mut at_target = zero;
@@ -82,18 +82,18 @@ pub(super) fn settle<F: Float, N: Size>(
     #[unroll]
     for t in 0..temperatures {
         let uses = comptime!(blueprint.uses[t]);
-        let of = constants.index(t);
-        let inverse_t = of.inverse_t.get::<F>();
+        let term = constants.index(t);
+        let inverse_t = term.inverse_t.get::<F>();
         let mut rows = Rows::<F, N> {
             student_max,
             teacher_max,
-            student_sum: notes[at.finding(0usize, t, Finding::StudentSum)],
+            student_sum: scratch[layout.finding(0usize, t, Finding::StudentSum)],
             teacher_sum: one,
         };
         if split {
             rows.student_sum = row_sum::<F, N>(
-                &*notes,
-                at,
+                &*scratch,
+                layout,
                 &blocks,
                 student_max,
                 inverse_t,
@@ -113,12 +113,12 @@ pub(super) fn settle<F: Float, N: Size>(
             divergence: zero,
         };
         if comptime!(uses.teacher()) {
-            rows.teacher_sum = notes[at.finding(0usize, t, Finding::TeacherSum)];
-            let mut apart = notes[at.finding(0usize, t, Finding::Divergence)];
+            rows.teacher_sum = scratch[layout.finding(0usize, t, Finding::TeacherSum)];
+            let mut apart = scratch[layout.finding(0usize, t, Finding::Divergence)];
             if split {
                 rows.teacher_sum = row_sum::<F, N>(
-                    &*notes,
-                    at,
+                    &*scratch,
+                    layout,
                     &blocks,
                     teacher_max,
                     inverse_t,
@@ -126,7 +126,8 @@ pub(super) fn settle<F: Float, N: Size>(
                     Network::Teacher,
                 );
                 let terms = comptime!(blueprint.terms);
-                apart = row_divergence::<F, N>(&*notes, at, &blocks, &rows, inverse_t, t, terms);
+                apart =
+                    row_divergence::<F, N>(&*scratch, layout, &blocks, &rows, inverse_t, t, terms);
             }
             let distance = (v - teacher_max) * Vector::new(inverse_t);
             // A logit that is not finite shows in the divergence, whichever network's it is.
@@ -137,26 +138,27 @@ pub(super) fn settle<F: Float, N: Size>(
             samples.divergence = apart * (one / rows.teacher_sum);
         }
         if comptime!(uses.cross_entropy.is_some()) {
-            samples.distances = notes[at.finding(0usize, t, Finding::Distances)];
+            samples.distances = scratch[layout.finding(0usize, t, Finding::Distances)];
             if split {
-                samples.distances = row_distances::<F, N>(&*notes, at, &blocks, student_max, t);
+                samples.distances =
+                    row_distances::<F, N>(&*scratch, layout, &blocks, student_max, t);
             }
         }
         let found = pull::<F, N>(
             loss,
-            place,
+            destination,
             others,
             &samples,
-            of,
+            term,
             uses,
             comptime!(blueprint.terms),
             comptime!(blueprint.exponential),
         );
         at_target += found.at_target;
         even += found.even;
-        note_factors::<F, N>(
-            notes,
-            at,
+        store_factors::<F, N>(
+            scratch,
+            layout,
             &blocks,
             &rows,
             &found,
@@ -167,17 +169,17 @@ pub(super) fn settle<F: Float, N: Size>(
         );
     }
     for vector in 0..blocks.vectors {
-        notes[at.fact(vector, Fact::AtTarget)] = at_target;
-        notes[at.fact(vector, Fact::Even)] = even;
+        scratch[layout.fact(vector, Fact::AtTarget)] = at_target;
+        scratch[layout.fact(vector, Fact::Even)] = even;
     }
 }
 
-/// Notes what each piece's kept lines are multiplied by. The networks' distance was kept for the ratio of the piece's sums; what the
+/// Notes what each segment's kept lines are multiplied by. The networks' distance was kept for the ratio of the segment's sums; what the
 /// row's differs is made good by the student's own line, by 0 where the networks are equal.
 #[cube]
-fn note_factors<F: Float, N: Size>(
-    notes: &mut [Vector<F, N>],
-    at: &Notes,
+fn store_factors<F: Float, N: Size>(
+    scratch: &mut [Vector<F, N>],
+    layout: &ScratchLayout,
     blocks: &Blocks,
     rows: &Rows<F, N>,
     pull: &Pull<F, N>,
@@ -190,20 +192,20 @@ fn note_factors<F: Float, N: Size>(
     for v in 0..blocks.vectors {
         let mut share = one / rows.student_sum;
         if split {
-            let down = notes[at.fact(v, Fact::StudentMax)] - rows.student_max;
+            let down = scratch[layout.fact(v, Fact::StudentMax)] - rows.student_max;
             share *= (down * Vector::new(inverse_t)).exp();
         }
         let mut own = share * pull.own;
         if taught {
             let mut teacher_share = one / rows.teacher_sum;
             if split {
-                let down = notes[at.fact(v, Fact::TeacherMax)] - rows.teacher_max;
+                let down = scratch[layout.fact(v, Fact::TeacherMax)] - rows.teacher_max;
                 teacher_share *= (down * Vector::new(inverse_t)).exp();
             }
-            let ratio = notes[at.finding(v, t, Finding::Ratio)];
+            let ratio = scratch[layout.finding(v, t, Finding::Ratio)];
             own += pull.apart * (share - teacher_share * ratio);
-            notes[at.finding(v, t, Finding::Apart)] = pull.apart * teacher_share;
+            scratch[layout.finding(v, t, Finding::Apart)] = pull.apart * teacher_share;
         }
-        notes[at.finding(v, t, Finding::Own)] = own;
+        scratch[layout.finding(v, t, Finding::Own)] = own;
     }
 }

@@ -15,14 +15,14 @@ const MOST_SHARES: usize = 8;
 
 /// How a vector of input channels meets its output channels, a comptime choice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) enum Sharing {
+pub(super) enum Multiplier {
     /// All shares of a vector of input channels at once.
     Together(usize),
     /// In vectors of one channel.
     Single,
 }
 
-impl Sharing {
+impl Multiplier {
     /// Of `multiplier` output channels for each input channel.
     pub fn new(multiplier: usize) -> Self {
         if multiplier <= MOST_SHARES {
@@ -53,9 +53,9 @@ impl Vectors {
     pub fn new(problem: &DepthwiseProblem, tensors: &[&Tensor]) -> Self {
         let (client, dtype) = (tensors[0].client(), problem.dtype);
         let (channels, multiplier) = (problem.channels, problem.multiplier);
-        let lanes = match Sharing::new(multiplier) {
-            Sharing::Together(_) => Lanes::of(client, dtype, channels, tensors),
-            Sharing::Single => Lanes::of(client, dtype, 1, tensors),
+        let lanes = match Multiplier::new(multiplier) {
+            Multiplier::Together(_) => Lanes::of(client, dtype, channels, tensors),
+            Multiplier::Single => Lanes::of(client, dtype, 1, tensors),
         };
         Self {
             lanes,
@@ -67,8 +67,8 @@ impl Vectors {
     /// The items of work of a pixel: vectors of the input's channels, but single channels of the output where `of_output` asks.
     pub fn count(&self, of_output: bool) -> usize {
         let vectors = self.channels.div_ceil(self.lanes.width);
-        match (Sharing::new(self.multiplier), of_output) {
-            (Sharing::Single, true) => vectors * self.multiplier,
+        match (Multiplier::new(self.multiplier), of_output) {
+            (Multiplier::Single, true) => vectors * self.multiplier,
             _ => vectors,
         }
     }
@@ -89,9 +89,9 @@ impl Channels {
         channels: usize,
         multiplier: usize,
         #[comptime] of_output: bool,
-        #[comptime] sharing: Sharing,
+        #[comptime] sharing: Multiplier,
     ) -> Channels {
-        if comptime!(sharing == Sharing::Single && of_output) {
+        if comptime!(sharing == Multiplier::Single && of_output) {
             Channels {
                 narrow: v / multiplier,
                 wide: v,
@@ -138,9 +138,9 @@ pub(super) fn load_apart<S: Float, F: Float, B: Size, N: Size>(
             let mut apart = Vector::<F, N>::new(F::new(0.0f32));
             #[unroll]
             for lane in 0..width {
-                let place = comptime!(place(lane, k, width, shares));
-                let from = together[comptime!(place / width)];
-                apart.insert(lane, from.extract(comptime!(place % width)));
+                let position = comptime!(position(lane, k, width, shares));
+                let from = together[comptime!(position / width)];
+                apart.insert(lane, from.extract(comptime!(position % width)));
             }
             to[comptime!(first + k)] = apart;
         }
@@ -162,9 +162,9 @@ pub(super) fn weave<F: Float, N: Size>(
         let mut woven = Vector::<F, N>::new(F::new(0.0f32));
         #[unroll]
         for lane in 0..width {
-            let (share, at) = comptime!(share_at(k * width + lane, width, shares));
+            let (share, channel_offsets) = comptime!(share_at(k * width + lane, width, shares));
             let share = from[comptime!(first + share)];
-            woven.insert(lane, share.extract(at));
+            woven.insert(lane, share.extract(channel_offsets));
         }
         woven
     }
@@ -188,7 +188,7 @@ pub(super) fn store_woven<S: Float, F: Float, B: Size, N: Size>(
 }
 
 /// Where among the elements of all shares lane `lane` of share `share` is.
-fn place(lane: usize, share: usize, width: usize, shares: usize) -> usize {
+fn position(lane: usize, share: usize, width: usize, shares: usize) -> usize {
     if crate::planted::is("depthwise_multiplier") {
         share * width + lane
     } else {
@@ -196,11 +196,11 @@ fn place(lane: usize, share: usize, width: usize, shares: usize) -> usize {
     }
 }
 
-/// The share and the lane of the element at `place`.
-fn share_at(place: usize, width: usize, shares: usize) -> (usize, usize) {
+/// The share and the lane of the element at `position`.
+fn share_at(position: usize, width: usize, shares: usize) -> (usize, usize) {
     if crate::planted::is("depthwise_multiplier") {
-        (place / width, place % width)
+        (position / width, position % width)
     } else {
-        (place % shares, place / shares)
+        (position % shares, position / shares)
     }
 }

@@ -1,10 +1,10 @@
 use super::fused::Extents;
 use cubecl::prelude::*;
 
-/// A unit's notes on the rows at hand, in vectors: for each temperature the lines that the gradient is made of, then the lines that
-/// outlive a block only where a block is a row, then what is known of each piece, one lane a piece.
+/// A unit's scratch for the rows at hand, in vectors: for each temperature the lines that the gradient is made of, then the lines that
+/// outlive a block only where a block is a row, then what is known of each segment, one lane a segment.
 #[derive(CubeType, Clone, Copy)]
-pub(super) struct Notes {
+pub(super) struct ScratchLayout {
     base: usize,
     /// Vectors of a row, and of the part of it whose logits' distances are kept.
     line: usize,
@@ -13,7 +13,7 @@ pub(super) struct Notes {
     rows: usize,
     distances: usize,
     facts: usize,
-    /// Facts and findings of one vector of pieces.
+    /// Facts and findings of one vector of segments.
     per_vector: usize,
 }
 
@@ -50,7 +50,7 @@ impl Network {
     }
 }
 
-/// What is known of a piece, whatever the temperature.
+/// What is known of a segment, whatever the temperature.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Fact {
     /// The target's logit in either network, and the largest of the others.
@@ -70,7 +70,7 @@ pub(super) enum Fact {
 /// How many there are.
 const FACTS: usize = Fact::Fetched as usize + 1;
 
-/// What is found about a piece at each temperature.
+/// What is found about a segment at each temperature.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Finding {
     /// The sums of exponentials, and of the student's distances to its maximum.
@@ -91,17 +91,21 @@ pub(super) enum Finding {
 const FINDINGS: usize = Finding::Apart as usize + 1;
 
 #[cube]
-impl Notes {
+impl ScratchLayout {
     /// Those of the unit at hand.
     ///
-    /// `vectors` of pieces are noted side by side.
-    pub fn new(extents: &Extents, vectors: usize, #[comptime] temperatures: usize) -> Notes {
+    /// `vectors` of segments are noted side by side.
+    pub fn new(
+        extents: &Extents,
+        vectors: usize,
+        #[comptime] temperatures: usize,
+    ) -> ScratchLayout {
         let lines = comptime!(2 * temperatures).runtime() * extents.group * extents.line;
         let distances = extents.group * extents.short_line;
         let per_vector = comptime!(FACTS + FINDINGS * temperatures).runtime();
         let facts = vectors * per_vector;
         let base = ABSOLUTE_POS * (lines + distances + facts);
-        Notes {
+        ScratchLayout {
             base,
             line: extents.line,
             short_line: extents.short_line,
@@ -112,9 +116,9 @@ impl Notes {
         }
     }
 
-    /// Those of vector `v` of pieces and of row `v`, as if they were the first.
-    pub fn of(&self, v: usize) -> Notes {
-        Notes {
+    /// Those of vector `v` of segments and of row `v`, as if they were the first.
+    pub fn of(&self, v: usize) -> ScratchLayout {
+        ScratchLayout {
             base: self.base + v * self.line,
             line: self.line,
             short_line: self.short_line,
@@ -140,24 +144,24 @@ impl Notes {
         self.distances + row * self.short_line
     }
 
-    /// A fact about the pieces of vector `v` of pieces.
+    /// A fact about the segments of vector `v` of segments.
     pub fn fact(&self, v: usize, #[comptime] fact: Fact) -> usize {
         self.facts + v * self.per_vector + comptime!(fact as usize)
     }
 
-    /// A finding about the pieces of vector `v` of pieces, at temperature `t`.
+    /// A finding about the segments of vector `v` of segments, at temperature `t`.
     pub fn finding(&self, v: usize, #[comptime] t: usize, #[comptime] finding: Finding) -> usize {
         let behind = comptime!(FACTS + t * FINDINGS + finding as usize);
         self.facts + v * self.per_vector + behind
     }
 }
 
-/// Vectors of the notes of one unit.
-pub(super) fn notes_len(
+/// Vectors of the scratch of one unit.
+pub(super) fn scratch_len(
     temperatures: usize,
     [group, line, short_line]: [usize; 3],
-    vectors_of_pieces: usize,
+    vectors_of_segments: usize,
 ) -> usize {
     group * (2 * temperatures * line + short_line)
-        + vectors_of_pieces * (FACTS + FINDINGS * temperatures)
+        + vectors_of_segments * (FACTS + FINDINGS * temperatures)
 }

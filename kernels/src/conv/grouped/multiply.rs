@@ -1,6 +1,6 @@
 //! The inner loops of the tiled kernel: the products of one kernel row with a tile.
 
-use super::patch::{Spread, broadcast, spread_out};
+use super::patch::{GroupPacking, broadcast, broadcast_in_groups};
 use cubecl::prelude::*;
 
 /// What is done to a tile before it is stored, a comptime choice.
@@ -17,8 +17,8 @@ pub(super) struct Variant {
     /// Neighbouring outputs of one row held in registers.
     pub pixels: usize,
     /// `[kernel width, horizontal stride]` where each column of the patch is loaded once for all the taps that read it.
-    pub walk: Option<[usize; 2]>,
-    pub spread: Spread,
+    pub multiply_columns: Option<[usize; 2]>,
+    pub packing: GroupPacking,
     /// Lanes of a vector that hold channels of its chunk.
     pub used: usize,
     pub transposed: bool,
@@ -39,18 +39,18 @@ pub(super) fn multiply<F: Float, I: Size, N: Size>(
     pitch: usize,
     #[comptime] variant: Variant,
 ) {
-    let size = comptime!(variant.spread.size());
-    let (pixels, walks) = comptime!((variant.pixels, variant.walk.is_some()));
+    let size = comptime!(variant.packing.size());
+    let (pixels, walks) = comptime!((variant.pixels, variant.multiply_columns.is_some()));
     if comptime!(walks && size > 0) {
         #[unroll]
         for i in 0..size {
             let mut w = taps_of::<F, N>(packed, wb + i, inputs, variant);
-            walk::<F, I, N>(scratch, &mut w, acc, xb, pitch, i, variant);
+            multiply_columns::<F, I, N>(scratch, &mut w, acc, xb, pitch, i, variant);
         }
     } else if comptime!(walks) {
         for i in 0..inputs {
             let mut w = taps_of::<F, N>(packed, wb + i, inputs, variant);
-            walk::<F, I, N>(scratch, &mut w, acc, xb + i, pitch, 0usize, variant);
+            multiply_columns::<F, I, N>(scratch, &mut w, acc, xb + i, pitch, 0usize, variant);
         }
     } else if comptime!(size > 0) {
         for k in 0..taps {
@@ -59,8 +59,12 @@ pub(super) fn multiply<F: Float, I: Size, N: Size>(
                 let w = packed[wb + k * inputs + i];
                 #[unroll]
                 for p in 0..pixels {
-                    let at = xb + p * step + k * pitch;
-                    acc[p] = fma(spread_out::<F, I, N>(scratch, at, i, size), w, acc[p]);
+                    let offset = xb + p * step + k * pitch;
+                    acc[p] = fma(
+                        broadcast_in_groups::<F, I, N>(scratch, offset, i, size),
+                        w,
+                        acc[p],
+                    );
                 }
             }
         }
@@ -70,8 +74,8 @@ pub(super) fn multiply<F: Float, I: Size, N: Size>(
                 let w = packed[wb + k * inputs + i];
                 #[unroll]
                 for p in 0..pixels {
-                    let at = xb + p * step + k * pitch + i;
-                    acc[p] = fma(broadcast::<F, I, N>(scratch, at), w, acc[p]);
+                    let offset = xb + p * step + k * pitch + i;
+                    acc[p] = fma(broadcast::<F, I, N>(scratch, offset), w, acc[p]);
                 }
             }
         }
@@ -82,15 +86,15 @@ pub(super) fn multiply<F: Float, I: Size, N: Size>(
 #[cube]
 fn taps_of<F: Float, N: Size>(
     packed: &[Vector<F, N>],
-    at: usize,
+    offset: usize,
     inputs: usize,
     #[comptime] variant: Variant,
 ) -> Array<Vector<F, N>> {
-    let width = comptime!(variant.walk.map_or(1, |[width, _]| width));
+    let width = comptime!(variant.multiply_columns.map_or(1, |[width, _]| width));
     let mut w = Array::<Vector<F, N>>::new(width);
     #[unroll]
     for k in 0..width {
-        w[k] = packed[at + k * inputs];
+        w[k] = packed[offset + k * inputs];
     }
     w
 }
@@ -98,7 +102,7 @@ fn taps_of<F: Float, N: Size>(
 /// Loads each column of the patch once and multiplies it with every tap whose output lies in the tile; `i` tells the input
 /// channel where groups share a vector.
 #[cube]
-fn walk<F: Float, I: Size, N: Size>(
+fn multiply_columns<F: Float, I: Size, N: Size>(
     scratch: &[Vector<F, I>],
     w: &mut Array<Vector<F, N>>,
     acc: &mut Array<Vector<F, N>>,
@@ -107,15 +111,15 @@ fn walk<F: Float, I: Size, N: Size>(
     #[comptime] i: usize,
     #[comptime] variant: Variant,
 ) {
-    let (pixels, size) = comptime!((variant.pixels, variant.spread.size()));
-    let [width, stride] = comptime!(variant.walk.unwrap_or([1, 1]));
+    let (pixels, size) = comptime!((variant.pixels, variant.packing.size()));
+    let [width, stride] = comptime!(variant.multiply_columns.unwrap_or([1, 1]));
     #[unroll]
     for column in 0..comptime!((pixels - 1) * stride + width) {
-        let at = xb + column * pitch;
+        let offset = xb + column * pitch;
         let value = if comptime!(size > 0) {
-            spread_out::<F, I, N>(scratch, at, i, size)
+            broadcast_in_groups::<F, I, N>(scratch, offset, i, size)
         } else {
-            broadcast::<F, I, N>(scratch, at)
+            broadcast::<F, I, N>(scratch, offset)
         };
         #[unroll]
         for k in 0..width {

@@ -8,7 +8,7 @@ use cubecl::prelude::*;
 
 /// The lanes moved down by `by` places, in a circle.
 #[cube]
-fn turned<F: Float, N: Size>(vector: Vector<F, N>, #[comptime] by: usize) -> Vector<F, N> {
+fn rotated<F: Float, N: Size>(vector: Vector<F, N>, #[comptime] by: usize) -> Vector<F, N> {
     let mut out = vector;
     let width = N::value().comptime();
     #[unroll]
@@ -25,7 +25,7 @@ pub(super) fn total<F: Float, N: Size>(vector: Vector<F, N>) -> Vector<F, N> {
     let width = N::value().comptime();
     #[unroll]
     for step in 0..comptime!(width.ilog2() as usize) {
-        sum += turned::<F, N>(sum, comptime!(width >> (step + 1)));
+        sum += rotated::<F, N>(sum, comptime!(width >> (step + 1)));
     }
     sum
 }
@@ -37,7 +37,7 @@ pub(super) fn top<F: Float, N: Size>(vector: Vector<F, N>) -> Vector<F, N> {
     let width = N::value().comptime();
     #[unroll]
     for step in 0..comptime!(width.ilog2() as usize) {
-        top = larger::<F, N>(turned::<F, N>(top, comptime!(width >> (step + 1))), top);
+        top = larger::<F, N>(rotated::<F, N>(top, comptime!(width >> (step + 1))), top);
     }
     top
 }

@@ -1,9 +1,9 @@
 //! What happens to the sums of a tile, in registers, before they are stored.
 
 use super::axis::Tile;
-use super::convolve::{Geometry, Row};
+use super::convolve::{Geometry, TileRow};
+use super::multiplier::{Channels, weave};
 use super::plan::Blueprint;
-use super::spread::{Channels, weave};
 use crate::clamp::relu;
 use crate::lanes::{load, store};
 use cubecl::prelude::*;
@@ -31,14 +31,14 @@ pub(super) struct Operands<S: Float, F: Float, B: Size> {
 
 /// Applies the epilogue to the targets of a tile that exist, and stores them.
 #[cube]
-pub(super) fn finish<S: Float, F: Float, B: Size, N: Size>(
+pub(super) fn store_tile<S: Float, F: Float, B: Size, N: Size>(
     target: &mut [Vector<S, B>],
     operands: &Operands<S, F, B>,
     sums: &Array<Vector<F, N>>,
     geometry: &Geometry,
-    place: &Row,
+    tile_row: &TileRow,
     tile: &Tile,
-    at: &Channels,
+    channel_offsets: &Channels,
     #[comptime] plan: Blueprint,
     #[comptime] shares: usize,
     #[comptime] epilogue: Epilogue,
@@ -48,10 +48,10 @@ pub(super) fn finish<S: Float, F: Float, B: Size, N: Size>(
     for row in 0..plan.rows {
         let mut row_exists = true.runtime();
         if comptime!(row > 0) {
-            row_exists = row < place.rows;
+            row_exists = row < tile_row.rows;
         }
         if row_exists {
-            let first = place.target + row * geometry.horizontal.target + tile.target;
+            let first = tile_row.target + row * geometry.horizontal.target + tile.target;
             #[unroll]
             for i in 0..plan.tile {
                 let mut exists = true.runtime();
@@ -65,15 +65,16 @@ pub(super) fn finish<S: Float, F: Float, B: Size, N: Size>(
                     if comptime!(plan.transposed) {
                         let mut value = sums[comptime!(row * plan.tile + i)];
                         if comptime!(epilogue.plus) {
-                            value += load::<S, F, B, N>(&operands.plus, with + at.narrow);
+                            value +=
+                                load::<S, F, B, N>(&operands.plus, with + channel_offsets.narrow);
                         }
-                        store::<S, F, B, N>(target, to + at.narrow, value);
+                        store::<S, F, B, N>(target, to + channel_offsets.narrow, value);
                     } else {
                         #[unroll]
                         for k in 0..shares {
                             let of_pixel = comptime!((row * plan.tile + i) * shares);
                             let value = weave::<F, N>(sums, of_pixel, k, shares);
-                            let channel = at.wide + k * N::value();
+                            let channel = channel_offsets.wide + k * N::value();
                             let value =
                                 applied::<S, F, B, N>(value, operands, with, channel, epilogue);
                             store::<S, F, B, N>(target, to + channel, value);

@@ -8,7 +8,7 @@ use ghostlight_kernels::planted;
 use serde::{Deserialize, Serialize};
 
 /// One training of a run.
-pub struct Phase<'a> {
+pub struct Training<'a> {
     /// Its name in files and metrics, as `student_alone`.
     pub name: &'static str,
     /// Its name for people, as `student alone`.
@@ -42,11 +42,11 @@ struct State {
 /// # Errors
 /// An unknown architecture; a damaged or foreign checkpoint; [`TrainError::OtherTeacher`]; what the device or the disk refuses;
 /// [`TrainError::Diverged`]; [`TrainError::Stopped`].
-pub fn train_phase(
+pub fn train_network(
     session: &Session,
     run: &RunDir,
     metrics: &mut MetricsLog,
-    phase: &Phase,
+    phase: &Training,
 ) -> Result<Network, TrainError> {
     let classes = session.dataset.classes.len();
     let seed = session.recipe.seed;
@@ -137,7 +137,7 @@ pub fn train_phase(
 
 fn record(
     session: &Session,
-    phase: &Phase,
+    phase: &Training,
     network: &Network,
     position: &Position,
     lr: f64,
@@ -169,7 +169,7 @@ fn record(
     })
 }
 
-fn summary(phase: &Phase, record: &EpochRecord) -> String {
+fn summary(phase: &Training, record: &EpochRecord) -> String {
     format!(
         "{:17} epoch {:>3}/{}  loss {:.3}  train {:5.2} %  test {:5.2} %  {:.0} images/s",
         phase.title,
@@ -184,7 +184,7 @@ fn summary(phase: &Phase, record: &EpochRecord) -> String {
 
 fn save(
     run: &RunDir,
-    phase: &Phase,
+    phase: &Training,
     network: &Network,
     optimiser: &Sgd,
     state: &State,

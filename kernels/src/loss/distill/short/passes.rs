@@ -2,13 +2,13 @@
 //! for it.
 
 use super::super::fused::Blueprint;
-use super::super::notes::{Fact, Finding, Network, Notes};
-use super::super::sweeps::Wanted;
+use super::super::passes::Wanted;
+use super::super::scratch::{Fact, Finding, Network, ScratchLayout};
 use super::super::terms::Constants;
-use crate::abreast::Abreast;
 use crate::loss::decay::decay;
-use crate::loss::fold::larger;
+use crate::loss::lane_reduce::larger;
 use crate::loss::log_space::divergence_apart;
+use crate::row_per_lane::RowPerLane;
 use crate::special::nan;
 use cubecl::prelude::*;
 
@@ -16,7 +16,7 @@ use cubecl::prelude::*;
 #[cube]
 fn targets<N: Size>(
     labels: &[u32],
-    rows: &Abreast<N>,
+    rows: &RowPerLane<N>,
     #[comptime] labelled: bool,
 ) -> Vector<u32, N> {
     let mut target = Vector::<u32, N>::new(0u32);
@@ -32,25 +32,41 @@ pub(super) fn sum<S: Float, F: Float, B: Size, N: Size>(
     student: &[Vector<S, B>],
     teacher: &[Vector<S, B>],
     labels: &[u32],
-    notes: &mut [Vector<F, N>],
-    at: &Notes,
-    rows: &Abreast<N>,
+    scratch: &mut [Vector<F, N>],
+    layout: &ScratchLayout,
+    rows: &RowPerLane<N>,
     constants: &Sequence<Constants>,
     #[comptime] blueprint: Blueprint,
 ) {
     let target = targets::<N>(labels, rows, comptime!(blueprint.labelled));
     let temperatures = comptime!(blueprint.uses.len());
     let kept = comptime!(temperatures - 1);
-    read::<S, F, B, N>(student, notes, at, rows, target, kept, Network::Student);
+    read::<S, F, B, N>(
+        student,
+        scratch,
+        layout,
+        rows,
+        target,
+        kept,
+        Network::Student,
+    );
     if comptime!(blueprint.taught().contains(&true)) {
-        read::<S, F, B, N>(teacher, notes, at, rows, target, kept, Network::Teacher);
+        read::<S, F, B, N>(
+            teacher,
+            scratch,
+            layout,
+            rows,
+            target,
+            kept,
+            Network::Teacher,
+        );
     }
     #[unroll]
     for t in 0..temperatures {
         let wanted = comptime!(blueprint.wanted(t));
         exponentials::<F, N>(
-            notes,
-            at,
+            scratch,
+            layout,
             target,
             rows.length,
             constants.index(t),
@@ -66,37 +82,37 @@ pub(super) fn sum<S: Float, F: Float, B: Size, N: Size>(
 #[cube]
 fn read<S: Float, F: Float, B: Size, N: Size>(
     logits: &[Vector<S, B>],
-    notes: &mut [Vector<F, N>],
-    at: &Notes,
-    rows: &Abreast<N>,
+    scratch: &mut [Vector<F, N>],
+    layout: &ScratchLayout,
+    rows: &RowPerLane<N>,
     target: Vector<u32, N>,
     #[comptime] t: usize,
     #[comptime] network: Network,
 ) {
     let line = if comptime!(network == Network::Student) {
-        at.student(0usize, t)
+        layout.student(0usize, t)
     } else {
-        at.teacher(0usize, t)
+        layout.teacher(0usize, t)
     };
     let mut max = Vector::<F, N>::new(F::min_value());
     let mut of_target = max;
     for class in 0..rows.length {
         let z = rows.load::<S, F, B>(logits, class);
-        notes[line + class] = z;
+        scratch[line + class] = z;
         let is_target = target.equal(&Vector::new(u32::cast_from(class)));
         of_target = select_many(is_target, z, of_target);
         max = select_many(is_target, max, larger::<F, N>(z, max));
     }
-    notes[at.fact(0usize, comptime!(network.target()))] = of_target;
-    notes[at.fact(0usize, comptime!(network.max()))] = max;
+    scratch[layout.fact(0usize, comptime!(network.target()))] = of_target;
+    scratch[layout.fact(0usize, comptime!(network.max()))] = max;
 }
 
 /// Keeps `exp((z - max) / T)` of every class and network, 0 for the target, and notes the sums. The logits are where the exponentials
 /// of temperature `kept` will be.
 #[cube]
 fn exponentials<F: Float, N: Size>(
-    notes: &mut [Vector<F, N>],
-    at: &Notes,
+    scratch: &mut [Vector<F, N>],
+    layout: &ScratchLayout,
     target: Vector<u32, N>,
     classes: usize,
     constants: &Constants,
@@ -110,10 +126,10 @@ fn exponentials<F: Float, N: Size>(
         constants.rate.rate.get::<F>(),
         constants.rate.floor.get::<F>(),
     );
-    let student_max = notes[at.fact(0usize, Fact::StudentMax)];
+    let student_max = scratch[layout.fact(0usize, Fact::StudentMax)];
     let mut teacher_max = student_max;
     if comptime!(wanted.teacher) {
-        teacher_max = notes[at.fact(0usize, Fact::TeacherMax)];
+        teacher_max = scratch[layout.fact(0usize, Fact::TeacherMax)];
     }
     let mut student_sum = zero;
     let mut teacher_sum = zero;
@@ -123,14 +139,14 @@ fn exponentials<F: Float, N: Size>(
         let d = select_many(
             is_target,
             zero,
-            notes[at.student(0usize, kept) + class] - student_max,
+            scratch[layout.student(0usize, kept) + class] - student_max,
         );
         let e = select_many(is_target, zero, decay::<F, N>(d, rate, floor, exponential));
         if comptime!(wanted.teacher) {
             let teacher_d = select_many(
                 is_target,
                 zero,
-                notes[at.teacher(0usize, kept) + class] - teacher_max,
+                scratch[layout.teacher(0usize, kept) + class] - teacher_max,
             );
             let taught = select_many(
                 is_target,
@@ -138,12 +154,12 @@ fn exponentials<F: Float, N: Size>(
                 decay::<F, N>(teacher_d, rate, floor, exponential),
             );
             teacher_sum += taught;
-            notes[at.teacher(0usize, t) + class] = taught;
+            scratch[layout.teacher(0usize, t) + class] = taught;
             if comptime!(wanted.apart) {
-                notes[at.distances(0usize) + class] = d - teacher_d;
+                scratch[layout.distances(0usize) + class] = d - teacher_d;
             }
         }
-        notes[at.student(0usize, t) + class] = e;
+        scratch[layout.student(0usize, t) + class] = e;
         student_sum += e;
         distances += d;
     }
@@ -151,64 +167,64 @@ fn exponentials<F: Float, N: Size>(
         let reach = (distances * Vector::new(constants.inverse_t.get::<F>())).abs();
         let near = reach.less_equal(&Vector::new(F::max_value()));
         student_sum = select_many(near, student_sum, Vector::new(nan::<F>()));
-        notes[at.finding(0usize, t, Finding::Distances)] = distances;
+        scratch[layout.finding(0usize, t, Finding::Distances)] = distances;
     }
-    notes[at.finding(0usize, t, Finding::StudentSum)] = student_sum;
+    scratch[layout.finding(0usize, t, Finding::StudentSum)] = student_sum;
     if comptime!(wanted.teacher) {
-        notes[at.finding(0usize, t, Finding::TeacherSum)] = teacher_sum;
+        scratch[layout.finding(0usize, t, Finding::TeacherSum)] = teacher_sum;
     }
 }
 
 /// Notes how far the softmaxes diverge, and keeps how far they lie apart in the place of the teacher's exponentials.
 #[cube]
 pub(super) fn divergence<F: Float, N: Size>(
-    notes: &mut [Vector<F, N>],
-    at: &Notes,
+    scratch: &mut [Vector<F, N>],
+    layout: &ScratchLayout,
     classes: usize,
     inverse_t: F,
     #[comptime] t: usize,
     #[comptime] terms: usize,
 ) {
-    let ratio = notes[at.finding(0usize, t, Finding::Ratio)];
-    let log_ratio = notes[at.finding(0usize, t, Finding::LogRatio)];
+    let ratio = scratch[layout.finding(0usize, t, Finding::Ratio)];
+    let log_ratio = scratch[layout.finding(0usize, t, Finding::LogRatio)];
     let mut sum = Vector::<F, N>::new(F::new(0.0f32));
     for class in 0..classes {
-        let q = notes[at.teacher(0usize, t) + class];
+        let q = scratch[layout.teacher(0usize, t) + class];
         let r = fma(
-            notes[at.distances(0usize) + class],
+            scratch[layout.distances(0usize) + class],
             Vector::new(inverse_t),
             log_ratio,
         );
-        let apart = fma(notes[at.student(0usize, t) + class], ratio, -q);
-        notes[at.teacher(0usize, t) + class] = apart;
+        let apart = fma(scratch[layout.student(0usize, t) + class], ratio, -q);
+        scratch[layout.teacher(0usize, t) + class] = apart;
         sum += divergence_apart::<F, N>(q, apart, r, terms);
     }
-    notes[at.finding(0usize, t, Finding::Divergence)] = sum;
+    scratch[layout.finding(0usize, t, Finding::Divergence)] = sum;
 }
 
 /// Writes the gradient of the rows at hand.
 #[cube]
 pub(super) fn gradient<F: Float, B: Size, N: Size>(
-    notes: &[Vector<F, N>],
+    scratch: &[Vector<F, N>],
     grad: &mut [Vector<F, B>],
     labels: &[u32],
-    at: &Notes,
-    rows: &Abreast<N>,
+    layout: &ScratchLayout,
+    rows: &RowPerLane<N>,
     #[comptime] blueprint: Blueprint,
 ) {
     let taught = comptime!(blueprint.taught());
     let target = targets::<N>(labels, rows, comptime!(blueprint.labelled));
-    let at_target = notes[at.fact(0usize, Fact::AtTarget)];
-    let even = notes[at.fact(0usize, Fact::Even)];
+    let at_target = scratch[layout.fact(0usize, Fact::AtTarget)];
+    let even = scratch[layout.fact(0usize, Fact::Even)];
     for class in 0..rows.length {
         let mut sum = even;
         #[unroll]
         for t in 0..comptime!(taught.len()) {
-            let own = notes[at.finding(0usize, t, Finding::Own)];
-            sum = fma(notes[at.student(0usize, t) + class], own, sum);
+            let own = scratch[layout.finding(0usize, t, Finding::Own)];
+            sum = fma(scratch[layout.student(0usize, t) + class], own, sum);
             if comptime!(taught[t]) {
-                let apart = notes[at.finding(0usize, t, Finding::Apart)];
-                sum = fma(notes[at.teacher(0usize, t) + class], apart, sum);
+                let apart = scratch[layout.finding(0usize, t, Finding::Apart)];
+                sum = fma(scratch[layout.teacher(0usize, t) + class], apart, sum);
             }
         }
         let is_target = target.equal(&Vector::new(u32::cast_from(class)));
