@@ -2,7 +2,7 @@
 
 use cubecl::prelude::*;
 
-/// Where the taps of one axis fall, for the outputs `residue`, `residue + out_step`, `residue + 2 out_step`, ...
+/// Where the taps of one axis fall, for the outputs `first`, `first + out_step`, `first + 2 out_step`, ...
 ///
 /// The `t`-th of them reads the inputs `t in_step + j + up - lead` for the taps `j` in `0..taps`, whose weights start at
 /// `start`. A forward pass has one phase; a gradient with respect to the input has one per residue of the stride.
@@ -30,16 +30,16 @@ pub(crate) struct Axis {
 
 #[cube]
 impl Axis {
-    /// The taps of `residue`; `transposed` for the gradient with respect to the input.
-    pub fn taps(&self, residue: usize, #[comptime] transposed: bool) -> Taps {
+    /// The taps of the outputs from `first` on; `transposed` for the gradient with respect to the input.
+    pub fn taps(&self, first: usize, #[comptime] transposed: bool) -> Taps {
         if transposed {
-            let residue = (residue + self.padding) % self.stride;
+            let residue = (first + self.padding) % self.stride;
             let mut start = 0usize;
             for r in 0..residue {
                 start += residue_taps(self.kernel, self.stride, r);
             }
             let taps = residue_taps(self.kernel, self.stride, residue);
-            let up = (residue + self.padding - residue) / self.stride;
+            let up = (first + self.padding - residue) / self.stride;
             let lead = max(taps, 1) - 1;
             Taps {
                 in_step: 1usize.runtime(),

@@ -3,26 +3,33 @@ use crate::data::Dataset;
 use crate::data::memory::available;
 use crate::recipe::Recipe;
 use crate::train::StepMemory;
+use crate::zoo::ZooError;
 use ghostlight_autodiff::Client;
 use ghostlight_kernels::launch;
 
-/// Refuses trainings whose steps do not fit into the memory that is left. Where nobody tells how much that is, and on devices with a
-/// memory of their own, none is refused.
+/// Refuses images that a network does not take, and trainings whose steps do not fit into the memory that is left. Where nobody tells how
+/// much that is, and on devices with a memory of their own, none is refused for its size.
 pub(super) fn check(
     client: &Client,
     recipe: &Recipe,
     dataset: &Dataset,
     batch: usize,
 ) -> Result<(), CommandError> {
-    if !launch::is_cpu(client) {
-        return Ok(());
-    }
-    let Some(available) = available() else {
-        return Ok(());
-    };
     let (classes, size) = (dataset.classes.len(), (dataset.height, dataset.width));
+    let available = available().filter(|_| launch::is_cpu(client));
     for arch in [&recipe.teacher.arch, &recipe.student.arch] {
-        let step = StepMemory::of(arch, classes, size)?;
+        let step = match StepMemory::of(arch, classes, size) {
+            Err(ZooError::Kernel(source)) => {
+                return Err(CommandError::Size {
+                    arch: arch.clone(),
+                    height: size.0,
+                    width: size.1,
+                    source,
+                });
+            }
+            other => other?,
+        };
+        let Some(available) = available else { continue };
         let needed = step.needs(batch);
         if needed > available {
             return Err(CommandError::Memory {

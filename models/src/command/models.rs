@@ -40,11 +40,8 @@ pub(super) fn run(arguments: &ModelsArguments, stop: &AtomicBool) -> Result<(), 
     for name in &names {
         zoo::check(name)?;
     }
-    if !arguments.json {
-        header(arguments)?;
-    }
     let mut rows = Vec::new();
-    for name in names {
+    for (index, name) in names.into_iter().enumerate() {
         if stop.load(Ordering::Relaxed) {
             return Err(TrainError::Stopped.into());
         }
@@ -52,7 +49,10 @@ pub(super) fn run(arguments: &ModelsArguments, stop: &AtomicBool) -> Result<(), 
         if arguments.json {
             rows.push(row.json());
         } else {
-            row.print(arguments)?;
+            if index == 0 {
+                header(arguments)?;
+            }
+            row.print()?;
         }
     }
     match arguments.json {
@@ -114,8 +114,7 @@ impl Row {
         })
     }
 
-    fn print(&self, arguments: &ModelsArguments) -> Result<(), CommandError> {
-        debug_assert_eq!(arguments.measure, self.speeds.is_some());
+    fn print(&self) -> Result<(), CommandError> {
         let speeds = self.speeds.map_or_else(String::new, |[train, infer]| {
             format!("{train:>14.0} {infer:>14.0}")
         });

@@ -21,8 +21,8 @@ impl StepMemory {
         classes: usize,
         (height, width): (usize, usize),
     ) -> Result<Self, ZooError> {
-        // Two counts make a line; the larger batch is past what kernels make of a few rows.
-        const BATCHES: [usize; 2] = [16, 32];
+        // Two counts make a line; a kernel keeps no more partial sums than these have images.
+        const BATCHES: [usize; 2] = [64, 128];
         let held = |batch| Network::step_bytes(arch, classes, batch, [height, width]);
         let (few, many) = (held(BATCHES[0])?, held(BATCHES[1])?);
         let per_image = many.saturating_sub(few) / (BATCHES[1] - BATCHES[0]) as u64;

@@ -73,7 +73,7 @@ fn an_assignment_is_refused_like_a_recipe() {
 #[test]
 fn an_unknown_architecture_is_named_with_those_there_are() {
     for (key, arch) in [
-        ("teacher.arch", "vgg16"),
+        ("teacher.arch", "vgg17"),
         ("student.arch", "resnet9"),
         ("student.arch", "resnet99999998"),
     ] {

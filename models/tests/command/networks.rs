@@ -181,3 +181,20 @@ fn an_image_too_small_for_a_network_is_refused() {
     let words = "models vgg16 --size 16";
     Sandbox::new().refuses(words, &["vgg16", "16 x 16"]);
 }
+
+#[test]
+fn a_training_on_images_too_small_for_a_network_is_refused_before_it_begins() {
+    let words = "distill --data synthetic --set data.synthetic_per_class=4 --set data.synthetic_size=16 \
+        --set train.batch=4 --set teacher.arch=vgg16_gap --out run";
+    Sandbox::new().refuses(words, &["vgg16_gap", "16 x 16"]);
+}
+
+#[test]
+fn a_g_ghost_network_learns_from_a_vgg() {
+    let words = "distill --data synthetic --set data.synthetic_per_class=4 --set data.synthetic_size=32 \
+        --set train.batch=8 --epochs 1 --set teacher.arch=vgg16_bn_gap --set student.arch=g_ghost_regnetx_002 --json";
+    let outcome = Sandbox::new().ghostlight(words).assert_success();
+    let summary: Value = serde_json::from_str(&outcome.stdout).unwrap();
+    assert_eq!(summary["teacher"]["params"], 14_728_266);
+    assert_eq!(summary["student_distilled"]["params"], 1_460_130);
+}
