@@ -1,4 +1,5 @@
-//! GhostNet (Han et al. 2020, table 1), timm's `ghostnet_050`, `ghostnet_100` and `ghostnet_130`; docs/methods.md, sections 1.2 and 1.3.
+//! GhostNet (Han et al. 2020, table 1), timm's `ghostnet_050`, `ghostnet_100` and `ghostnet_130`;
+//! `docs/methods.md` section 1.3.
 //!
 //! The stem, a 3x3 convolution of stride 2 to 16 channels, the bottlenecks of [`BLOCKS`], a 1x1 convolution to as many channels as
 //! the last bottleneck expands to, global average, a 1x1 convolution with bias to 1280, ReLU, classes.

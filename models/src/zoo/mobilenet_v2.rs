@@ -1,4 +1,5 @@
-//! MobileNetV2 (Sandler et al. 2018), torchvision's, and mdistiller's CIFAR network of half its width; docs/methods.md, section 7.1.
+//! MobileNetV2 (Sandler et al. 2018), torchvision's, and mdistiller's CIFAR network of half its width;
+//! `docs/methods.md` section 7.4.
 //!
 //! | expansion | channels | repeats | stride | stride of `cifar_mobilenetv2_half` |
 //! |---|---|---|---|---|

@@ -1,5 +1,5 @@
 //! RegNetX (Radosavovic et al. 2020), timm's, and G-Ghost-RegNetX (Han et al. 2022), the form of Huawei's released code;
-//! docs/methods.md, section 1.4.
+//! `docs/methods.md` section 1.4 and `docs/methods.md` section 7.5.
 //!
 //! A stem, a 3x3 convolution of stride 2 to 32 channels, four stages of stride 2 with the depths and widths of [`VARIANTS`], global
 //! average, classes. A plain stage is a row of bottlenecks; a G-Ghost stage makes some of its channels with thinner ones and the

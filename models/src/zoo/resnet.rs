@@ -1,5 +1,6 @@
 //! Residual networks of basic blocks (He et al. 2016): torchvision's ResNet-18, the CIFAR networks of mdistiller (He et al., section 4.2,
-//! with projections as shortcuts), and the two students of SnT-SENTRY; docs/methods.md, sections 4.2 and 7.1.
+//! with projections as shortcuts), and the two students of SnT-SENTRY; `docs/methods.md` section 7.1,
+//! `docs/methods.md` section 7.3 and `docs/methods.md` section 4.2.
 //!
 //! | | stem | stages | blocks a stage | shortcut | head |
 //! |---|---|---|---|---|---|

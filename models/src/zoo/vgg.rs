@@ -1,5 +1,5 @@
 //! VGG (Simonyan & Zisserman 2015): torchvision's `vgg16` and `vgg16_bn`, the same with the small-image head, and mdistiller's CIFAR
-//! networks; docs/methods.md, section 7.1.
+//! networks; `docs/methods.md` section 7.2.
 //!
 //! | | widths of the 3x3 convolutions, a max pool behind each group | norms | head |
 //! |---|---|---|---|
