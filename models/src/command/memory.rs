@@ -18,7 +18,12 @@ pub(super) fn check(
     let (classes, size) = (dataset.classes.len(), (dataset.height, dataset.width));
     let available = available().filter(|_| launch::is_cpu(client));
     for arch in [&recipe.teacher.arch, &recipe.student.arch] {
-        let step = match StepMemory::of(arch, classes, size) {
+        let step = StepMemory {
+            arch,
+            classes,
+            size: [size.0, size.1],
+        };
+        let needed = match step.needs(batch) {
             Err(ZooError::Kernel(source)) => {
                 return Err(CommandError::Size {
                     arch: arch.clone(),
@@ -30,7 +35,6 @@ pub(super) fn check(
             other => other?,
         };
         let Some(available) = available else { continue };
-        let needed = step.needs(batch);
         if needed > available {
             return Err(CommandError::Memory {
                 arch: arch.clone(),
@@ -38,7 +42,7 @@ pub(super) fn check(
                 size,
                 needed,
                 available,
-                fits: step.fits(available),
+                fits: step.fits(available, batch)?,
             });
         }
     }

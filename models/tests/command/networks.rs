@@ -184,14 +184,14 @@ fn an_image_too_small_for_a_network_is_refused() {
 
 #[test]
 fn a_training_on_images_too_small_for_a_network_is_refused_before_it_begins() {
-    let words = "distill --data synthetic --set data.synthetic_per_class=4 --set data.synthetic_size=16 \
+    let words = "distill --data synthetic --set data.synthetic_per_class=5 --set data.synthetic_size=16 \
         --set train.batch=4 --set teacher.arch=vgg16_gap --out run";
     Sandbox::new().refuses(words, &["vgg16_gap", "16 x 16"]);
 }
 
 #[test]
 fn a_g_ghost_network_learns_from_a_vgg() {
-    let words = "distill --data synthetic --set data.synthetic_per_class=4 --set data.synthetic_size=32 \
+    let words = "distill --data synthetic --set data.synthetic_per_class=5 --set data.synthetic_size=32 \
         --set train.batch=8 --epochs 1 --set teacher.arch=vgg16_bn_gap --set student.arch=g_ghost_regnetx_002 --json";
     let outcome = Sandbox::new().ghostlight(words).assert_success();
     let summary: Value = serde_json::from_str(&outcome.stdout).unwrap();
