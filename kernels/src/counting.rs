@@ -1,7 +1,7 @@
 //! A device that computes nothing: networks are counted on it.
 //!
 //! It hands out buffers without memory behind them and drops every launch, so that whatever runs on it is validated, planned and
-//! costed as anywhere else, in microseconds and in no memory. What a cost model or [`crate::memory`]'s count of bytes says of a
+//! costed as anywhere else, in microseconds and in no memory. What a cost model or `memory.rs`'s count of bytes says of a
 //! network is thereby said by the operations that run it, and by no second list.
 
 use cubecl::client::Client;

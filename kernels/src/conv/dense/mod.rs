@@ -9,7 +9,7 @@
 //! `forward.rs` chooses the tile, walks, multiplies, stores and launches the forward pass and, transposed, the gradient with respect to
 //! the input, for which `grad_input.rs` flips the weight. `grad_weight.rs` is the gradient with respect to the weight. The indices of
 //! taps and phases are those of `taps.rs`, what follows a convolution is `affine.rs`. All that for a CPU; a GPU goes to
-//! [`crate::matmul::implicit`], a matrix product to [`crate::matmul::gemm`].
+//! `matmul::implicit`, a matrix product to [`crate::matmul::gemm`].
 //!
 //! **One unit owns** a run of blocks of output rows (forward, gradient with respect to the input) or a run of partial sums
 //! (gradient with respect to the weight). It stages the input rows of a block, zero padding included, into a scratch of its own;

@@ -9,7 +9,7 @@
 //! **Map.** `problem.rs` validates. `blueprint.rs` chooses the vectors of a chunk and what of the input a patch holds. `patch.rs` fills
 //! a patch and indexes it. `multiply.rs` multiplies the columns of a patch with the taps of a kernel row. `forward.rs` walks, stores and
 //! launches the forward pass and, transposed, the gradient with respect to the input, for which `grad_input.rs` flips the weight.
-//! `grad_weight.rs` is the gradient with respect to the weight. All that for a CPU; a GPU goes to [`crate::matmul::implicit`].
+//! `grad_weight.rs` is the gradient with respect to the weight. All that for a CPU; a GPU goes to `matmul::implicit`.
 //!
 //! **One unit owns** a run of (image, block of output rows, range of channels) in the forward pass and in the gradient with respect
 //! to the input, or of (partial sum, range of channels) in the gradient with respect to the weight. It copies the input rows of a
