@@ -69,7 +69,7 @@ mod tests {
         );
         // Values, gradients, velocities and what decays.
         assert!(needs(8, 1) > 4 * 4 * 77_587);
-        assert!(needs(16, 64) > 2 * needs(8, 64));
+        assert!(needs(16, 128) - needs(16, 64) > 3 * of_64);
         let available = needs(8, 100);
         assert_eq!(step(8).fits(available, 128).unwrap(), 100);
         assert!(step(8).fits(available - 1, 128).unwrap() < 100);
