@@ -12,6 +12,7 @@ use crate::train::{
 use crate::zoo::Network;
 use ghostlight_kernels::planted;
 use serde::{Deserialize, Serialize};
+use std::sync::atomic::AtomicBool;
 
 /// The trainings of a run in order: name in files, name for people.
 pub const TRAININGS: [(&str, &str); 3] = [
@@ -52,16 +53,18 @@ pub struct RunData {
 }
 
 impl RunData {
-    /// Splits `dataset` and takes the training images' statistics.
+    /// Splits `dataset` and takes the training images' statistics, unless `stop` is set before.
     ///
     /// # Errors
-    /// Those of the split and of the statistics.
+    /// An `augment.shift` that is too wide for the images; those of the split and of the statistics.
     pub fn new(
         source: &str,
         dataset: &Dataset,
         skipped: usize,
         recipe: &Recipe,
+        stop: &AtomicBool,
     ) -> Result<Self, TrainError> {
+        recipe.augment.changes().check(dataset)?;
         let fraction = recipe.data.test_fraction;
         let split = Split::stratified(&dataset.labels, &dataset.classes, fraction, recipe.seed)?;
         Ok(Self {
@@ -71,8 +74,8 @@ impl RunData {
             height: dataset.height,
             width: dataset.width,
             stats: match planted::is("statistics_of_all_images") {
-                false => ChannelStats::of(dataset, &split.train)?,
-                true => ChannelStats::of(dataset, &[&split.train[..], &split.test].concat())?,
+                false => ChannelStats::of(dataset, &split.train, stop)?,
+                true => ChannelStats::of(dataset, &[&split.train[..], &split.test].concat(), stop)?,
             },
             stretch: dataset.stretch,
             skipped,
@@ -238,6 +241,7 @@ pub fn distill(
         run: run.path().display().to_string(),
     };
     let (samples, samples_note) = samples(session, networks)?;
+    session.check()?;
     let report = Report {
         title: format!(
             "{}: {} taught by {}",
