@@ -12,6 +12,7 @@ use crate::train::{
 use crate::zoo::Network;
 use ghostlight_kernels::planted;
 use serde::{Deserialize, Serialize};
+use std::collections::HashSet;
 use std::sync::atomic::AtomicBool;
 
 /// The trainings of a run in order: name in files, name for people.
@@ -48,7 +49,8 @@ pub struct RunData {
     pub skip_bad: bool,
     /// Which images train and which test.
     pub split: Split,
-    /// One digest per image, by which `eval` recognises what was trained on.
+    /// One digest per image, by which `eval` recognises what was trained on; none in a run older than this record.
+    #[serde(default)]
     pub digests: Vec<ImageDigest>,
 }
 
@@ -88,6 +90,18 @@ impl RunData {
     /// Images per training step: the recipe's, or all there are.
     pub fn batch(&self, recipe: &Recipe) -> usize {
         recipe.train.batch.min(self.split.train.len())
+    }
+
+    /// The digests of the images that the run was trained on, to be looked for in `dataset`; `None` for a run that has no record of
+    /// them, unless `dataset` is its own.
+    pub fn trained_on(&self, dataset: &Dataset) -> Option<HashSet<ImageDigest>> {
+        let digests = if self.fingerprint == dataset.fingerprint {
+            &dataset.digests
+        } else {
+            &self.digests
+        };
+        let trained = self.split.train.iter();
+        trained.map(|&i| digests.get(i as usize).copied()).collect()
     }
 
     /// Refuses a data set that is not the run's.

@@ -127,7 +127,8 @@ impl Recipe {
                 ),
             });
         }
-        if self.train.nesterov && self.train.momentum == 0.0 {
+        let level = self.train.momentum == 0.0 && !planted::is("nesterov_without_momentum");
+        if self.train.nesterov && level {
             return Err(RecipeError::Conflict {
                 conflict: "`train.nesterov` = true looks ahead along the momentum, but `train.momentum` is 0; raise the momentum, or set `train.nesterov` = false".into(),
             });
