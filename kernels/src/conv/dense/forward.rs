@@ -1,5 +1,6 @@
 use super::ConvProblem;
 use super::stage::stage;
+use super::wide::{self, launch_wide};
 use crate::affine::{Epilogue, EpilogueArgs, Operands, apply};
 use crate::lanes::{Lanes, View, channel, load, store};
 use crate::matmul::implicit::{Pass, launch_implicit};
@@ -172,7 +173,8 @@ pub(super) fn writes_once(problem: &ConvProblem, over: &Tensor) -> bool {
     }
     let lanes = Lanes::of(over.client(), problem.dtype, problem.in_channels, &[over]);
     let columns = problem.input[1].div_ceil(problem.options.stride[1]);
-    let [_, vectors] = tile(columns, lanes.vectors());
+    let [_, vectors] =
+        wide::tile(lanes.vectors()).unwrap_or_else(|| tile(columns, lanes.vectors()));
     !lanes.overlap() && lanes.vectors().is_multiple_of(vectors)
 }
 
@@ -212,6 +214,20 @@ pub(super) fn launch_tiled(
             planted::or("conv_padding", padding, padding + 1),
         )
     };
+    let vectors = Lanes::of(client, problem.dtype, out_channels, &[target]).vectors();
+    if let Some(tile) = wide::tile(vectors) {
+        let axes = [axis(0, source_h, target_h), axis(1, source_w, target_w)];
+        return launch_wide(
+            problem,
+            source,
+            weight,
+            target,
+            transposed,
+            epilogue_args,
+            tile,
+            axes,
+        );
+    }
     let residual = epilogue_args.residual.unwrap_or(target);
     let lanes = Lanes::of(client, problem.dtype, out_channels, &[target, residual]);
     let residues = if transposed {
