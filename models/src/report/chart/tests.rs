@@ -148,7 +148,7 @@ fn the_epochs_named_are_round_and_no_more_than_there_is_room_for() {
 
 #[test]
 fn shares_are_drawn_as_percentages_and_other_values_as_they_are() {
-    assert!(line(0, 3, Axis::Percent).contains("\n50 %\n"));
+    assert!(line(0, 3, Axis::Percent).contains("\n50.0 %\n"));
     assert!(line(0, 3, Axis::Plain).contains("\n0.50"));
 }
 
