@@ -2,3 +2,4 @@
 
 pub mod gemm;
 pub(crate) mod implicit;
+pub(crate) mod panels;
