@@ -4,7 +4,7 @@ use ghostlight_kernels::attention::softmax::{
     AttentionGrads, AttentionOptions, AttentionProblem, attention, backward, backward_packed,
     packed, reference,
 };
-use ghostlight_kernels::{DType, KernelError, Tensor};
+use ghostlight_kernels::{DType, KernelError, Tensor, launch};
 use ghostlight_tests::{
     Fingerprint, GRADIENT, VALUE, Windowed, abs, assert_launches, assert_near,
     assert_refuses_dtype, assert_refuses_range, assert_refuses_shape, assert_same_bits,
@@ -268,6 +268,8 @@ fn attention_of_networks_agrees_with_the_reference() {
         ([5, 1, 4], [24, 24], None),
         ([3, 49, 1], [16, 32], Some([7, 7])),
         ([4, 16, 1], [16, 64], Some([4, 4])),
+        // More than a core's caches hold.
+        ([2, 260, 1], [130, 128], Some([13, 20])),
     ] {
         let problem = problem(extents, dims, offsets);
         assert_right(&problem, &Operands::draw(&problem, 3));
@@ -474,18 +476,25 @@ fn what_is_not_a_number_stays_in_its_sample_and_head() {
 }
 
 #[test]
-fn launches_are_three_forward_and_five_backward_and_a_bias_takes_three_more() {
-    for (samples, offsets, wanted) in [
-        (3, None, [3, 5]),
-        (3, Some([2, 3]), [4, 7]),
-        (0, None, [0, 0]),
-        (0, Some([2, 3]), [0, 1]),
+fn launches_are_few_and_a_bias_takes_three_or_four_more() {
+    let cached = if launch::is_cpu(&client()) {
+        [[1, 1], [2, 4]]
+    } else {
+        [[3, 5], [4, 7]]
+    };
+    for (samples, dim, offsets, wanted) in [
+        (3, 4, None, cached[0]),
+        (3, 4, Some([2, 3]), cached[1]),
+        // More than a core's caches hold.
+        (1, 6000, None, [3, 5]),
+        (1, 6000, Some([2, 3]), [4, 7]),
+        (0, 4, None, [0, 0]),
+        (0, 4, Some([2, 3]), [0, 1]),
     ] {
-        let options = problem([samples, 6, 2], [4, 5], offsets).options;
-        let of = |channels| of(&[samples, 6, channels]);
-        let (q, v) = (of(8), of(10));
+        let options = problem([samples, 6, 2], [dim, dim], offsets).options;
+        let x = of(&[samples, 6, 2 * dim]);
         let bias = offsets.map(|_| Tensor::zeros(&client(), &[2, 6], DType::F32));
-        let run = || attention(&q, &q, &v, bias.as_ref(), options).unwrap();
+        let run = || attention(&x, &x, &x, bias.as_ref(), options).unwrap();
         let (out, saved) = assert_launches("attention", wanted[0], run);
         assert_launches("backward", wanted[1], || backward(saved, &out).unwrap());
     }
@@ -498,6 +507,7 @@ fn repeated_launches_and_one_core_give_the_same_bits() {
         ([1, 130, 1], [16, 20], None),
         ([5, 49, 2], [16, 32], Some([7, 7])),
         ([64, 4, 4], [36, 36], None),
+        ([1, 260, 1], [130, 128], Some([13, 20])),
     ] {
         let problem = problem(extents, dims, offsets);
         let operands = Operands::draw(&problem, 8);
