@@ -256,6 +256,14 @@ fn attention_of_networks_agrees_with_the_reference() {
 }
 
 #[test]
+fn queries_beside_the_last_tile_and_keys_beside_the_last_vector_count_once() {
+    for (tokens, offsets) in [(31, None), (23, None), (11, Some([1, 11])), (2, None)] {
+        let problem = problem([2, tokens, 2], [20, 17], offsets);
+        assert_right(&problem, &Operands::draw(&problem, 4));
+    }
+}
+
+#[test]
 fn values_and_gradients_are_pytorchs() {
     // scaled_dot_product_attention in float64 with timm's bias of a map of 2 x 2 as its mask, and the gradients of the sum weighted by G.
     const Q: [f64; 16] = [
