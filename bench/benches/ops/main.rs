@@ -15,6 +15,7 @@ mod ghost;
 mod ghost_unfused;
 mod grouped;
 mod layer_norm;
+mod linear_attention;
 mod pool;
 mod resize;
 mod soft_sign;
@@ -45,6 +46,7 @@ const FAMILIES: &[Family] = &[
     layer_norm::layer_norms,
     layer_norm::group_norms,
     softmax::run,
+    linear_attention::run,
     adamw::run,
     soft_sign::run,
 ];
