@@ -1,5 +1,5 @@
 use super::tile::{
-    One, Part, Tile, Ways, dot, lanes_of, multiply, sum_products, sum_tokens, tiles, token,
+    One, Part, Prologue, Tile, dot, lanes_of, multiply, sum_products, sum_tokens, tiles, token,
 };
 use super::{LinearAttentionProblem, OP};
 use crate::clamp::relu_grad;
@@ -48,7 +48,7 @@ fn linear_attention_grad<S: Float, F: Float, N: Size>(
         let to_k = Part::new(&out_view, pixel, 3 * offset + head);
         let to_v = Part::new(&out_view, pixel, 3 * offset + 2 * head);
         // The state is made with its rows and columns exchanged: `w = S g` is then a row times it.
-        let by_value = comptime!(Ways {
+        let by_value = comptime!(Prologue {
             relu_rows: false,
             relu_lanes: true,
             weighted: false,
@@ -61,7 +61,7 @@ fn linear_attention_grad<S: Float, F: Float, N: Size>(
             qkv, &q, grad, &g, out, &to_q, scratch, turned, keys, numerators, epsilon, tokens,
             head, fresh, tile,
         );
-        let by_query = comptime!(Ways {
+        let by_query = comptime!(Prologue {
             relu_rows: true,
             relu_lanes: false,
             weighted: true,

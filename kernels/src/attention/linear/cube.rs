@@ -14,7 +14,7 @@ use super::{LinearAttentionProblem, OP};
 use crate::cascade::{block_end, block_start, blocks};
 use crate::clamp::{relu, relu_grad};
 use crate::lanes::View;
-use crate::{Client, KernelError, Tensor, launch};
+use crate::{Client, DType, KernelError, Tensor, launch};
 use cubecl::prelude::*;
 
 /// Channels of tokens that meet at a time, and units of a cube at most.
@@ -27,6 +27,11 @@ type Number<F> = Vector<F, One>;
 /// Rows of a unit: as many as give every unit of a cube a column, as long as there are columns.
 fn rows_of(head: usize) -> usize {
     (head * (head + 1)).div_ceil(SLOTS).clamp(1, ROWS)
+}
+
+/// Shared memory of a backward pass.
+pub(super) fn shared_bytes(head: usize, dtype: DType) -> usize {
+    (head * (head + 1) + SLOTS) * dtype.accumulator().size()
 }
 
 #[cube]

@@ -1,4 +1,6 @@
-use super::tile::{One, Part, Tile, Ways, dot, multiply, sum_products, sum_tokens, tiles, token};
+use super::tile::{
+    One, Part, Prologue, Tile, dot, multiply, sum_products, sum_tokens, tiles, token,
+};
 use super::{LinearAttentionProblem, OP};
 use crate::lanes::{Lanes, View, channel, store};
 use crate::norm::row::fresh;
@@ -37,13 +39,13 @@ fn linear_attention_kernel<S: Float, F: Float, N: Size>(
         let k = Part::new(&qkv_view, pixel, 3 * offset + head);
         let v = Part::new(&qkv_view, pixel, 3 * offset + 2 * head);
         let to = Part::new(&y_view, pixel, offset);
-        let ways = comptime!(Ways {
+        let prologue = comptime!(Prologue {
             relu_rows: true,
             relu_lanes: false,
             weighted: false,
         });
         sum_products::<S, S, F, N>(
-            qkv, &k, qkv, &v, 0usize, scratch, state, tokens, head, ways, tile,
+            qkv, &k, qkv, &v, 0usize, scratch, state, tokens, head, prologue, tile,
         );
         sum_tokens::<S, F, N>(qkv, &k, 0usize, scratch, keys, tokens, head, false, tile);
         for index in 0..tiles(tokens, tile) {

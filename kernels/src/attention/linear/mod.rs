@@ -27,12 +27,12 @@
 //! of a state, at 64 px).
 //!
 //! **Why this shape.** Both products are of tall and thin matrices with the token as the long extent, dozens of them in a batch, each in a
-//! core's cache: no product of a general kind has them side by side in one launch. A tile of at most [`TILE`](tile) sums stays in registers; one of its
+//! core's cache: no product of a general kind has them side by side in one launch. A tile of eight vectors of sums stays in registers; one of its
 //! operands is read in vectors, the other one number at a time. The ReLU is taken on the way: it costs an instruction beside each
 //! broadcast, and saves a map. The sums over tokens are made in blocks (`cascade.rs`), whose order depends on `n` alone.
 //!
-//! **Not finite**: a NaN in a query spoils its token, one in a key or value the whole of its sample and group. Other groups and samples are
-//! untouched.
+//! **Not finite**: a NaN in a query spoils its token, one in a key or value all tokens, and backward any of them what depends on it. Other
+//! groups and samples are untouched.
 
 mod backward;
 pub mod cost;
@@ -46,7 +46,7 @@ use crate::{DType, KernelError, Tensor};
 
 const OP: &str = "linear_attention";
 
-/// The widest head: its state in f64 takes 33 KB of a cube's shared memory, of the 48 KB that every GPU with f64 has.
+/// The widest head that a unit's registers and a cube's shared memory are laid out for: its state takes 17 KB in f32, 33 KB in f64.
 pub const MOST_CHANNELS: usize = 64;
 
 /// Validated extents of one linear attention.
@@ -68,12 +68,18 @@ impl LinearAttentionProblem {
     /// The problem of `qkv` `[s, .., groups 3 head]`.
     ///
     /// # Errors
-    /// In this order: a `qkv` past [`Tensor::MOST_ELEMENTS`]; a `head` of 0 or above [`MOST_CHANNELS`]; a `qkv` of fewer than two axes or
+    /// In this order: a `qkv` past [`Tensor::MOST_ELEMENTS`]; a `head` of 0 or above [`MOST_CHANNELS`], or
+    /// on a GPU with less shared memory one whose state does not fit there; a `qkv` of fewer than two axes or
     /// whose channels are no multiple of `3 head`; an `epsilon` not finite and above 0 in the accumulator.
     pub fn new(qkv: &Tensor, head: usize, epsilon: f64) -> Result<Self, KernelError> {
         qkv.check_addressable(OP, "qkv")?;
         if head == 0 || head > MOST_CHANNELS {
             return Err(KernelError::range(OP, "head", head, "1 to 64 channels"));
+        }
+        let shared = qkv.client().properties().hardware.max_shared_memory_size;
+        if !tile::fits(qkv.client()) && cube::shared_bytes(head, qkv.dtype()) > shared {
+            let wanted = "a head whose state fits into the shared memory of a cube";
+            return Err(KernelError::range(OP, "head", head, wanted));
         }
         let (samples, tokens, channels) = match qkv.shape() {
             [s, between @ .., c] => (*s, between.iter().product(), *c),

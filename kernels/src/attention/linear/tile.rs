@@ -68,7 +68,7 @@ impl Part {
 
 /// What is done to the operands of a product as they are loaded, a comptime choice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) struct Ways {
+pub(super) struct Prologue {
     /// Whether a ReLU stands before the operand that is read one number at a time.
     pub relu_rows: bool,
     /// Whether one stands before the operand that is read in vectors.
@@ -169,7 +169,7 @@ pub(super) fn sum_products<S: Float, R: Float, F: Float, N: Size>(
     to: usize,
     tokens: usize,
     head: usize,
-    #[comptime] ways: Ways,
+    #[comptime] prologue: Prologue,
     #[comptime] tile: Tile,
 ) {
     let (deep, vectors) = comptime!((tile.rows, tile.vectors));
@@ -184,15 +184,16 @@ pub(super) fn sum_products<S: Float, R: Float, F: Float, N: Size>(
                 #[unroll]
                 for v in 0..vectors {
                     let index = lanes.at(i) + channel::<N>(v, head);
-                    across[v] = lanes_of::<R, F, N>(lanes_in, index, comptime!(ways.relu_lanes));
-                    if comptime!(ways.weighted) {
+                    across[v] =
+                        lanes_of::<R, F, N>(lanes_in, index, comptime!(prologue.relu_lanes));
+                    if comptime!(prologue.weighted) {
                         across[v] *= broadcast::<F, F, N>(&*scratch, weights + i, false);
                     }
                 }
                 #[unroll]
                 for r in 0..deep {
                     let index = rows.at(i) + first + r;
-                    let value = broadcast::<S, F, N>(rows_in, index, comptime!(ways.relu_rows));
+                    let value = broadcast::<S, F, N>(rows_in, index, comptime!(prologue.relu_rows));
                     #[unroll]
                     for v in 0..vectors {
                         part[r * vectors + v] = fma(value, across[v], part[r * vectors + v]);
