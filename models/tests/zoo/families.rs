@@ -14,7 +14,7 @@ const BATCH: usize = 3;
 
 /// What the names of a family begin with, a light member of it, and the side of small images that it takes.
 const FAMILIES: [(&str, &str, usize); 11] = [
-    ("vgg", "vgg16_bn_gap", 32),
+    ("vgg", "vgg16_bn_gap", 64),
     ("cifar_vgg", "cifar_vgg8_bn", 16),
     ("cifar_resnet", "cifar_resnet8", 16),
     ("snt_resnet", "snt_resnet8", 16),
@@ -83,8 +83,8 @@ fn the_gradient_of_a_network_of_every_family_is_its_derivative() {
         assert!(gradient.iter().any(|g| g.abs() > 1e-3), "{name}");
         for direction in 0..2 {
             let along = values(10 + direction, gradient.len());
-            // Small, so that no ReLU of the thousands changes its side for more than a trace.
-            let distance = 1e-7;
+            // Small, so that none of a million ReLUs changes its side: at 1e-8 one of RegNet's does, which moves the difference by 2 %.
+            let distance = 1e-9;
             let moved = |by: f64| {
                 let shift: Vec<f64> = along.iter().map(|d| by * d).collect();
                 let shift = Tensor::from_f64(&client(), &shift, &[shift.len()], DType::F64);
@@ -94,13 +94,8 @@ fn the_gradient_of_a_network_of_every_family_is_its_derivative() {
             let (up, down) = (moved(distance), moved(-2.0 * distance));
             moved(distance);
             let numeric = (up - down) / (2.0 * distance);
-            let products = gradient.iter().zip(&along).map(|(g, d)| g * d);
-            let size = products.clone().map(f64::abs).sum::<f64>();
-            let analytic: f64 = products.sum();
+            let analytic: f64 = gradient.iter().zip(&along).map(|(g, d)| g * d).sum();
             let error = (numeric - analytic).abs() / numeric.abs().max(1.0);
-            eprintln!(
-                "{name} {direction}: {analytic}, differences give {numeric}, error {error:e}, size {size}"
-            );
             assert!(
                 error < 1e-5,
                 "{name}, direction {direction}: {analytic}, differences give {numeric}"
