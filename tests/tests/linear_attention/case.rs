@@ -1,6 +1,8 @@
-use ghostlight_kernels::attention::linear::{backward, linear_attention, reference};
-use ghostlight_kernels::{DType, Tensor};
-use ghostlight_tests::{naive, poison, reals, upload};
+use ghostlight_kernels::attention::linear::{
+    LinearAttentionProblem, backward, linear_attention, reference,
+};
+use ghostlight_kernels::{DType, Tensor, launch};
+use ghostlight_tests::{client, dtypes, naive, poison, reals, skipped, upload};
 use proptest::prelude::*;
 
 /// An attention with its operands, on the host.
@@ -49,6 +51,28 @@ impl Case {
     /// How the errors of the longest sum grow: one over tokens, then one over channels.
     pub fn naive(&self) -> f64 {
         naive(self.tokens) + naive(self.head)
+    }
+
+    /// The element types in which the device takes the case: a GPU's cube may have no room for the state of a wide head in f64.
+    pub fn dtypes(&self) -> Vec<DType> {
+        let takes = |dtype: &DType| {
+            let qkv = Tensor::empty(&client(), &[1, 1, 3 * self.head], *dtype);
+            let takes = LinearAttentionProblem::new(&qkv, self.head, self.epsilon).is_ok();
+            if !takes {
+                let wide = *dtype == DType::F64 && self.head > 62;
+                assert!(
+                    wide && !launch::is_cpu(&client()),
+                    "{} in {dtype:?}",
+                    self.head
+                );
+                skipped(
+                    "heads of more than 62 channels in f64",
+                    "no cube holds their state",
+                );
+            }
+            takes
+        };
+        dtypes().into_iter().filter(takes).collect()
     }
 
     /// `qkv` and `grad` on the device.
