@@ -94,6 +94,15 @@ fn a_training_pass_moves_the_running_statistics_a_tenth_of_the_way() {
     assert_eq!(value(Param(3)), mean, "inference leaves them alone");
 }
 
+fn pass<'a>(tape: &'a Tape, store: &'a Store, mode: Mode) -> Pass<'a> {
+    Pass {
+        tape,
+        store,
+        mode,
+        kept: RefCell::default(),
+    }
+}
+
 #[test]
 fn a_layer_norm_divides_by_the_root_of_a_pixels_variance_and_its_epsilon() {
     let forward = |epsilon: Option<f64>, x: &[f32]| {
@@ -114,13 +123,8 @@ fn a_layer_norm_divides_by_the_root_of_a_pixels_variance_and_its_epsilon() {
         let tape = Tape::new();
         let x = Tensor::from_f32(&client(), x, &[1, x.len() / 2, 2]).unwrap();
         [Mode::Train, Mode::Infer].map(|mode| {
-            let pass = Pass {
-                tape: &tape,
-                store: &store,
-                mode,
-                kept: RefCell::default(),
-            };
-            let y = norm.forward(&pass, &Var::constant(x.clone())).unwrap();
+            let x = Var::constant(x.clone());
+            let y = norm.forward(&pass(&tape, &store, mode), &x).unwrap();
             download(y.tensor())
         })
     };
@@ -151,13 +155,8 @@ fn dense_and_depthwise_convolutions_add_their_bias_before_what_follows() {
         weights[1].data = vec![10.0, -10.0];
         store.set_weights(&weights).unwrap();
         let tape = Tape::new();
-        let pass = Pass {
-            tape: &tape,
-            store: &store,
-            mode: Mode::Train,
-            kept: RefCell::default(),
-        };
         let x = Tensor::from_f32(&client(), &[1.0, 3.0], &[1, 1, 1, 2]).unwrap();
+        let pass = pass(&tape, &store, Mode::Train);
         let y = conv.activated(&pass, &Var::constant(x), act)?;
         Ok::<_, KernelError>(download(y.tensor()))
     };
@@ -176,13 +175,8 @@ fn a_grouped_convolution_with_bias_is_refused() {
     let conv = Conv::biased(declarations.root(), ConvShape::new([4, 4], 1).groups(2));
     let store = Store::new(&client(), DType::F32, declarations, 0, 0).unwrap();
     let tape = Tape::new();
-    let pass = Pass {
-        tape: &tape,
-        store: &store,
-        mode: Mode::Infer,
-        kept: RefCell::default(),
-    };
     let x = Var::constant(Tensor::zeros(&client(), &[1, 2, 2, 4], DType::F32));
+    let pass = pass(&tape, &store, Mode::Infer);
     let refused = conv.forward(&pass, &x, false).unwrap_err();
     assert!(refused.to_string().contains("bias is given"), "{refused}");
 }
