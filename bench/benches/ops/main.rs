@@ -16,6 +16,7 @@ mod ghost;
 mod ghost_unfused;
 mod grouped;
 mod layer_norm;
+mod linear_attention;
 mod pool;
 mod resize;
 mod soft_sign;
@@ -48,6 +49,7 @@ const FAMILIES: &[Family] = &[
     softmax::run,
     attention::attentions,
     attention::products,
+    linear_attention::run,
     adamw::run,
     soft_sign::run,
 ];

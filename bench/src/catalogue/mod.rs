@@ -7,6 +7,7 @@ mod depthwise;
 mod distilled;
 mod ghost;
 mod grouped;
+mod linear_attention;
 mod networks;
 mod pool;
 
@@ -20,6 +21,7 @@ pub use depthwise::{DepthwiseCase, depthwise};
 pub use distilled::{Chosen, Compared, CosineCase, FlipCase, cosines, distilled_logits, flips};
 pub use ghost::{GhostCase, ghost};
 pub use grouped::{GroupedCase, grouped};
+pub use linear_attention::{LinearAttentionCase, linear_attentions};
 pub(crate) use networks::layers;
 pub use pool::{PoolCase, ResizeCase, adaptive_averages, average_pools, bilinears, max_pools};
 

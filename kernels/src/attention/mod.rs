@@ -1,3 +1,4 @@
 //! Attention: each token's output is made of all tokens of its sample.
 
+pub mod linear;
 pub mod softmax;

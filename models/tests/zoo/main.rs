@@ -1,5 +1,6 @@
 //! Every network of the zoo against what PyTorch, torchvision and timm count of it, and some against what they compute.
 
+mod families;
 mod parity;
 
 use ghostlight_models::zoo::{self, Architecture, Network, Size};
@@ -41,6 +42,22 @@ fn parameters_and_macs_are_the_references_to_the_last_one() {
                 );
             }
         }
+    }
+}
+
+#[test]
+fn state_dicts_have_as_many_tensors_as_the_references() {
+    for (name, of) in counted()["models"].as_object().expect("an object") {
+        let Some(tensors) = of["tensors"].as_u64() else {
+            continue;
+        };
+        let network = Network::sketch(Architecture::new(name, 10)).expect(name);
+        let specs = network.store.specs();
+        // PyTorch counts the batches that a norm has seen, which nothing needs.
+        let norms = specs
+            .iter()
+            .filter(|spec| spec.path.ends_with("running_mean"));
+        assert_eq!(specs.len() + norms.count(), tensors as usize, "{name}");
     }
 }
 

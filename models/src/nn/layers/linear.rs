@@ -13,10 +13,10 @@ pub enum Flatten {
     Map([usize; 2]),
 }
 
-/// A fully connected layer with bias.
+/// A fully connected layer, with or without bias.
 pub struct Linear {
     weight: Param,
-    bias: Param,
+    bias: Option<Param>,
     output: usize,
     input: usize,
 }
@@ -27,8 +27,23 @@ impl Linear {
         Self::of(path, Flatten::Row, input, output)
     }
 
+    /// Declares a layer without bias.
+    pub fn unbiased(path: Path, input: usize, output: usize) -> Self {
+        Self::declare(path, Flatten::Row, input, output, false)
+    }
+
     /// Declares a layer of `input` features, channels of the map where `flatten` is one.
-    pub fn of(mut path: Path, flatten: Flatten, channels: usize, output: usize) -> Self {
+    pub fn of(path: Path, flatten: Flatten, channels: usize, output: usize) -> Self {
+        Self::declare(path, flatten, channels, output, true)
+    }
+
+    fn declare(
+        mut path: Path,
+        flatten: Flatten,
+        channels: usize,
+        output: usize,
+        biased: bool,
+    ) -> Self {
         let (kind, shape) = match flatten {
             Flatten::Row => (Kind::Linear, vec![channels, output]),
             Flatten::Pixel => (Kind::Pointwise, vec![channels, output]),
@@ -39,7 +54,7 @@ impl Linear {
         let init = Init::Uniform(bound);
         Self {
             weight: path.declare("weight", &shape, kind, init),
-            bias: path.declare("bias", &[output], Kind::Vector, init),
+            bias: biased.then(|| path.declare("bias", &[output], Kind::Vector, init)),
             input,
             output,
         }
@@ -52,8 +67,9 @@ impl Linear {
     pub fn forward(&self, pass: &Pass, x: &Var) -> Result<Var, KernelError> {
         let shape = [self.input, self.output];
         let weight = pass.param_as(self.weight, &shape)?;
-        let bias = pass.param(self.bias)?;
-        pass.tape.apply(ops::Linear, &[x, &weight, &bias])
+        let bias = self.bias.map(|bias| pass.param(bias)).transpose()?;
+        let inputs: Vec<&Var> = [x, &weight].into_iter().chain(&bias).collect();
+        pass.tape.apply(ops::Linear, &inputs)
     }
 }
 
