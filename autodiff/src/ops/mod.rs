@@ -29,6 +29,7 @@ mod linear;
 mod max_pool;
 mod partition;
 mod reshape;
+mod separable;
 mod softmax;
 
 pub use activation::Activation;
@@ -60,4 +61,5 @@ pub use linear::Linear;
 pub use max_pool::MaxPool;
 pub use partition::{Merge, Partition};
 pub use reshape::Reshape;
+pub use separable::SeparableAttention;
 pub use softmax::Softmax;

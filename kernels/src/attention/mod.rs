@@ -1,3 +1,4 @@
 //! Attention between the tokens of a sample, and how maps become samples of tokens.
 
 pub mod partition;
+pub mod separable;

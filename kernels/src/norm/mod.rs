@@ -2,7 +2,7 @@
 
 pub mod batch_norm;
 pub mod layer_norm;
-mod row;
+pub(crate) mod row;
 pub mod softmax;
 
 use crate::{DType, KernelError};
