@@ -4,7 +4,7 @@ use ghostlight_autodiff::{Client, DType, Labels, Sgd, Tape, Tensor, Var, check};
 use ghostlight_kernels::KernelError;
 use ghostlight_kernels::optim::sgd::SgdOptions;
 use ghostlight_models::nn::Mode;
-use ghostlight_models::zoo::{Network, ZooError};
+use ghostlight_models::zoo::{Architecture, Network, ZooError};
 use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
@@ -37,7 +37,13 @@ impl Bench {
     /// # Errors
     /// An unknown architecture; a device without room.
     pub fn new(client: &Client, arch: &str, batch: usize, size: usize) -> Result<Self, ZooError> {
-        let network = Network::new(client, DType::F32, arch, 10, 0, 0)?;
+        let network = Network::new(
+            client,
+            DType::F32,
+            Architecture::new(arch, 10).images(size, size),
+            0,
+            0,
+        )?;
         let optimiser = Sgd::new(network.store.values());
         let shape = [batch, size, size, 3];
         let values: Vec<f32> = check::values(1, shape.iter().product())

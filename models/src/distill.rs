@@ -277,7 +277,7 @@ fn model_report(
         right,
         images_per_s,
     } = measure(session, network, &format!("{title} test"))?;
-    let size = network.size(session.dataset.height, session.dataset.width)?;
+    let size = network.size()?;
     let records: Vec<EpochRecord> = metrics
         .lines()?
         .into_iter()

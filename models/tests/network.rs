@@ -7,7 +7,7 @@ use ghostlight_kernels::pointwise::add_into;
 use ghostlight_models::methods::{DkdMethod, Lesson, Method, Supervised};
 use ghostlight_models::nn::Mode;
 use ghostlight_models::recipe::Distill;
-use ghostlight_models::zoo::{Network, Size};
+use ghostlight_models::zoo::{Architecture, Network, Size};
 use ghostlight_tests::{client, download, has_f64, has_f64_exp};
 
 const CLASSES: usize = 3;
@@ -58,7 +58,14 @@ fn check_gradient(method: &dyn Method) {
         return;
     }
     let client = client();
-    let network = Network::new(&client, DType::F64, "resnet8", CLASSES, 3, 0).unwrap();
+    let network = Network::new(
+        &client,
+        DType::F64,
+        Architecture::new("resnet8", CLASSES),
+        3,
+        0,
+    )
+    .unwrap();
     let store = &network.store;
     loss(&network, method, true);
     let gradient = download(store.grads());
@@ -115,15 +122,29 @@ fn parameters_and_macs_equal_the_published_counts() {
         ("resnet56", 32, 10, 855_770, 125_747_840),
     ];
     for (arch, side, classes, params, macs) in published {
-        let network = Network::new(&client(), DType::F32, arch, classes, 0, 0).unwrap();
-        let size = network.size(side, side).unwrap();
+        let network = Network::new(
+            &client(),
+            DType::F32,
+            Architecture::new(arch, classes).images(side, side),
+            0,
+            0,
+        )
+        .unwrap();
+        let size = network.size().unwrap();
         assert_eq!(size, Size { params, macs }, "{arch}");
     }
 }
 
 #[test]
 fn weights_carry_the_keys_and_shapes_of_a_pytorch_state_dict() {
-    let network = Network::new(&client(), DType::F32, "resnet20", 10, 0, 0).unwrap();
+    let network = Network::new(
+        &client(),
+        DType::F32,
+        Architecture::new("resnet20", 10),
+        0,
+        0,
+    )
+    .unwrap();
     let weights = network.store.weights().unwrap();
     let shape = |key: &str| {
         let found = weights.iter().find(|tensor| tensor.name == key);
@@ -146,8 +167,9 @@ fn weights_carry_the_keys_and_shapes_of_a_pytorch_state_dict() {
 #[test]
 fn weights_survive_the_way_to_pytorchs_layout_and_back() {
     let client = client();
-    let source = Network::new(&client, DType::F32, "resnet8", 10, 1, 0).unwrap();
-    let mut target = Network::new(&client, DType::F32, "resnet8", 10, 2, 0).unwrap();
+    let source = Network::new(&client, DType::F32, Architecture::new("resnet8", 10), 1, 0).unwrap();
+    let mut target =
+        Network::new(&client, DType::F32, Architecture::new("resnet8", 10), 2, 0).unwrap();
     let weights = source.store.weights().unwrap();
     assert_ne!(
         download(source.store.values()),
@@ -164,8 +186,9 @@ fn weights_survive_the_way_to_pytorchs_layout_and_back() {
 #[test]
 fn weights_of_another_architecture_are_refused_by_name() {
     let client = client();
-    let small = Network::new(&client, DType::F32, "resnet8", 10, 1, 0).unwrap();
-    let mut large = Network::new(&client, DType::F32, "resnet14", 10, 1, 0).unwrap();
+    let small = Network::new(&client, DType::F32, Architecture::new("resnet8", 10), 1, 0).unwrap();
+    let mut large =
+        Network::new(&client, DType::F32, Architecture::new("resnet14", 10), 1, 0).unwrap();
     let refused = large
         .store
         .set_weights(&small.store.weights().unwrap())
@@ -176,7 +199,8 @@ fn weights_of_another_architecture_are_refused_by_name() {
             .contains("missing (30): layer1.1.conv1.weight, "),
         "{refused}"
     );
-    let mut other = Network::new(&client, DType::F32, "resnet8", 7, 1, 0).unwrap();
+    let mut other =
+        Network::new(&client, DType::F32, Architecture::new("resnet8", 7), 1, 0).unwrap();
     let refused = other
         .store
         .set_weights(&small.store.weights().unwrap())
@@ -192,7 +216,14 @@ fn weights_of_another_architecture_are_refused_by_name() {
 #[test]
 fn a_weight_that_is_not_a_number_leaves_no_image_an_answer() {
     let client = client();
-    let mut network = Network::new(&client, DType::F32, "resnet8", CLASSES, 3, 0).unwrap();
+    let mut network = Network::new(
+        &client,
+        DType::F32,
+        Architecture::new("resnet8", CLASSES),
+        3,
+        0,
+    )
+    .unwrap();
     let clean = network.store.weights().unwrap();
     let images = Var::constant(constant(1, &[BATCH, 8, 8, 3], DType::F32));
     let spoiled_keys = [
@@ -236,7 +267,7 @@ fn a_name_that_is_no_architecture_is_refused() {
         "resnet2",
         "resnet99999999999999999999",
     ] {
-        let refused = Network::new(&client(), DType::F32, name, 10, 0, 0);
+        let refused = Network::new(&client(), DType::F32, Architecture::new(name, 10), 0, 0);
         let message = refused.err().expect(name).to_string();
         assert!(message.contains(&format!("{name:?}")), "{message}");
     }
@@ -248,7 +279,14 @@ fn a_few_steps_learn_a_batch_by_heart() {
         return;
     }
     let client = client();
-    let network = Network::new(&client, DType::F64, "resnet8", CLASSES, 5, 0).unwrap();
+    let network = Network::new(
+        &client,
+        DType::F64,
+        Architecture::new("resnet8", CLASSES),
+        5,
+        0,
+    )
+    .unwrap();
     let store = &network.store;
     let mut optimiser = Sgd::new(store.values());
     let method = Supervised { smoothing: 0.0 };
@@ -275,7 +313,14 @@ fn the_fused_inference_pass_is_the_training_layers_with_running_statistics() {
         return;
     }
     let client = client();
-    let network = Network::new(&client, DType::F64, "resnet8", CLASSES, 7, 0).unwrap();
+    let network = Network::new(
+        &client,
+        DType::F64,
+        Architecture::new("resnet8", CLASSES),
+        7,
+        0,
+    )
+    .unwrap();
     let images = Var::constant(constant(1, &[BATCH, 8, 8, 3], DType::F64));
     // Once the running statistics have become the batch's (but for the variance's n / (n - 1)), both passes agree.
     for _ in 0..300 {

@@ -3,7 +3,7 @@ use super::output::note;
 use crate::nn::Mode;
 use crate::run::NamedTensor;
 use crate::weights::{self, WeightsError};
-use crate::zoo::{Network, ZooError};
+use crate::zoo::{Architecture, Network, ZooError};
 use clap::Args;
 use ghostlight_autodiff::{Client, DType, Tape, Tensor, Var};
 use std::path::{Path, PathBuf};
@@ -37,8 +37,8 @@ pub(super) struct ForwardArguments {
 pub(super) fn run(arguments: &ForwardArguments) -> Result<(), CommandError> {
     let client = cubecl::Device::default().client();
     crate::zoo::check(&arguments.arch)?;
-    let network = network(&client, arguments)?;
-    let (images, [height, width]) = batch(&client, &arguments.input)?;
+    let (images, image) = batch(&client, &arguments.input)?;
+    let network = network(&client, arguments, image)?;
     let mode = match arguments.train {
         true => Mode::Train,
         false => Mode::Infer,
@@ -50,8 +50,8 @@ pub(super) fn run(arguments: &ForwardArguments) -> Result<(), CommandError> {
         Err(ZooError::Kernel(source)) => {
             return Err(CommandError::Size {
                 arch: arguments.arch.clone(),
-                height,
-                width,
+                height: image[0],
+                width: image[1],
                 source,
             });
         }
@@ -89,8 +89,13 @@ pub(super) fn run(arguments: &ForwardArguments) -> Result<(), CommandError> {
     Ok(())
 }
 
-/// The network with the file's weights.
-fn network(client: &Client, arguments: &ForwardArguments) -> Result<Network, CommandError> {
+/// The network for images of `height` x `width`, with the file's weights.
+fn network(
+    client: &Client,
+    arguments: &ForwardArguments,
+    [height, width]: [usize; 2],
+) -> Result<Network, CommandError> {
+    let for_classes = |classes| Architecture::new(&arguments.arch, classes).images(height, width);
     let path = &arguments.weights;
     let mut tensors = weights::read(path)?;
     weights::check_finite(path, &tensors)?;
@@ -98,7 +103,7 @@ fn network(client: &Client, arguments: &ForwardArguments) -> Result<Network, Com
         path: path.display().to_string(),
         source,
     };
-    let sketch = Network::sketch(&arguments.arch, 2)?;
+    let sketch = Network::sketch(for_classes(2))?;
     let head = sketch.head()?;
     let in_head = |tensor: &NamedTensor| head.contains(&tensor.name);
     // A file of another architecture has no classifier of this one's name: the lists of what does not fit say so below.
@@ -108,7 +113,7 @@ fn network(client: &Client, arguments: &ForwardArguments) -> Result<Network, Com
             .and_then(|tensor| tensor.shape.first().copied())
             .unwrap_or(2)
     });
-    let mut network = Network::new(client, DType::F32, &arguments.arch, classes, 0, 0)?;
+    let mut network = Network::new(client, DType::F32, for_classes(classes), 0, 0)?;
     if arguments.new_head.is_some() {
         tensors.retain(|tensor| !in_head(tensor));
         let fresh = network.store.weights()?;

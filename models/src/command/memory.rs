@@ -3,7 +3,7 @@ use crate::data::Dataset;
 use crate::data::memory::available;
 use crate::recipe::Recipe;
 use crate::train::StepMemory;
-use crate::zoo::ZooError;
+use crate::zoo::{Architecture, ZooError};
 use ghostlight_autodiff::Client;
 use ghostlight_kernels::launch;
 
@@ -19,9 +19,7 @@ pub(super) fn check(
     let available = available().filter(|_| launch::is_cpu(client));
     for arch in [&recipe.teacher.arch, &recipe.student.arch] {
         let step = StepMemory {
-            arch,
-            classes,
-            size: [size.0, size.1],
+            arch: Architecture::new(arch, classes).images(size.0, size.1),
         };
         let needed = match step.needs(batch) {
             Err(ZooError::Kernel(source)) => {

@@ -1,7 +1,7 @@
 use super::error::CommandError;
 use super::output::result;
 use crate::train::TrainError;
-use crate::zoo::{self, Network, Size, ZooError};
+use crate::zoo::{self, Architecture, Network, Size, ZooError};
 use clap::Args;
 use ghostlight_autodiff::{DType, Tape, Tensor, Var};
 use serde_json::{Value, json};
@@ -94,15 +94,14 @@ impl Row {
             width: side,
             source,
         };
-        let size = Network::sketch(name, classes)?
-            .size(side, side)
-            .map_err(too_small)?;
-        let step_bytes = match Network::step_bytes(name, classes, batch, [side, side]) {
+        let arch = Architecture::new(name, classes).images(side, side);
+        let size = Network::sketch(arch)?.size().map_err(too_small)?;
+        let step_bytes = match Network::step_bytes(arch, batch) {
             Err(ZooError::Kernel(source)) => return Err(too_small(source)),
             other => other?,
         };
         let speeds = match arguments.measure {
-            true => Some(measure(name, classes, batch, side)?),
+            true => Some(measure(arch, batch)?),
             false => None,
         };
         Ok(Self {
@@ -145,16 +144,13 @@ impl Row {
 }
 
 /// Images a second of training steps (forward and backward pass, without the optimiser) and of inference, on the default device.
-fn measure(
-    name: &str,
-    classes: usize,
-    batch: usize,
-    side: usize,
-) -> Result<[f64; 2], CommandError> {
+fn measure(arch: Architecture, batch: usize) -> Result<[f64; 2], CommandError> {
     let client = cubecl::Device::default().client();
-    let network = Network::new(&client, DType::F32, name, classes, 0, 0)?;
-    let images = vec![0.5; batch * side * side * 3];
-    let images = Var::constant(Tensor::from_f32(&client, &images, &[batch, side, side, 3])?);
+    let network = Network::new(&client, DType::F32, arch, 0, 0)?;
+    let [height, width] = arch.image;
+    let shape = [batch, height, width, 3];
+    let images = vec![0.5; shape.iter().product()];
+    let images = Var::constant(Tensor::from_f32(&client, &images, &shape)?);
     let speed = |mode| -> Result<f64, CommandError> {
         let step = || -> Result<(), CommandError> {
             let tape = Tape::new();

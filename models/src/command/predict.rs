@@ -7,7 +7,7 @@ use crate::nn::Mode;
 use crate::recipe::Recipe;
 use crate::run::RunDir;
 use crate::train::TrainError;
-use crate::zoo::Network;
+use crate::zoo::{Architecture, Network};
 use clap::{Args, ValueEnum};
 use ghostlight_autodiff::{Client, DType, Tape, Tensor, Var};
 use ghostlight_kernels::planted;
@@ -134,7 +134,8 @@ pub(super) fn load(
     } else {
         &recipe.student.arch
     };
-    let mut network = Network::new(client, DType::F32, arch, data.classes.len(), recipe.seed, 0)?;
+    let arch = Architecture::new(arch, data.classes.len()).images(data.height, data.width);
+    let mut network = Network::new(client, DType::F32, arch, recipe.seed, 0)?;
     network
         .store
         .set_weights(&checkpoint.weights)

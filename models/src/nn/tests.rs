@@ -1,6 +1,6 @@
 use super::*;
 use crate::run::NamedTensor;
-use crate::zoo::Network;
+use crate::zoo::{Architecture, Network};
 use ghostlight_autodiff::{DType, Tensor};
 use ghostlight_tests::{client, download, has_f64};
 
@@ -131,7 +131,8 @@ fn named(network: &Network, flat: &Tensor) -> Vec<NamedTensor> {
 
 #[test]
 fn weight_decay_reaches_weights_and_neither_norms_nor_biases() {
-    let network = Network::new(&client(), DType::F32, "resnet8", 5, 0, 0).unwrap();
+    let network =
+        Network::new(&client(), DType::F32, Architecture::new("resnet8", 5), 0, 0).unwrap();
     let decayed = named(&network, network.store.decayed());
     assert!(decayed.len() > 20);
     for tensor in decayed {
@@ -144,7 +145,14 @@ fn weight_decay_reaches_weights_and_neither_norms_nor_biases() {
 
 #[test]
 fn starting_values_have_the_spread_of_their_papers() {
-    let network = Network::new(&client(), DType::F32, "resnet8", 100, 0, 0).unwrap();
+    let network = Network::new(
+        &client(),
+        DType::F32,
+        Architecture::new("resnet8", 100),
+        0,
+        0,
+    )
+    .unwrap();
     let weights = network.store.weights().unwrap();
     let moments = |key: &str| {
         let tensor = weights.iter().find(|tensor| tensor.name == key).expect(key);
@@ -185,7 +193,8 @@ fn weights_that_are_taken_over_keep_the_networks_element_type() {
     if !has_f64() {
         return;
     }
-    let mut network = Network::new(&client(), DType::F64, "resnet8", 3, 0, 0).unwrap();
+    let mut network =
+        Network::new(&client(), DType::F64, Architecture::new("resnet8", 3), 0, 0).unwrap();
     let weights = network.store.weights().unwrap();
     network.store.set_weights(&weights).unwrap();
     assert_eq!(network.store.values().dtype(), DType::F64);

@@ -1,16 +1,12 @@
-use crate::zoo::{Network, ZooError};
+use crate::zoo::{Architecture, Network, ZooError};
 use ghostlight_autodiff::DType;
 use ghostlight_kernels::planted;
 
 /// What training steps of one network hold in memory at once.
 #[derive(Debug, Clone, Copy)]
 pub struct StepMemory<'a> {
-    /// The network's name.
-    pub arch: &'a str,
-    /// Classes that it tells apart.
-    pub classes: usize,
-    /// Height and width of the images.
-    pub size: [usize; 2],
+    /// The network.
+    pub arch: Architecture<'a>,
 }
 
 impl StepMemory<'_> {
@@ -21,11 +17,8 @@ impl StepMemory<'_> {
     /// [`ZooError::Unknown`], and those of the kernels.
     pub fn needs(&self, images: usize) -> Result<u64, ZooError> {
         let images = planted::or("memory_of_one_image", images, 1);
-        let parameters = Network::sketch(self.arch, self.classes)?
-            .store
-            .values()
-            .len();
-        let step = Network::step_bytes(self.arch, self.classes, images, self.size)?;
+        let parameters = Network::sketch(self.arch)?.store.values().len();
+        let step = Network::step_bytes(self.arch, images)?;
         Ok((4 * parameters * DType::F32.size()) as u64 + step)
     }
 
@@ -54,9 +47,7 @@ mod tests {
     #[test]
     fn a_step_keeps_what_the_backward_pass_needs_of_every_image() {
         let step = |side| StepMemory {
-            arch: "resnet8",
-            classes: 3,
-            size: [side; 2],
+            arch: Architecture::new("resnet8", 3).images(side, side),
         };
         let needs = |side, images| step(side).needs(images).unwrap();
         // The image, and what norms and convolutions keep: 16 channels at 8 x 8, 32 at 4 x 4 and 64 at 2 x 2.

@@ -2,7 +2,7 @@ use super::epoch::{Course, Position};
 use super::{EpochRecord, Session, TrainError, evaluate};
 use crate::methods::Method;
 use crate::run::{Checkpoint, MetricsLog, RunDir, weights_digest};
-use crate::zoo::Network;
+use crate::zoo::{Architecture, Network};
 use ghostlight_autodiff::{DType, Sgd};
 use ghostlight_kernels::planted;
 use serde::{Deserialize, Serialize};
@@ -50,14 +50,9 @@ pub fn train_network(
 ) -> Result<Network, TrainError> {
     let classes = session.dataset.classes.len();
     let seed = session.recipe.seed;
-    let mut network = Network::new(
-        session.client,
-        DType::F32,
-        phase.arch,
-        classes,
-        seed,
-        phase.role,
-    )?;
+    let (height, width) = (session.dataset.height, session.dataset.width);
+    let arch = Architecture::new(phase.arch, classes).images(height, width);
+    let mut network = Network::new(session.client, DType::F32, arch, seed, phase.role)?;
     let mut optimiser = Sgd::new(network.store.values());
     let teacher = match phase.teacher {
         Some(teacher) => Some(weights_digest(&teacher.store.weights()?)),

@@ -4,7 +4,7 @@
 //! The stem, a 3x3 convolution of stride 2 to 16 channels, the bottlenecks of [`BLOCKS`], a 1x1 convolution to as many channels as
 //! the last bottleneck expands to, global average, a 1x1 convolution with bias to 1280, ReLU, classes.
 
-use super::Family;
+use super::{Architecture, Family};
 use crate::nn::{
     Act, ConvNorm, ConvShape, Flatten, GhostModule, Linear, Model, Pass, Path, SqueezeExcite,
 };
@@ -123,7 +123,8 @@ struct GhostNet {
     classifier: Linear,
 }
 
-fn build(name: &str, mut path: Path, classes: usize) -> Option<Box<dyn Model>> {
+fn build(arch: Architecture, mut path: Path) -> Option<Box<dyn Model>> {
+    let Architecture { name, classes, .. } = arch;
     let multiplier = match name {
         "ghostnet_050" => 0.5,
         "ghostnet_100" => 1.0,

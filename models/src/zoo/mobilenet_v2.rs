@@ -15,7 +15,7 @@
 //!
 //! mdistiller's halves the channels but for the last ones, expands by 1 where the table says so too, and has ReLUs for ReLU6s.
 
-use super::Family;
+use super::{Architecture, Family};
 use crate::nn::{Act, ConvNorm, ConvShape, Linear, Model, Pass, Path};
 use ghostlight_autodiff::ops::GlobalAverage;
 use ghostlight_autodiff::{KernelError, Var};
@@ -111,7 +111,8 @@ struct MobileNetV2 {
     classifier: Linear,
 }
 
-fn build(name: &str, mut path: Path, classes: usize) -> Option<Box<dyn Model>> {
+fn build(arch: Architecture, mut path: Path) -> Option<Box<dyn Model>> {
+    let Architecture { name, classes, .. } = arch;
     let cifar = match name {
         "mobilenet_v2" => false,
         "cifar_mobilenetv2_half" => true,

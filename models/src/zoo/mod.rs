@@ -18,8 +18,39 @@ use ghostlight_autodiff::KernelError;
 struct Family {
     /// Their names; a constructor may know more of the same kind.
     names: &'static [&'static str],
-    /// Declares the network of a name, with as many classes, or knows no such name.
-    build: fn(&str, Path, usize) -> Option<Box<dyn Model>>,
+    /// Declares the network of a name, or knows no such name.
+    build: fn(Architecture, Path) -> Option<Box<dyn Model>>,
+}
+
+/// A network's name and what it is built for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Architecture<'a> {
+    /// Its name in the registry, or an alias.
+    pub name: &'a str,
+    /// The classes that it tells apart.
+    pub classes: usize,
+    /// Height and width of its images in pixels: some networks have parameters for every position of a window.
+    pub image: [usize; 2],
+}
+
+impl<'a> Architecture<'a> {
+    /// The network `name` for images of its [`native_size`].
+    pub fn new(name: &'a str, classes: usize) -> Self {
+        let image = [native_size(name); 2];
+        Self {
+            name,
+            classes,
+            image,
+        }
+    }
+
+    /// The same for images of other extents.
+    pub fn images(self, height: usize, width: usize) -> Self {
+        Self {
+            image: [height, width],
+            ..self
+        }
+    }
 }
 
 const FAMILIES: [Family; 5] = [
@@ -109,18 +140,22 @@ fn nearest(name: &str) -> Vec<&'static str> {
 ///
 /// # Errors
 /// [`ZooError::Unknown`].
-pub fn check(arch: &str) -> Result<(), ZooError> {
-    build(arch, Declarations::default().root(), 2).map(drop)
+pub fn check(name: &str) -> Result<(), ZooError> {
+    build(Architecture::new(name, 2), Declarations::default().root()).map(drop)
 }
 
-fn build(arch: &str, mut root: Path, classes: usize) -> Result<Box<dyn Model>, ZooError> {
+fn build(arch: Architecture, mut root: Path) -> Result<Box<dyn Model>, ZooError> {
+    let arch = Architecture {
+        name: canonical(arch.name),
+        ..arch
+    };
     for family in FAMILIES {
-        if let Some(model) = (family.build)(canonical(arch), root.again(), classes) {
+        if let Some(model) = (family.build)(arch, root.again()) {
             return Ok(model);
         }
     }
     Err(ZooError::Unknown {
-        name: arch.to_string(),
+        name: arch.name.to_string(),
     })
 }
 

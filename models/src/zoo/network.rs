@@ -1,4 +1,4 @@
-use super::{ZooError, build};
+use super::{Architecture, ZooError, build};
 use crate::nn::{Declarations, Kept, Mode, Model, Pass, Store};
 use ghostlight_autodiff::{Client, DType, Event, KernelError, Tape, Tensor, Var};
 use ghostlight_kernels::launch;
@@ -10,6 +10,8 @@ use std::rc::Rc;
 pub struct Network {
     /// Its name in the registry.
     pub arch: String,
+    /// Height and width of the images that it was built for, in pixels.
+    pub image: [usize; 2],
     /// Its parameters.
     pub store: Store,
     model: Box<dyn Model>,
@@ -25,23 +27,23 @@ pub struct Size {
 }
 
 impl Network {
-    /// Builds `arch` for `classes`, initialised from `seed`; `role` tells the networks of one run apart.
+    /// Builds `arch`, initialised from `seed`; `role` tells the networks of one run apart.
     ///
     /// # Errors
     /// [`ZooError::Unknown`] for a name that no family knows, [`ZooError::Kernel`] when the device has no room.
     pub fn new(
         client: &Client,
         dtype: DType,
-        arch: &str,
-        classes: usize,
+        arch: Architecture,
         seed: u64,
         role: u64,
     ) -> Result<Self, ZooError> {
         let mut declarations = Declarations::default();
-        let model = build(arch, declarations.root(), classes)?;
+        let model = build(arch, declarations.root())?;
         let store = Store::new(client, dtype, declarations, seed, role)?;
         Ok(Self {
-            arch: arch.to_string(),
+            arch: arch.name.to_string(),
+            image: arch.image,
             store,
             model,
         })
@@ -51,11 +53,12 @@ impl Network {
     ///
     /// # Errors
     /// [`ZooError::Unknown`].
-    pub fn sketch(arch: &str, classes: usize) -> Result<Self, ZooError> {
+    pub fn sketch(arch: Architecture) -> Result<Self, ZooError> {
         let mut declarations = Declarations::default();
-        let model = build(arch, declarations.root(), classes)?;
+        let model = build(arch, declarations.root())?;
         Ok(Self {
-            arch: arch.to_string(),
+            arch: arch.name.to_string(),
+            image: arch.image,
             store: Store::blank(declarations)?,
             model,
         })
@@ -115,12 +118,18 @@ impl Network {
     /// The names of the stages that [`Network::forward_with_stages`] knows, in the order in which they come.
     ///
     /// # Errors
-    /// Those of the kernels: images of `side` x `side` pixels are too small.
-    pub fn stages(&self, side: usize) -> Result<Vec<String>, ZooError> {
-        let sketch = Self::sketch(&self.arch, 2)?;
-        let image = sketch.images(1, side, side);
+    /// Those of the kernels: the images that it was built for are too small.
+    pub fn stages(&self) -> Result<Vec<String>, ZooError> {
+        let sketch = Self::sketch(self.architecture(2))?;
+        let image = sketch.images(1);
         let (_, kept) = sketch.run(&Tape::new(), Mode::Infer, &image, &[])?;
         Ok(kept.into_parts().1)
+    }
+
+    /// The same network for another number of classes.
+    fn architecture(&self, classes: usize) -> Architecture<'_> {
+        let [height, width] = self.image;
+        Architecture::new(&self.arch, classes).images(height, width)
     }
 
     /// The tensors whose extents follow from the number of classes: the classifier, by its paths.
@@ -128,7 +137,7 @@ impl Network {
     /// # Errors
     /// None that a caller can cause.
     pub fn head(&self) -> Result<Vec<String>, ZooError> {
-        let [one, two] = [2, 3].map(|classes| Self::sketch(&self.arch, classes));
+        let [one, two] = [2, 3].map(|classes| Self::sketch(self.architecture(classes)));
         let (one, two) = (one?, two?);
         let specs = one.store.specs().iter().zip(two.store.specs());
         let head = specs.filter(|(one, two)| one.shape != two.shape);
@@ -140,38 +149,34 @@ impl Network {
     ///
     /// # Errors
     /// Those of the kernels.
-    pub fn step_bytes(
-        arch: &str,
-        classes: usize,
-        batch: usize,
-        [height, width]: [usize; 2],
-    ) -> Result<u64, ZooError> {
-        let sketch = Self::sketch(arch, classes)?;
+    pub fn step_bytes(arch: Architecture, batch: usize) -> Result<u64, ZooError> {
+        let sketch = Self::sketch(arch)?;
         let [before, _] = launch::held_and_peak();
         launch::reset_peak();
         let tape = Tape::new();
-        let logits = sketch.forward(&tape, Mode::Train, &sketch.images(batch, height, width))?;
+        let logits = sketch.forward(&tape, Mode::Train, &sketch.images(batch))?;
         tape.backward(&[(&logits, 1.0)])?;
         let [_, peak] = launch::held_and_peak();
         Ok(peak.saturating_sub(before))
     }
 
     /// Black images on the network's device.
-    fn images(&self, batch: usize, height: usize, width: usize) -> Var {
+    fn images(&self, batch: usize) -> Var {
+        let [height, width] = self.image;
         let values = self.store.values();
         let images = Tensor::empty(values.client(), &[batch, height, width, 3], values.dtype());
         fill(&images, 0.0);
         Var::constant(images)
     }
 
-    /// Parameters, and multiply-accumulates of one image of `height` x `width`, as the kernels themselves count them.
+    /// Parameters, and multiply-accumulates of one image, as the kernels themselves count them.
     ///
     /// # Errors
     /// Those of the kernels.
-    pub fn size(&self, height: usize, width: usize) -> Result<Size, KernelError> {
+    pub fn size(&self) -> Result<Size, KernelError> {
         let events = Rc::new(RefCell::new(Vec::<Event>::new()));
         let tape = Tape::observed(events.clone());
-        self.forward(&tape, Mode::Infer, &self.images(1, height, width))?;
+        self.forward(&tape, Mode::Infer, &self.images(1))?;
         let macs = events.borrow().iter().map(|event| event.cost.macs).sum();
         Ok(Size {
             params: self.store.parameter_count(),

@@ -5,7 +5,7 @@
 //! average, classes. A plain stage is a row of bottlenecks; a G-Ghost stage makes some of its channels with thinner ones and the
 //! others from its first block alone.
 
-use super::Family;
+use super::{Architecture, Family};
 use crate::nn::{Act, ConvNorm, ConvShape, GhostMix, Linear, Model, Pass, Path};
 use ghostlight_autodiff::ops::GlobalAverage;
 use ghostlight_autodiff::{KernelError, Tensor, Var};
@@ -193,7 +193,8 @@ struct RegNet {
     fc: Linear,
 }
 
-fn build(name: &str, mut path: Path, classes: usize) -> Option<Box<dyn Model>> {
+fn build(arch: Architecture, mut path: Path) -> Option<Box<dyn Model>> {
+    let Architecture { name, classes, .. } = arch;
     let (size, ghosts) = match name.strip_prefix("g_ghost_regnetx_") {
         Some(size) => (size, true),
         None => (name.strip_prefix("regnetx_")?, false),

@@ -11,7 +11,7 @@
 //!
 //! Every stage but the first halves the map.
 
-use super::Family;
+use super::{Architecture, Family};
 use crate::nn::{Act, ConvNorm, ConvShape, Flatten, Linear, Model, Pass, Path, flatten};
 use ghostlight_autodiff::ops::{AdaptiveAverage, GlobalAverage, MaxPool};
 use ghostlight_autodiff::{KernelError, Var};
@@ -145,7 +145,8 @@ struct ResNet {
     fc: Linear,
 }
 
-fn build(name: &str, mut path: Path, classes: usize) -> Option<Box<dyn Model>> {
+fn build(arch: Architecture, mut path: Path) -> Option<Box<dyn Model>> {
+    let Architecture { name, classes, .. } = arch;
     let Config {
         stem: width,
         widths,

@@ -166,7 +166,14 @@ fn a_residual_network_computes_what_its_paper_says() {
     let classes = 3;
     for (depth, side) in [(8, 8), (14, 9)] {
         let arch = format!("resnet{depth}");
-        let mut network = Network::new(&client(), DType::F64, &arch, classes, 1, 0).unwrap();
+        let mut network = Network::new(
+            &client(),
+            DType::F64,
+            Architecture::new(&arch, classes),
+            1,
+            0,
+        )
+        .unwrap();
         let mut weights = network.store.weights().unwrap();
         disturb(&mut weights);
         network.store.set_weights(&weights).unwrap();

@@ -12,7 +12,7 @@
 //! All convolutions have biases, also under a norm. The CIFAR networks pool before the last group only where the map is still 8 or
 //! more pixels wide, and average behind it, as mdistiller's do.
 
-use super::Family;
+use super::{Architecture, Family};
 use crate::nn::{Act, Conv, ConvNorm, ConvShape, Flatten, Linear, Model, Pass, Path, flatten};
 use ghostlight_autodiff::ops::{Activation, AdaptiveAverage, GlobalAverage, MaxPool};
 use ghostlight_autodiff::{KernelError, Var};
@@ -66,7 +66,8 @@ struct Vgg {
     head: Head,
 }
 
-fn build(name: &str, mut path: Path, classes: usize) -> Option<Box<dyn Model>> {
+fn build(arch: Architecture, mut path: Path) -> Option<Box<dyn Model>> {
+    let Architecture { name, classes, .. } = arch;
     let (widths, norms, cifar) = match name {
         "vgg16" | "vgg16_gap" => (VGG16, false, false),
         "vgg16_bn" | "vgg16_bn_gap" => (VGG16, true, false),

@@ -3,7 +3,7 @@
 use crate::sandbox::Sandbox;
 use ghostlight_models::run::NamedTensor;
 use ghostlight_models::weights;
-use ghostlight_models::zoo::{self, Network};
+use ghostlight_models::zoo::{self, Architecture, Network};
 use ghostlight_tests::client;
 use serde_json::Value;
 use std::fs;
@@ -12,7 +12,7 @@ use std::fs;
 fn sandbox() -> Sandbox {
     let sandbox = Sandbox::new();
     let dtype = ghostlight_autodiff::DType::F32;
-    let network = Network::new(&client(), dtype, "resnet8", 5, 1, 0).unwrap();
+    let network = Network::new(&client(), dtype, Architecture::new("resnet8", 5), 1, 0).unwrap();
     let tensors = network.store.weights().unwrap();
     weights::write(&sandbox.at("weights.safetensors"), &tensors).unwrap();
     batch(&sandbox, "x", &[2, 3, 16, 16]);

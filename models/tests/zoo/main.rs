@@ -2,7 +2,7 @@
 
 mod parity;
 
-use ghostlight_models::zoo::{self, Network, Size};
+use ghostlight_models::zoo::{self, Architecture, Network, Size};
 use serde_json::Value;
 
 /// What the reference implementations count.
@@ -22,7 +22,7 @@ fn parameters_and_macs_are_the_references_to_the_last_one() {
         let of = &counted["models"][name];
         assert!(of.is_object(), "{name} is not counted");
         for (classes, params) in numbers(&of["params"]) {
-            let network = Network::sketch(name, classes).expect(name);
+            let network = Network::sketch(Architecture::new(name, classes)).expect(name);
             assert_eq!(
                 Some(network.store.parameter_count() as u64),
                 params.as_u64(),
@@ -31,8 +31,9 @@ fn parameters_and_macs_are_the_references_to_the_last_one() {
         }
         for (side, by_classes) in numbers(&of["macs"]) {
             for (classes, macs) in numbers(by_classes) {
-                let network = Network::sketch(name, classes).expect(name);
-                let Size { macs: ours, .. } = network.size(side, side).expect(name);
+                let arch = Architecture::new(name, classes).images(side, side);
+                let network = Network::sketch(arch).expect(name);
+                let Size { macs: ours, .. } = network.size().expect(name);
                 assert_eq!(
                     Some(ours),
                     macs.as_u64(),
@@ -46,12 +47,11 @@ fn parameters_and_macs_are_the_references_to_the_last_one() {
 #[test]
 fn a_training_step_of_every_network_is_accepted_and_holds_more_than_its_images() {
     for name in zoo::names() {
-        let side = zoo::native_size(name);
-        let held =
-            Network::step_bytes(name, 10, 8, [side; 2]).unwrap_or_else(|e| panic!("{name}: {e}"));
-        let images = (8 * side * side * 3 * 4) as u64;
+        let arch = Architecture::new(name, 10);
+        let held = Network::step_bytes(arch, 8).unwrap_or_else(|e| panic!("{name}: {e}"));
+        let images = (8 * arch.image[0] * arch.image[1] * 3 * 4) as u64;
         assert!(held > 2 * images, "{name} holds {held} bytes");
-        let double = Network::step_bytes(name, 10, 16, [side; 2]).expect(name);
+        let double = Network::step_bytes(arch, 16).expect(name);
         assert!(
             double > held + 2 * images,
             "{name} holds {held} bytes for 8 images and {double} for 16"

@@ -3,7 +3,7 @@
 use ghostlight_autodiff::{DType, Tape, Tensor, Var};
 use ghostlight_models::nn::Mode;
 use ghostlight_models::run::NamedTensor;
-use ghostlight_models::zoo::Network;
+use ghostlight_models::zoo::{Architecture, Network};
 use ghostlight_tests::{client, download, has_f64_exp};
 use serde_json::Value;
 
@@ -37,8 +37,9 @@ fn value(name: &str, shape: &[usize]) -> Vec<f64> {
     u.map(|u| 0.4 * u - 0.2).collect()
 }
 
-fn network(name: &str, dtype: DType) -> Network {
-    let mut network = Network::new(&client(), dtype, name, CLASSES, 0, 0).expect(name);
+fn network(name: &str, side: usize, dtype: DType) -> Network {
+    let arch = Architecture::new(name, CLASSES).images(side, side);
+    let mut network = Network::new(&client(), dtype, arch, 0, 0).expect(name);
     let weights: Vec<NamedTensor> = network
         .store
         .specs()
@@ -130,7 +131,7 @@ fn named(fixture: &Value) -> (&str, usize) {
 fn inference_gives_the_logits_of_pytorch() {
     for fixture in fixtures() {
         let (name, side) = named(&fixture);
-        let network = network(name, DType::F32);
+        let network = network(name, side, DType::F32);
         let images = images(side, DType::F32);
         let logits = network
             .forward(&Tape::new(), Mode::Infer, &images)
@@ -147,7 +148,7 @@ fn a_training_step_has_the_gradients_and_running_statistics_of_pytorch() {
     }
     for fixture in fixtures() {
         let (name, side) = named(&fixture);
-        let network = network(name, DType::F64);
+        let network = network(name, side, DType::F64);
         let (tape, images) = (Tape::new(), images(side, DType::F64));
         let logits = network.forward(&tape, Mode::Train, &images).expect(name);
         let ours = download(logits.tensor());

@@ -7,7 +7,7 @@ mod steps;
 use super::*;
 use crate::methods::Method;
 use crate::run::{MetricsLog, NamedTensor, PlannedRun, RunDir};
-use crate::zoo::Network;
+use crate::zoo::{Architecture, Network};
 use ghostlight_autodiff::DType;
 use ghostlight_autodiff::check::values;
 use ghostlight_tests::client;
@@ -91,8 +91,7 @@ impl Fixture {
         Network::new(
             &self.client,
             DType::F32,
-            "resnet8",
-            IMAGES.len(),
+            Architecture::new("resnet8", IMAGES.len()),
             seed,
             role,
         )
