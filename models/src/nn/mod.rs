@@ -8,7 +8,7 @@ mod spec;
 mod store;
 
 pub use layers::{
-    Act, BatchNorm, Conv, ConvNorm, ConvShape, Flatten, GhostMix, GhostModule, Linear,
+    Act, BatchNorm, Conv, ConvNorm, ConvShape, Flatten, GhostMix, GhostModule, LayerNorm, Linear,
     SqueezeExcite, flatten,
 };
 pub use spec::{Declarations, Init, Kind, Param, Path, Spec};

@@ -94,6 +94,52 @@ fn a_training_pass_moves_the_running_statistics_a_tenth_of_the_way() {
 }
 
 #[test]
+fn a_layer_norm_divides_by_the_root_of_a_pixels_variance_and_its_epsilon() {
+    let forward = |epsilon: Option<f64>, x: &[f32]| {
+        let mut declarations = Declarations::default();
+        let mut norm = LayerNorm::new(declarations.root().at("norm"), 2);
+        if let Some(epsilon) = epsilon {
+            norm = norm.epsilon(epsilon);
+        }
+        let mut store = Store::new(&client(), DType::F32, declarations, 0, 0).unwrap();
+        let named = |name: &str, data: [f32; 2]| NamedTensor {
+            name: name.to_string(),
+            shape: vec![2],
+            data: data.to_vec(),
+        };
+        let (gamma, beta) = ([2.0, -3.0], [0.5, 0.25]);
+        let tensors = [named("norm.weight", gamma), named("norm.bias", beta)];
+        store.set_weights(&tensors).unwrap();
+        let tape = Tape::new();
+        let x = Tensor::from_f32(&client(), x, &[1, x.len() / 2, 2]).unwrap();
+        [Mode::Train, Mode::Infer].map(|mode| {
+            let pass = Pass {
+                tape: &tape,
+                store: &store,
+                mode,
+                kept: RefCell::default(),
+            };
+            let y = norm.forward(&pass, &Var::constant(x.clone())).unwrap();
+            download(y.tensor())
+        })
+    };
+    // Means 2 and 0, variances 1 and 1e-6, so that epsilon is most of the second divisor.
+    let x = [1.0, 3.0, 0.001, -0.001];
+    for (set, epsilon) in [(None, 1e-5), (Some(1e-3), 1e-3)] {
+        let [large, small] = [1.0f64, 1e-6].map(|variance| (variance + epsilon).sqrt());
+        let normal = [-1.0 / large, 1.0 / large, 0.001 / small, -0.001 / small];
+        let wanted: Vec<f64> = normal
+            .iter()
+            .enumerate()
+            .map(|(i, n)| [2.0, -3.0][i % 2] * n + [0.5, 0.25][i % 2])
+            .collect();
+        for found in forward(set, &x) {
+            assert_close(&found, &wanted);
+        }
+    }
+}
+
+#[test]
 fn weights_stand_in_pytorchs_order() {
     let [kh, kw, ci, co] = [2, 3, 4, 5];
     let digits = |[y, x, i, o]: [usize; 4]| 1000 * y + 100 * x + 10 * i + o;

@@ -2,12 +2,14 @@
 
 mod conv;
 mod ghost;
+mod layer_norm;
 mod linear;
 mod norm;
 mod squeeze;
 
 pub use conv::{Conv, ConvNorm, ConvShape};
 pub use ghost::{GhostMix, GhostModule};
+pub use layer_norm::LayerNorm;
 pub use linear::{Flatten, Linear, flatten};
 pub use norm::BatchNorm;
 pub use squeeze::SqueezeExcite;
