@@ -16,8 +16,10 @@ mod ghost;
 mod ghost_unfused;
 mod grouped;
 mod layer_norm;
+mod partition;
 mod pool;
 mod resize;
+mod separable;
 mod soft_sign;
 mod softmax;
 
@@ -48,6 +50,8 @@ const FAMILIES: &[Family] = &[
     softmax::run,
     attention::attentions,
     attention::products,
+    partition::run,
+    separable::run,
     adamw::run,
     soft_sign::run,
 ];

@@ -8,6 +8,7 @@ mod distilled;
 mod ghost;
 mod grouped;
 mod networks;
+mod partition;
 mod pool;
 
 pub use around::{
@@ -21,6 +22,7 @@ pub use distilled::{Chosen, Compared, CosineCase, FlipCase, cosines, distilled_l
 pub use ghost::{GhostCase, ghost};
 pub use grouped::{GroupedCase, grouped};
 pub(crate) use networks::layers;
+pub use partition::{PartitionCase, SeparableCase, partitions, separables};
 pub use pool::{PoolCase, ResizeCase, adaptive_averages, average_pools, bilinears, max_pools};
 
 use crate::results::Sweep;
