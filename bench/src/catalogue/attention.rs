@@ -66,8 +66,8 @@ impl Case for AttentionCase {
     }
 }
 
-/// The three stages of MobileViT XXS and S for 8 images of 256 px (`docs/methods.md` section 7.6), the last of XXS for 32 images of 64 px, and those of
-/// EfficientViT-M4 for 32 images of 224 px, a head at a time (section 7.9).
+/// The three stages of MobileViT XXS and S for 8 images of 256 px (`docs/methods.md` section 7.6), the last of XXS for 32 images of 64
+/// px, and those of EfficientViT-M4 for 32 images of 224 px, a head at a time (section 7.9).
 pub fn attentions() -> Vec<AttentionCase> {
     [
         [32, 256, 4, 16, 16, 0],

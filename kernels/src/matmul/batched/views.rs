@@ -20,7 +20,7 @@ impl Operands<'_> {
 
 /// Where the matrices of an operand lie in its buffer, as a kernel argument; all in elements.
 #[derive(CubeLaunch, CubeType, Clone, Copy)]
-pub(super) struct Matrices {
+pub(crate) struct Matrices {
     base: usize,
     /// From one sample to the next.
     outer: usize,
