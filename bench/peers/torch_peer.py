@@ -367,6 +367,23 @@ def group_norm(phase, inputs, n, pixels, c):
     )
 
 
+def linear_attention(phase, inputs, n, tokens, groups, head):
+    # timm's LiteMLA from its queries, keys and values on, tokens innermost as its convolutions leave them.
+    swap = lambda x: x.transpose(1, 2)
+    qkv = leaf(swap(inputs[0]).contiguous())
+
+    def forward():
+        heads = qkv.reshape(n, groups, 3 * head, tokens).transpose(-1, -2)
+        q, k, v = heads.chunk(3, -1)
+        q, k, v = F.relu(q), F.relu(k), F.pad(v, (0, 1), value=1.0)
+        out = q @ (k.transpose(-1, -2) @ v)
+        out = out[..., :-1] / (out[..., -1:] + 1e-5)
+        return out.transpose(-1, -2).reshape(n, groups * head, tokens)
+
+    grad = swap(inputs[1]).contiguous() if phase == "backward" else None
+    return phases(phase, forward, [qkv], grad, lambda y: [swap(y)], lambda out: [swap(out[0])])
+
+
 def adamw(phase, inputs, len):
     params = torch.nn.Parameter(inputs[0])
     params.grad = inputs[3]
@@ -439,7 +456,7 @@ OPS = {
     for function in (
         activation, adamw, adaptive_average, add_relu, attention, average_pool, batch_norm_relu, batched, bilinear, cosine, dense,
         depthwise, distill, dkd, dual_teacher, flip_align, gate, ghost_module, group_norm, grouped, kd, layer_norm,
-        max_pool, partition, separable, soft_sign, softmax,
+        linear_attention, max_pool, partition, separable, soft_sign, softmax,
     )
 }
 

@@ -16,6 +16,7 @@ mod ghost;
 mod ghost_unfused;
 mod grouped;
 mod layer_norm;
+mod linear_attention;
 mod partition;
 mod pool;
 mod resize;
@@ -52,6 +53,7 @@ const FAMILIES: &[Family] = &[
     attention::products,
     partition::run,
     separable::run,
+    linear_attention::run,
     adamw::run,
     soft_sign::run,
 ];

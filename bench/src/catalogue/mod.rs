@@ -15,7 +15,7 @@ pub use around::{
     ActivationCase, Kind, NormCase, ParametersCase, RowsCase, activated, activations, normed,
     parameters, rows,
 };
-pub use attention::{AttentionCase, attentions};
+pub use attention::{AttentionCase, LinearAttentionCase, attentions, linear_attentions};
 pub use dense::{DenseCase, dense};
 pub use depthwise::{DepthwiseCase, depthwise};
 pub use distilled::{Chosen, Compared, CosineCase, FlipCase, cosines, distilled_logits, flips};

@@ -2,6 +2,7 @@ use super::*;
 use crate::run::NamedTensor;
 use crate::zoo::{Architecture, Network};
 use ghostlight_autodiff::{DType, Tensor};
+use ghostlight_kernels::pointwise::activation::Activation;
 use ghostlight_tests::{client, download, has_f64};
 
 /// What a convolution and its norm hold, in the order of [`layer`]'s values.
@@ -137,6 +138,53 @@ fn a_layer_norm_divides_by_the_root_of_a_pixels_variance_and_its_epsilon() {
             assert_close(&found, &wanted);
         }
     }
+}
+
+#[test]
+fn dense_and_depthwise_convolutions_add_their_bias_before_what_follows() {
+    let outputs = |shape: ConvShape, act: Act| {
+        let mut declarations = Declarations::default();
+        let conv = Conv::biased(declarations.root(), shape);
+        let mut store = Store::new(&client(), DType::F32, declarations, 0, 0).unwrap();
+        let mut weights = store.weights().unwrap();
+        weights[0].data.fill(2.0);
+        weights[1].data = vec![10.0, -10.0];
+        store.set_weights(&weights).unwrap();
+        let tape = Tape::new();
+        let pass = Pass {
+            tape: &tape,
+            store: &store,
+            mode: Mode::Train,
+            kept: RefCell::default(),
+        };
+        let x = Tensor::from_f32(&client(), &[1.0, 3.0], &[1, 1, 1, 2]).unwrap();
+        let y = conv.activated(&pass, &Var::constant(x), act)?;
+        Ok::<_, KernelError>(download(y.tensor()))
+    };
+    let (dense, depthwise) = (ConvShape::new([2, 2], 1), ConvShape::depthwise(2, 1));
+    assert_eq!(outputs(dense, Act::None).unwrap(), [18.0, -2.0]);
+    assert_eq!(outputs(dense, Act::Relu).unwrap(), [18.0, 0.0]);
+    assert_eq!(outputs(depthwise, Act::None).unwrap(), [12.0, -4.0]);
+    assert_eq!(outputs(depthwise, Act::Relu).unwrap(), [12.0, 0.0]);
+    let swish = Act::Other(Activation::HardSwish);
+    assert_eq!(outputs(depthwise, swish).unwrap(), [12.0, 0.0]);
+}
+
+#[test]
+fn a_grouped_convolution_with_bias_is_refused() {
+    let mut declarations = Declarations::default();
+    let conv = Conv::biased(declarations.root(), ConvShape::new([4, 4], 1).groups(2));
+    let store = Store::new(&client(), DType::F32, declarations, 0, 0).unwrap();
+    let tape = Tape::new();
+    let pass = Pass {
+        tape: &tape,
+        store: &store,
+        mode: Mode::Infer,
+        kept: RefCell::default(),
+    };
+    let x = Var::constant(Tensor::zeros(&client(), &[1, 2, 2, 4], DType::F32));
+    let refused = conv.forward(&pass, &x, false).unwrap_err();
+    assert!(refused.to_string().contains("bias is given"), "{refused}");
 }
 
 #[test]

@@ -2,6 +2,7 @@
 //!
 //! Names are torchvision's, timm's and mdistiller's own, the last with the prefix `cifar_`.
 
+mod efficientvit_b;
 mod ghostnet;
 mod mobilenet_v2;
 mod mobilevit;
@@ -55,7 +56,7 @@ impl<'a> Architecture<'a> {
     }
 }
 
-const FAMILIES: [Family; 7] = [
+const FAMILIES: [Family; 8] = [
     vgg::FAMILY,
     resnet::FAMILY,
     mobilenet_v2::FAMILY,
@@ -63,6 +64,7 @@ const FAMILIES: [Family; 7] = [
     regnet::FAMILY,
     mobilevit::FAMILY,
     mobilevit_v2::FAMILY,
+    efficientvit_b::FAMILY,
 ];
 
 /// Shorter names that the literature on distillation has for CIFAR networks. Other depths have none: `resnet18` and `resnet50` are

@@ -1,5 +1,6 @@
 //! Tensors and scratches that 32-bit indices do not reach: refused by name, before memory is asked for.
 
+use ghostlight_kernels::attention::linear::linear_attention;
 use ghostlight_kernels::attention::partition::{PartitionKind, merge, partition};
 use ghostlight_kernels::attention::separable::separable_attention;
 use ghostlight_kernels::attention::softmax::{AttentionOptions, attention};
@@ -86,6 +87,7 @@ fn operations_refuse_operands_that_no_index_reaches() {
         let kind = PartitionKind::Grid;
         assert_too_large(partition(&x, kind, [2, 2]), "x", shape);
         assert_too_large(merge(&x, kind, [2, 2], [4, 4]), "tokens", shape);
+        assert_too_large(linear_attention(&x, 1, 1e-5), "qkv", shape);
         let one = empty(&[1]);
         let normed = layer_norm::layer_norm(&x, &one, &one, 1e-5, layer_norm::Sample::Image);
         assert_too_large(normed, "x", shape);
