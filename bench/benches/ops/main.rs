@@ -17,8 +17,10 @@ mod ghost_unfused;
 mod grouped;
 mod layer_norm;
 mod linear_attention;
+mod partition;
 mod pool;
 mod resize;
+mod separable;
 mod soft_sign;
 mod softmax;
 
@@ -49,6 +51,8 @@ const FAMILIES: &[Family] = &[
     softmax::run,
     attention::attentions,
     attention::products,
+    partition::run,
+    separable::run,
     linear_attention::run,
     adamw::run,
     soft_sign::run,

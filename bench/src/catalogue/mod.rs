@@ -9,6 +9,7 @@ mod ghost;
 mod grouped;
 mod linear_attention;
 mod networks;
+mod partition;
 mod pool;
 
 pub use around::{
@@ -23,6 +24,7 @@ pub use ghost::{GhostCase, ghost};
 pub use grouped::{GroupedCase, grouped};
 pub use linear_attention::{LinearAttentionCase, linear_attentions};
 pub(crate) use networks::layers;
+pub use partition::{PartitionCase, SeparableCase, partitions, separables};
 pub use pool::{PoolCase, ResizeCase, adaptive_averages, average_pools, bilinears, max_pools};
 
 use crate::results::Sweep;

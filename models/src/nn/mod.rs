@@ -8,8 +8,8 @@ mod spec;
 mod store;
 
 pub use layers::{
-    Act, BatchNorm, Conv, ConvNorm, ConvShape, Flatten, GhostMix, GhostModule, LayerNorm, Linear,
-    SqueezeExcite, flatten,
+    Act, BatchNorm, Conv, ConvNorm, ConvShape, Flatten, GhostMix, GhostModule, InvertedResidual,
+    LayerNorm, Linear, Mlp, SqueezeExcite, concat, flatten, reshape,
 };
 pub use spec::{Declarations, Init, Kind, Param, Path, Spec};
 pub use store::{Store, StoreError};

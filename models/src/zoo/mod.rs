@@ -5,6 +5,8 @@
 mod efficientvit_b;
 mod ghostnet;
 mod mobilenet_v2;
+mod mobilevit;
+mod mobilevit_v2;
 mod network;
 mod regnet;
 mod resnet;
@@ -54,12 +56,14 @@ impl<'a> Architecture<'a> {
     }
 }
 
-const FAMILIES: [Family; 6] = [
+const FAMILIES: [Family; 8] = [
     vgg::FAMILY,
     resnet::FAMILY,
     mobilenet_v2::FAMILY,
     ghostnet::FAMILY,
     regnet::FAMILY,
+    mobilevit::FAMILY,
+    mobilevit_v2::FAMILY,
     efficientvit_b::FAMILY,
 ];
 
@@ -91,6 +95,8 @@ pub fn native_size(name: &str) -> usize {
     let name = canonical(name);
     if name.starts_with("cifar_") || name.starts_with("snt_") {
         32
+    } else if name.starts_with("mobilevit") {
+        256
     } else {
         224
     }

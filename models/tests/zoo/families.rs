@@ -13,7 +13,7 @@ const CLASSES: usize = 3;
 const BATCH: usize = 3;
 
 /// What the names of a family begin with, a light member of it, and the side of small images that it takes.
-const FAMILIES: [(&str, &str, usize); 11] = [
+const FAMILIES: [(&str, &str, usize); 13] = [
     ("vgg", "vgg16_bn_gap", 64),
     ("cifar_vgg", "cifar_vgg8_bn", 16),
     ("cifar_resnet", "cifar_resnet8", 16),
@@ -24,6 +24,8 @@ const FAMILIES: [(&str, &str, usize); 11] = [
     ("ghostnet", "ghostnet_050", 64),
     ("regnetx", "regnetx_002", 64),
     ("g_ghost", "g_ghost_regnetx_002", 64),
+    ("mobilevit_", "mobilevit_xxs", 36),
+    ("mobilevitv2", "mobilevitv2_050", 36),
     ("efficientvit_b", "efficientvit_b0", 64),
 ];
 

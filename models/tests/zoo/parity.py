@@ -25,6 +25,8 @@ CLASSES, BATCH = 7, 3
 FIXTURES = [
     "vgg16_gap:32", "vgg16_bn_gap:32", "cifar_vgg8_bn:32", "cifar_resnet8:32", "cifar_resnet8x4:32", "snt_resnet8:32", "resnet18:64",
     "mobilenet_v2:64", "cifar_mobilenetv2_half:32", "ghostnet_050:64", "regnetx_002:64", "g_ghost_regnetx_002:64",
+    # Odd maps before every block that attends.
+    "mobilevit_xxs:72", "mobilevitv2_050:72",
     "efficientvit_b0:64",
 ]
 MASK = (1 << 64) - 1
@@ -237,7 +239,7 @@ def build(name):
         return GhostRegNet(name[16:])
     if name.endswith("_gap"):
         return AverageHead(name[:-4])
-    if name.startswith(("ghostnet", "regnetx", "efficientvit")):
+    if name.startswith(("ghostnet", "regnetx", "mobilevit", "efficientvit")):
         import timm
 
         return timm.create_model(name, num_classes=CLASSES)

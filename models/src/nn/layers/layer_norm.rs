@@ -3,11 +3,13 @@ use ghostlight_autodiff::ops;
 use ghostlight_autodiff::{KernelError, Var};
 use ghostlight_kernels::norm::layer_norm::Sample;
 
-/// A layer norm over the channels of each pixel, with its scale and shift; the same in training and in inference.
+/// A layer norm over the channels of each pixel, or over all pixels of an image, with a scale and a shift for each channel; the same in training
+/// and in inference.
 pub struct LayerNorm {
     gamma: Param,
     beta: Param,
     epsilon: f64,
+    sample: Sample,
 }
 
 impl LayerNorm {
@@ -22,6 +24,7 @@ impl LayerNorm {
             gamma: vector("weight", 1.0),
             beta: vector("bias", 0.0),
             epsilon: Self::EPSILON,
+            sample: Sample::Pixel,
         }
     }
 
@@ -30,13 +33,21 @@ impl LayerNorm {
         Self { epsilon, ..self }
     }
 
-    /// Normalises every pixel of `x` `[.., channels]`.
+    /// The same over all that belongs to one index of the first axis: a group norm of one group.
+    pub fn over_images(self) -> Self {
+        Self {
+            sample: Sample::Image,
+            ..self
+        }
+    }
+
+    /// Normalises every pixel of `x` `[.., channels]`, or every image of `[n, .., channels]`.
     ///
     /// # Errors
     /// Those of the kernel.
     pub fn forward(&self, pass: &Pass, x: &Var) -> Result<Var, KernelError> {
         let norm = ops::LayerNorm {
-            sample: Sample::Pixel,
+            sample: self.sample,
             epsilon: self.epsilon,
         };
         let parameters = [pass.param(self.gamma)?, pass.param(self.beta)?];

@@ -60,17 +60,35 @@ impl Linear {
         }
     }
 
-    /// `[n, input]` to `[n, output]`.
+    /// `[.., input]` to `[.., output]`, the features of every pixel, or token, by themselves.
     ///
     /// # Errors
-    /// Those of the kernel.
+    /// Those of the kernel; of more axes than two, `x` is a window.
     pub fn forward(&self, pass: &Pass, x: &Var) -> Result<Var, KernelError> {
-        let shape = [self.input, self.output];
-        let weight = pass.param_as(self.weight, &shape)?;
+        let weight = pass.param_as(self.weight, &[self.input, self.output])?;
         let bias = self.bias.map(|bias| pass.param(bias)).transpose()?;
-        let inputs: Vec<&Var> = [x, &weight].into_iter().chain(&bias).collect();
-        pass.tape.apply(ops::Linear, &inputs)
+        let apply = |rows: &Var| {
+            let inputs: Vec<&Var> = [rows, &weight].into_iter().chain(&bias).collect();
+            pass.tape.apply(ops::Linear, &inputs)
+        };
+        let shape = x.tensor().shape();
+        if shape.len() <= 2 {
+            return apply(x);
+        }
+        let mut output = shape.to_vec();
+        output.splice(shape.len() - 1.., [self.output]);
+        let rows = reshape(pass, x, &[x.tensor().pixels(), shape[shape.len() - 1]])?;
+        reshape(pass, &apply(&rows)?, &output)
     }
+}
+
+/// `x` under another shape, in the same memory.
+///
+/// # Errors
+/// `x` is a window, or the number of elements differs.
+pub fn reshape(pass: &Pass, x: &Var, shape: &[usize]) -> Result<Var, KernelError> {
+    let shape = shape.to_vec();
+    pass.tape.apply(ops::Reshape { shape }, &[x])
 }
 
 /// `x` `[n, ..]` as `[n, features]`.
@@ -80,6 +98,5 @@ impl Linear {
 pub fn flatten(pass: &Pass, x: &Var) -> Result<Var, KernelError> {
     let images = x.tensor().shape().first().copied().unwrap_or(1);
     let features = x.tensor().len() / images.max(1);
-    let shape = vec![images, features];
-    pass.tape.apply(ops::Reshape { shape }, &[x])
+    reshape(pass, x, &[images, features])
 }
