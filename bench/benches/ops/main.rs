@@ -8,6 +8,7 @@ mod dense;
 mod depthwise;
 mod distill;
 mod dkd;
+mod dropout;
 mod dual_teacher;
 mod flip_align;
 mod gate;
@@ -36,6 +37,7 @@ const FAMILIES: &[Family] = &[
     cosine::run,
     flip_align::run,
     activation::run,
+    dropout::run,
     gate::gates,
     gate::sums,
     pool::max_pools,

@@ -10,8 +10,8 @@ mod networks;
 mod pool;
 
 pub use around::{
-    ActivationCase, Kind, NormCase, ParametersCase, RowsCase, activated, activations, normed,
-    parameters, rows,
+    ActivationCase, DropoutCase, Kind, NormCase, ParametersCase, RowsCase, activated, activations,
+    dropped, normed, parameters, rows,
 };
 pub use dense::{DenseCase, dense};
 pub use depthwise::{DepthwiseCase, depthwise};

@@ -1,9 +1,10 @@
-//! Maps over elements: activations, what joins a map with a vector per image, and the small sums that other operations share.
+//! Maps over elements: activations, dropout, what joins a map with a vector per image, and the small sums that other operations share.
 
 pub mod activation;
 mod add_at;
 pub mod add_relu;
 mod convert;
+pub mod dropout;
 mod flat;
 pub mod gate;
 mod map;

@@ -1,11 +1,13 @@
 //! The networks against their papers, composed from plain loops over the weights as PyTorch lays them out.
 
 use super::*;
-use crate::nn::Mode;
+use crate::nn::{Mode, Randomness};
 use crate::run::NamedTensor;
 use ghostlight_autodiff::check::values;
-use ghostlight_autodiff::{DType, Tape, Tensor, Var};
+use ghostlight_autodiff::{DType, Event, Tape, Tensor, Var};
 use ghostlight_tests::{client, download, has_f64};
+use std::cell::RefCell;
+use std::rc::Rc;
 
 /// Images `[n, side, side, channels]`.
 #[derive(Clone)]
@@ -221,4 +223,61 @@ fn the_depths_of_the_papers_are_known_and_no_others() {
     ] {
         assert!(check(name).is_err(), "{name}");
     }
+}
+
+#[test]
+fn networks_drop_where_their_papers_do_and_in_training_steps_alone() {
+    let dropouts = |name: &str, randomness: Option<Randomness>| {
+        let network = Network::sketch(Architecture::new(name, 10)).unwrap();
+        let side = native_size(name);
+        let image = Tensor::empty(
+            network.store.values().client(),
+            &[2, side, side, 3],
+            DType::F32,
+        );
+        let events = Rc::new(RefCell::new(Vec::<Event>::new()));
+        let (tape, image) = (Tape::observed(events.clone()), Var::constant(image));
+        match randomness {
+            Some(randomness) => network.forward_dropping(&tape, randomness, &image),
+            None => network.forward(&tape, Mode::Train, &image),
+        }
+        .unwrap();
+        let events = events.borrow();
+        events.iter().filter(|event| event.op == "dropout").count()
+    };
+    for name in names() {
+        let wanted = match name {
+            "vgg16" | "vgg16_bn" => 2,
+            "mobilenet_v2" => 1,
+            _ if name.starts_with("ghostnet_") || name.starts_with("g_ghost_") => 1,
+            _ => 0,
+        };
+        let randomness = Randomness::of_step(0, 0, 0, 0, None);
+        assert_eq!(dropouts(name, Some(randomness)), wanted, "{name}");
+        assert_eq!(dropouts(name, None), 0, "{name}");
+    }
+}
+
+#[test]
+fn a_seed_decides_what_a_step_drops_and_nothing_else_does() {
+    let arch = Architecture::new("mobilenet_v2", 5);
+    let network = Network::new(&client(), DType::F32, arch, 1, 0).unwrap();
+    let images = Tensor::from_f64(
+        &client(),
+        &values(1, 2 * 32 * 32 * 3),
+        &[2, 32, 32, 3],
+        DType::F32,
+    );
+    let images = Var::constant(images.unwrap());
+    let under = |seed, rate| {
+        let randomness = Randomness::of_step(seed, 0, 0, 0, rate);
+        let logits = network.forward_dropping(&Tape::new(), randomness, &images);
+        download(logits.unwrap().tensor())
+    };
+    let whole = network.forward(&Tape::new(), Mode::Train, &images).unwrap();
+    let whole = download(whole.tensor());
+    assert_eq!(under(1, None), under(1, None));
+    assert_ne!(under(1, None), under(2, None));
+    assert_ne!(under(1, None), whole);
+    assert_eq!(under(1, Some(0.0)), whole);
 }

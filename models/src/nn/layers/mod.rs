@@ -1,12 +1,14 @@
 //! Layers: each declares its parameters by path, and lends them to the operations of one pass.
 
 mod conv;
+mod dropout;
 mod ghost;
 mod linear;
 mod norm;
 mod squeeze;
 
 pub use conv::{Conv, ConvNorm, ConvShape};
+pub use dropout::Dropout;
 pub use ghost::{GhostMix, GhostModule};
 pub use linear::{Flatten, Linear, flatten};
 pub use norm::BatchNorm;
