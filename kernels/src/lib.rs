@@ -28,6 +28,7 @@
 #![deny(missing_docs)]
 
 mod affine;
+pub mod attention;
 mod cascade;
 mod clamp;
 pub mod conv;

@@ -1,4 +1,5 @@
 //! Matrix products.
 
+pub mod batched;
 pub mod gemm;
 pub(crate) mod implicit;

@@ -1,0 +1,3 @@
+//! Attention: each token's output is made of all tokens of its sample.
+
+pub mod softmax;
