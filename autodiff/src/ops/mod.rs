@@ -29,6 +29,7 @@ mod kd;
 mod layer_norm;
 mod linear;
 mod max_pool;
+mod partition;
 mod reshape;
 mod softmax;
 
@@ -61,5 +62,6 @@ pub use kd::Kd;
 pub use layer_norm::LayerNorm;
 pub use linear::Linear;
 pub use max_pool::MaxPool;
+pub use partition::{Merge, Partition};
 pub use reshape::Reshape;
 pub use softmax::Softmax;

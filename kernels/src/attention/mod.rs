@@ -1,3 +1,4 @@
-//! Attention: each token's output is made of all tokens of its sample.
+//! Attention between the tokens of a sample, and how maps become samples of tokens.
 
+pub mod partition;
 pub mod softmax;
