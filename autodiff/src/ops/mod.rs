@@ -33,7 +33,7 @@ mod partition;
 mod reshape;
 mod softmax;
 
-pub use activation::Activation;
+pub use activation::{Activation, ActivationInto};
 pub use adaptive_average::AdaptiveAverage;
 pub use add::Add;
 pub use add_relu::AddRelu;

@@ -2,6 +2,7 @@
 //!
 //! Names are torchvision's, timm's and mdistiller's own, the last with the prefix `cifar_`.
 
+mod efficientvit_m;
 mod ghostnet;
 mod mobilenet_v2;
 mod network;
@@ -53,12 +54,13 @@ impl<'a> Architecture<'a> {
     }
 }
 
-const FAMILIES: [Family; 5] = [
+const FAMILIES: [Family; 6] = [
     vgg::FAMILY,
     resnet::FAMILY,
     mobilenet_v2::FAMILY,
     ghostnet::FAMILY,
     regnet::FAMILY,
+    efficientvit_m::FAMILY,
 ];
 
 /// Shorter names that the literature on distillation has for CIFAR networks. Other depths have none: `resnet18` and `resnet50` are

@@ -6,7 +6,7 @@
 //! `docs/methods.md` section 7.9).
 //!
 //! **Layout** `q`, `k` `[s, n, heads d]`, `v` and `out` `[s, n, heads dv]`: heads lie side by side, and each may be a channel window, as those of one
-//! tensor `qkv` are ([`packed`]). `bias` is `[heads, h w]`.
+//! tensor `qkv` are ([`packed`]). `bias` is `[heads, h w]`, and may be one too.
 //!
 //! **Map.** `problem.rs` checks. The products are `matmul::batched`'s and the softmax is `norm::softmax`'s, in place; `offsets.rs` lays the bias out
 //! over pairs of tokens and adds up its gradient.

@@ -2,6 +2,7 @@
 
 use super::{AttentionProblem, OP};
 use crate::cascade::Cascade;
+use crate::lanes::View;
 use crate::pointwise::{fill, sum_rows};
 use crate::{Client, KernelError, Tensor, launch, planted};
 use cubecl::prelude::*;
@@ -15,6 +16,7 @@ type One = Const<1>;
 fn lay_out_kernel<S: Float, F: Float>(
     bias: &[S],
     pairs: &mut [F],
+    bias_view: View,
     h: usize,
     w: usize,
     count: usize,
@@ -30,7 +32,7 @@ fn lay_out_kernel<S: Float, F: Float>(
     let (mut yi, mut xi) = (row % tokens / w, row % tokens % w);
     for pair in first..last {
         let offset = apart(yi, yj) * w + apart(xi, xj);
-        pairs[pair] = F::cast_from(bias[row / tokens * tokens + offset]);
+        pairs[pair] = F::cast_from(bias[bias_view.at(row / tokens) + offset]);
         j += 1;
         xj += 1;
         if xj == w {
@@ -120,8 +122,9 @@ pub(super) fn lay_out(problem: &AttentionProblem, bias: &Tensor) -> Result<Tenso
             client,
             grid.count,
             grid.dim,
-            bias.arg(1),
+            bias.buffer(1, 0),
             pairs.arg(1),
+            bias.view(),
             h,
             w,
             pairs.len(),
