@@ -317,6 +317,42 @@ def softmax(phase, inputs, rows, length):
     return phases(phase, lambda: F.softmax(x, -1), [x], inputs[-1])
 
 
+def heads_apart(x, heads):
+    """[s, n, heads d] as [s, heads, n, d], in the same memory."""
+    return x.unflatten(2, (heads, -1)).transpose(1, 2)
+
+
+def heads_beside(x):
+    return x.transpose(1, 2).flatten(2)
+
+
+def attention(phase, inputs, s, n, heads, d, dv, side=0):
+    q, k, v = (leaf(x) for x in inputs[:3])
+    leaves, offsets = [q, k, v], None
+    if side:
+        bias = leaf(inputs[3])
+        leaves.append(bias)
+        y, x = torch.meshgrid(torch.arange(side), torch.arange(side), indexing="ij")
+        y, x = y.flatten(), x.flatten()
+        offsets = ((y[:, None] - y).abs() * side + (x[:, None] - x).abs()).to(DEVICE)
+
+    def forward():
+        mask = None if offsets is None else bias[:, offsets]
+        return F.scaled_dot_product_attention(*(heads_apart(x, heads) for x in (q, k, v)), attn_mask=mask)
+
+    grad = heads_apart(inputs[-1], heads) if phase == "backward" else None
+    return phases(phase, forward, leaves, grad, lambda y: [heads_beside(y)])
+
+
+def batched(phase, inputs, s, n, heads, d, dv, side=0):
+    a, b = inputs[0], heads_apart(inputs[1], heads)
+    if phase == "transposed_b":
+        a = heads_apart(a, heads)
+        return lambda: a @ b.transpose(2, 3), lambda y: [y]
+    a = a.transpose(2, 3) if phase == "transposed_a" else a
+    return lambda: a @ b, lambda y: [heads_beside(y)]
+
+
 def layer_norm(phase, inputs, n, pixels, c):
     x, gamma, beta = (leaf(x) for x in inputs[:3])
     return phases(phase, lambda: F.layer_norm(x, (c,), gamma, beta), [x, gamma, beta], inputs[-1])
@@ -403,7 +439,7 @@ def soft_sign(phase, inputs, len):
 OPS = {
     function.__name__: function
     for function in (
-        activation, adamw, adaptive_average, add_relu, average_pool, batch_norm_relu, bilinear, cosine, dense,
+        activation, adamw, adaptive_average, add_relu, attention, average_pool, batch_norm_relu, batched, bilinear, cosine, dense,
         depthwise, distill, dkd, dropout, dual_teacher, flip_align, gate, ghost_module, group_norm, grouped, kd, layer_norm,
         max_pool, soft_sign, softmax,
     )

@@ -2,6 +2,7 @@
 
 mod activation;
 mod adamw;
+mod attention;
 mod batch_norm;
 mod cosine;
 mod dense;
@@ -47,6 +48,8 @@ const FAMILIES: &[Family] = &[
     layer_norm::layer_norms,
     layer_norm::group_norms,
     softmax::run,
+    attention::attentions,
+    attention::products,
     adamw::run,
     soft_sign::run,
 ];

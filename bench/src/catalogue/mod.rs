@@ -1,6 +1,7 @@
 //! The problems that the benches time: layers of real networks, and shapes that nobody tuned for.
 
 mod around;
+mod attention;
 mod dense;
 mod depthwise;
 mod distilled;
@@ -13,6 +14,7 @@ pub use around::{
     ActivationCase, DropoutCase, Kind, NormCase, ParametersCase, RowsCase, activated, activations,
     dropped, normed, parameters, rows,
 };
+pub use attention::{AttentionCase, attentions};
 pub use dense::{DenseCase, dense};
 pub use depthwise::{DepthwiseCase, depthwise};
 pub use distilled::{Chosen, Compared, CosineCase, FlipCase, cosines, distilled_logits, flips};

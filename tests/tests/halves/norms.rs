@@ -1,4 +1,7 @@
 use super::{Draw, assert_rounded, assert_rounded_once, halves};
+use ghostlight_kernels::attention::softmax::{
+    self as softmax_attention, AttentionOptions, attention,
+};
 use ghostlight_kernels::norm::batch_norm::{self, BatchNorm};
 use ghostlight_kernels::norm::layer_norm::{self, Sample, layer_norm};
 use ghostlight_kernels::norm::softmax;
@@ -70,6 +73,27 @@ proptest! {
                 ("softmax", softmax::softmax(&x).unwrap()),
                 ("backward", softmax::backward(&y, &g).unwrap()),
             ]
+        });
+    }
+}
+
+#[test]
+fn attention_keeps_its_scores_in_32_bits() {
+    for (tokens, heads, offsets) in [(20, 4, None), (12, 2, Some([3, 4]))] {
+        assert_rounded_once(|draw| {
+            let options = AttentionOptions {
+                heads,
+                scale: 0.25,
+                offsets,
+            };
+            let of = |channels| draw.scaled(&[3, tokens, heads * channels], 2.0);
+            let (q, k, v, g) = (of(20), of(20), of(7), of(7));
+            let bias = offsets.map(|_| draw.stored(&[heads, tokens]));
+            let (out, saved) = attention(&q, &k, &v, bias.as_ref(), options).unwrap();
+            let grads = softmax_attention::backward(saved, &g).unwrap();
+            let all = vec![("out", out), ("q", grads.q), ("k", grads.k), ("v", grads.v)];
+            let bias = grads.bias.map(|bias| ("bias", bias));
+            all.into_iter().chain(bias).collect()
         });
     }
 }

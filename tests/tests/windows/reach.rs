@@ -1,6 +1,8 @@
 //! Tensors and scratches that 32-bit indices do not reach: refused by name, before memory is asked for.
 
+use ghostlight_kernels::attention::softmax::{AttentionOptions, attention};
 use ghostlight_kernels::conv::{dense, depthwise, grouped};
+use ghostlight_kernels::matmul::batched::{BatchedOptions, Form, batched};
 use ghostlight_kernels::matmul::gemm::{gemm, grad_bias};
 use ghostlight_kernels::norm::{batch_norm, layer_norm, softmax};
 use ghostlight_kernels::pointwise::activation::{
@@ -62,6 +64,22 @@ fn operations_refuse_operands_that_no_index_reaches() {
         assert_too_large(gemm(&small, &x, None), "b", shape);
         assert_too_large(grad_bias(&x), "grad", shape);
         assert_too_large(softmax::softmax(&x), "x", shape);
+        let (product, one_head) = (
+            BatchedOptions {
+                heads: 1,
+                form: Form::Plain,
+                alpha: 1.0,
+            },
+            AttentionOptions {
+                heads: 1,
+                scale: 1.0,
+                offsets: None,
+            },
+        );
+        let tokens = empty(&[1, 2, 2]);
+        assert_too_large(batched(&x, &tokens, product), "a", shape);
+        assert_too_large(batched(&tokens, &x, product), "b", shape);
+        assert_too_large(attention(&x, &tokens, &tokens, None, one_head), "q", shape);
         let one = empty(&[1]);
         let normed = layer_norm::layer_norm(&x, &one, &one, 1e-5, layer_norm::Sample::Image);
         assert_too_large(normed, "x", shape);

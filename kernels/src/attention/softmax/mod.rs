@@ -1,39 +1,41 @@
 //! Softmax attention over the tokens of a sample, in heads, with an optional learned bias by offset.
 //!
-//! **Computes** for each sample and head, of queries, keys and values `q`, `k` `[n, d]` and `v` `[n, dv]`:
-//! `out = p v`, `p = softmax(scale q k^T + bias)` over the keys (Vaswani et al. 2017, equation 1). Where the tokens are the pixels of an `[h, w]` map,
-//! a bias is looked up by the offset between query and key, whatever its direction: `bias[|y_i - y_j| w + |x_i - x_j|]` (Liu et al., CVPR 2023;
-//! `docs/methods.md` section 7.9).
+//! **Computes** for each sample and head, of queries, keys and values `q`, `k` `[n, d]` and `v` `[n, dv]`: `out = p v`, `p =
+//! softmax(scale q k^T + bias)` over the keys (Vaswani et al. 2017, equation 1). Where the tokens are the pixels of an `[h, w]` map, a
+//! bias is looked up by the offset between query and key, whatever its direction: `bias[|y_i - y_j| w + |x_i - x_j|]` (Liu et al., CVPR
+//! 2023; `docs/methods.md` section 7.9).
 //!
-//! **Layout** `q`, `k` `[s, n, heads d]`, `v` and `out` `[s, n, heads dv]`: heads lie side by side, and each may be a channel window, as those of one
-//! tensor `qkv` are ([`packed`]). `bias` is `[heads, h w]`, and may be one too.
+//! **Layout** `q`, `k` `[s, n, heads d]`, `v` and `out` `[s, n, heads dv]`: heads lie side by side, and each may be a channel window, as
+//! those of one tensor `qkv` are ([`packed`]). `bias` is `[heads, h w]`, and may be one too.
 //!
-//! **Map.** `problem.rs` checks. The products are `matmul::batched`'s and the softmax is `norm::softmax`'s, in place; `offsets.rs` lays the bias out
-//! over pairs of tokens and adds up its gradient.
+//! **Map.** `problem.rs` checks. `fused/` is a CPU's way, whose scores never leave the caches; `unfused.rs` makes a GPU's way of
+//! `matmul::batched` and `norm::softmax`. `offsets.rs` lays the bias out over pairs of tokens, and adds up its gradient.
 //!
-//! **One unit owns**: see these.
+//! **One unit owns**: see `fused/mod.rs` and `matmul::batched`.
 //!
-//! **Backward**, of `grad`: `grad_v = p^T grad`; `grad_p = grad v^T`; `grad_s = p (grad_p - sum over the keys of grad_p p)`, in place;
-//! `grad_q = scale grad_s k`; `grad_k = scale grad_s^T q`; the bias gets the sum of `grad_s` over samples and over the pairs of tokens of an offset.
+//! **Backward**, of `grad`: `grad_v = p^T grad`; `grad_p = grad v^T`; `grad_s = p (grad_p - sum over the keys of grad_p p)`; `grad_q =
+//! scale grad_s k`; `grad_k = scale grad_s^T q`; the bias gets the sum of `grad_s` over samples and over the pairs of tokens of an
+//! offset, in that order.
 //!
-//! **Saved for the backward pass**: `q`, `k`, `v` and the probabilities `p` `[s, heads, n, n]`, in the accumulator. To take them again would cost a third of the
-//! products of a backward pass and all of its exponentials.
+//! **Saved for the backward pass**: `q`, `k`, `v` and two numbers a query, from which `fused/` takes the probabilities again (Dao et al.
+//! 2022, "FlashAttention"): a quarter more products backward than if `[s, heads, n, n]` were kept. `unfused.rs` keeps these
+//! probabilities, in the accumulator.
 //!
-//! **Why this shape.** Factor and bias are part of the first product's last step, so that scores are written once, and no operand is permuted.
-//! Three launches forward, five backward; a bias takes one more forward and two more backward.
+//! **Why this shape.** Scores of 256 tokens hold 16 times what queries of 16 channels do: written and read they would be most of the
+//! traffic, for 16 products each. No operand is permuted, whichever way.
 //!
 //! **Not finite**: a query with a NaN spoils its own token's output, a key or a value its sample's head; nothing leaves a sample and head.
 
 pub mod cost;
+mod fused;
 mod offsets;
 mod problem;
 pub mod reference;
+mod unfused;
 
 pub use problem::{AttentionOptions, AttentionProblem};
 
-use crate::matmul::batched::{Form, batched_into};
-use crate::norm::softmax;
-use crate::{KernelError, Tensor, planted};
+use crate::{KernelError, Tensor};
 
 const OP: &str = "attention";
 
@@ -44,8 +46,17 @@ pub struct Saved {
     q: Tensor,
     k: Tensor,
     v: Tensor,
+    bias: Option<Tensor>,
+    kept: Kept,
+}
+
+/// What is kept of the scores.
+#[derive(Debug, Clone)]
+enum Kept {
+    /// Of each query its largest score, and one over the sum of its exponentials.
+    Queries(Tensor),
     /// `[s, heads, n, n]`.
-    probabilities: Tensor,
+    Probabilities(Tensor),
 }
 
 impl Saved {
@@ -68,10 +79,11 @@ pub struct AttentionGrads {
     pub bias: Option<Tensor>,
 }
 
-/// The output `[s, n, heads dv]`, and what the backward pass needs. Three launches, one more with a bias; none for an empty output.
+/// The output `[s, n, heads dv]`, and what the backward pass needs. One launch on a CPU, three elsewhere and for more tokens than a
+/// core's caches hold; one more with a bias; none for an empty output.
 ///
 /// # Errors
-/// Those of [`AttentionProblem::new`], then probabilities past [`Tensor::MOST_ELEMENTS`].
+/// Those of [`AttentionProblem::new`], then probabilities or a scratch past [`Tensor::MOST_ELEMENTS`].
 pub fn attention(
     q: &Tensor,
     k: &Tensor,
@@ -80,37 +92,36 @@ pub fn attention(
     options: AttentionOptions,
 ) -> Result<(Tensor, Saved), KernelError> {
     let problem = AttentionProblem::new(q, k, v, bias, options)?;
-    let &AttentionProblem {
-        samples,
-        tokens,
-        dim_v,
-        dtype,
-        ..
-    } = &problem;
-    let heads = options.heads;
-    let scores = [samples, heads, tokens, tokens];
     let client = q.client();
-    let wide = dtype.accumulator();
-    let probabilities = Tensor::room(OP, "probabilities", client, &scores, wide)?;
-    let out = Tensor::empty(client, &[samples, tokens, heads * dim_v], dtype);
-    if !probabilities.is_empty() {
-        let by_pair = bias
-            .map(|bias| offsets::lay_out(&problem, bias))
-            .transpose()?;
-        let score = problem.product(Form::TransposedB, options.scale);
-        batched_into(q, k, by_pair.as_ref(), score, &probabilities)?;
-        softmax::in_place(&probabilities);
-        let mean = problem.product(Form::Plain, 1.0);
-        batched_into(&probabilities, v, None, mean, &out)?;
-    }
+    let out = Tensor::room(OP, "output", client, &problem.output(), problem.dtype)?;
+    let kept = if out.is_empty() || fused::fits(client, &problem) {
+        let kept = fused::kept(client, &problem);
+        if !out.is_empty() {
+            let pairs = pairs(&problem, bias)?;
+            fused::launch_forward(&problem, [q, k, v], pairs.as_ref(), &out, &kept)?;
+        }
+        Kept::Queries(kept)
+    } else {
+        Kept::Probabilities(unfused::forward(&problem, [q, k, v], bias, &out)?)
+    };
     let saved = Saved {
         problem,
         q: q.clone(),
         k: k.clone(),
         v: v.clone(),
-        probabilities,
+        bias: bias.cloned(),
+        kept,
     };
     Ok((out, saved))
+}
+
+/// The bias as `fused` reads it.
+fn pairs(problem: &AttentionProblem, bias: Option<&Tensor>) -> Result<Option<Tensor>, KernelError> {
+    bias.map(|bias| {
+        let pitch = fused::keys_pitch(bias.client(), problem);
+        offsets::lay_out(problem, bias, pitch)
+    })
+    .transpose()
 }
 
 /// The windows of queries, keys and values of `qkv` `[s, n, 3 heads d]`.
@@ -133,11 +144,12 @@ pub fn packed(qkv: &Tensor, heads: usize) -> Result<[Tensor; 3], KernelError> {
     Ok([part(0)?, part(1)?, part(2)?])
 }
 
-/// The gradients with respect to all inputs of [`attention()`], from `grad` `[s, n, heads dv]`, which may be a window. Five launches, two more with a
-/// bias; of an empty output none but one that fills the bias' gradient with zeros.
+/// The gradients with respect to all inputs of [`attention()`], from `grad` `[s, n, heads dv]`, which may be a window. One launch where
+/// the forward pass took one, three more with a bias; else five, two more with a bias. Of an empty output none, but one that fills the
+/// bias' gradient with zeros.
 ///
 /// # Errors
-/// Shape and element type of `grad`, then a gradient of the bias by pairs past [`Tensor::MOST_ELEMENTS`].
+/// Shape and element type of `grad`, then a scratch or a gradient by pairs past [`Tensor::MOST_ELEMENTS`].
 pub fn backward(saved: Saved, grad: &Tensor) -> Result<AttentionGrads, KernelError> {
     let like = |tensor: &Tensor| Tensor::empty(grad.client(), tensor.shape(), tensor.dtype());
     let [q, k, v] = [&saved.q, &saved.k, &saved.v].map(like);
@@ -172,27 +184,29 @@ pub fn backward_packed(
 fn backward_into(
     saved: Saved,
     grad: &Tensor,
-    [grad_q, grad_k, grad_v]: [&Tensor; 3],
+    grads: [&Tensor; 3],
 ) -> Result<Option<Tensor>, KernelError> {
     let Saved {
         problem,
         q,
         k,
         v,
-        probabilities: p,
-    } = saved;
-    let scale = problem.options.scale;
+        bias,
+        kept,
+    } = &saved;
     grad.check_view(OP, "grad", &problem.output(), problem.dtype)?;
     if grad.is_empty() {
-        return Ok(offsets::none(&problem, grad.client()));
+        return Ok(offsets::none(problem, grad.client()));
     }
-    let product = |form, alpha| problem.product(form, alpha);
-    batched_into(&p, grad, None, product(Form::TransposedA, 1.0), grad_v)?;
-    let grad_s = Tensor::empty(grad.client(), p.shape(), p.dtype());
-    batched_into(grad, &v, None, product(Form::TransposedB, 1.0), &grad_s)?;
-    softmax::backward_in_place(&p, &grad_s);
-    let slope = planted::or("attention_gradient_without_its_scale", scale, 1.0);
-    batched_into(&grad_s, &k, None, product(Form::Plain, slope), grad_q)?;
-    batched_into(&grad_s, &q, None, product(Form::TransposedA, scale), grad_k)?;
-    offsets::gradient(&problem, &grad_s)
+    let scores = match kept {
+        Kept::Queries(kept) => {
+            let pairs = pairs(problem, bias.as_ref())?;
+            fused::launch_backward(problem, [q, k, v], pairs.as_ref(), kept, grad, grads)?
+        }
+        Kept::Probabilities(p) => Some(unfused::backward(problem, [q, k, v], p, grad, grads)?),
+    };
+    match scores {
+        Some(scores) => offsets::gradient(problem, &scores),
+        None => Ok(None),
+    }
 }

@@ -10,8 +10,8 @@ use cubecl::prelude::*;
 /// Numbers that are added up at a time.
 type One = Const<1>;
 
-/// `pairs[head, i, j] = bias[head, |y_i - y_j| w + |x_i - x_j|]`. One unit owns a run of neighbouring elements, of which it divides the first one's
-/// index alone.
+/// `pairs[head, i, j] = bias[head, |y_i - y_j| w + |x_i - x_j|]`, and 0 for `j` past the tokens. One unit owns a run of neighbouring elements, of which
+/// it divides the first one's index alone.
 #[cube(launch_unchecked)]
 fn lay_out_kernel<S: Float, F: Float>(
     bias: &[S],
@@ -19,6 +19,7 @@ fn lay_out_kernel<S: Float, F: Float>(
     bias_view: View,
     h: usize,
     w: usize,
+    pitch: usize,
     count: usize,
     run: usize,
     #[define(S, F)] _dtypes: [cubecl::ir::ElemType; 2],
@@ -26,21 +27,24 @@ fn lay_out_kernel<S: Float, F: Float>(
     let tokens = h * w;
     let first = ABSOLUTE_POS * run;
     let last = min(first + run, count);
-    let mut j = first % tokens;
-    let mut row = first / tokens;
+    let mut j = first % pitch;
+    let mut row = first / pitch;
     let (mut yj, mut xj) = (j / w, j % w);
     let (mut yi, mut xi) = (row % tokens / w, row % tokens % w);
     for pair in first..last {
-        let offset = apart(yi, yj) * w + apart(xi, xj);
-        pairs[pair] = F::cast_from(bias[bias_view.at(row / tokens) + offset]);
+        // A key past the end may be a map's row away.
+        let offset = min(apart(yi, yj) * w + apart(xi, xj), tokens - 1);
+        let value = F::cast_from(bias[bias_view.at(row / tokens) + offset]);
+        pairs[pair] = select(j < tokens, value, F::new(0.0f32));
         j += 1;
         xj += 1;
         if xj == w {
             xj = 0usize.runtime();
             yj += 1;
         }
-        if j == tokens {
+        if j == pitch {
             j = 0usize.runtime();
+            xj = 0usize.runtime();
             yj = 0usize.runtime();
             row += 1;
             yi = row % tokens / w;
@@ -61,6 +65,7 @@ fn sum_offsets<F: Float, S: Float>(
     out: &mut [S],
     h: usize,
     w: usize,
+    pitch: usize,
     count: usize,
     run: usize,
     #[define(F, S)] _dtypes: [cubecl::ir::ElemType; 2],
@@ -74,7 +79,7 @@ fn sum_offsets<F: Float, S: Float>(
         for y in 0..h {
             let mut part = Vector::<F, One>::new(F::new(0.0f32));
             for x in 0..w {
-                let start = (head * tokens + y * w + x) * tokens;
+                let start = (head * tokens + y * w + x) * pitch;
                 // The other token lies above or below, to the left or to the right; an offset of 0 has one direction.
                 if y + dy < h {
                     part += across::<F>(pairs, start + (y + dy) * w, x, dx, w);
@@ -109,11 +114,15 @@ fn across<F: Float>(
     sum
 }
 
-/// The bias `[heads, h w]` over pairs of tokens, `[heads, n, n]` in the accumulator. One launch.
-pub(super) fn lay_out(problem: &AttentionProblem, bias: &Tensor) -> Result<Tensor, KernelError> {
+/// The bias `[heads, h w]` over pairs of tokens, `[heads, n, pitch]` in the accumulator. One launch.
+pub(super) fn lay_out(
+    problem: &AttentionProblem,
+    bias: &Tensor,
+    pitch: usize,
+) -> Result<Tensor, KernelError> {
     let [h, w] = problem.options.offsets.unwrap_or([1, problem.tokens]);
     let (client, dtype) = (bias.client(), problem.dtype);
-    let shape = [problem.options.heads, problem.tokens, problem.tokens];
+    let shape = [problem.options.heads, problem.tokens, pitch];
     let pairs = Tensor::room(OP, "bias by pairs", client, &shape, dtype.accumulator())?;
     let grid = launch::grid(client, pairs.len());
     // SAFETY: the problem relates `h w` to the tokens and to the bias.
@@ -127,6 +136,7 @@ pub(super) fn lay_out(problem: &AttentionProblem, bias: &Tensor) -> Result<Tenso
             bias.view(),
             h,
             w,
+            pitch,
             pairs.len(),
             grid.run,
             dtype.elems(),
@@ -136,8 +146,8 @@ pub(super) fn lay_out(problem: &AttentionProblem, bias: &Tensor) -> Result<Tenso
     Ok(pairs)
 }
 
-/// The gradient of the bias, where there is one, from that of the scores `[s, heads, n, n]`: their sum over samples, then over the pairs of an offset.
-/// Two launches.
+/// The gradient of the bias, where there is one, from that of the scores `[s, heads, n, pitch]`: their sum over samples, then over the
+/// pairs of an offset. Two launches.
 pub(super) fn gradient(
     problem: &AttentionProblem,
     scores: &Tensor,
@@ -147,7 +157,8 @@ pub(super) fn gradient(
     };
     let (client, dtype) = (scores.client(), problem.dtype);
     let heads = problem.options.heads;
-    let shape = [heads, problem.tokens, problem.tokens];
+    let pitch = scores.shape()[3];
+    let shape = [heads, problem.tokens, pitch];
     let pairs = Tensor::room(OP, "bias by pairs", client, &shape, scores.dtype())?;
     sum_rows(scores, &pairs);
     let out = Tensor::empty(client, &[heads, problem.tokens], dtype);
@@ -163,6 +174,7 @@ pub(super) fn gradient(
             out.arg(1),
             h,
             w,
+            pitch,
             out.len(),
             grid.run,
             [wide, stored],

@@ -35,8 +35,8 @@ impl AttentionProblem {
     ///
     /// # Errors
     /// In this order: a `scale` that is not finite; the shape of `q`, which heads divide; shape and element type of `k`; the shape of
-    /// `v`, which heads divide, and its element type; offsets without a bias or a bias without them; offsets whose product is not the number of tokens; shape
-    /// and element type of the bias.
+    /// `v`, which heads divide, and its element type; offsets without a bias or a bias without them; offsets whose product is not the
+    /// number of tokens; shape and element type of the bias.
     pub fn new(
         q: &Tensor,
         k: &Tensor,

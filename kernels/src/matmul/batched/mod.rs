@@ -12,7 +12,8 @@
 //! So nothing is permuted ahead of a product. `plus` is `[heads, rows, columns]`, the same for all samples, in the accumulator. `a` and the
 //! result may be in the accumulator too: scores of 16 bits are never rounded to them.
 //!
-//! **Map.** `problem.rs` checks, `views.rs` says where a matrix lies, `rows.rs` is a CPU's kernel, `tiles.rs` a GPU's, each with what launches it.
+//! **Map.** `problem.rs` checks, `views.rs` says where a matrix lies, `rows.rs` is a CPU's kernel, `tiles.rs` a GPU's, each with what
+//! launches it.
 //!
 //! **One unit owns** a run of tiles of rows, across matrices: many small matrices and a few tall ones are both cut evenly. A tile is up to
 //! 16 rows by 1 to 4 vectors of columns in registers, the rows chosen so that few are beside the matrix. What `b` gives to a group of columns is
@@ -22,8 +23,9 @@
 //! **Saved for the backward pass**: the caller's matter. The gradients of a product are products of the other forms: of `a b`, `grad b^T` and
 //! `a^T grad`.
 //!
-//! **Why this shape.** The matrices of attention in networks on images have 4 to 256 rows and 16 to 60 columns: a launch for each of hundreds of them
-//! costs more than its product. `b` of one matrix stays in the first or second cache while all tiles of rows pass over it.
+//! **Why this shape.** The matrices of attention in networks on images have 4 to 256 rows and 16 to 60 columns: a launch for each of
+//! hundreds of them costs more than its product. `b` of one matrix stays in the first or second cache while all tiles of rows pass over
+//! it.
 //!
 //! **Bits.** Each element adds up its products in the order of the depth, in one chain, whatever the tile or the device's cores.
 
@@ -38,6 +40,7 @@ pub use problem::{BatchedOptions, BatchedProblem, Form};
 
 use crate::{KernelError, Tensor, launch};
 use views::Operands;
+pub(crate) use views::{Matrices, MatricesLaunch};
 
 const OP: &str = "batched";
 

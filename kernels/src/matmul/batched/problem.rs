@@ -44,8 +44,8 @@ impl BatchedProblem {
     /// The problem of `a` and `b`, each `[s, rows, heads columns]` or `[s, heads, rows, columns]`; both may be windows.
     ///
     /// # Errors
-    /// In this order: no heads; an `alpha` that is not finite; the shape of `a`, its element type, that of `b` or the accumulator of that; the shape of `b`, its samples and the extent
-    /// that it shares with `a`.
+    /// In this order: no heads; an `alpha` that is not finite; the shape of `a`, its element type, that of `b` or the accumulator of
+    /// that; the shape of `b`, its samples and the extent that it shares with `a`.
     pub fn new(a: &Tensor, b: &Tensor, options: BatchedOptions) -> Result<Self, KernelError> {
         let BatchedOptions { heads, form, alpha } = options;
         if heads == 0 {

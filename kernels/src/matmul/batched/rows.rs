@@ -15,8 +15,8 @@ struct Tile {
 }
 
 impl Tile {
-    /// The tile for matrices of `m` rows of `column_vectors` vectors: vectors as in [`crate::matmul::gemm`], and of the rows for which 32 registers
-    /// have room those that cost the fewest instructions in all, a vector of `b` being loaded once a tile.
+    /// The tile for matrices of `m` rows of `column_vectors` vectors: vectors as in [`crate::matmul::gemm`], and of the rows for which 32
+    /// registers have room those that cost the fewest instructions in all, a vector of `b` being loaded once a tile.
     fn of(m: usize, column_vectors: usize) -> Self {
         let vectors = crate::matmul::gemm::tile_vectors(column_vectors);
         let most = [16, 12, 8, 6][vectors - 1];

@@ -1,5 +1,5 @@
 use super::BatchedProblem;
-use crate::Tensor;
+use crate::{Tensor, planted};
 use cubecl::prelude::*;
 
 /// The tensors of a launch.
@@ -20,7 +20,7 @@ impl Operands<'_> {
 
 /// Where the matrices of an operand lie in its buffer, as a kernel argument; all in elements.
 #[derive(CubeLaunch, CubeType, Clone, Copy)]
-pub(super) struct Matrices {
+pub(crate) struct Matrices {
     base: usize,
     /// From one sample to the next.
     outer: usize,
@@ -44,7 +44,10 @@ impl MatricesLaunch {
         let (base, pitch) = tensor.place();
         let (outer, inner) = match *tensor.shape() {
             [_, heads, rows, _] => (heads * rows * pitch, rows * pitch),
-            [_, rows, all] => (rows * pitch, all / heads),
+            [_, rows, all] => (
+                rows * pitch,
+                planted::or("heads_share_a_matrix", all / heads, 0),
+            ),
             _ => (0, 0),
         };
         Self::new(base, outer, inner, pitch)

@@ -5,9 +5,10 @@
 //!
 //! **Layout** `[.., c]`, rows of any length.
 //!
-//! **One unit owns** a run of rows, and walks a row three times: its maximum, its exponentials (written to `y`, unless 16 bits would round
-//! them: then they are taken again) with their sum, in blocks (`cascade.rs`), the division. The last vector of a row is moved back to end with it; the lanes that it shares with the vector before are left out of the
-//! sum, and as the division is in place, and the result may be `x` or the gradient itself, it is kept in a register until the shared lanes are final.
+//! **One unit owns** a run of rows, and walks a row three times: its maximum, its exponentials (written to `y`, unless 16 bits would
+//! round them: then they are taken again) with their sum, in blocks (`cascade.rs`), the division. The last vector of a row is moved back
+//! to end with it; the lanes that it shares with the vector before are left out of the sum, and as the division is in place, and the
+//! result may be `x` or the gradient itself, it is kept in a register until the shared lanes are final.
 //!
 //! On a GPU a team of units owns a row (`team.rs`).
 //!
@@ -24,6 +25,8 @@ pub mod cost;
 mod forward;
 pub mod reference;
 mod team;
+
+pub(crate) use forward::largest;
 
 use crate::{KernelError, Tensor};
 
