@@ -169,27 +169,27 @@ pub fn add_into(into: &Tensor, add: &Tensor) -> Result<(), KernelError> {
     Ok(())
 }
 
-/// `out = a + b`. One unit owns a run of rows.
+/// `out = x + plus`. One unit owns a run of rows.
 #[cube(launch_unchecked)]
 fn sum_kernel<S: Float, F: Float, B: Size, N: Size>(
-    a: &[Vector<S, B>],
-    b: &[Vector<S, B>],
+    x: &[Vector<S, B>],
+    plus: &[Vector<S, B>],
     out: &mut [Vector<S, B>],
     _unaligned: &[S],
-    a_view: View,
-    b_view: View,
+    x_view: View,
+    plus_view: View,
     out_view: View,
     walk: Walk,
     #[define(S, F)] _dtypes: [cubecl::ir::ElemType; 2],
 ) {
     let ahead = comptime!(usize::from(is_fenced() && planted::is("add_past_the_end")));
     for row in walk.first()..walk.end() {
-        let a_at = walk.start(row, a_view.at(row));
-        let b_at = walk.start(row, b_view.at(row)) + ahead;
+        let x_at = walk.start(row, x_view.at(row));
+        let plus_at = walk.start(row, plus_view.at(row)) + ahead;
         let to = walk.start(row, out_view.at(row));
         for v in 0..walk.vectors {
             let c = channel::<N>(v, walk.length);
-            let sum = load::<S, F, B, N>(a, a_at + c) + load::<S, F, B, N>(b, b_at + c);
+            let sum = load::<S, F, B, N>(x, x_at + c) + load::<S, F, B, N>(plus, plus_at + c);
             store::<S, F, B, N>(out, to + c, sum);
         }
     }

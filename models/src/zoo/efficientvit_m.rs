@@ -218,7 +218,8 @@ impl Cascade {
             let qkv = reshaped(pass, &qkv, &[s, tokens, 2 * KEY + share])?;
             let key = tape.window(&qkv, KEY, KEY)?;
             let value = tape.window(&qkv, 2 * KEY, share)?;
-            let bias = tape.window(&biases, i * tokens, tokens)?;
+            let own = planted::or("heads_share_a_bias", i, 0);
+            let bias = tape.window(&biases, own * tokens, tokens)?;
             let attention = Attention {
                 heads: 1,
                 scale: 1.0 / (KEY as f64).sqrt(),

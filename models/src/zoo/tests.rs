@@ -281,3 +281,48 @@ fn a_seed_decides_what_a_step_drops_and_nothing_else_does() {
     assert_ne!(under(1, None), whole);
     assert_eq!(under(1, Some(0.0)), whole);
 }
+
+#[test]
+fn weights_for_images_of_another_size_are_refused_and_say_so() {
+    let of = |side| {
+        let arch = Architecture::new("efficientvit_m0", 3).images(side, side);
+        Network::new(&client(), DType::F32, arch, 0, 0).unwrap()
+    };
+    let weights = of(224).store.weights().unwrap();
+    let refused = of(64).store.set_weights(&weights).unwrap_err().to_string();
+    let row = "of another shape (4): stages.0.blocks.0.mixer.m.attn.attention_biases [4, 49] where [4, 16] is wanted";
+    assert!(refused.contains(row), "{refused}");
+    assert!(refused.contains("images of another size"), "{refused}");
+    // 7 x 7 pixels a window in both first stages, and 4 x 4 in the last: as for 224 px.
+    assert!(of(208).store.set_weights(&weights).is_ok());
+    let refused = Network::new(
+        &client(),
+        DType::F32,
+        Architecture::new("cifar_resnet8", 3),
+        0,
+        0,
+    );
+    let refused = refused.unwrap().store.set_weights(&weights).unwrap_err();
+    assert!(!refused.to_string().contains("another size"), "{refused}");
+}
+
+#[test]
+fn windows_have_seven_pixels_a_side_or_as_many_as_there_are() {
+    let sides = |height, width| -> Vec<usize> {
+        let arch = Architecture::new("efficientvit_m0", 3).images(height, width);
+        let network = Network::sketch(arch).unwrap();
+        let tables = network.store.specs().iter();
+        let tables = tables.filter(|spec| spec.path.ends_with("attention_biases"));
+        tables.map(|spec| spec.shape[1].isqrt()).collect()
+    };
+    assert_eq!(sides(224, 224), [7, 7, 7, 4, 4, 4]);
+    assert_eq!(sides(64, 64), [4, 2, 2, 1, 1, 1]);
+    assert_eq!(sides(512, 96), [6, 3, 3, 2, 2, 2]);
+    for image in [[512, 96], [96, 512], [72, 104], [16, 16], [17, 40]] {
+        let arch = Architecture::new("efficientvit_m0", 3).images(image[0], image[1]);
+        assert!(Network::step_bytes(arch, 2).is_ok(), "{image:?}");
+    }
+    let small = Architecture::new("efficientvit_m0", 3).images(15, 64);
+    let refused = Network::step_bytes(small, 2).unwrap_err().to_string();
+    assert!(refused.contains("partition"), "{refused}");
+}
