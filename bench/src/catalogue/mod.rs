@@ -13,8 +13,8 @@ mod partition;
 mod pool;
 
 pub use around::{
-    ActivationCase, Kind, NormCase, ParametersCase, RowsCase, activated, activations, normed,
-    parameters, rows,
+    ActivationCase, DropoutCase, Kind, NormCase, ParametersCase, RowsCase, activated, activations,
+    dropped, normed, parameters, rows,
 };
 pub use attention::{AttentionCase, attentions};
 pub use dense::{DenseCase, dense};

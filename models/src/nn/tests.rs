@@ -40,6 +40,7 @@ fn outputs((layer, store): &(ConvNorm, Store), mode: Mode, x: &[f32]) -> Vec<f64
         tape: &tape,
         store,
         mode,
+        randomness: None,
         kept: RefCell::default(),
     };
     let x = Tensor::from_f32(&client(), x, &[1, 1, x.len(), 1]).unwrap();
@@ -100,6 +101,7 @@ fn pass<'a>(tape: &'a Tape, store: &'a Store, mode: Mode) -> Pass<'a> {
         store,
         mode,
         kept: RefCell::default(),
+        randomness: None,
     }
 }
 
@@ -291,4 +293,71 @@ fn weights_that_are_taken_over_keep_the_networks_element_type() {
     let images = Var::constant(Tensor::zeros(&client(), &[1, 8, 8, 3], DType::F64));
     let logits = network.forward(&Tape::new(), Mode::Train, &images).unwrap();
     assert_eq!(logits.tensor().dtype(), DType::F64);
+}
+
+/// What two dropout layers of rate 0.5 make of ones, under `randomness`.
+fn dropped_twice(randomness: Option<Randomness>) -> [Vec<f64>; 2] {
+    let mut declarations = Declarations::default();
+    BatchNorm::new(declarations.root(), 1);
+    let store = Store::new(&client(), DType::F32, declarations, 0, 0).unwrap();
+    let tape = Tape::new();
+    let pass = Pass {
+        tape: &tape,
+        store: &store,
+        mode: Mode::Train,
+        randomness,
+        kept: RefCell::default(),
+    };
+    let ones = Var::constant(Tensor::from_f32(&client(), &[1.0; 4096], &[64, 64]).unwrap());
+    let layers = [Dropout::new(0.5), Dropout::new(0.5)];
+    layers.map(|layer| download(layer.forward(&pass, &ones).unwrap().tensor()))
+}
+
+#[test]
+fn each_layer_of_each_step_of_each_network_has_a_mask_of_its_own() {
+    let of = |seed, role, epoch, step| {
+        dropped_twice(Some(Randomness::of_step(seed, role, epoch, step, None)))
+    };
+    let (first, second) = (1 << 32, 1 << 40);
+    let arguments = [
+        (0, 0, 0, 0),
+        (1, 0, 0, 0),
+        (first, 0, 0, 0),
+        (0, 1, 0, 0),
+        (0, second, 0, 0),
+        (0, 0, 1, 0),
+        (0, 0, 0, 1),
+        (0, 0, 0, 2),
+        (0, 0, 1, 1),
+    ];
+    let masks: Vec<Vec<f64>> = arguments
+        .iter()
+        .flat_map(|&(seed, role, epoch, step)| of(seed, role, epoch, step))
+        .collect();
+    for (i, a) in masks.iter().enumerate() {
+        for (j, b) in masks.iter().enumerate().skip(i + 1) {
+            let same = a.iter().zip(b).filter(|(a, b)| a == b).count();
+            // Half of 4096, give or take six standard deviations of 32.
+            assert!(
+                (2048 - 192..=2048 + 192).contains(&same),
+                "{i} and {j}: {same}"
+            );
+        }
+    }
+    assert_eq!(of(0, 0, 1, 1), of(0, 0, 1, 1), "a step repeats exactly");
+}
+
+#[test]
+fn the_rate_of_a_pass_replaces_that_of_its_layers_and_without_randomness_nothing_is_dropped() {
+    let share = |of: [Vec<f64>; 2]| {
+        let dropped = of.concat().iter().filter(|&&y| y == 0.0).count();
+        dropped as f64 / 8192.0
+    };
+    let at = |rate| share(dropped_twice(Some(Randomness::of_step(1, 2, 3, 4, rate))));
+    for (rate, wanted) in [(None, 0.5), (Some(0.1), 0.1), (Some(0.0), 0.0)] {
+        let found = at(rate);
+        assert!((found - wanted).abs() <= 0.033, "{rate:?}: {found}");
+    }
+    assert_eq!(at(Some(0.0)), 0.0);
+    assert_eq!(dropped_twice(None), [vec![1.0; 4096], vec![1.0; 4096]]);
 }
