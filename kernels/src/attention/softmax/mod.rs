@@ -118,7 +118,7 @@ pub fn attention(
 /// The bias as `fused` reads it.
 fn pairs(problem: &AttentionProblem, bias: Option<&Tensor>) -> Result<Option<Tensor>, KernelError> {
     bias.map(|bias| {
-        let pitch = fused::keys_pitch(bias.client(), problem);
+        let pitch = fused::pairs_pitch(bias.client(), problem);
         offsets::lay_out(problem, bias, pitch)
     })
     .transpose()

@@ -10,8 +10,8 @@ use cubecl::prelude::*;
 /// Numbers that are added up at a time.
 type One = Const<1>;
 
-/// `pairs[head, i, j] = bias[head, |y_i - y_j| w + |x_i - x_j|]`, and 0 for `j` past the tokens. One unit owns a run of neighbouring elements, of which
-/// it divides the first one's index alone.
+/// `pairs[head, i, j] = bias[head, |y_i - y_j| w + |x_i - x_j|]`, and 0 for `j` past the tokens. One unit owns a run of neighbouring
+/// elements, of which it divides the first one's index alone.
 #[cube(launch_unchecked)]
 fn lay_out_kernel<S: Float, F: Float>(
     bias: &[S],

@@ -63,7 +63,7 @@ fn softmax_kernel<S: Float, F: Float, B: Size, N: Size>(
 
 /// The largest lane; NaN may be passed over.
 #[cube]
-pub(crate) fn largest<F: Float, N: Size>(lanes: Vector<F, N>) -> F {
+pub(super) fn largest<F: Float, N: Size>(lanes: Vector<F, N>) -> F {
     let mut top = lanes.extract(0usize);
     #[unroll]
     for lane in 1..N::value() {

@@ -26,8 +26,6 @@ mod forward;
 pub mod reference;
 mod team;
 
-pub(crate) use forward::largest;
-
 use crate::{KernelError, Tensor};
 
 const OP: &str = "softmax";

@@ -1,4 +1,4 @@
-use super::tile::{One, add_products, lay, multiply, of_keys, turn};
+use super::tile::{One, Rows, lay, multiply, rows_from, turn};
 use super::{Extents, Plan, Variant};
 use crate::attention::softmax::{AttentionProblem, OP};
 use crate::cascade::{Cascade, block_end, block_start, blocks};
@@ -43,8 +43,8 @@ fn attention_backward<S: Float, F: Float, W: Size>(
     #[define(S, F)] _dtypes: [cubecl::ir::ElemType; 2],
 ) {
     let Variant {
-        queries,
         keys,
+        queries,
         dim: by_dim,
         dim_v: by_dim_v,
         ..
@@ -55,222 +55,270 @@ fn attention_backward<S: Float, F: Float, W: Size>(
         tokens,
         dim,
         dim_v,
-        keys_pitch,
+        tiles,
         dim_pitch,
         dim_v_pitch,
     } = extents;
+    let lanes = W::value();
+    let one = Vector::<F, W>::new(F::new(1.0f32));
     let zero = Vector::<F, W>::new(F::new(0.0f32));
     let scale = Vector::<F, W>::new(scale.get::<F>());
     let slope = Vector::<F, W>::new(slope.get::<F>());
-    // Keys and values, turned; keys; the gradients of keys and values so far; probabilities and gradients of the scores of a tile.
-    let turned_k = ABSOLUTE_POS
-        * ((dim + dim_v + 2 * queries) * keys_pitch + tokens * (2 * dim_pitch + dim_v_pitch));
-    let turned_v = turned_k + dim * keys_pitch;
-    let laid_k = turned_v + dim_v * keys_pitch;
+    // Queries of a tile and the output's gradient, turned and as they are; probabilities and the scores' gradients; keys; the gradients of
+    // keys and values so far.
+    let turned_q = ABSOLUTE_POS
+        * ((dim + dim_v + dim_pitch + dim_v_pitch + 2 * tokens) * lanes
+            + tokens * (2 * dim_pitch + dim_v_pitch));
+    let turned_grad = turned_q + dim * lanes;
+    let laid_q = turned_grad + dim_v * lanes;
+    let laid_grad = laid_q + dim_pitch * lanes;
+    let probabilities = laid_grad + dim_v_pitch * lanes;
+    let slopes = probabilities + tokens * lanes;
+    let laid_k = slopes + tokens * lanes;
     let sum_k = laid_k + tokens * dim_pitch;
     let sum_v = sum_k + tokens * dim_pitch;
-    let probabilities = sum_v + tokens * dim_v_pitch;
-    let slopes = probabilities + queries * keys_pitch;
-    let vectors = keys_pitch / W::value();
     let first = ABSOLUTE_POS * run;
     for matrix in first..min(first + run, count) {
         let (sample, head) = (matrix / heads, matrix % heads);
         let (q_start, k_start) = (at.q.start(sample, head), at.k.start(sample, head));
         let (v_start, grad_start) = (at.v.start(sample, head), at.grad.start(sample, head));
-        turn::<S, F, W>(
-            k, k_start, at.k.pitch, tokens, dim, scratch, turned_k, keys_pitch,
-        );
-        turn::<S, F, W>(
-            v, v_start, at.v.pitch, tokens, dim_v, scratch, turned_v, keys_pitch,
-        );
+        let q_out = at.grad_q.start(sample, head);
         lay::<S, F, W>(
             k, k_start, at.k.pitch, tokens, dim, scratch, laid_k, dim_pitch,
         );
-        for i in 0..tokens * (dim_pitch + dim_v_pitch) / W::value() {
-            store::<F, F, One, W>(scratch, sum_k + i * W::value(), zero);
+        for i in 0..tokens * (dim_pitch + dim_v_pitch) / lanes {
+            store::<F, F, One, W>(scratch, sum_k + i * lanes, zero);
         }
-        for tile in 0..(tokens + comptime!(queries - 1)) / queries {
-            let mut starts = Array::<usize>::new(queries);
-            let mut grad_starts = Array::<usize>::new(queries);
-            let mut slope_rows = Array::<usize>::new(queries);
-            let mut max = Array::<F>::new(queries);
-            let mut share = Array::<F>::new(queries);
-            #[unroll]
-            for i in 0..queries {
-                let query = min(tile * queries + i, tokens - 1);
-                starts[i] = q_start + query * at.q.pitch;
-                grad_starts[i] = grad_start + query * at.grad.pitch;
-                slope_rows[i] = slopes + i * keys_pitch;
-                max[i] = kept[(matrix * tokens + query) * 2].extract(0usize);
-                let own = kept[(matrix * tokens + query) * 2 + 1].extract(0usize);
-                let there = tile * queries + i < tokens;
-                share[i] = if comptime!(planted::is("attention_of_queries_past_the_end")) {
-                    own
-                } else {
-                    select(there, own, F::new(0.0f32))
-                };
-            }
-            for group in 0..vectors / keys {
-                let column = group * keys * W::value();
-                let scores = multiply::<S, F, W>(
-                    q,
-                    &starts,
+        for tile in 0..tiles {
+            let query = tile * lanes;
+            let there = min(lanes, tokens - query);
+            turn::<S, F, W>(
+                q, q_start, at.q.pitch, query, tokens, dim, scratch, turned_q,
+            );
+            turn::<S, F, W>(
+                grad,
+                grad_start,
+                at.grad.pitch,
+                query,
+                tokens,
+                dim_v,
+                scratch,
+                turned_grad,
+            );
+            let (q_first, grad_first) = (query * at.q.pitch, query * at.grad.pitch);
+            lay::<S, F, W>(
+                q,
+                q_start + q_first,
+                at.q.pitch,
+                there,
+                dim,
+                scratch,
+                laid_q,
+                dim_pitch,
+            );
+            lay::<S, F, W>(
+                grad,
+                grad_start + grad_first,
+                at.grad.pitch,
+                there,
+                dim_v,
+                scratch,
+                laid_grad,
+                dim_v_pitch,
+            );
+            let tops = matrix * 2 * (tiles * lanes) + query;
+            let top = load::<F, F, One, W>(kept, tops);
+            let share = load::<F, F, One, W>(kept, tops + tiles * lanes);
+            for group in 0..(tokens + comptime!(keys - 1)) / keys {
+                let first = group * keys;
+                let rows = rows_from(k_start, at.k.pitch, first, tokens - 1, 1usize, keys);
+                let scores =
+                    multiply::<S, F, W>(k, &rows, &*scratch, turned_q, lanes, dim, keys, 1usize);
+                let rows = rows_from(v_start, at.v.pitch, first, tokens - 1, 1usize, keys);
+                let by_p = multiply::<S, F, W>(
+                    v,
+                    &rows,
                     &*scratch,
-                    turned_k + column,
-                    keys_pitch,
-                    dim,
-                    queries,
+                    turned_grad,
+                    lanes,
+                    dim_v,
                     keys,
+                    1usize,
                 );
                 #[unroll]
-                for i in 0..queries {
-                    let query = min(tile * queries + i, tokens - 1);
-                    #[unroll]
-                    for j in 0..keys {
-                        let column = column + j * W::value();
-                        let mut score = scores[i * keys + j] * scale;
+                for i in 0..keys {
+                    let key = first + i;
+                    if key < tokens {
+                        let mut score = scores[i] * scale;
                         if comptime!(variant.bias) {
-                            let pair = (head * tokens + query) * keys_pitch + column;
+                            let pair = (head * tokens + key) * (tiles * lanes) + query;
                             score += load::<F, F, One, W>(bias, pair);
                         }
-                        let p = (score - Vector::new(max[i])).exp() * Vector::new(share[i]);
-                        let p = of_keys::<F, W>(column, tokens, p, 0.0f32);
-                        let place = probabilities + i * keys_pitch + column;
-                        store::<F, F, One, W>(scratch, place, p);
-                    }
-                }
-                let by_p = multiply::<S, F, W>(
-                    grad,
-                    &grad_starts,
-                    &*scratch,
-                    turned_v + column,
-                    keys_pitch,
-                    dim_v,
-                    queries,
-                    keys,
-                );
-                #[unroll]
-                for i in 0..queries {
-                    #[unroll]
-                    for j in 0..keys {
-                        let column = column + j * W::value();
-                        let value = of_keys::<F, W>(column, tokens, by_p[i * keys + j], 0.0f32);
-                        store::<F, F, One, W>(scratch, slope_rows[i] + column, value);
+                        let p = (score - top).exp() * share;
+                        store::<F, F, One, W>(scratch, probabilities + key * lanes, p);
+                        store::<F, F, One, W>(scratch, slopes + key * lanes, by_p[i]);
                     }
                 }
             }
-            for i in 0..queries {
-                let (p_row, row) = (probabilities + i * keys_pitch, slopes + i * keys_pitch);
-                let mut product = Cascade::<F, W>::new();
-                for block in 0..blocks(vectors) {
-                    let mut part = zero;
-                    for v in block_start(block)..block_end(block, vectors) {
-                        let p = load::<F, F, One, W>(&*scratch, p_row + v * W::value());
-                        let by_p = load::<F, F, One, W>(&*scratch, row + v * W::value());
-                        part = fma(p, by_p, part);
-                    }
-                    product.add(part);
+            let mut product = Cascade::<F, W>::new();
+            for block in 0..blocks(tokens) {
+                let mut part = zero;
+                for key in block_start(block)..block_end(block, tokens) {
+                    let p = load::<F, F, One, W>(&*scratch, probabilities + key * lanes);
+                    let by_p = load::<F, F, One, W>(&*scratch, slopes + key * lanes);
+                    part = fma(p, by_p, part);
                 }
-                let mean = Vector::<F, W>::new(product.total().vector_sum());
-                let query = tile * queries + i;
-                for v in 0..vectors {
-                    let column = v * W::value();
-                    let p = load::<F, F, One, W>(&*scratch, p_row + column);
-                    let value = p * (load::<F, F, One, W>(&*scratch, row + column) - mean);
-                    store::<F, F, One, W>(scratch, row + column, value);
-                    if comptime!(variant.bias) {
-                        if query < tokens {
-                            let pair = (matrix * tokens + query) * keys_pitch + column;
-                            store::<F, F, One, W>(grad_scores, pair, value);
+                product.add(part);
+            }
+            let mean = product.total();
+            for key in 0..tokens {
+                let p = load::<F, F, One, W>(&*scratch, probabilities + key * lanes);
+                let by_p = load::<F, F, One, W>(&*scratch, slopes + key * lanes);
+                let value = p * (by_p - mean);
+                store::<F, F, One, W>(scratch, slopes + key * lanes, value);
+                if comptime!(variant.bias) {
+                    let pair = (matrix * tokens + key) * (tiles * lanes) + query;
+                    store::<F, F, One, W>(grad_scores, pair, value);
+                }
+            }
+            for group in 0..(there + comptime!(queries - 1)) / queries {
+                let first = group * queries;
+                let rows = rows_from(slopes, 1usize, first, there - 1, lanes, queries);
+                for part in 0..dim_pitch / lanes / by_dim {
+                    let column = laid_k + part * by_dim * lanes;
+                    let sums = multiply::<F, F, W>(
+                        &*scratch, &rows, &*scratch, column, dim_pitch, tokens, queries, by_dim,
+                    );
+                    #[unroll]
+                    for i in 0..queries {
+                        if first + i < there {
+                            let row = q_out + (query + first + i) * at.grad_q.pitch;
+                            #[unroll]
+                            for j in 0..by_dim {
+                                let column = channel::<W>(part * by_dim + j, dim);
+                                let value = sums[i * by_dim + j] * slope;
+                                store::<S, F, One, W>(grad_q, row + column, value);
+                            }
                         }
                     }
                 }
             }
-            let out_start = at.grad_q.start(sample, head);
-            for group in 0..dim_pitch / W::value() / by_dim {
-                let column = group * by_dim * W::value();
-                let acc = multiply::<F, F, W>(
-                    &*scratch,
-                    &slope_rows,
-                    &*scratch,
-                    laid_k + column,
-                    dim_pitch,
-                    tokens,
-                    queries,
-                    by_dim,
-                );
-                let mut rows = Array::<Vector<F, W>>::new(comptime!(queries * by_dim));
-                #[unroll]
-                for i in 0..queries {
-                    let query = tile * queries + i;
-                    #[unroll]
-                    for j in 0..by_dim {
-                        let channel = channel::<W>(group * by_dim + j, dim);
-                        rows[i * by_dim + j] = load::<S, F, One, W>(q, starts[i] + channel);
-                        if query < tokens {
-                            let place = out_start + query * at.grad_q.pitch + channel;
-                            let value = acc[i * by_dim + j] * slope;
-                            store::<S, F, One, W>(grad_q, place, value);
-                        }
-                    }
-                }
-                add_products::<F, W>(
-                    scratch,
-                    slopes,
-                    keys_pitch,
-                    &rows,
-                    sum_k + column,
-                    dim_pitch,
-                    tokens,
-                    queries,
-                    by_dim,
-                );
+            let mut added = there;
+            if comptime!(planted::is("attention_of_queries_past_the_end")) {
+                added = lanes;
             }
-            for group in 0..dim_v_pitch / W::value() / by_dim_v {
-                let column = group * by_dim_v * W::value();
-                let mut rows = Array::<Vector<F, W>>::new(comptime!(queries * by_dim_v));
-                #[unroll]
-                for i in 0..queries {
-                    #[unroll]
-                    for j in 0..by_dim_v {
-                        let channel = channel::<W>(group * by_dim_v + j, dim_v);
-                        rows[i * by_dim_v + j] =
-                            load::<S, F, One, W>(grad, grad_starts[i] + channel);
-                    }
-                }
-                add_products::<F, W>(
+            for group in 0..(tokens + comptime!(keys - 1)) / keys {
+                let first = group * keys;
+                let rows = rows_from(slopes, lanes, first, tokens - 1, 1usize, keys);
+                add_to::<F, W>(
+                    scratch, &rows, laid_q, added, sum_k, dim_pitch, first, tokens, keys, by_dim,
+                );
+                let rows = rows_from(probabilities, lanes, first, tokens - 1, 1usize, keys);
+                add_to::<F, W>(
                     scratch,
-                    probabilities,
-                    keys_pitch,
                     &rows,
-                    sum_v + column,
+                    laid_grad,
+                    added,
+                    sum_v,
                     dim_v_pitch,
+                    first,
                     tokens,
-                    queries,
+                    keys,
                     by_dim_v,
                 );
             }
         }
         let (k_out, v_out) = (at.grad_k.start(sample, head), at.grad_v.start(sample, head));
-        for token in 0..tokens {
-            for v in 0..dim_pitch / W::value() {
-                let place = sum_k + token * dim_pitch + v * W::value();
-                let value = load::<F, F, One, W>(&*scratch, place) * scale;
-                let to = k_out + token * at.grad_k.pitch + channel::<W>(v, dim);
-                store::<S, F, One, W>(grad_k, to, value);
-            }
-            for v in 0..dim_v_pitch / W::value() {
-                let place = sum_v + token * dim_v_pitch + v * W::value();
-                let value = load::<F, F, One, W>(&*scratch, place);
-                let to = v_out + token * at.grad_v.pitch + channel::<W>(v, dim_v);
-                store::<S, F, One, W>(grad_v, to, value);
+        give::<S, F, W>(
+            &*scratch,
+            sum_k,
+            dim_pitch,
+            tokens,
+            dim,
+            scale,
+            grad_k,
+            k_out,
+            at.grad_k.pitch,
+        );
+        give::<S, F, W>(
+            &*scratch,
+            sum_v,
+            dim_v_pitch,
+            tokens,
+            dim_v,
+            one,
+            grad_v,
+            v_out,
+            at.grad_v.pitch,
+        );
+    }
+}
+
+/// Adds the products of `rows`, those of keys from `key` on, with the `depth` rows from `b` on to the keys' sums.
+#[cube]
+fn add_to<F: Float, W: Size>(
+    scratch: &mut [Vector<F, One>],
+    rows: &Rows,
+    b: usize,
+    depth: usize,
+    sums: usize,
+    pitch: usize,
+    key: usize,
+    tokens: usize,
+    #[comptime] keys: usize,
+    #[comptime] vectors: usize,
+) {
+    let lanes = W::value();
+    for part in 0..pitch / lanes / vectors {
+        let column = part * vectors * lanes;
+        let products = multiply::<F, F, W>(
+            &*scratch,
+            rows,
+            &*scratch,
+            b + column,
+            pitch,
+            depth,
+            keys,
+            vectors,
+        );
+        #[unroll]
+        for i in 0..keys {
+            if key + i < tokens {
+                #[unroll]
+                for j in 0..vectors {
+                    let place = sums + (key + i) * pitch + column + j * lanes;
+                    let sum = load::<F, F, One, W>(&*scratch, place) + products[i * vectors + j];
+                    store::<F, F, One, W>(scratch, place, sum);
+                }
             }
         }
     }
 }
 
-/// Launches the gradients of queries, keys and values of a problem that is not empty into `grads`, which may be windows. With a `bias`,
-/// laid out over pairs, returns the scores' `[s, heads, n, keys]`.
+/// Stores rows of sums, times `by`, whose last vectors are moved back to end with the row.
+#[cube]
+fn give<S: Float, F: Float, W: Size>(
+    scratch: &[Vector<F, One>],
+    sums: usize,
+    pitch: usize,
+    rows: usize,
+    columns: usize,
+    by: Vector<F, W>,
+    out: &mut [Vector<S, One>],
+    start: usize,
+    out_pitch: usize,
+) {
+    for row in 0..rows {
+        for v in 0..pitch / W::value() {
+            let value = load::<F, F, One, W>(scratch, sums + row * pitch + v * W::value()) * by;
+            let place = start + row * out_pitch + channel::<W>(v, columns);
+            store::<S, F, One, W>(out, place, value);
+        }
+    }
+}
+
+/// Launches the gradients of queries, keys and values of a problem that is not empty into `grads`, which may be windows. With a `bias`, laid
+/// out over pairs, returns that of the scores, `[s, heads, n, n]` by keys and queries, the latter in whole tiles.
 pub(in crate::attention::softmax) fn launch_backward(
     problem: &AttentionProblem,
     [q, k, v]: [&Tensor; 3],
@@ -290,13 +338,13 @@ pub(in crate::attention::softmax) fn launch_backward(
     } = problem;
     let heads = options.heads;
     let plan = Plan::of(client, problem);
-    let (shape, queries) = (plan.shape, plan.variant.queries);
     let grid = launch::grid(client, samples * heads);
+    let pitches = plan.dim_pitch + plan.dim_v_pitch;
     let elements =
-        (dim + dim_v + 2 * queries) * shape.keys + tokens * (2 * shape.dim + shape.dim_v);
+        (dim + dim_v + pitches + 2 * tokens) * plan.width + tokens * (plan.dim_pitch + pitches);
     let wide = dtype.accumulator();
     let scratch = Tensor::room(OP, "scratch", client, &[grid.units, elements], wide)?;
-    let scores = [samples, heads, tokens, shape.keys];
+    let scores = [samples, heads, tokens, plan.tokens()];
     let scores = bias
         .map(|_| Tensor::room(OP, "gradient of the scores", client, &scores, wide))
         .transpose()?;

@@ -1,11 +1,10 @@
-use super::tile::{One, lay, multiply, of_keys, turn};
+use super::tile::{One, lay, multiply, rows_from, turn};
 use super::{Extents, Plan, Variant};
 use crate::attention::softmax::{AttentionProblem, OP};
 use crate::cascade::{Cascade, block_end, block_start, blocks};
 use crate::lanes::{Lanes, channel, load, store};
 use crate::matmul::batched::{Matrices, MatricesLaunch};
-use crate::norm::softmax::largest;
-use crate::{KernelError, Tensor, launch};
+use crate::{KernelError, Tensor, launch, planted};
 use cubecl::prelude::*;
 
 /// One unit owns a run of tiles of queries, across samples and heads.
@@ -25,14 +24,13 @@ fn attention_forward<S: Float, F: Float, W: Size>(
     out_at: Matrices,
     extents: Extents,
     scale: InputScalar,
-    tiles: usize,
     run: usize,
     #[comptime] variant: Variant,
     #[define(S, F)] _dtypes: [cubecl::ir::ElemType; 2],
 ) {
     let Variant {
-        queries,
         keys,
+        queries,
         dim_v: by_dim_v,
         ..
     } = comptime!(variant);
@@ -42,16 +40,16 @@ fn attention_forward<S: Float, F: Float, W: Size>(
         tokens,
         dim,
         dim_v,
-        keys_pitch,
+        tiles,
         dim_v_pitch,
         ..
     } = extents;
+    let lanes = W::value();
     let scale = Vector::<F, W>::new(scale.get::<F>());
-    // Keys, turned; values; the scores of a tile.
-    let keys_first = ABSOLUTE_POS * ((dim + queries) * keys_pitch + tokens * dim_v_pitch);
-    let values_first = keys_first + dim * keys_pitch;
-    let scores = values_first + tokens * dim_v_pitch;
-    let vectors = keys_pitch / W::value();
+    // Queries of a tile, turned; its scores; values.
+    let turned = ABSOLUTE_POS * ((dim + tokens) * lanes + tokens * dim_v_pitch);
+    let scores = turned + dim * lanes;
+    let values = scores + tokens * lanes;
     let mut item = ABSOLUTE_POS * run;
     let last = min(item + run, tiles * count);
     while item < last {
@@ -60,12 +58,8 @@ fn attention_forward<S: Float, F: Float, W: Size>(
         let end = min(tiles, begin + (last - item));
         item += end - begin;
         let (sample, head) = (matrix / heads, matrix % heads);
-        let q_start = q_at.start(sample, head);
-        let out_start = out_at.start(sample, head);
-        let (k_start, v_start) = (k_at.start(sample, head), v_at.start(sample, head));
-        turn::<S, F, W>(
-            k, k_start, k_at.pitch, tokens, dim, scratch, keys_first, keys_pitch,
-        );
+        let (q_start, k_start) = (q_at.start(sample, head), k_at.start(sample, head));
+        let (v_start, out_start) = (v_at.start(sample, head), out_at.start(sample, head));
         lay::<S, F, W>(
             v,
             v_start,
@@ -73,94 +67,79 @@ fn attention_forward<S: Float, F: Float, W: Size>(
             tokens,
             dim_v,
             scratch,
-            values_first,
+            values,
             dim_v_pitch,
         );
         for tile in begin..end {
-            let mut starts = Array::<usize>::new(queries);
-            let mut rows = Array::<usize>::new(queries);
-            #[unroll]
-            for i in 0..queries {
-                let query = min(tile * queries + i, tokens - 1);
-                starts[i] = q_start + query * q_at.pitch;
-                rows[i] = scores + i * keys_pitch;
-            }
-            for group in 0..vectors / keys {
-                let column = group * keys * W::value();
-                let acc = multiply::<S, F, W>(
-                    q,
-                    &starts,
-                    &*scratch,
-                    keys_first + column,
-                    keys_pitch,
-                    dim,
-                    queries,
-                    keys,
-                );
+            let query = tile * lanes;
+            turn::<S, F, W>(q, q_start, q_at.pitch, query, tokens, dim, scratch, turned);
+            let mut top = Vector::<F, W>::new(F::min_value());
+            for group in 0..(tokens + comptime!(keys - 1)) / keys {
+                let first = group * keys;
+                let rows = rows_from(k_start, k_at.pitch, first, tokens - 1, 1usize, keys);
+                let products =
+                    multiply::<S, F, W>(k, &rows, &*scratch, turned, lanes, dim, keys, 1usize);
                 #[unroll]
-                for i in 0..queries {
-                    let query = min(tile * queries + i, tokens - 1);
-                    #[unroll]
-                    for j in 0..keys {
-                        let column = column + j * W::value();
-                        let mut score = acc[i * keys + j] * scale;
+                for i in 0..keys {
+                    let key = first + i;
+                    if key < tokens {
+                        let mut score = products[i] * scale;
                         if comptime!(variant.bias) {
-                            let pair = (head * tokens + query) * keys_pitch + column;
+                            // The offset from a key to a query is that from the query to the key.
+                            let pair = (head * tokens + key) * (tiles * lanes) + query;
                             score += load::<F, F, One, W>(bias, pair);
                         }
-                        let score = of_keys::<F, W>(column, tokens, score, f32::NEG_INFINITY);
-                        store::<F, F, One, W>(scratch, rows[i] + column, score);
+                        top = select_many(score.greater_than(&top), score, top);
+                        store::<F, F, One, W>(scratch, scores + key * lanes, score);
                     }
                 }
             }
-            for i in 0..queries {
-                let row = scores + i * keys_pitch;
-                let mut top = load::<F, F, One, W>(&*scratch, row);
-                for v in 1..vectors {
-                    let score = load::<F, F, One, W>(&*scratch, row + v * W::value());
-                    top = select_many(score.greater_than(&top), score, top);
-                }
-                let max = largest::<F, W>(top);
-                let mut sum = Cascade::<F, W>::new();
-                for block in 0..blocks(vectors) {
-                    let mut part = Vector::<F, W>::new(F::new(0.0f32));
-                    for v in block_start(block)..block_end(block, vectors) {
-                        let place = row + v * W::value();
-                        let score = load::<F, F, One, W>(&*scratch, place);
-                        let e = (score - Vector::new(max)).exp();
-                        store::<F, F, One, W>(scratch, place, e);
-                        part += e;
-                    }
-                    sum.add(part);
-                }
-                let share = F::new(1.0f32) / sum.total().vector_sum();
-                let query = matrix * tokens + min(tile * queries + i, tokens - 1);
-                kept[query * 2] = Vector::new(max);
-                kept[query * 2 + 1] = Vector::new(share);
+            if comptime!(planted::is("attention_without_the_largest_score")) {
+                top = Vector::new(F::new(0.0f32));
             }
-            for group in 0..dim_v_pitch / W::value() / by_dim_v {
-                let first = values_first + group * by_dim_v * W::value();
-                let acc = multiply::<F, F, W>(
-                    &*scratch,
-                    &rows,
-                    &*scratch,
-                    first,
-                    dim_v_pitch,
-                    tokens,
-                    queries,
-                    by_dim_v,
-                );
-                #[unroll]
-                for i in 0..queries {
-                    let query = tile * queries + i;
-                    if query < tokens {
-                        let share = kept[(matrix * tokens + query) * 2 + 1].extract(0usize);
-                        #[unroll]
-                        for j in 0..by_dim_v {
-                            let column = channel::<W>(group * by_dim_v + j, dim_v);
-                            let value = acc[i * by_dim_v + j] * Vector::new(share);
-                            let place = out_start + query * out_at.pitch + column;
-                            store::<S, F, One, W>(out, place, value);
+            let mut sum = Cascade::<F, W>::new();
+            for block in 0..blocks(tokens) {
+                let mut part = Vector::<F, W>::new(F::new(0.0f32));
+                for key in block_start(block)..block_end(block, tokens) {
+                    let place = scores + key * lanes;
+                    let e = (load::<F, F, One, W>(&*scratch, place) - top).exp();
+                    store::<F, F, One, W>(scratch, place, e);
+                    part += e;
+                }
+                sum.add(part);
+            }
+            let share = Vector::<F, W>::new(F::new(1.0f32)) / sum.total();
+            let tops = matrix * 2 * (tiles * lanes) + query;
+            let shares = tops + tiles * lanes;
+            store::<F, F, One, W>(kept, tops, top);
+            store::<F, F, One, W>(kept, shares, share);
+            let there = min(lanes, tokens - query);
+            for group in 0..(there + comptime!(queries - 1)) / queries {
+                let first = group * queries;
+                let rows = rows_from(scores, 1usize, first, there - 1, lanes, queries);
+                for part in 0..dim_v_pitch / lanes / by_dim_v {
+                    let column = values + part * by_dim_v * lanes;
+                    let sums = multiply::<F, F, W>(
+                        &*scratch,
+                        &rows,
+                        &*scratch,
+                        column,
+                        dim_v_pitch,
+                        tokens,
+                        queries,
+                        by_dim_v,
+                    );
+                    #[unroll]
+                    for i in 0..queries {
+                        if first + i < there {
+                            let share = kept[shares + first + i].extract(0usize);
+                            let row = out_start + (query + first + i) * out_at.pitch;
+                            #[unroll]
+                            for j in 0..by_dim_v {
+                                let value = sums[i * by_dim_v + j] * Vector::new(share);
+                                let column = channel::<W>(part * by_dim_v + j, dim_v);
+                                store::<S, F, One, W>(out, row + column, value);
+                            }
                         }
                     }
                 }
@@ -169,8 +148,8 @@ fn attention_forward<S: Float, F: Float, W: Size>(
     }
 }
 
-/// Launches the output of a problem that is not empty into `out`, and what the backward pass needs of each query into `kept`; `bias` is
-/// laid out over pairs.
+/// Launches the output of a problem that is not empty into `out`, and what the backward pass needs of each query into `kept`; `bias` is laid
+/// out over pairs.
 pub(in crate::attention::softmax) fn launch_forward(
     problem: &AttentionProblem,
     [q, k, v]: [&Tensor; 3],
@@ -182,8 +161,7 @@ pub(in crate::attention::softmax) fn launch_forward(
     let heads = problem.options.heads;
     let plan = Plan::of(client, problem);
     let grid = launch::grid(client, plan.tiles * problem.samples * heads);
-    let shape = plan.shape;
-    let elements = (problem.dim + plan.variant.queries) * shape.keys + problem.tokens * shape.dim_v;
+    let elements = (problem.dim + problem.tokens) * plan.width + problem.tokens * plan.dim_v_pitch;
     let wide = dtype.accumulator();
     let scratch = Tensor::room(OP, "scratch", client, &[grid.units, elements], wide)?;
     let lanes = Lanes::of(client, dtype, 1, &[]);
@@ -208,7 +186,6 @@ pub(in crate::attention::softmax) fn launch_forward(
             MatricesLaunch::of(out, heads),
             plan.extents(problem),
             dtype.scalar(problem.options.scale),
-            plan.tiles,
             grid.run,
             plan.variant,
             dtype.elems(),

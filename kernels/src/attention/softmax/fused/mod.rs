@@ -2,18 +2,18 @@
 //!
 //! **Map.** This file plans. `tile.rs` lays out and multiplies; `forward.rs` and `backward.rs` are the kernels, with what launches them.
 //!
-//! **One unit owns**, forward, a run of tiles of up to 8 queries, across samples and heads; backward, a run of samples and heads, as the
-//! gradients of keys and values are sums over queries. Per sample and head it lays keys and values out once, those that are summed over
-//! channels turned; per tile it makes the scores of its queries with all keys, `[8, n]` in the first cache, takes their softmax and
-//! multiplies it with the values.
+//! **One unit owns**, forward, a run of tiles of queries, across samples and heads; backward, a run of samples and heads, as the gradients
+//! of keys and values are sums over queries. A tile is a vector of queries, one a lane: a row of its scores belongs to a key, so that
+//! the softmax takes no lane's neighbour, however few keys there are. Scores `[n, lanes]` are made in the first cache, a dozen keys at a time.
 //!
-//! **Backward** the probabilities are taken again, from two numbers a query that were kept: its largest score, and one over the sum of
-//! its exponentials. The gradients of keys and values are added up in the unit's scratch, a tile of queries after another.
+//! **Backward** the probabilities are taken again, from two numbers a query that were kept: its largest score, and one over the sum of its
+//! exponentials. The gradients of keys and values are added up in the unit's scratch, a tile of queries after another.
 //!
-//! **Keys past the end** fill the last vectors; their scores are minus infinity, and their probabilities 0. Queries past the end are the
-//! last one again, of which nothing is stored and, backward, the probabilities are 0.
+//! **Queries past the end** are the last one again, of which nothing is stored or added.
 //!
 //! **Bits.** A query's sums are over keys in order, a key's over queries in order: functions of the problem alone.
+//!
+//! **What it does not do**: share a sample and head between units backward. Fewer of them than cores leave cores idle.
 
 mod backward;
 mod forward;
@@ -28,8 +28,10 @@ use cubecl::prelude::*;
 
 /// Elements of the keys and values of a sample and head that a unit lays out side by side at most: a quarter of a second-level cache in f32.
 const MOST_ELEMENTS: usize = 1 << 16;
-/// Queries of a tile at most: 8 rows of 3 vectors are 24 accumulators, which leave room for the operands in 32 registers.
-const MOST_QUERIES: usize = 8;
+/// Accumulators of a product, which leave room for the operands in 32 registers.
+const ACCUMULATORS: usize = 24;
+/// Rows of a product at most: more than keep two multipliers busy gain nothing.
+const MOST_ROWS: usize = 12;
 
 /// Whether scores of this problem stay in the caches of a unit of this device.
 pub(super) fn fits(client: &Client, problem: &AttentionProblem) -> bool {
@@ -37,12 +39,12 @@ pub(super) fn fits(client: &Client, problem: &AttentionProblem) -> bool {
     launch::is_cpu(client) && all <= MOST_ELEMENTS
 }
 
-/// The comptime variant of both kernels: of a tile, queries, and vectors of keys, of channels of keys and of values that are held in
-/// registers at a time.
+/// The comptime variant of both kernels: rows of keys and of queries that are multiplied at a time, and by how many vectors of channels of
+/// keys and of values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 struct Variant {
-    queries: usize,
     keys: usize,
+    queries: usize,
     dim: usize,
     dim_v: usize,
     bias: bool,
@@ -50,23 +52,17 @@ struct Variant {
 
 /// How a problem is laid out.
 struct Plan {
-    /// Elements of a vector.
+    /// Elements of a vector: queries of a tile.
     width: usize,
     variant: Variant,
-    /// Tiles of queries of a sample and head.
+    /// Tiles of a sample and head.
     tiles: usize,
-    shape: Shape,
+    /// Elements from one row to the next of channels of keys and of values in a unit's scratch: whole groups of vectors.
+    dim_pitch: usize,
+    dim_v_pitch: usize,
 }
 
-/// Extents, and elements from one row to the next in a unit's scratch: whole groups of vectors.
-#[derive(Clone, Copy)]
-struct Shape {
-    keys: usize,
-    dim: usize,
-    dim_v: usize,
-}
-
-/// [`Shape`] with the problem's extents, as a kernel argument.
+/// The problem's extents and [`Plan`]'s, as a kernel argument.
 #[derive(CubeLaunch, CubeType, Clone, Copy)]
 struct Extents {
     heads: usize,
@@ -75,13 +71,12 @@ struct Extents {
     tokens: usize,
     dim: usize,
     dim_v: usize,
-    /// From one row of keys to the next, of their channels, of those of values.
-    keys_pitch: usize,
+    tiles: usize,
     dim_pitch: usize,
     dim_v_pitch: usize,
 }
 
-/// How many of `vectors` vectors are held in registers at a time for each query.
+/// How many of `vectors` vectors are held in registers at a time for each row.
 fn together(vectors: usize) -> usize {
     match vectors {
         1 => 1,
@@ -100,34 +95,31 @@ impl Plan {
             let widest = launch::widest(client, problem.dtype);
             width = widest.min(1 << dim.min(dim_v).ilog2());
         }
-        let vectors = [tokens, dim, dim_v].map(|extent| extent.div_ceil(width));
-        let [keys, by_dim, by_dim_v] = vectors.map(together);
-        let pitch = |i: usize, group: usize| vectors[i].next_multiple_of(group) * width;
-        // A query past the end costs as much as one that is there, a tile as much as one more: for its loads of what all queries share.
-        let queries = (1..=MOST_QUERIES)
-            .min_by_key(|&queries| {
-                (
-                    tokens.div_ceil(queries) * (queries + 1),
-                    MOST_QUERIES - queries,
-                )
-            })
+        let [by_dim, by_dim_v] = [dim, dim_v].map(|extent| together(extent.div_ceil(width)));
+        let pitch = |extent: usize, group: usize| extent.next_multiple_of(group * width);
+        let most = MOST_ROWS.min(ACCUMULATORS / by_dim.max(by_dim_v));
+        // A row past the end costs as much as one that is there, and a group of rows as much as one more: for its loads of what all share.
+        let keys = (1..=most)
+            .min_by_key(|&rows| (tokens.div_ceil(rows) * (rows + 1), most - rows))
             .unwrap_or(1);
         Self {
             width,
             variant: Variant {
-                queries,
                 keys,
+                queries: width.min(8).min(tokens.max(1).next_power_of_two()),
                 dim: by_dim,
                 dim_v: by_dim_v,
                 bias: problem.options.offsets.is_some(),
             },
-            tiles: tokens.div_ceil(queries),
-            shape: Shape {
-                keys: pitch(0, keys),
-                dim: pitch(1, by_dim),
-                dim_v: pitch(2, by_dim_v),
-            },
+            tiles: tokens.div_ceil(width),
+            dim_pitch: pitch(dim, by_dim),
+            dim_v_pitch: pitch(dim_v, by_dim_v),
         }
+    }
+
+    /// Tokens of whole tiles: elements from one key's row of scores in memory to the next.
+    fn tokens(&self) -> usize {
+        self.tiles * self.width
     }
 
     fn extents(&self, problem: &AttentionProblem) -> ExtentsLaunch {
@@ -138,23 +130,24 @@ impl Plan {
             problem.tokens,
             problem.dim,
             problem.dim_v,
-            self.shape.keys,
-            self.shape.dim,
-            self.shape.dim_v,
+            self.tiles,
+            self.dim_pitch,
+            self.dim_v_pitch,
         )
     }
 }
 
-/// Elements from one query's scores to the next where a bias is laid out for [`launch_forward`] and [`launch_backward`].
-pub(super) fn keys_pitch(client: &Client, problem: &AttentionProblem) -> usize {
-    Plan::of(client, problem).shape.keys
+/// Elements from one token's row to the next where a bias is laid out for [`launch_forward`] and [`launch_backward`].
+pub(super) fn pairs_pitch(client: &Client, problem: &AttentionProblem) -> usize {
+    Plan::of(client, problem).tokens()
 }
 
-/// Room for what [`launch_forward`] keeps of each query: its largest score, and one over the sum of its exponentials.
+/// Room for what [`launch_forward`] keeps: of each sample and head the largest score of each query, then one over the sum of its exponentials.
 ///
 /// # Errors
 /// More queries than indices reach.
 pub(super) fn kept(client: &Client, problem: &AttentionProblem) -> Result<Tensor, KernelError> {
-    let shape = [problem.samples, problem.options.heads, problem.tokens, 2];
+    let tokens = Plan::of(client, problem).tokens();
+    let shape = [problem.samples, problem.options.heads, 2, tokens];
     Tensor::room(OP, "scratch", client, &shape, problem.dtype.accumulator())
 }
