@@ -282,6 +282,36 @@ def add_relu(phase, inputs, n, h, w, c):
     )
 
 
+def dropped_by_ours(len, rate, seed=1):
+    """The mask of kernels/src/pointwise/dropout, whose seed the bench has too: PyTorch's own is another one."""
+    word, long = (1 << 32) - 1, (1 << 64) - 1
+    z = (seed + 0x9E3779B97F4A7C15) & long
+    z = ((z ^ (z >> 30)) * 0xBF58476D1CE4E5B9) & long
+    z = ((z ^ (z >> 27)) * 0x94D049BB133111EB) & long
+    z ^= z >> 31
+    h = torch.arange(len, device=DEVICE)
+    for key in (z >> 32, z & word):
+        h = h ^ key
+        h = ((h ^ (h >> 16)) * 0x85EBCA6B) & word
+        h = ((h ^ (h >> 13)) * 0xC2B2AE35) & word
+        h = h ^ (h >> 16)
+    return h < round(rate * 2**32)
+
+
+def dropout(phase, inputs, rows, length, rate):
+    whole = inputs[0]
+
+    def collect(y):
+        # Every element is 0 or the operand's scaled up, and as many are 0 as should be: then those of our mask stand for them.
+        zero, scaled = y == 0, whole / (1 - rate)
+        off = zero.double().mean().item() - rate
+        right = abs(off) < 6 * (rate * (1 - rate) / y.numel()) ** 0.5 and torch.allclose(y[~zero], scaled[~zero])
+        return [scaled * ~dropped_by_ours(y.numel(), rate).reshape(y.shape) if right else y]
+
+    x = leaf(torch.zeros_like(whole)) if phase == "backward" else whole
+    return phases(phase, lambda: F.dropout(x, rate), [x], whole, collect, lambda out: collect(out[0]))
+
+
 def softmax(phase, inputs, rows, length):
     x = leaf(inputs[0])
     return phases(phase, lambda: F.softmax(x, -1), [x], inputs[-1])
@@ -455,7 +485,7 @@ OPS = {
     function.__name__: function
     for function in (
         activation, adamw, adaptive_average, add_relu, attention, average_pool, batch_norm_relu, batched, bilinear, cosine, dense,
-        depthwise, distill, dkd, dual_teacher, flip_align, gate, ghost_module, group_norm, grouped, kd, layer_norm,
+        depthwise, distill, dkd, dropout, dual_teacher, flip_align, gate, ghost_module, group_norm, grouped, kd, layer_norm,
         linear_attention, max_pool, partition, separable, soft_sign, softmax,
     )
 }

@@ -130,6 +130,17 @@ pub(crate) fn channel<N: Size>(v: usize, channels: usize) -> usize {
     min(v * N::value(), channels - N::value())
 }
 
+/// `0, 1, 2, ..` along the lanes.
+#[cube]
+pub(crate) fn lane_numbers<N: Size>() -> Vector<u32, N> {
+    let mut lanes = Vector::<u32, N>::new(0u32);
+    #[unroll]
+    for lane in 0..N::value() {
+        lanes.insert(lane, u32::cast_from(lane));
+    }
+    lanes
+}
+
 /// The vector of elements `index..index + N` of a buffer of items of `B` elements: `B` is `N`, which divides `index`, or 1. The
 /// buffer stores numbers of type `S`, which one computes with in `F`.
 #[cube]

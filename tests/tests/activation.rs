@@ -1,7 +1,7 @@
 //! Activations: the reference on random shapes, PyTorch's numbers, windows, hostile values, launches, determinism, gradients, refusals.
 
 use ghostlight_autodiff::check::{GradcheckOptions, gradcheck};
-use ghostlight_autodiff::ops;
+use ghostlight_autodiff::{Var, ops};
 use ghostlight_kernels::pointwise::activation::{
     Activation, activation, activation_into, backward, reference,
 };
@@ -9,7 +9,7 @@ use ghostlight_kernels::{DType, Tensor};
 use ghostlight_tests::{
     Fingerprint, NOT_FINITE, Windowed, assert_alike, assert_exact, assert_launches, assert_near,
     assert_refuses_dtype, assert_refuses_shape, assert_same_bits_on_one_core, client, download,
-    dtypes_with_exp, poison, reals, upload,
+    dtypes_with_exp, has_f64_exp, poison, reals, upload,
 };
 use proptest::prelude::*;
 
@@ -110,6 +110,25 @@ proptest! {
         let x = each(&operands(seed.into(), len), off);
         let operation = ops::Activation { kind };
         gradcheck(&client(), &[(x, shape)], |tape, v| tape.apply(operation, &[&v[0]]), GradcheckOptions::default())?;
+    }
+
+    #[test]
+    fn activations_into_the_windows_of_a_whole_have_their_gradients(
+        pixels in 1usize..5,
+        [first, second] in [1usize..9, 1usize..9],
+    ) {
+        if !has_f64_exp() {
+            return Ok(());
+        }
+        let inputs = [first, second].map(|channels| (reals(1, pixels * channels), vec![pixels, channels]));
+        gradcheck(&client(), &inputs, |tape, v| {
+            let whole = Tensor::empty(&client(), &[pixels, first + second], DType::F64);
+            let into = |start, x: &Var| {
+                let into = whole.window(start, x.tensor().shape()[1])?;
+                tape.apply(ops::ActivationInto { kind: Activation::Silu, into }, &[x])
+            };
+            tape.join(&whole, &[&into(0, &v[0])?, &into(first, &v[1])?])
+        }, GradcheckOptions::default())?;
     }
 
     #[test]

@@ -5,8 +5,7 @@ use ghostlight_kernels::{KernelError, Tensor};
 /// Softmax attention in heads, with a learned bias by offset or without; see [`softmax`](ghostlight_kernels::attention::softmax).
 ///
 /// Its inputs are `[q [s, n, heads d], k [s, n, heads d], v [s, n, heads dv]]`, or all three side by side in one, `[qkv [s, n, 3 heads
-/// d]]`, whose gradient is then written as one tensor; with `offsets`, the bias `[heads, h w]` follows. All but the bias may be channel
-/// windows.
+/// d]]`, whose gradient is then written as one tensor; with `offsets`, the bias `[heads, h w]` follows. All may be channel windows.
 #[derive(Debug, Clone, Copy)]
 pub struct Attention {
     /// Heads.

@@ -9,6 +9,7 @@ mod dense;
 mod depthwise;
 mod distill;
 mod dkd;
+mod dropout;
 mod dual_teacher;
 mod flip_align;
 mod gate;
@@ -40,6 +41,7 @@ const FAMILIES: &[Family] = &[
     cosine::run,
     flip_align::run,
     activation::run,
+    dropout::run,
     gate::gates,
     gate::sums,
     pool::max_pools,

@@ -1,5 +1,6 @@
 use super::error::CommandError;
 use super::output::result;
+use crate::nn::{Mode, Randomness};
 use crate::train::TrainError;
 use crate::zoo::{self, Architecture, Network, Size, ZooError};
 use clap::Args;
@@ -154,8 +155,14 @@ fn measure(arch: Architecture, batch: usize) -> Result<[f64; 2], CommandError> {
     let speed = |mode| -> Result<f64, CommandError> {
         let step = || -> Result<(), CommandError> {
             let tape = Tape::new();
-            let logits = network.forward(&tape, mode, &images)?;
-            if mode == crate::nn::Mode::Train {
+            let logits = match mode {
+                Mode::Infer => network.forward(&tape, mode, &images)?,
+                Mode::Train => {
+                    let randomness = Randomness::of_step(0, 0, 0, 0, None);
+                    network.forward_dropping(&tape, randomness, &images)?
+                }
+            };
+            if mode == Mode::Train {
                 tape.backward(&[(&logits, 1.0)])?;
                 // Done when the first parameter's gradient is there, which comes last.
                 network.store.grads().slice(0, &[1])?.to_f32()?;
@@ -172,8 +179,5 @@ fn measure(arch: Architecture, batch: usize) -> Result<[f64; 2], CommandError> {
         }
         Ok(f64::from(steps) * batch as f64 / start.elapsed().as_secs_f64())
     };
-    Ok([
-        speed(crate::nn::Mode::Train)?,
-        speed(crate::nn::Mode::Infer)?,
-    ])
+    Ok([speed(Mode::Train)?, speed(Mode::Infer)?])
 }

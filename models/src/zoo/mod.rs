@@ -3,6 +3,7 @@
 //! Names are torchvision's, timm's and mdistiller's own, the last with the prefix `cifar_`.
 
 mod efficientvit_b;
+mod efficientvit_m;
 mod ghostnet;
 mod mobilenet_v2;
 mod mobilevit;
@@ -56,7 +57,7 @@ impl<'a> Architecture<'a> {
     }
 }
 
-const FAMILIES: [Family; 8] = [
+const FAMILIES: [Family; 9] = [
     vgg::FAMILY,
     resnet::FAMILY,
     mobilenet_v2::FAMILY,
@@ -65,6 +66,7 @@ const FAMILIES: [Family; 8] = [
     mobilevit::FAMILY,
     mobilevit_v2::FAMILY,
     efficientvit_b::FAMILY,
+    efficientvit_m::FAMILY,
 ];
 
 /// Shorter names that the literature on distillation has for CIFAR networks. Other depths have none: `resnet18` and `resnet50` are

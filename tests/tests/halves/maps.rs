@@ -1,6 +1,7 @@
 use super::{assert_rounded, assert_rounded_once};
 use ghostlight_kernels::attention::partition::{PartitionKind, merge, partition};
 use ghostlight_kernels::pointwise::activation::{self, Activation};
+use ghostlight_kernels::pointwise::dropout::{self, DropoutOptions};
 use ghostlight_kernels::pointwise::{add, add_at, add_into, add_relu, fill, gate, scale};
 use ghostlight_kernels::pool::adaptive_average::{self, AdaptiveAverageProblem};
 use ghostlight_kernels::pool::average::{self, AveragePoolOptions, AveragePoolProblem};
@@ -34,6 +35,15 @@ fn partitions() {
             vec![("tokens", tokens), ("map", map)]
         });
     }
+}
+
+#[test]
+fn dropout() {
+    assert_rounded_once(|draw| {
+        let options = DropoutOptions { rate: 0.3, seed: 1 };
+        let dropped = dropout::dropout(&draw.stored(&SHAPE), options);
+        vec![("dropout", dropped.unwrap())]
+    });
 }
 
 #[test]

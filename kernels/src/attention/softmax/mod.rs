@@ -6,7 +6,7 @@
 //! 2023; `docs/methods.md` section 7.9).
 //!
 //! **Layout** `q`, `k` `[s, n, heads d]`, `v` and `out` `[s, n, heads dv]`: heads lie side by side, and each may be a channel window, as
-//! those of one tensor `qkv` are ([`packed`]). `bias` is `[heads, h w]`.
+//! those of one tensor `qkv` are ([`packed`]). `bias` is `[heads, h w]`, and may be one too.
 //!
 //! **Map.** `problem.rs` checks. `fused/` is a CPU's way, whose scores never leave the caches; `unfused.rs` makes a GPU's way of
 //! `matmul::batched` and `norm::softmax`. `offsets.rs` lays the bias out over pairs of tokens, and adds up its gradient.

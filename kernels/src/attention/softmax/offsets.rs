@@ -2,6 +2,7 @@
 
 use super::{AttentionProblem, OP};
 use crate::cascade::Cascade;
+use crate::lanes::View;
 use crate::pointwise::{fill, sum_rows};
 use crate::{Client, KernelError, Tensor, launch, planted};
 use cubecl::prelude::*;
@@ -15,6 +16,7 @@ type One = Const<1>;
 fn lay_out_kernel<S: Float, F: Float>(
     bias: &[S],
     pairs: &mut [F],
+    bias_view: View,
     h: usize,
     w: usize,
     pitch: usize,
@@ -32,7 +34,7 @@ fn lay_out_kernel<S: Float, F: Float>(
     for pair in first..last {
         // A key past the end may be a map's row away.
         let offset = min(apart(yi, yj) * w + apart(xi, xj), tokens - 1);
-        let value = F::cast_from(bias[row / tokens * tokens + offset]);
+        let value = F::cast_from(bias[bias_view.at(row / tokens) + offset]);
         pairs[pair] = select(j < tokens, value, F::new(0.0f32));
         j += 1;
         xj += 1;
@@ -129,8 +131,9 @@ pub(super) fn lay_out(
             client,
             grid.count,
             grid.dim,
-            bias.arg(1),
+            bias.buffer(1, 0),
             pairs.arg(1),
+            bias.view(),
             h,
             w,
             pitch,

@@ -31,7 +31,7 @@ pub struct AttentionProblem {
 }
 
 impl AttentionProblem {
-    /// The problem of `q`, `k` `[s, n, heads d]`, `v` `[s, n, heads dv]`, which may be windows, and of `bias` `[heads, h w]`.
+    /// The problem of `q`, `k` `[s, n, heads d]`, `v` `[s, n, heads dv]` and of `bias` `[heads, h w]`, all of which may be windows.
     ///
     /// # Errors
     /// In this order: a `scale` that is not finite; the shape of `q`, which heads divide; shape and element type of `k`; the shape of
@@ -62,7 +62,7 @@ impl AttentionProblem {
                     let wanted = "height and width whose product is the number of tokens";
                     return Err(KernelError::range(OP, "offsets", got, wanted));
                 }
-                bias.check(OP, "bias", &[heads, tokens], q.dtype())?;
+                bias.check_view(OP, "bias", &[heads, tokens], q.dtype())?;
             }
             (Some(_), None) => {
                 return Err(KernelError::range(OP, "bias", "none", "one beside offsets"));

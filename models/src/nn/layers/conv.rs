@@ -166,6 +166,14 @@ impl ConvNorm {
         Self::of(Conv::new(path.at(conv), shape), path.at(norm))
     }
 
+    /// [`ConvNorm::new`] whose norm starts from a scale of 0, so that the branch of a residual begins as nothing.
+    pub fn resting(path: &mut Path, [conv, norm]: [&str; 2], shape: ConvShape) -> Self {
+        Self {
+            conv: Conv::new(path.at(conv), shape),
+            norm: BatchNorm::starting_at(0.0, path.at(norm), shape.channels[1]),
+        }
+    }
+
     /// Declares the norm of a convolution at `path`.
     pub fn of(conv: Conv, path: Path) -> Self {
         let norm = BatchNorm::new(path, conv.shape.channels[1]);

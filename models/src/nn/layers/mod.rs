@@ -2,6 +2,7 @@
 
 mod concat;
 mod conv;
+mod dropout;
 mod ghost;
 mod inverted_residual;
 mod layer_norm;
@@ -12,6 +13,7 @@ mod squeeze;
 
 pub use concat::concat;
 pub use conv::{Conv, ConvNorm, ConvShape};
+pub use dropout::Dropout;
 pub use ghost::{GhostMix, GhostModule};
 pub use inverted_residual::InvertedResidual;
 pub use layer_norm::LayerNorm;
