@@ -3,7 +3,7 @@ use ghostlight_autodiff::ops::ActivationInto;
 use ghostlight_autodiff::{KernelError, Tensor, Var};
 use ghostlight_kernels::pointwise::activation::Activation;
 
-/// The channels of all `parts` `[.., c]`, each activated, side by side: each is written where it belongs, and none is copied after.
+/// The channels of all `parts` `[.., c]`, at least one, each activated, side by side: each is written where it belongs, and none is copied after.
 ///
 /// # Errors
 /// Those of the kernels: parts of other pixels than the first.
