@@ -13,7 +13,7 @@ const CLASSES: usize = 3;
 const BATCH: usize = 3;
 
 /// What the names of a family begin with, a light member of it, and the side of small images that it takes.
-const FAMILIES: [(&str, &str, usize); 13] = [
+const FAMILIES: [(&str, &str, usize); 14] = [
     ("vgg", "vgg16_bn_gap", 64),
     ("cifar_vgg", "cifar_vgg8_bn", 16),
     ("cifar_resnet", "cifar_resnet8", 16),
@@ -27,6 +27,7 @@ const FAMILIES: [(&str, &str, usize); 13] = [
     ("mobilevit_", "mobilevit_xxs", 36),
     ("mobilevitv2", "mobilevitv2_050", 36),
     ("efficientvit_b", "efficientvit_b0", 64),
+    ("efficientvit_m", "efficientvit_m0", 64),
 ];
 
 fn network(name: &str, side: usize, dtype: DType) -> Network {
