@@ -171,6 +171,56 @@ pub(crate) fn store<S: Float, F: Float, B: Size, N: Size>(
     }
 }
 
+/// The first `used` of the lanes from `index` on, and zeros: in two loads of `T` that overlap, where that is not the whole vector.
+#[cube]
+pub(crate) fn load_part<S: Float, F: Float, B: Size, N: Size, T: Size>(
+    x: &[Vector<S, B>],
+    index: usize,
+    #[comptime] used: usize,
+) -> Vector<F, N> {
+    let (width, piece) = (N::value().comptime(), T::value().comptime());
+    if comptime!(used == width) {
+        load::<S, F, B, N>(x, index)
+    } else {
+        let head = load::<S, F, B, T>(x, index);
+        let tail = load::<S, F, B, T>(x, index + comptime!(used - piece));
+        let mut value = Vector::<F, N>::new(F::new(0.0f32));
+        #[unroll]
+        for lane in 0..piece {
+            value.insert(lane, head.extract(lane));
+        }
+        #[unroll]
+        for lane in 0..piece {
+            value.insert(comptime!(lane + used - piece), tail.extract(lane));
+        }
+        value
+    }
+}
+
+/// Writes the first `used` lanes; see [`load_part`].
+#[cube]
+pub(crate) fn store_part<S: Float, F: Float, B: Size, N: Size, T: Size>(
+    x: &mut [Vector<S, B>],
+    index: usize,
+    value: Vector<F, N>,
+    #[comptime] used: usize,
+) {
+    let (width, piece) = (N::value().comptime(), T::value().comptime());
+    if comptime!(used == width) {
+        store::<S, F, B, N>(x, index, value);
+    } else {
+        let mut head = Vector::<F, T>::empty();
+        let mut tail = Vector::<F, T>::empty();
+        #[unroll]
+        for lane in 0..piece {
+            head.insert(lane, value.extract(lane));
+            tail.insert(lane, value.extract(comptime!(lane + used - piece)));
+        }
+        store::<S, F, B, T>(x, index, head);
+        store::<S, F, B, T>(x, index + comptime!(used - piece), tail);
+    }
+}
+
 /// Copies `len` elements of buffers of scalars, from the type they are stored in to the one to compute in; `B` and `N` are a
 /// launch's [`Lanes`], whatever channels they were chosen for.
 #[cube]

@@ -21,7 +21,7 @@
 //! - A [`Tensor`] may be a window of the channels of a larger one: a `View` says where its pixels start.
 //! - A unit (a thread of a CPU, a lane of a GPU) owns the `run` of items from `ABSOLUTE_POS * run` on.
 //! - `_unaligned` is never read. CubeCL's CPU runtime takes the alignment that all accesses of a launch may rely on from where its buffers
-//!   start. This one starts off a vector's boundary, so that no access relies on one: `Lanes::anywhere` makes it.
+//!   start. This one starts off a vector's boundary, so that no access relies on one: `Lanes::unaligned` makes it.
 //! - What is `comptime` is known when the kernel is compiled, and each of its values compiles another one.
 //!
 //! `pointwise/unary.rs` is the shortest, `norm/softmax` the first whole operation.

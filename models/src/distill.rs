@@ -12,6 +12,8 @@ use crate::train::{
 use crate::zoo::Network;
 use ghostlight_kernels::planted;
 use serde::{Deserialize, Serialize};
+use std::collections::HashSet;
+use std::sync::atomic::AtomicBool;
 
 /// The trainings of a run in order: name in files, name for people.
 pub const TRAININGS: [(&str, &str); 3] = [
@@ -47,21 +49,24 @@ pub struct RunData {
     pub skip_bad: bool,
     /// Which images train and which test.
     pub split: Split,
-    /// One digest per image, by which `eval` recognises what was trained on.
+    /// One digest per image, by which `eval` recognises what was trained on; none in a run older than this record.
+    #[serde(default)]
     pub digests: Vec<ImageDigest>,
 }
 
 impl RunData {
-    /// Splits `dataset` and takes the training images' statistics.
+    /// Splits `dataset` and takes the training images' statistics, unless `stop` is set before.
     ///
     /// # Errors
-    /// Those of the split and of the statistics.
+    /// An `augment.shift` that is too wide for the images; those of the split and of the statistics.
     pub fn new(
         source: &str,
         dataset: &Dataset,
         skipped: usize,
         recipe: &Recipe,
+        stop: &AtomicBool,
     ) -> Result<Self, TrainError> {
+        recipe.augment.changes().check(dataset)?;
         let fraction = recipe.data.test_fraction;
         let split = Split::stratified(&dataset.labels, &dataset.classes, fraction, recipe.seed)?;
         Ok(Self {
@@ -71,8 +76,8 @@ impl RunData {
             height: dataset.height,
             width: dataset.width,
             stats: match planted::is("statistics_of_all_images") {
-                false => ChannelStats::of(dataset, &split.train)?,
-                true => ChannelStats::of(dataset, &[&split.train[..], &split.test].concat())?,
+                false => ChannelStats::of(dataset, &split.train, stop)?,
+                true => ChannelStats::of(dataset, &[&split.train[..], &split.test].concat(), stop)?,
             },
             stretch: dataset.stretch,
             skipped,
@@ -85,6 +90,18 @@ impl RunData {
     /// Images per training step: the recipe's, or all there are.
     pub fn batch(&self, recipe: &Recipe) -> usize {
         recipe.train.batch.min(self.split.train.len())
+    }
+
+    /// The digests of the images that the run was trained on, to be looked for in `dataset`; `None` for a run that has no record of
+    /// them, unless `dataset` is its own.
+    pub fn trained_on(&self, dataset: &Dataset) -> Option<HashSet<ImageDigest>> {
+        let digests = if self.fingerprint == dataset.fingerprint {
+            &dataset.digests
+        } else {
+            &self.digests
+        };
+        let trained = self.split.train.iter();
+        trained.map(|&i| digests.get(i as usize).copied()).collect()
     }
 
     /// Refuses a data set that is not the run's.
@@ -238,6 +255,7 @@ pub fn distill(
         run: run.path().display().to_string(),
     };
     let (samples, samples_note) = samples(session, networks)?;
+    session.check()?;
     let report = Report {
         title: format!(
             "{}: {} taught by {}",

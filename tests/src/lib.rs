@@ -2,6 +2,7 @@
 
 mod cores;
 mod device;
+mod fused;
 mod launches;
 mod refusal;
 mod tolerance;
@@ -11,6 +12,10 @@ pub use cores::{Fingerprint, assert_same_bits_on_one_core};
 pub use device::{
     client, dtypes, dtypes_with_exp, finishes_loops, has_f64, has_f64_exp, skipped,
     tolerances_with_exp,
+};
+pub use fused::{
+    FusedConvolution, assert_fused_is_composed, assert_fused_refuses,
+    assert_not_finite_passes_fused,
 };
 pub use launches::{assert_launches, launches};
 pub use refusal::{assert_refuses_dtype, assert_refuses_range, assert_refuses_shape};

@@ -178,7 +178,13 @@ pub(super) fn run(arguments: &DistillArguments, stop: &AtomicBool) -> Result<(),
         RunState::New(planned) => {
             let data = RunData {
                 skip_bad: arguments.skip_bad,
-                ..RunData::new(&absolute(&source), &read.dataset, read.skipped, &recipe)?
+                ..RunData::new(
+                    &absolute(&source),
+                    &read.dataset,
+                    read.skipped,
+                    &recipe,
+                    stop,
+                )?
             };
             memory::check(&client, &recipe, &read.dataset, data.batch(&recipe))?;
             (planned.create(&recipe, &data)?, data)

@@ -70,6 +70,17 @@ pub(super) enum CommandError {
         got: Vec<String>,
         wanted: Vec<String>,
     },
+    /// A run from before the digests of images were kept.
+    #[error(
+        "{} has no digest of each image (`digests` in split.json), as runs of older versions: which images of {data} it was trained on \
+         cannot be told. Evaluate it on {was}, whose images are known by their order, or train a new run",
+        run.display()
+    )]
+    NoDigests {
+        run: PathBuf,
+        was: String,
+        data: String,
+    },
     /// Nothing left to evaluate.
     #[error(
         "the run was trained on all {images} images of {data}; give images that it has not seen"

@@ -8,7 +8,6 @@ use crate::distill::{RunData, TRAININGS};
 use crate::run::RunDir;
 use crate::train::{Session, measure};
 use clap::Args;
-use std::collections::HashSet;
 use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
 
@@ -48,7 +47,16 @@ pub(super) fn run(arguments: &EvalArguments, stop: &AtomicBool) -> Result<(), Co
         });
     }
     let mut split = data.split.clone();
-    split.test = unseen(&data, dataset);
+    let Some(trained_on) = data.trained_on(dataset) else {
+        return Err(CommandError::NoDigests {
+            run: arguments.run.clone(),
+            was: data.source,
+            data: arguments.data.clone(),
+        });
+    };
+    let unseen =
+        (0..dataset.len() as u32).filter(|&i| !trained_on.contains(&dataset.digests[i as usize]));
+    split.test = unseen.collect();
     match (split.test.len(), dataset.len()) {
         (0, images) => {
             return Err(CommandError::AllTrainedOn {
@@ -98,17 +106,6 @@ pub(super) fn run(arguments: &EvalArguments, stop: &AtomicBool) -> Result<(), Co
         output::result(serde_json::Value::Object(found))?;
     }
     Ok(())
-}
-
-/// The images of `dataset` that the run was not trained on, whatever they are called there.
-fn unseen(data: &RunData, dataset: &Dataset) -> Vec<u32> {
-    let trained = data.split.train.iter();
-    let trained: HashSet<_> = trained
-        .filter_map(|&i| data.digests.get(i as usize))
-        .collect();
-    (0..dataset.len() as u32)
-        .filter(|&i| !trained.contains(&dataset.digests[i as usize]))
-        .collect()
 }
 
 /// Names the images that are not in `unseen`.

@@ -1,7 +1,7 @@
 use super::error::CommandError;
 use super::output::{self, note};
-use crate::data::Normaliser;
 use crate::data::folder::{self, Single};
+use crate::data::{Normaliser, stop as stopping};
 use crate::distill::{RunData, TRAININGS};
 use crate::nn::Mode;
 use crate::recipe::Recipe;
@@ -47,7 +47,10 @@ pub(super) fn run(arguments: &PredictArguments, stop: &AtomicBool) -> Result<(),
     let images = arguments
         .images
         .iter()
-        .map(|path| folder::image(path, size, data.stretch.as_ref()))
+        .map(|path| {
+            stopping::check(stop)?;
+            folder::image(path, size, data.stretch.as_ref())
+        })
         .collect::<Result<Vec<_>, _>>()?;
     let shallow = images.iter().filter(|image| !image.deep).count();
     if data.stretch.is_some() && shallow > 0 {

@@ -46,7 +46,8 @@ pub(super) fn read(
         let side = wanted
             .size
             .map_or(data.synthetic_size, |(height, _)| height);
-        let drawn = synthetic::generate(recipe.seed, data.synthetic_per_class, side, &progress);
+        let drawn =
+            synthetic::generate(recipe.seed, data.synthetic_per_class, side, stop, &progress);
         bars.end("");
         return Ok(Source {
             dataset: Arc::new(drawn?),

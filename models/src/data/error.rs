@@ -163,8 +163,8 @@ pub enum DataError {
         /// The run's classes.
         known: Vec<String>,
     },
-    /// Reading was stopped from outside.
-    #[error("stopped while images were being read; nothing was written")]
+    /// Reading, drawing or taking statistics was stopped from outside.
+    #[error("stopped while images were being prepared; nothing was written")]
     Stopped,
     /// The parts of a [`Dataset`](super::Dataset) do not belong together.
     #[error("inconsistent data set: {what} is {value}, expected {expected}")]

@@ -4,7 +4,7 @@ use super::decode::{self, Header, Picture};
 use super::identity::ImageDigest;
 use super::scan::{PassedOver, Scan, Source, check_class_sizes, name_of, scan};
 use super::stretch::{Histogram, Stretch};
-use super::{DataError, Dataset, memory};
+use super::{DataError, Dataset, memory, stop};
 use rayon::prelude::*;
 use std::collections::HashMap;
 use std::path::Path;
@@ -43,13 +43,12 @@ pub struct LoadOptions<'a> {
 
 impl Default for LoadOptions<'_> {
     fn default() -> Self {
-        static NEVER: AtomicBool = AtomicBool::new(false);
         Self {
             skip_bad: false,
             size: None,
             classes: None,
             deep: DeepImages::Stretch,
-            stop: &NEVER,
+            stop: &stop::NEVER,
             progress: &|_, _| (),
         }
     }
@@ -95,7 +94,7 @@ pub fn load(dir: &Path, options: &LoadOptions) -> Result<Loaded, DataError> {
         classes,
         mut sources,
         passed_over,
-    } = scan(dir, options.classes)?;
+    } = scan(dir, options.classes, options.stop)?;
     let work = Work::new(options);
     let headers = work.each(&sources, |source| Header::read(&source.path))?;
     let size = options.size.unwrap_or_else(|| most_common_size(&headers));
@@ -152,11 +151,10 @@ pub fn load(dir: &Path, options: &LoadOptions) -> Result<Loaded, DataError> {
     let decoded: Vec<Decoded> = outcomes.into_iter().flatten().collect();
     let labels = sources.iter().map(|s| s.label).collect();
     let files = sources.into_iter().map(|s| s.name).collect();
-    let mut dataset = Dataset::new(name_of(dir), classes, size, pixels, labels, files)?;
+    let name = name_of(dir);
+    let mut dataset = Dataset::new_until(options.stop, name, classes, size, pixels, labels, files)?;
     dataset.digests = decoded.iter().map(|image| image.digest).collect();
     dataset.stretch = stretch;
-    // To hash the pixels of a large folder takes seconds, too.
-    work.check()?;
     Ok(Loaded {
         dataset,
         skipped,
@@ -224,23 +222,13 @@ impl<'a> Work<'a> {
         }
     }
 
-    fn stopped(&self) -> bool {
-        self.options.stop.load(Ordering::Relaxed)
-    }
-
     fn check(&self) -> Result<(), DataError> {
-        if self.stopped() {
-            Err(DataError::Stopped)
-        } else {
-            Ok(())
-        }
+        stop::check(self.options.stop)
     }
 
     /// Does one file and reports it; `None` once stopped.
     fn one<T>(&self, act: impl FnOnce() -> T) -> Option<T> {
-        if self.stopped() {
-            return None;
-        }
+        self.check().ok()?;
         let outcome = act();
         let done = self.done.fetch_add(1, Ordering::Relaxed) + 1;
         (self.options.progress)(done, self.total.load(Ordering::Relaxed));
@@ -253,17 +241,8 @@ impl<'a> Work<'a> {
         sources: &[Source],
         act: impl Fn(&Source) -> T + Sync,
     ) -> Result<Vec<T>, DataError> {
-        let outcomes: Option<Vec<T>> = sources
-            .par_iter()
-            .map(|source| {
-                if self.stopped() {
-                    None
-                } else {
-                    Some(act(source))
-                }
-            })
-            .collect();
-        outcomes.ok_or(DataError::Stopped)
+        let act = |source| self.check().map(|()| act(source));
+        sources.par_iter().map(act).collect()
     }
 
     /// Whether the range of the `deep` images must be found.

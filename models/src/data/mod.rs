@@ -14,6 +14,7 @@ pub mod memory;
 mod scan;
 pub mod split;
 pub mod stats;
+pub mod stop;
 mod stretch;
 pub mod synthetic;
 
@@ -30,6 +31,7 @@ pub use stretch::Stretch;
 use rayon::prelude::*;
 use sha2::{Digest, Sha256};
 use std::fmt::Write;
+use std::sync::atomic::AtomicBool;
 
 /// Labelled RGB images of one size.
 #[derive(Debug, Clone)]
@@ -63,6 +65,22 @@ impl Dataset {
     /// [`DataError::Inconsistent`] for fewer than two classes, a side of zero, pixel or file counts that do not match the
     /// labels, or a label without a class.
     pub fn new(
+        name: String,
+        classes: Vec<String>,
+        size: (usize, usize),
+        pixels: Vec<u8>,
+        labels: Vec<u32>,
+        files: Vec<String>,
+    ) -> Result<Self, DataError> {
+        Self::new_until(&stop::NEVER, name, classes, size, pixels, labels, files)
+    }
+
+    /// [`Dataset::new`], which for gigabytes of pixels takes seconds, unless `stop` is set before it is done.
+    ///
+    /// # Errors
+    /// Those of [`Dataset::new`]; [`DataError::Stopped`].
+    pub fn new_until(
+        stop: &AtomicBool,
         name: String,
         classes: Vec<String>,
         (height, width): (usize, usize),
@@ -101,8 +119,8 @@ impl Dataset {
         }
         let digests: Vec<[u8; 32]> = pixels
             .par_chunks_exact(height * width * 3)
-            .map(|image| Sha256::digest(image).into())
-            .collect();
+            .map(|image| stop::check(stop).map(|()| Sha256::digest(image).into()))
+            .collect::<Result<_, _>>()?;
         let fingerprint = fingerprint(&classes, (height, width), &digests, &labels);
         Ok(Self {
             name,
@@ -209,6 +227,26 @@ mod tests {
         ] {
             assert_ne!(base.fingerprint, other.unwrap().fingerprint);
         }
+    }
+
+    #[test]
+    fn digests_and_statistics_are_not_taken_once_the_work_is_stopped() {
+        let data = tiny(&["a", "b"], vec![0, 1], (0..12).collect()).unwrap();
+        let stop = AtomicBool::new(true);
+        let statistics = ChannelStats::of(&data, &[0, 1], &stop);
+        assert!(matches!(statistics, Err(DataError::Stopped)));
+        let size = (data.height, data.width);
+        let (classes, labels) = (data.classes, data.labels);
+        let again = Dataset::new_until(
+            &stop,
+            data.name,
+            classes,
+            size,
+            data.pixels,
+            labels,
+            data.files,
+        );
+        assert!(matches!(again, Err(DataError::Stopped)));
     }
 
     #[test]

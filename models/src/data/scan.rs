@@ -1,10 +1,11 @@
 //! Which classes and image files a data folder holds, in which order, and what it holds besides.
 
-use super::DataError;
 use super::decode::{ACCEPTED, is_image_name};
+use super::{DataError, stop};
 use std::collections::{BTreeMap, HashSet};
 use std::fmt;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
 
 /// What operating systems, file servers and archives put beside a person's files, in any case. Names with a leading dot are left out too.
 const NOT_DATA: [&str; 13] = [
@@ -78,7 +79,11 @@ pub(super) struct Scan {
 
 /// Lists `dir/CLASS/**/IMAGE`. With `known` classes, labels are indices into them, and there may be any number of images of each;
 /// otherwise the folders are the classes, and each must hold what a split needs.
-pub(super) fn scan(dir: &Path, known: Option<&[String]>) -> Result<Scan, DataError> {
+pub(super) fn scan(
+    dir: &Path,
+    known: Option<&[String]>,
+    stop: &AtomicBool,
+) -> Result<Scan, DataError> {
     if !dir.exists() {
         return Err(DataError::Missing {
             dir: dir.to_path_buf(),
@@ -101,7 +106,7 @@ pub(super) fn scan(dir: &Path, known: Option<&[String]>) -> Result<Scan, DataErr
     let mut found: Vec<Found> = Vec::new();
     for folder in folders {
         let class = name_of(&folder);
-        let mut walk = Walk::new(&mut passed_over);
+        let mut walk = Walk::new(&mut passed_over, stop);
         walk.enter(&folder, &class)?;
         // A folder of runs is no class, nor is a run.
         if !(walk.images.is_empty() && walk.met_a_run) {
@@ -161,17 +166,19 @@ struct Walk<'a> {
     others: usize,
     met_a_run: bool,
     passed_over: &'a mut PassedOver,
+    stop: &'a AtomicBool,
     /// Folders entered, links resolved: one that links to a folder around it would never end.
     entered: HashSet<PathBuf>,
 }
 
 impl<'a> Walk<'a> {
-    fn new(passed_over: &'a mut PassedOver) -> Self {
+    fn new(passed_over: &'a mut PassedOver, stop: &'a AtomicBool) -> Self {
         Self {
             images: Vec::new(),
             others: 0,
             met_a_run: false,
             passed_over,
+            stop,
             entered: HashSet::new(),
         }
     }
@@ -188,6 +195,7 @@ impl<'a> Walk<'a> {
             return Ok(());
         }
         for path in entries(folder)? {
+            stop::check(self.stop)?;
             let name = format!("{name}/{}", name_of(&path));
             if path.is_dir() {
                 self.enter(&path, &name)?;

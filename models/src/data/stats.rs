@@ -1,9 +1,10 @@
 //! Mean and spread of each colour channel, and the normalisation they define.
 
-use super::{DataError, Dataset};
+use super::{DataError, Dataset, stop};
 use ghostlight_kernels::planted;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
+use std::sync::atomic::AtomicBool;
 
 /// Floor of a channel's standard deviation, one grey level: a constant channel must not be blown up into noise.
 pub const MIN_STD: f64 = 1.0 / 255.0;
@@ -22,8 +23,8 @@ impl ChannelStats {
     /// The statistics of the images `indices`. Sums are exact integers, so neither order nor thread count shows.
     ///
     /// # Errors
-    /// [`DataError::NoImages`], [`DataError::Index`].
-    pub fn of(dataset: &Dataset, indices: &[u32]) -> Result<Self, DataError> {
+    /// [`DataError::NoImages`], [`DataError::Index`]; [`DataError::Stopped`] once `stop` is set.
+    pub fn of(dataset: &Dataset, indices: &[u32], stop: &AtomicBool) -> Result<Self, DataError> {
         if indices.is_empty() {
             return Err(DataError::NoImages {
                 purpose: "take channel statistics of",
@@ -33,8 +34,8 @@ impl ChannelStats {
         let add = |a: [u64; 6], b: [u64; 6]| std::array::from_fn(|i| a[i] + b[i]);
         let sums = indices
             .par_iter()
-            .map(|&i| channel_sums(dataset.image(i as usize)))
-            .reduce(|| [0; 6], add);
+            .map(|&i| stop::check(stop).map(|()| channel_sums(dataset.image(i as usize))))
+            .try_reduce(|| [0; 6], |a, b| Ok(add(a, b)))?;
         let count = (indices.len() * dataset.height * dataset.width) as f64;
         let mean = std::array::from_fn(|c| sums[c] as f64 / count);
         let std = std::array::from_fn(|c| {
@@ -94,6 +95,7 @@ impl Normaliser {
 
 #[cfg(test)]
 mod tests {
+    use super::stop::NEVER;
     use super::*;
 
     fn two_images(pixels: Vec<u8>) -> Dataset {
@@ -104,15 +106,15 @@ mod tests {
     #[test]
     fn statistics_follow_the_definition_and_only_the_given_images() {
         let data = two_images(vec![0, 51, 7, 255, 153, 7, 200, 200, 200, 200, 200, 200]);
-        let stats = ChannelStats::of(&data, &[0]).unwrap();
+        let stats = ChannelStats::of(&data, &[0], &NEVER).unwrap();
         assert_eq!(stats.mean, [0.5, 0.4, (7.0 / 255.0) as f32]);
         assert_eq!(stats.std, [0.5, 0.2, MIN_STD as f32]);
         assert!(matches!(
-            ChannelStats::of(&data, &[]),
+            ChannelStats::of(&data, &[], &NEVER),
             Err(DataError::NoImages { .. })
         ));
         assert!(matches!(
-            ChannelStats::of(&data, &[2]),
+            ChannelStats::of(&data, &[2], &NEVER),
             Err(DataError::Index { index: 2, .. })
         ));
     }
@@ -120,7 +122,7 @@ mod tests {
     #[test]
     fn normalised_pixels_have_mean_zero_and_deviation_one() {
         let data = two_images(vec![3, 50, 255, 90, 120, 0, 14, 200, 77, 31, 2, 90]);
-        let normaliser = Normaliser::new(&ChannelStats::of(&data, &[0, 1]).unwrap());
+        let normaliser = Normaliser::new(&ChannelStats::of(&data, &[0, 1], &NEVER).unwrap());
         let mut out = [0.0; 12];
         normaliser.write(&data.pixels, &mut out);
         for c in 0..3 {
@@ -159,7 +161,7 @@ mod tests {
             vec![0, 1],
             names(),
         );
-        let stats = ChannelStats::of(&data.unwrap(), &[0, 1]).unwrap();
+        let stats = ChannelStats::of(&data.unwrap(), &[0, 1], &NEVER).unwrap();
         for c in 0..3 {
             assert!((f64::from(stats.mean[c]) - mean[c]).abs() < 1e-6);
             assert!((f64::from(stats.std[c]) - std[c]).abs() < 1e-6);

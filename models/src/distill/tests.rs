@@ -1,13 +1,13 @@
 use super::*;
+use crate::data::stop::NEVER;
 use crate::data::synthetic;
 use crate::run::PlannedRun;
 use crate::train::Silent;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 
 /// Ten classes of a few images, of 16 pixels a side.
 fn images() -> Dataset {
-    synthetic::generate(1, 4, 16, &|_, _| ()).unwrap()
+    synthetic::generate(1, 4, 16, &NEVER, &|_, _| ()).unwrap()
 }
 
 fn recipe(changes: &[&str]) -> Recipe {
@@ -29,8 +29,8 @@ fn recipe(changes: &[&str]) -> Recipe {
 #[test]
 fn statistics_are_those_of_the_training_images_alone() {
     let dataset = images();
-    let data = RunData::new("synthetic", &dataset, 3, &recipe(&["seed=5"])).unwrap();
-    let of = |indices: &[u32]| ChannelStats::of(&dataset, indices).unwrap();
+    let data = RunData::new("synthetic", &dataset, 3, &recipe(&["seed=5"]), &NEVER).unwrap();
+    let of = |indices: &[u32]| ChannelStats::of(&dataset, indices, &NEVER).unwrap();
     assert_eq!(data.stats, of(&data.split.train));
     let all: Vec<u32> = (0..dataset.len() as u32).collect();
     assert_ne!(data.stats, of(&all));
@@ -41,7 +41,7 @@ fn statistics_are_those_of_the_training_images_alone() {
 /// Runs the three trainings in a folder of their own and returns it with the summary.
 fn run(recipe: &Recipe) -> (tempfile::TempDir, RunDir, Summary) {
     let dataset = Arc::new(images());
-    let data = RunData::new("synthetic", &dataset, 0, recipe).unwrap();
+    let data = RunData::new("synthetic", &dataset, 0, recipe, &NEVER).unwrap();
     let folder = tempfile::tempdir().unwrap();
     let planned = PlannedRun::new(Some(folder.path())).unwrap();
     let run = planned.create(recipe, &data).unwrap();
@@ -53,7 +53,7 @@ fn run(recipe: &Recipe) -> (tempfile::TempDir, RunDir, Summary) {
         split: &data.split,
         stats: data.stats,
         progress: &Silent,
-        stop: &AtomicBool::new(false),
+        stop: &NEVER,
     };
     let summary = distill(&session, &data, &run, "ghostlight distill").unwrap();
     (folder, run, summary)

@@ -127,6 +127,12 @@ impl Recipe {
                 ),
             });
         }
+        let level = self.train.momentum == 0.0 && !planted::is("nesterov_without_momentum");
+        if self.train.nesterov && level {
+            return Err(RecipeError::Conflict {
+                conflict: "`train.nesterov` = true looks ahead along the momentum, but `train.momentum` is 0; raise the momentum, or set `train.nesterov` = false".into(),
+            });
+        }
         let distill = &self.distill;
         if distill.ce_weight == 0.0 && distill.alpha == 0.0 && distill.beta == 0.0 {
             return Err(RecipeError::Conflict {

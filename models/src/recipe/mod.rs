@@ -18,6 +18,7 @@ pub use fields::{Allowed, FIELDS};
 pub use load::Difference;
 pub use schedule::lr_at;
 
+use crate::data;
 use serde::{Deserialize, Serialize};
 
 /// Everything that decides the outcome of a run, with the data set itself.
@@ -114,7 +115,7 @@ pub struct Train {
     pub final_ratio: f64,
     /// Share of the last update kept in the next. Default 0.9.
     pub momentum: f64,
-    /// Take the gradient one momentum step ahead. Default true.
+    /// Take the gradient one momentum step ahead, which wants a momentum above 0. Default true.
     pub nesterov: bool,
     /// L2 penalty, added to the gradient as weight times this. Default 5e-4.
     pub weight_decay: f64,
@@ -189,6 +190,16 @@ pub struct Distill {
 pub enum DistillMethod {
     /// Decoupled knowledge distillation: target and non-target classes weighted apart.
     Dkd,
+}
+
+impl Augment {
+    /// As images go through them.
+    pub fn changes(&self) -> data::Augment {
+        data::Augment {
+            dihedral: self.dihedral,
+            shift: self.shift,
+        }
+    }
 }
 
 impl Default for Data {

@@ -77,13 +77,13 @@ impl Course<'_> {
         let (start, first) = (Instant::now(), position.step);
         let mut pending: Option<Pending> = None;
         for batch in loader {
+            if session.stopped() {
+                break;
+            }
             let next = self.step(&batch, position.epoch, position.step)?;
             position.step += 1;
             if let Some(done) = pending.replace(next) {
                 self.settle(done, position)?;
-            }
-            if session.stopped() {
-                break;
             }
         }
         if let Some(done) = pending {

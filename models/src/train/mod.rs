@@ -44,6 +44,15 @@ impl Session<'_> {
         self.stop.load(Ordering::Relaxed)
     }
 
+    /// Passes until the work is to stop.
+    pub(crate) fn check(&self) -> Result<(), TrainError> {
+        if self.stopped() {
+            Err(TrainError::Stopped)
+        } else {
+            Ok(())
+        }
+    }
+
     /// Images per training step: the recipe's, or all there are.
     fn batch(&self) -> usize {
         self.recipe.train.batch.min(self.split.train.len())
@@ -54,11 +63,7 @@ impl Session<'_> {
     }
 
     fn augment(&self) -> Augment {
-        let augment = &self.recipe.augment;
-        Augment {
-            dihedral: augment.dihedral,
-            shift: augment.shift,
-        }
+        self.recipe.augment.changes()
     }
 }
 

@@ -48,6 +48,8 @@ pub fn train_network(
     metrics: &mut MetricsLog,
     phase: &Training,
 ) -> Result<Network, TrainError> {
+    // To draw or to read the weights of a large network takes seconds.
+    session.check()?;
     let classes = session.dataset.classes.len();
     let seed = session.recipe.seed;
     let (height, width) = (session.dataset.height, session.dataset.width);

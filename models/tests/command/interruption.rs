@@ -134,6 +134,23 @@ fn a_run_stopped_by_ctrl_c_saves_its_step_and_goes_on_from_it() {
 }
 
 #[test]
+fn a_ctrl_c_while_images_are_drawn_ends_at_once_and_leaves_nothing() {
+    let sandbox = Sandbox::new();
+    // Minutes of drawing.
+    let words = "--data synthetic --set data.synthetic_per_class=2000 --set data.image_size=128";
+    let mut running = Running::start(&sandbox, words);
+    sleep(Duration::from_secs(1));
+    let sent = Instant::now();
+    running.send("-INT");
+    let status = running.child.wait().unwrap();
+    let messages = running.messages();
+    assert_eq!(status.code(), Some(130), "{messages}");
+    assert!(messages.contains("nothing was written"), "{messages}");
+    assert!(sent.elapsed() < Duration::from_secs(10), "{messages}");
+    assert!(!sandbox.at("run").exists());
+}
+
+#[test]
 fn a_signal_that_was_ignored_at_the_start_stays_ignored() {
     let sandbox = Sandbox::new();
     // What `nohup` does for a terminal that closes, and a script's shell for the Ctrl-C of what it runs beside itself.

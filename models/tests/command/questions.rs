@@ -63,6 +63,49 @@ fn a_folder_with_the_runs_classes_is_evaluated_whole_at_the_runs_size() {
 }
 
 #[test]
+fn a_run_without_digests_is_evaluated_on_its_own_images_and_on_no_others() {
+    let sandbox = copy();
+    let whole = sandbox
+        .ghostlight("eval run --data synthetic")
+        .assert_success();
+    let split = sandbox.at("run/split.json");
+    let mut older: Value = serde_json::from_slice(&fs::read(&split).unwrap()).unwrap();
+    for missing in [vec!["digests"], vec!["digests", "skip_bad"]] {
+        missing
+            .iter()
+            .for_each(|field| _ = older.as_object_mut().unwrap().remove(*field));
+        fs::write(&split, older.to_string()).unwrap();
+        let outcome = sandbox
+            .ghostlight("eval run --data synthetic")
+            .assert_success();
+        assert_eq!(figures(&outcome.stdout), figures(&whole.stdout));
+        assert!(outcome.stderr.contains("60 of 80 images"), "{outcome:#?}");
+    }
+    classes(&sandbox.at("data"), &SYNTHETIC, 2);
+    sandbox.refuses(
+        "eval run --data data",
+        &[
+            "`digests` in split.json",
+            "of data",
+            "on synthetic",
+            "a new run",
+        ],
+    );
+    let resumed = sandbox.ghostlight("distill --resume --out run");
+    resumed.assert_success();
+}
+
+/// What `eval` printed, without the speeds.
+fn figures(stdout: &str) -> Vec<String> {
+    let row = |line: &str| {
+        line.split("  ")
+            .filter(|it| !it.contains("images/s"))
+            .collect()
+    };
+    stdout.lines().map(row).collect()
+}
+
+#[test]
 fn images_asked_about_one_by_one_get_the_answers_that_their_folder_is_scored_by() {
     let sandbox = copy();
     let each = 4;

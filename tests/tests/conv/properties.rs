@@ -182,6 +182,26 @@ fn corners_give_exactly_what_the_reference_gives() {
             problem([2, 4, 0], [3, 3], [3, 16], [2, 1], [1, 2]),
         ),
         (
+            "more channels than a tile, a weight deeper than a panel, pixels past a tile",
+            problem([2, 5, 7], [3, 3], [70, 100], [1, 1], [1, 1]),
+        ),
+        (
+            "many channels, a stride, an odd image",
+            problem([3, 7, 6], [3, 2], [56, 132], [2, 3], [1, 0]),
+        ),
+        (
+            "many channels over a row of more than one part",
+            problem([1, 2, 150], [1, 3], [5, 72], [1, 1], [0, 1]),
+        ),
+        (
+            "many channels, a stride past the kernel",
+            problem([2, 9, 9], [2, 2], [72, 64], [4, 3], [0, 0]),
+        ),
+        (
+            "many channels of small images, a batch that stacks do not divide",
+            problem([11, 3, 3], [3, 3], [9, 64], [1, 1], [1, 1]),
+        ),
+        (
             "a kernel of 25 x 1",
             problem([1, 30, 2], [25, 1], [1, 2], [1, 1], [12, 0]),
         ),

@@ -8,12 +8,14 @@ use ghostlight_tests::{
     finishes_loops, reals,
 };
 
-fn several() -> [ConvProblem; 4] {
+fn several() -> [ConvProblem; 6] {
     [
         problem([3, 11, 19], [3, 3], [16, 32], [1, 1], [1, 1]),
         problem([3, 12, 9], [3, 2], [10, 24], [2, 2], [1, 0]),
         problem([3, 9, 9], [1, 1], [3, 16], [1, 1], [0, 0]),
         problem([3, 10, 10], [2, 2], [1, 3], [3, 3], [0, 0]),
+        problem([5, 5, 4], [3, 3], [50, 70], [1, 1], [1, 1]),
+        problem([2, 6, 7], [3, 3], [64, 100], [2, 2], [1, 1]),
     ]
 }
 

@@ -1,7 +1,7 @@
 use super::ConvProblem;
 use super::stage::stage;
-use crate::affine::{Affine, Epilogue, EpilogueArgs};
-use crate::clamp::relu;
+use super::wide::{self, launch_wide};
+use crate::affine::{Epilogue, EpilogueArgs, Operands, apply};
 use crate::lanes::{Lanes, View, channel, load, store};
 use crate::matmul::implicit::{Pass, launch_implicit};
 use crate::taps::{Axis, AxisLaunch};
@@ -31,13 +31,9 @@ fn tiled<S: Float, F: Float, B: Size, N: Size>(
     weight: &[Vector<S, B>],
     y: &mut [Vector<S, B>],
     patches: &mut [F],
-    centre: &[Vector<F, B>],
-    scale: &[Vector<F, B>],
-    shift: &[Vector<F, B>],
-    residual: &[Vector<S, B>],
+    operands: Operands<S, F, B>,
     _unaligned: &[S],
     y_view: View,
-    residual_view: View,
     batch: usize,
     vertical: Axis,
     horizontal: Axis,
@@ -149,23 +145,14 @@ fn tiled<S: Float, F: Float, B: Size, N: Size>(
                                     #[unroll]
                                     for o in 0..vectors {
                                         let c = channels[o];
-                                        let mut value = acc[i * vectors + o];
-                                        if comptime!(epilogue.affine) {
-                                            value = fma(
-                                                value - load::<F, F, B, N>(centre, c),
-                                                load::<F, F, B, N>(scale, c),
-                                                load::<F, F, B, N>(shift, c),
-                                            );
-                                        }
-                                        if comptime!(epilogue.residual) {
-                                            value += load::<S, F, B, N>(
-                                                residual,
-                                                residual_view.at(line + ow) + c,
-                                            );
-                                        }
-                                        if comptime!(epilogue.relu) {
-                                            value = relu::<F, N>(value);
-                                        }
+                                        let value = apply::<S, F, B, N, N>(
+                                            acc[i * vectors + o],
+                                            &operands,
+                                            line + ow,
+                                            c,
+                                            N::value().comptime(),
+                                            epilogue,
+                                        );
                                         store::<S, F, B, N>(y, y_view.at(line + ow) + c, value);
                                     }
                                 }
@@ -186,7 +173,8 @@ pub(super) fn writes_once(problem: &ConvProblem, over: &Tensor) -> bool {
     }
     let lanes = Lanes::of(over.client(), problem.dtype, problem.in_channels, &[over]);
     let columns = problem.input[1].div_ceil(problem.options.stride[1]);
-    let [_, vectors] = tile(columns, lanes.vectors());
+    let [_, vectors] =
+        wide::tile(lanes.vectors()).unwrap_or_else(|| tile(columns, lanes.vectors()));
     !lanes.overlap() && lanes.vectors().is_multiple_of(vectors)
 }
 
@@ -226,11 +214,20 @@ pub(super) fn launch_tiled(
             planted::or("conv_padding", padding, padding + 1),
         )
     };
-    let EpilogueArgs { affine, .. } = epilogue_args;
-    let epilogue = Epilogue {
-        residual: epilogue_args.residual.is_some(),
-        ..Epilogue::of(affine)
-    };
+    let vectors = Lanes::of(client, problem.dtype, out_channels, &[target]).vectors();
+    if let Some(tile) = wide::tile(vectors) {
+        let axes = [axis(0, source_h, target_h), axis(1, source_w, target_w)];
+        return launch_wide(
+            problem,
+            source,
+            weight,
+            target,
+            transposed,
+            epilogue_args,
+            tile,
+            axes,
+        );
+    }
     let residual = epilogue_args.residual.unwrap_or(target);
     let lanes = Lanes::of(client, problem.dtype, out_channels, &[target, residual]);
     let residues = if transposed {
@@ -251,13 +248,6 @@ pub(super) fn launch_tiled(
     let patch_rows = (block - 1) * steps[0] + problem.kernel[0];
     let patch_len = (patch_rows * patch_width * in_channels).next_multiple_of(16);
     let grid = launch::grid(client, problem.batch * rows.div_ceil(block));
-    // What the epilogue does not use is never read: any buffer stands in for it.
-    let part = |of: fn(&Affine) -> Tensor| lanes.arg(&affine.map_or(weight.clone(), of));
-    let added = if residual.lies_at(target, 0) {
-        BufferArg::alias(2, lanes.arg(target).len())
-    } else {
-        lanes.arg(residual)
-    };
     let accumulator = problem.dtype.accumulator();
     let patches = [grid.units, patch_len];
     let patches = Tensor::room("conv", "scratch", client, &patches, accumulator)?;
@@ -273,13 +263,9 @@ pub(super) fn launch_tiled(
             lanes.arg(weight),
             lanes.arg(target),
             patches.arg(1),
-            part(|affine| affine.centre.clone()),
-            part(|affine| affine.scale.clone()),
-            part(|affine| affine.shift.clone()),
-            added,
+            epilogue_args.operands(lanes.item, weight, target, 2),
             lanes.unaligned(source),
             target.view(),
-            residual.view(),
             problem.batch,
             axis(0, source_h, target_h),
             axis(1, source_w, target_w),
@@ -293,7 +279,7 @@ pub(super) fn launch_tiled(
             pixels,
             vectors,
             transposed,
-            epilogue,
+            epilogue_args.epilogue(),
             problem.dtype.elems(),
         );
     }

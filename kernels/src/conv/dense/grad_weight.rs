@@ -1,5 +1,6 @@
 use super::ConvProblem;
 use super::stage::stage;
+use super::wide_grad_weight::{is_wide, launch_wide_grad_weight};
 use crate::lanes::{Lanes, channel, load};
 use crate::matmul::gemm::{accumulators, launch_add_partials};
 use crate::matmul::implicit::launch_weight;
@@ -173,6 +174,19 @@ pub(super) fn launch_grad_weight(
     let [oh, ow] = problem.output();
     let (ci, co) = (problem.in_channels, problem.out_channels);
     let lanes = Lanes::of(client, problem.dtype, co, &[grad]);
+    let axis = |axis: usize, target: usize| {
+        AxisLaunch::new(
+            problem.input[axis],
+            target,
+            problem.kernel[axis],
+            problem.options.stride[axis],
+            problem.options.padding[axis],
+        )
+    };
+    if is_wide(lanes.vectors()) {
+        let axes = [axis(0, oh), axis(1, ow)];
+        return launch_wide_grad_weight(problem, &lanes, x, grad, out, axes);
+    }
     let [taps, vectors] = accumulators(problem.kernel[1] * ci, lanes.vectors());
     let block = (MOST_PIXELS / ow).clamp(1, BLOCK).min(oh);
     let patch_width = (ow - 1) * problem.options.stride[1] + problem.kernel[1];
@@ -190,15 +204,6 @@ pub(super) fn launch_grad_weight(
     };
     let patches = room(&[grid.units, patch_len])?;
     let partials = room(&[partial_count, rows, pitch * lanes.width])?;
-    let axis = |axis: usize, target: usize| {
-        AxisLaunch::new(
-            problem.input[axis],
-            target,
-            problem.kernel[axis],
-            problem.options.stride[axis],
-            problem.options.padding[axis],
-        )
-    };
     // SAFETY: `ConvProblem` relates all extents; patches and partial sums are as large as the units and the weight need.
     unsafe {
         partial_sums::launch_unchecked(

@@ -42,6 +42,8 @@ mod grad_weight;
 mod problem;
 pub mod reference;
 mod stage;
+mod wide;
+mod wide_grad_weight;
 
 pub use problem::{ConvOptions, ConvProblem};
 

@@ -48,6 +48,20 @@ pub(super) struct Tile {
 }
 
 #[cube]
+impl Tile {
+    /// Whether this is a tile to be walked with guards, or without.
+    pub fn suits(&self, #[comptime] guarded: bool, #[comptime] plan: Blueprint) -> bool {
+        if comptime!(plan.walks() == 1) {
+            true.runtime()
+        } else if comptime!(guarded) {
+            !self.inside
+        } else {
+            self.inside
+        }
+    }
+}
+
+#[cube]
 impl Axis {
     /// The `t`-th tile of a row.
     pub fn tile(&self, t: usize, #[comptime] plan: Blueprint) -> Tile {

@@ -2,12 +2,13 @@
 
 use super::DepthwiseProblem;
 use super::axis::{Axis, Tile, axis};
-use super::epilogue::{Epilogue, Operands, OperandsLaunch, store_tile};
+use super::epilogue::store_tile;
 use super::lines::Lines;
 use super::multiplier::{Channels, Multiplier, Vectors};
 use super::plan::Blueprint;
 use super::tile::unrolled;
 use super::walk::{swept, walked};
+use crate::affine::{Epilogue, EpilogueArgs, Operands};
 use crate::lanes::View;
 use crate::{Tensor, launch, planted};
 use cubecl::prelude::*;
@@ -19,7 +20,6 @@ pub(super) struct Geometry {
     pub horizontal: Axis,
     pub source: View,
     pub target: View,
-    pub plus: View,
     /// Of the input, and for each of them of the output.
     pub channels: usize,
     pub multiplier: usize,
@@ -91,54 +91,26 @@ fn convolve<S: Float, F: Float, B: Size, N: Size>(
                     comptime!(!transposed),
                     sharing,
                 );
-                if comptime!(!plan.unrolled) {
-                    solve::<S, F, B, N>(
-                        source,
-                        weight,
-                        target,
-                        &operands,
-                        &geometry,
-                        &tile_row,
-                        t,
-                        &tile,
-                        &channel_offsets,
-                        plan,
-                        sharing,
-                        epilogue,
-                        true,
-                    );
-                } else if tile.inside {
-                    solve::<S, F, B, N>(
-                        source,
-                        weight,
-                        target,
-                        &operands,
-                        &geometry,
-                        &tile_row,
-                        t,
-                        &tile,
-                        &channel_offsets,
-                        plan,
-                        sharing,
-                        epilogue,
-                        false,
-                    );
-                } else {
-                    solve::<S, F, B, N>(
-                        source,
-                        weight,
-                        target,
-                        &operands,
-                        &geometry,
-                        &tile_row,
-                        t,
-                        &tile,
-                        &channel_offsets,
-                        plan,
-                        sharing,
-                        epilogue,
-                        true,
-                    );
+                #[unroll]
+                for walk in 0..plan.walks() {
+                    let guarded = comptime!(walk == 0);
+                    if tile.suits(guarded, plan) {
+                        solve::<S, F, B, N>(
+                            source,
+                            weight,
+                            target,
+                            &operands,
+                            &geometry,
+                            &tile_row,
+                            t,
+                            &tile,
+                            &channel_offsets,
+                            plan,
+                            sharing,
+                            epilogue,
+                            guarded,
+                        );
+                    }
                 }
             }
         }
@@ -232,16 +204,6 @@ fn solve<S: Float, F: Float, B: Size, N: Size>(
     );
 }
 
-/// What is applied to the sums in registers.
-#[derive(Clone, Copy, Default)]
-pub(super) struct EpilogueArgs<'a> {
-    pub bias: Option<&'a Tensor>,
-    /// Centre, scale and shift of each output channel.
-    pub affine: Option<[&'a Tensor; 3]>,
-    pub plus: Option<&'a Tensor>,
-    pub relu: bool,
-}
-
 /// Launches the kernel: `source` convolved into `target`, or, `transposed`, the output's gradient into the input's.
 pub(super) fn launch_convolve(
     problem: &DepthwiseProblem,
@@ -253,9 +215,8 @@ pub(super) fn launch_convolve(
 ) {
     let (client, dtype) = (source.client(), problem.dtype);
     let plan = Blueprint::new(problem, transposed);
-    // What the epilogue does not use is never read: the source stands in for it.
-    let plus = epilogue_args.plus.unwrap_or(source);
-    let vectors = Vectors::new(problem, &[source, target, plus]);
+    let beside = epilogue_args.residual.unwrap_or(source);
+    let vectors = Vectors::new(problem, &[source, target, beside]);
     let lanes = &vectors.lanes;
     let (count, tiles) = (vectors.count(!transposed), plan.tiles(problem));
     // A core walks whole rows; the many units of a GPU take a tile of one vector each.
@@ -267,13 +228,11 @@ pub(super) fn launch_convolve(
     let (images, row_blocks) = (target.shape()[0], target.shape()[1].div_ceil(plan.rows));
     let items = images * row_blocks * tiles.div_ceil(tiles_each) * count.div_ceil(vectors_each);
     let grid = launch::grid(client, items);
+    let epilogue = epilogue_args.epilogue();
     let epilogue = Epilogue {
-        bias: epilogue_args.bias.is_some(),
-        affine: epilogue_args.affine.is_some(),
-        plus: planted::or("depthwise_plus", epilogue_args.plus.is_some(), false),
-        relu: epilogue_args.relu,
+        residual: planted::or("depthwise_plus", epilogue.residual, false),
+        ..epilogue
     };
-    let [centre, scale, shift] = epilogue_args.affine.unwrap_or([weight; 3]);
     // SAFETY: `DepthwiseProblem` relates all extents, the walks stay inside of the source, tiles are cut to the target.
     unsafe {
         convolve::launch_unchecked(
@@ -285,20 +244,13 @@ pub(super) fn launch_convolve(
             lanes.arg(source),
             lanes.arg(weight),
             lanes.arg(target),
-            OperandsLaunch::new(
-                lanes.arg(epilogue_args.bias.unwrap_or(weight)),
-                lanes.arg(centre),
-                lanes.arg(scale),
-                lanes.arg(shift),
-                lanes.arg(plus),
-            ),
+            epilogue_args.operands(lanes.item, weight, target, 2),
             lanes.unaligned(source),
             GeometryLaunch::new(
                 axis(problem, 0, transposed),
                 axis(problem, 1, transposed),
                 source.view(),
                 target.view(),
-                plus.view(),
                 problem.channels,
                 problem.multiplier,
             ),

@@ -5,7 +5,8 @@ use super::axis::{Axis, axis};
 use super::lines::Lines;
 use super::multiplier::{Channels, Multiplier, Vectors, store_woven};
 use super::plan::Blueprint;
-use super::weight_tile::{unrolled, walked};
+use super::weight_tile::unrolled;
+use super::weight_walk::walked;
 use crate::lanes::View;
 use crate::pointwise::{sum_rows, sum_rows_apart};
 use crate::{KernelError, Tensor, launch};
@@ -131,36 +132,27 @@ fn partial_sums<S: Float, F: Float, B: Size, N: Size>(
                             shares,
                             bias,
                         );
-                    } else if tile.inside {
-                        unrolled::<S, F, B, N>(
-                            x,
-                            grad,
-                            sums,
-                            &geometry,
-                            &tile_row,
-                            &tile,
-                            &channel_offsets,
-                            &kept,
-                            plan,
-                            shares,
-                            bias,
-                            false,
-                        );
                     } else {
-                        unrolled::<S, F, B, N>(
-                            x,
-                            grad,
-                            sums,
-                            &geometry,
-                            &tile_row,
-                            &tile,
-                            &channel_offsets,
-                            &kept,
-                            plan,
-                            shares,
-                            bias,
-                            true,
-                        );
+                        #[unroll]
+                        for walk in 0..plan.walks() {
+                            let guarded = comptime!(walk == 0);
+                            if tile.suits(guarded, plan) {
+                                unrolled::<S, F, B, N>(
+                                    x,
+                                    grad,
+                                    sums,
+                                    &geometry,
+                                    &tile_row,
+                                    &tile,
+                                    &channel_offsets,
+                                    &kept,
+                                    plan,
+                                    shares,
+                                    bias,
+                                    guarded,
+                                );
+                            }
+                        }
                     }
                 }
                 terms += terms_of_tile;

@@ -10,8 +10,9 @@
 //! **Map.** `problem.rs` validates. `plan.rs` chooses what is unrolled and how long a tile is, `multiplier.rs` how vectors of input channels
 //! meet those of the output. `axis.rs` and `lines.rs` index: the taps of a target, the rows that neighbouring targets share.
 //! `convolve.rs` walks and launches the forward pass and, transposed, the gradient with respect to the input; `tile.rs` multiplies
-//! unrolled taps, `walk.rs` all others, and `epilogue.rs` stores. `grad_weight.rs` walks and launches the gradient with respect to the
-//! weight, whose products are those of `weight_tile.rs`. Every device runs these kernels.
+//! unrolled taps, `walk.rs` all others, and `epilogue.rs` stores what `affine.rs` makes of the sums. `grad_weight.rs` walks and launches
+//! the gradient with respect to the weight, whose products are those of `weight_tile.rs` and `weight_walk.rs`. Every device runs these
+//! kernels.
 //!
 //! **One unit owns** a run of target rows (forward, and the gradient with respect to the input, which is the same kernel in gather
 //! form) or a run of partial sums (gradient with respect to the weight). It walks pixels outside and channel vectors inside. A tile
@@ -57,12 +58,14 @@ pub mod reference;
 mod tile;
 mod walk;
 mod weight_tile;
+mod weight_walk;
 
 pub use problem::{DepthwiseOptions, DepthwiseProblem};
 
+use crate::affine::EpilogueArgs;
 use crate::conv::dense::Affine;
 use crate::{KernelError, Tensor};
-use convolve::{EpilogueArgs, launch_convolve};
+use convolve::launch_convolve;
 
 /// Convolves `x` `[n, h, w, c]` with `weight` `[kh, kw, c m]` and adds `bias` `[c m]`, to `[n, oh, ow, c m]`. `x` may be a window.
 /// One launch.
@@ -136,12 +139,7 @@ pub fn depthwise_affine_into(
     out.check_apart(OP, "out", &[("x", x), ("weight", weight)])?;
     affine.check_apart(OP, out)?;
     if !out.is_empty() {
-        let epilogue_args = EpilogueArgs {
-            bias: None,
-            affine: Some([affine.centre, affine.scale, affine.shift]),
-            plus: affine.residual,
-            relu: affine.relu,
-        };
+        let epilogue_args = EpilogueArgs::affine(Some(affine));
         launch_convolve(&problem, x, weight, out, epilogue_args, false);
     }
     Ok(())
@@ -192,7 +190,7 @@ fn input_gradient(
     let out = Tensor::empty(x.client(), &problem.input_shape(), problem.dtype);
     if !out.is_empty() {
         let epilogue_args = EpilogueArgs {
-            plus,
+            residual: plus,
             ..EpilogueArgs::default()
         };
         launch_convolve(&problem, grad, weight, &out, epilogue_args, true);

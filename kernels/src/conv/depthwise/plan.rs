@@ -97,6 +97,11 @@ impl Blueprint {
         }
     }
 
+    /// The ways in which a tile is walked: with guards, which ask which columns exist, and, where the taps are unrolled, also without.
+    pub fn walks(&self) -> usize {
+        if self.unrolled { 2 } else { 1 }
+    }
+
     /// Tiles of a target row.
     pub fn tiles(&self, problem: &DepthwiseProblem) -> usize {
         let padding = problem.options.padding[2];

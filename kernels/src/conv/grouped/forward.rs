@@ -1,10 +1,10 @@
 use super::GroupedProblem;
 use super::blueprint::Blueprint;
-use super::multiply::{Epilogue, Variant, multiply};
-use super::patch::{Extent, GroupPacking, Patch, load_part, stage, store_part};
-use crate::clamp::relu;
-use crate::conv::dense::{Affine, ConvOptions};
-use crate::lanes::{View, channel};
+use super::multiply::{Variant, multiply};
+use super::patch::{Extent, GroupPacking, Patch, stage};
+use crate::affine::{Epilogue, EpilogueArgs, Operands, apply};
+use crate::conv::dense::ConvOptions;
+use crate::lanes::{View, channel, load_part, store_part};
 use crate::taps::{Axis, AxisLaunch};
 use crate::{KernelError, Tensor, launch, planted};
 use cubecl::prelude::*;
@@ -26,14 +26,10 @@ fn tiled<S: Float, F: Float, I: Size, B: Size, N: Size, M: Size, T: Size>(
     y: &mut [Vector<S, B>],
     scratch: &mut [Vector<F, I>],
     packed: &mut [Vector<F, N>],
-    centre: &[Vector<F, B>],
-    scale: &[Vector<F, B>],
-    shift: &[Vector<F, B>],
-    residual: &[Vector<S, B>],
+    operands: Operands<S, F, B>,
     _unaligned: &[S],
     x_view: View,
     y_view: View,
-    residual_view: View,
     batch: usize,
     vertical: Axis,
     horizontal: Axis,
@@ -157,20 +153,14 @@ fn tiled<S: Float, F: Float, I: Size, B: Size, N: Size, M: Size, T: Size>(
                             for p in 0..pixels {
                                 let ow = (tile * pixels + p) * h.out_step + ph;
                                 if ow < horizontal.target {
-                                    let mut value = acc[p];
-                                    if comptime!(epilogue.affine) {
-                                        let m = load_part::<F, F, B, N, T>(centre, c, used);
-                                        let by = load_part::<F, F, B, N, T>(scale, c, used);
-                                        let plus = load_part::<F, F, B, N, T>(shift, c, used);
-                                        value = fma(value - m, by, plus);
-                                    }
-                                    if comptime!(epilogue.residual) {
-                                        let offset = residual_view.at(line + ow) + c;
-                                        value += load_part::<S, F, B, N, T>(residual, offset, used);
-                                    }
-                                    if comptime!(epilogue.relu) {
-                                        value = relu::<F, N>(value);
-                                    }
+                                    let value = apply::<S, F, B, N, T>(
+                                        acc[p],
+                                        &operands,
+                                        line + ow,
+                                        c,
+                                        used,
+                                        epilogue,
+                                    );
                                     let offset = y_view.at(line + ow) + c;
                                     store_part::<S, F, B, N, T>(y, offset, value, used);
                                 }
@@ -216,7 +206,7 @@ pub(super) fn launch_tiled(
     weight: &Tensor,
     target: &Tensor,
     transposed: bool,
-    affine: Option<&Affine>,
+    epilogue_args: EpilogueArgs,
 ) -> Result<(), KernelError> {
     let client = source.client();
     let lanes = blueprint.lanes;
@@ -256,15 +246,11 @@ pub(super) fn launch_tiled(
     let (patch_len, patch) = blueprint.patch(patch_rows, patch_width, range, 0);
     let copied = blueprint.copied(client, problem, chunks - (ranges - 1) * range);
     let grid = launch::grid(client, problem.batch * rows.div_ceil(block) * ranges);
-    let residual = affine.and_then(|affine| affine.residual);
+    let epilogue = epilogue_args.epilogue();
     let epilogue = Epilogue {
-        affine: affine.is_some(),
-        residual: residual.is_some(),
-        relu: affine.is_some_and(|affine| planted::or("grouped_no_relu", affine.relu, false)),
+        relu: planted::or("grouped_no_relu", epilogue.relu, false),
+        ..epilogue
     };
-    // What the epilogue does not use is never read: any buffer stands in for it.
-    let part = |of: fn(&Affine) -> Tensor| lanes.arg(&affine.map_or(weight.clone(), of));
-    let beside = residual.unwrap_or(weight);
     let room = |len: usize| {
         let (shape, accumulator) = ([grid.units, len], problem.dtype.accumulator());
         Tensor::room("grouped_conv", "scratch", client, &shape, accumulator)
@@ -288,14 +274,10 @@ pub(super) fn launch_tiled(
             lanes.arg(target),
             scratch.arg(1),
             packed.arg(lanes.width),
-            part(|affine| affine.centre.clone()),
-            part(|affine| affine.scale.clone()),
-            part(|affine| affine.shift.clone()),
-            lanes.arg(beside),
+            epilogue_args.operands(lanes.item, weight, target, 2),
             lanes.unaligned(source),
             source.view(),
             target.view(),
-            beside.view(),
             problem.batch,
             axis(0, source_h, target_h),
             axis(1, source_w, target_w),

@@ -77,18 +77,26 @@ pub(super) fn launch_grad_input(
     }
     launch::throttle(client);
     if !launch::is_cpu(client) {
-        let (gathered, epilogue_args) = (problem.gathered(true), EpilogueArgs::default());
         launch_implicit(
-            &gathered,
+            &problem.gathered(true),
             Pass::Transposed,
             grad,
             &flipped,
-            epilogue_args,
+            EpilogueArgs::default(),
             out,
         );
         return Ok(());
     }
     let groups = [group_out, group_in];
     let blueprint = Blueprint::new(problem, groups, &[&flipped, out]);
-    launch_tiled(problem, &blueprint, grad, &flipped, out, true, None)
+    let epilogue_args = EpilogueArgs::default();
+    launch_tiled(
+        problem,
+        &blueprint,
+        grad,
+        &flipped,
+        out,
+        true,
+        epilogue_args,
+    )
 }

@@ -1,10 +1,9 @@
 use super::GroupedProblem;
 use super::blueprint::Blueprint;
 use super::forward::first_channel;
-use super::patch::{
-    Extent, GroupPacking, Patch, broadcast, broadcast_in_groups, load_part, stage, store_part,
-};
-use crate::lanes::{View, channel};
+use super::patch::{Extent, GroupPacking, Patch, stage};
+use super::weight_tile::{MOST_PIXELS, Variant, multiply};
+use crate::lanes::{View, channel, load_part, store_part};
 use crate::matmul::implicit::launch_weight;
 use crate::pointwise::sum_rows;
 use crate::taps::{Axis, AxisLaunch};
@@ -13,9 +12,6 @@ use cubecl::prelude::*;
 
 /// Output rows staged at a time.
 const BLOCK: usize = 8;
-/// Pixels whose products are summed in registers one by one, at most: fewer rows are staged of wider images, and a row that is wider
-/// still is taken in parts.
-const MOST_PIXELS: usize = 1024;
 /// Work items, each a partial sum over a part of the pixels for a range of chunks: a function of the problem alone so that the
 /// bits do not depend on the machine; enough for 32 cores where the weight allows it.
 const ITEMS: usize = 32;
@@ -23,20 +19,6 @@ const ITEMS: usize = 32;
 const MOST_ELEMENTS: usize = 1 << 18;
 /// Partial sums that even a heavy weight is given.
 const FEWEST_PARTIALS: usize = 4;
-/// The widest kernel whose taps of a row share a tile.
-const WIDEST_TILE: usize = 5;
-
-/// The comptime variant of the kernel.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-struct Variant {
-    /// A tile of the weight's gradient: neighbouring taps of one kernel row, neighbouring input channels.
-    tile: [usize; 2],
-    /// Whether each column of the patch is loaded once for all taps, which takes a stride of 1 and all taps in the tile.
-    walks: bool,
-    packing: GroupPacking,
-    /// Lanes of a vector that hold channels of its chunk.
-    used: usize,
-}
 
 /// One unit owns a run of (partial sum, range of chunks). It stages a block of input rows and gathers the gradient's rows, pixel by
 /// pixel for all vectors of the range; for a vector of output channels at a time it holds a tile of the weight's gradient in
@@ -77,11 +59,7 @@ fn partial_sums<S: Float, F: Float, P: Float, I: Size, B: Size, N: Size, M: Size
     let v = vertical.taps(0usize.runtime(), false);
     let h = horizontal.taps(0usize.runtime(), false);
     let size = vertical.kernel * horizontal.kernel * inputs;
-    let edge = comptime!(if variant.walks {
-        variant.tile[0] - 1
-    } else {
-        0
-    });
+    let edge = comptime!(variant.edge());
     let line = horizontal.target + 2 * edge;
     let scratch_start = ABSOLUTE_POS * patch.len;
     let gathered_start = ABSOLUTE_POS * range * vectors * block * line;
@@ -202,117 +180,6 @@ fn vector_channel<N: Size>(
     }
 }
 
-/// Adds the products of one kernel row's taps with `rows` rows of the gradient to the sums from `sum` on.
-#[cube]
-fn multiply<F: Float, I: Size, N: Size>(
-    scratch: &[Vector<F, I>],
-    gathered: &[Vector<F, N>],
-    sums: &mut [Vector<F, N>],
-    xb: usize,
-    gb: usize,
-    sum: usize,
-    rows: usize,
-    line: usize,
-    inputs: usize,
-    patch: &Patch,
-    vertical: &Axis,
-    horizontal: &Axis,
-    #[comptime] variant: Variant,
-) {
-    let [across, deep] = comptime!(variant.tile);
-    let size = comptime!(variant.packing.size());
-    let zero = Vector::<F, N>::new(F::new(0.0f32));
-    let columns = comptime!(MOST_PIXELS);
-    let mut width = horizontal.target;
-    if comptime!(variant.walks) {
-        width += comptime!(across - 1);
-    }
-    let parts = (width + columns - 1) / columns;
-    for tile in 0..(inputs + comptime!(deep - 1)) / deep {
-        for part in 0..parts {
-            let begin = part * columns;
-            let end = min(begin + columns, width);
-            let mut acc = Array::<Vector<F, N>>::new(comptime!(across * deep));
-            #[unroll]
-            for q in 0..comptime!(across * deep) {
-                acc[q] = zero;
-            }
-            for t in 0..rows {
-                let xt = xb + t * vertical.stride * patch.width * patch.pitch + tile * deep;
-                let gt = gb + t * line;
-                if comptime!(variant.walks) {
-                    for column in begin..end {
-                        let mut g = Array::<Vector<F, N>>::new(across);
-                        #[unroll]
-                        for k in 0..across {
-                            g[k] = gathered[gt + column + comptime!(across - 1 - k)];
-                        }
-                        #[unroll]
-                        for i in 0..deep {
-                            let value =
-                                operand::<F, I, N>(scratch, xt + column * patch.pitch, i, size);
-                            #[unroll]
-                            for k in 0..across {
-                                acc[k * deep + i] = fma(value, g[k], acc[k * deep + i]);
-                            }
-                        }
-                    }
-                } else {
-                    for ow in begin..end {
-                        let g = gathered[gt + ow];
-                        #[unroll]
-                        for k in 0..across {
-                            let offset = xt + (ow * horizontal.stride + k) * patch.pitch;
-                            #[unroll]
-                            for i in 0..deep {
-                                let value = operand::<F, I, N>(scratch, offset, i, size);
-                                acc[k * deep + i] = fma(value, g, acc[k * deep + i]);
-                            }
-                        }
-                    }
-                }
-            }
-            #[unroll]
-            for i in 0..deep {
-                if tile * deep + i < inputs {
-                    #[unroll]
-                    for k in 0..across {
-                        sums[sum + k * inputs + tile * deep + i] += acc[k * deep + i];
-                    }
-                }
-            }
-        }
-    }
-}
-
-/// The `i`-th input channel of a tile, in every lane.
-#[cube]
-fn operand<F: Float, I: Size, N: Size>(
-    scratch: &[Vector<F, I>],
-    offset: usize,
-    #[comptime] i: usize,
-    #[comptime] size: usize,
-) -> Vector<F, N> {
-    if comptime!(size > 0) {
-        broadcast_in_groups::<F, I, N>(scratch, offset, i, size)
-    } else {
-        broadcast::<F, I, N>(scratch, offset + i)
-    }
-}
-
-/// The tile `[taps, input channels]` of a kernel `width` taps wide: at most 24 accumulators, which leave registers for operands.
-fn tile(width: usize, inputs: usize, packing: GroupPacking) -> [usize; 2] {
-    let across = if width <= WIDEST_TILE { width } else { 1 };
-    if packing.size() > 0 {
-        return [across, packing.size()];
-    }
-    let deep = (1..=24 / across)
-        .rev()
-        .min_by_key(|&deep| inputs.div_ceil(deep) * (deep * across + 4))
-        .unwrap_or(1);
-    [across, deep]
-}
-
 /// Launches the partial sums and, where there are several, their sum in a fixed order.
 pub(super) fn launch_grad_weight(
     problem: &GroupedProblem,
@@ -330,8 +197,7 @@ pub(super) fn launch_grad_weight(
     let blueprint = Blueprint::new(problem, problem.group(), &[grad, out]);
     let (lanes, chunks) = (blueprint.lanes, blueprint.chunks);
     let stride = problem.options.stride;
-    let tile = tile(kw, blueprint.inputs, blueprint.packing);
-    let walks = tile[0] == kw && stride[1] == 1;
+    let variant = Variant::of(kw, stride[1], &blueprint);
     let block = (MOST_PIXELS / ow).clamp(1, BLOCK);
     let block = oh.div_ceil(oh.div_ceil(block));
     let jobs = problem.batch * oh.div_ceil(block);
@@ -347,10 +213,9 @@ pub(super) fn launch_grad_weight(
     let patch_width = (ow - 1) * stride[1] + kw;
     let patch_rows = (block - 1) * stride[0] + kh;
     // The last tile of a kernel row may read up to a tile past the patch.
-    let (patch_len, patch) = blueprint.patch(patch_rows, patch_width, range, tile[1]);
+    let (patch_len, patch) = blueprint.patch(patch_rows, patch_width, range, variant.tile[1]);
     let copied = blueprint.copied(client, problem, chunks - (ranges - 1) * range);
     let grid = launch::grid(client, partial_count * ranges);
-    let edge = if walks { kw - 1 } else { 0 };
     let accumulator = problem.dtype.accumulator();
     let room = |shape: &[usize]| {
         let op = "grouped_conv grad_weight";
@@ -358,7 +223,8 @@ pub(super) fn launch_grad_weight(
     };
     let of_unit = |len: usize| room(&[grid.units, len]);
     let scratch = of_unit(patch_len)?;
-    let gathered = of_unit(range * blueprint.vectors * block * (ow + 2 * edge) * lanes.width)?;
+    let gathered =
+        of_unit(range * blueprint.vectors * block * (ow + 2 * variant.edge()) * lanes.width)?;
     let sums = of_unit(range * blueprint.vectors * kh * kw * blueprint.inputs * lanes.width)?;
     let partials = match partial_count {
         1 => out.clone(),
@@ -407,12 +273,7 @@ pub(super) fn launch_grad_weight(
             partial_count,
             block,
             grid.run,
-            Variant {
-                tile,
-                walks,
-                packing: blueprint.packing,
-                used: blueprint.used,
-            },
+            variant,
             problem.dtype.elems_into(&partials),
         );
     }

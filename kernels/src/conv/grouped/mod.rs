@@ -9,7 +9,8 @@
 //! **Map.** `problem.rs` validates. `blueprint.rs` chooses the vectors of a chunk and what of the input a patch holds. `patch.rs` fills
 //! a patch and indexes it. `multiply.rs` multiplies the columns of a patch with the taps of a kernel row. `forward.rs` walks, stores and
 //! launches the forward pass and, transposed, the gradient with respect to the input, for which `grad_input.rs` flips the weight.
-//! `grad_weight.rs` is the gradient with respect to the weight. All that for a CPU; a GPU goes to `matmul::implicit`.
+//! `grad_weight.rs` walks and launches the gradient with respect to the weight, whose products are those of `weight_tile.rs`; what
+//! follows a convolution is `affine.rs`. All that for a CPU; a GPU goes to `matmul::implicit`.
 //!
 //! **One unit owns** a run of (image, block of output rows, range of channels) in the forward pass and in the gradient with respect
 //! to the input, or of (partial sum, range of channels) in the gradient with respect to the weight. It copies the input rows of a
@@ -57,6 +58,7 @@ mod multiply;
 mod patch;
 mod problem;
 pub mod reference;
+mod weight_tile;
 
 pub use crate::conv::dense::{Affine, ConvOptions};
 pub use problem::GroupedProblem;
@@ -117,15 +119,22 @@ fn apply(
     if output.is_empty() {
         return Ok(output);
     }
+    let epilogue_args = EpilogueArgs::affine(affine);
     if launch::is_cpu(input.client()) {
-        let residual = affine.and_then(|affine| affine.residual);
-        let beside = residual.unwrap_or(weight);
+        let beside = epilogue_args.residual.unwrap_or(weight);
         let blueprint = Blueprint::new(problem, problem.group(), &[weight, &output, beside]);
-        forward::launch_tiled(problem, &blueprint, input, weight, &output, false, affine)?;
+        forward::launch_tiled(
+            problem,
+            &blueprint,
+            input,
+            weight,
+            &output,
+            false,
+            epilogue_args,
+        )?;
     } else {
-        let (gathered, epilogue_args) = (problem.gathered(false), EpilogueArgs::affine(affine));
         launch_implicit(
-            &gathered,
+            &problem.gathered(false),
             Pass::Forward,
             input,
             weight,

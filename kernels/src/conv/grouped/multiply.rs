@@ -1,15 +1,8 @@
 //! The inner loops of the tiled kernel: the products of one kernel row with a tile.
 
 use super::patch::{GroupPacking, broadcast, broadcast_in_groups};
+use crate::affine::Epilogue;
 use cubecl::prelude::*;
-
-/// What is done to a tile before it is stored, a comptime choice.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) struct Epilogue {
-    pub affine: bool,
-    pub residual: bool,
-    pub relu: bool,
-}
 
 /// The comptime variant of the kernel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

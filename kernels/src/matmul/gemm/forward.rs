@@ -1,6 +1,5 @@
 use super::GemmProblem;
-use crate::affine::{Affine, Epilogue, EpilogueArgs};
-use crate::clamp::relu;
+use crate::affine::{Epilogue, EpilogueArgs, Operands, apply};
 use crate::lanes::{Lanes, View, channel, load, store};
 use crate::matmul::implicit::{Gathered, Pass, launch_implicit};
 use crate::{Tensor, launch, planted};
@@ -47,16 +46,11 @@ pub(crate) fn tile_vectors(vectors: usize) -> usize {
 fn gemm_kernel<S: Float, F: Float, I: Size, W: Size>(
     a: &[S],
     b: &[Vector<S, I>],
-    bias: &[Vector<S, I>],
-    centre: &[Vector<F, I>],
-    scale: &[Vector<F, I>],
-    shift: &[Vector<F, I>],
-    residual: &[Vector<S, I>],
     c: &mut [Vector<S, I>],
     panels: &mut [Vector<F, W>],
+    operands: Operands<S, F, I>,
     _unaligned: &[S],
     a_view: View,
-    residual_view: View,
     c_view: View,
     span: usize,
     m: usize,
@@ -68,7 +62,6 @@ fn gemm_kernel<S: Float, F: Float, I: Size, W: Size>(
     #[comptime] rows: usize,
     #[comptime] vectors: usize,
     #[comptime] packed: bool,
-    #[comptime] has_bias: bool,
     #[comptime] epilogue: Epilogue,
     #[define(S, F)] _dtypes: [cubecl::ir::ElemType; 2],
 ) {
@@ -100,8 +93,8 @@ fn gemm_kernel<S: Float, F: Float, I: Size, W: Size>(
                     starts[i] = a_view.at(min(tile * rows + i, m - 1));
                     #[unroll]
                     for j in 0..vectors {
-                        if has_bias {
-                            acc[i * vectors + j] = load::<S, F, I, W>(bias, columns[j]);
+                        if comptime!(epilogue.bias) {
+                            acc[i * vectors + j] = load::<S, F, I, W>(&operands.bias, columns[j]);
                         } else {
                             acc[i * vectors + j] = zero;
                         }
@@ -132,23 +125,14 @@ fn gemm_kernel<S: Float, F: Float, I: Size, W: Size>(
                     if row < m {
                         #[unroll]
                         for j in 0..vectors {
-                            let mut value = acc[i * vectors + j];
-                            if comptime!(epilogue.affine) {
-                                value = fma(
-                                    value - load::<F, F, I, W>(centre, columns[j]),
-                                    load::<F, F, I, W>(scale, columns[j]),
-                                    load::<F, F, I, W>(shift, columns[j]),
-                                );
-                            }
-                            if comptime!(epilogue.residual) {
-                                value += load::<S, F, I, W>(
-                                    residual,
-                                    residual_view.at(row / span) + columns[j],
-                                );
-                            }
-                            if comptime!(epilogue.relu) {
-                                value = relu::<F, W>(value);
-                            }
+                            let value = apply::<S, F, I, W, W>(
+                                acc[i * vectors + j],
+                                &operands,
+                                row / span,
+                                columns[j],
+                                W::value().comptime(),
+                                epilogue,
+                            );
                             store::<S, F, I, W>(c, c_view.at(row) + columns[j], value);
                         }
                     }
@@ -172,12 +156,7 @@ pub(crate) fn launch_gemm(
         let gathered = Gathered::matrix(m, k, n);
         return launch_implicit(&gathered, Pass::Forward, a, b, epilogue_args, c);
     }
-    let EpilogueArgs { bias, affine, .. } = epilogue_args;
     let residual = epilogue_args.residual.unwrap_or(c);
-    let epilogue = Epilogue {
-        residual: epilogue_args.residual.is_some(),
-        ..Epilogue::of(affine)
-    };
     let lanes = Lanes::of(client, dtype, n, &[c, residual]);
     let Tile { rows, vectors } = Tile::of(lanes.vectors());
     let grid = launch::grid(client, m.div_ceil(rows));
@@ -187,8 +166,6 @@ pub(crate) fn launch_gemm(
     let panel = if packed { panel } else { 1 };
     let panels = Tensor::empty(client, &[grid.units, panel], dtype.accumulator());
     let block = (BLOCK_BYTES / (k * rows * panels.dtype().size())).max(1);
-    // What the epilogue does not use is never read: any buffer stands in for it.
-    let part = |of: fn(&Affine) -> Tensor| lanes.arg(&affine.map_or(b.clone(), of));
     // SAFETY: `GemmProblem` relates the extents; a panel holds `k` rows of a group's vectors.
     unsafe {
         gemm_kernel::launch_unchecked(
@@ -199,16 +176,11 @@ pub(crate) fn launch_gemm(
             lanes.width,
             a.buffer(1, 0),
             lanes.arg(b),
-            lanes.arg(bias.unwrap_or(b)),
-            part(|affine| affine.centre.clone()),
-            part(|affine| affine.scale.clone()),
-            part(|affine| affine.shift.clone()),
-            lanes.arg(residual),
             lanes.arg(c),
             panels.buffer(lanes.width, 0),
+            epilogue_args.operands(lanes.item, b, c, 2),
             lanes.unaligned(a),
             a.view(),
-            residual.view(),
             c.view(),
             m / residual.pixels().max(1),
             planted::or("gemm_rows", m, m - 1),
@@ -220,8 +192,7 @@ pub(crate) fn launch_gemm(
             rows,
             vectors,
             packed,
-            bias.is_some(),
-            epilogue,
+            epilogue_args.epilogue(),
             dtype.elems(),
         );
     }

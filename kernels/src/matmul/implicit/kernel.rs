@@ -1,7 +1,7 @@
 use super::gather::{ElementOffset, Images, ImagesLaunch};
 use super::plan::{Plan, QUAD, partial_count};
 use super::{Gathered, Pass};
-use crate::affine::{Affine, Epilogue, EpilogueArgs};
+use crate::affine::{Epilogue, EpilogueArgs, Operands};
 use crate::clamp::relu;
 use crate::lanes::{View, ViewLaunch};
 use crate::pointwise::sum_rows;
@@ -16,7 +16,6 @@ type Quad<F> = Vector<F, Const<QUAD>>;
 struct Variant {
     pass: Pass,
     plan: Plan,
-    has_bias: bool,
     epilogue: Epilogue,
 }
 
@@ -41,15 +40,10 @@ fn implicit_kernel<S: Float, F: Float, P: Float, B: Size>(
     a: &[S],
     plain: &[Vector<S, B>],
     out: &mut [Vector<P, B>],
-    bias: &[Vector<S, B>],
-    centre: &[Vector<F, B>],
-    scale: &[Vector<F, B>],
-    shift: &[Vector<F, B>],
-    residual: &[Vector<S, B>],
+    operands: Operands<S, F, B>,
     a_view: View,
     plain_view: View,
     out_view: View,
-    residual_view: View,
     span: usize,
     images: Images,
     tiles: Tiles,
@@ -110,10 +104,10 @@ fn implicit_kernel<S: Float, F: Float, P: Float, B: Size>(
     #[unroll]
     for q in 0..quads {
         let mut start = zero;
-        if comptime!(variant.has_bias) {
+        if comptime!(variant.epilogue.bias) {
             let column = first_column + (q * across + own_column) * comptime!(QUAD);
             let first_element = group * tiles.width + column;
-            start = load_quad::<S, F, B>(bias, first_element, column, tiles.width);
+            start = load_quad::<S, F, B>(&operands.bias, first_element, column, tiles.width);
         }
         #[unroll]
         for r in 0..QUAD {
@@ -189,9 +183,9 @@ fn implicit_kernel<S: Float, F: Float, P: Float, B: Size>(
         let column = first_column + (q * across + own_column) * comptime!(QUAD);
         let channel = group * tiles.width + column;
         if comptime!(variant.epilogue.affine) {
-            let by = load_quad::<F, F, B>(scale, channel, column, tiles.width);
-            let centre = load_quad::<F, F, B>(centre, channel, column, tiles.width);
-            let plus = load_quad::<F, F, B>(shift, channel, column, tiles.width);
+            let by = load_quad::<F, F, B>(&operands.scale, channel, column, tiles.width);
+            let centre = load_quad::<F, F, B>(&operands.centre, channel, column, tiles.width);
+            let plus = load_quad::<F, F, B>(&operands.shift, channel, column, tiles.width);
             #[unroll]
             for r in 0..QUAD {
                 let i = comptime!(r * quads + q);
@@ -209,8 +203,13 @@ fn implicit_kernel<S: Float, F: Float, P: Float, B: Size>(
                 };
                 let mut value = acc[comptime!(r * quads + q)];
                 if comptime!(variant.epilogue.residual) {
-                    let first_element = residual_view.at(pixel / span) + channel;
-                    value += load_quad::<S, F, B>(residual, first_element, column, tiles.width);
+                    let first_element = operands.residual_view.at(pixel / span) + channel;
+                    value += load_quad::<S, F, B>(
+                        &operands.residual,
+                        first_element,
+                        column,
+                        tiles.width,
+                    );
                 }
                 if comptime!(variant.epilogue.relu) {
                     value = relu::<F, Const<QUAD>>(value);
@@ -343,13 +342,8 @@ struct Launch<'a> {
 fn launch_slices(of: Launch) {
     let Launch { gathered, a, b, .. } = of;
     let (client, dtype) = (a.client(), a.dtype());
-    let EpilogueArgs { bias, affine, .. } = of.epilogue_args;
     let plan = Plan::of(client, dtype, gathered.columns);
     let residual = of.epilogue_args.residual.unwrap_or(of.out);
-    let epilogue = Epilogue {
-        residual: of.epilogue_args.residual.is_some(),
-        ..Epilogue::of(affine)
-    };
     let tiles = [
         of.rows.div_ceil(plan.rows()).max(1),
         gathered.columns.div_ceil(plan.columns()),
@@ -360,15 +354,8 @@ fn launch_slices(of: Launch) {
     let wide =
         gathered.columns.is_multiple_of(QUAD) && fits && launch::widest(client, dtype) == QUAD;
     let item = if wide { QUAD } else { 1 };
-    // What the epilogue does not use is never read: any buffer stands in for it.
-    let part = |part: fn(&Affine) -> Tensor| affine.map_or(b.clone(), part).buffer(item, 0);
-    let out = of.out.buffer(item, 0);
-    // Every element of the result is written by the unit that read what is added to it.
-    let added = if residual.lies_at(of.out, 0) {
-        BufferArg::alias(2, out.len())
-    } else {
-        residual.buffer(item, 0)
-    };
+    // Every element of the result is written by the unit that read what is added to it, so that the residual may lie there.
+    let operands = of.epilogue_args.operands(item, b, of.out, 2);
     // SAFETY: callers relate the extents of `gathered` to the tensors; an element is read and written where these say it exists.
     unsafe {
         implicit_kernel::launch_unchecked(
@@ -378,16 +365,11 @@ fn launch_slices(of: Launch) {
             item,
             a.buffer(1, 0),
             b.buffer(item, 0),
-            out,
-            bias.unwrap_or(b).buffer(item, 0),
-            part(|affine| affine.centre.clone()),
-            part(|affine| affine.scale.clone()),
-            part(|affine| affine.shift.clone()),
-            added,
+            of.out.buffer(item, 0),
+            operands,
             a.view(),
             of.b_view,
             of.out_view,
-            residual.view(),
             of.out.pixels() / residual.pixels().max(1),
             ImagesLaunch::new(
                 gathered.batch,
@@ -399,8 +381,7 @@ fn launch_slices(of: Launch) {
             Variant {
                 pass: of.pass,
                 plan,
-                has_bias: bias.is_some(),
-                epilogue,
+                epilogue: of.epilogue_args.epilogue(),
             },
             dtype.elems_into(of.out),
         );

@@ -4,14 +4,23 @@
 //! The walk reads every Huffman code and passes over the bits that belong to it, as ITU-T T.81 orders them (annex F for sequential, annex G
 //! for progressive scans), but computes no pixel. Of the coefficients it remembers which are not zero: a refining scan holds one
 //! bit for each of those.
+//!
+//! Of a progressive file whose last scans are missing every pixel is there, but coarse. Encoders send each coefficient down to its last bit,
+//! so that one that never came so far tells of a cut; libjpeg accepts such a file.
 
 mod huffman;
 
+use ghostlight_kernels::planted;
 use huffman::{Bits, Table};
 
 const CUT: &str = "the file is cut short: its data end before its last pixel";
+const COARSE: &str =
+    "the file is cut short: a progressive image without the scans that bring its last details";
 const DAMAGED: &str = "the file is damaged: its data hold a code that its tables lack";
 const HEADER: &str = "the file is damaged: a header segment does not make sense";
+
+/// More bits than a coefficient has.
+const NOTHING_YET: u8 = u8::MAX;
 
 const START_OF_SCAN: u8 = 0xDA;
 const END_OF_IMAGE: u8 = 0xD9;
@@ -24,8 +33,7 @@ pub(super) fn check(bytes: &[u8]) -> Result<(), &'static str> {
     loop {
         let marker = next_marker(bytes, &mut at).ok_or(CUT)?;
         if marker == END_OF_IMAGE {
-            let whole = frame.is_some_and(|f| f.components.iter().all(|c| c.begun));
-            return if whole { Ok(()) } else { Err(CUT) };
+            return frame.ok_or(CUT)?.check();
         }
         if matches!(marker, 0x01 | 0xD0..=0xD8) {
             continue;
@@ -108,8 +116,8 @@ struct Component {
     stride: usize,
     /// Which coefficients of each block are not zero; empty for a sequential frame.
     nonzero: Vec<u64>,
-    /// Whether a scan has brought its first coefficients.
-    begun: bool,
+    /// Of each coefficient, how many of its last bits no scan has brought yet.
+    missing: [u8; 64],
 }
 
 struct Frame {
@@ -156,7 +164,7 @@ impl Frame {
                 ),
                 stride,
                 nonzero: vec![0; blocks],
-                begun: false,
+                missing: [NOTHING_YET; 64],
             }
         };
         let components = specs.iter().map(component).collect();
@@ -165,6 +173,19 @@ impl Frame {
             mcus,
             components,
         })
+    }
+
+    /// Whether the scans so far have brought all of the image.
+    fn check(&self) -> Result<(), &'static str> {
+        let missing = || self.components.iter().map(|component| component.missing);
+        let coarse = || missing().flatten().any(|bits| bits > 0);
+        if missing().any(|missing| missing[0] == NOTHING_YET) {
+            Err(CUT)
+        } else if coarse() && !planted::is("scans_left_out") {
+            Err(COARSE)
+        } else {
+            Ok(())
+        }
     }
 }
 
@@ -176,6 +197,8 @@ struct Scan<'a> {
     band: (u32, u32),
     /// A progressive scan that adds one bit to what earlier ones brought.
     refines: bool,
+    /// How many bits of its coefficients are left to later scans.
+    leaves: u8,
     restart: usize,
     /// Blocks still to come whose coefficients are all as they were.
     end_run: u32,
@@ -211,6 +234,7 @@ impl<'a> Scan<'a> {
             parts,
             band,
             refines: frame.progressive && bits >> 4 != 0,
+            leaves: if frame.progressive { bits & 15 } else { 0 },
             restart: usize::from(tables.restart),
             end_run: 0,
         })
@@ -247,7 +271,8 @@ impl<'a> Scan<'a> {
             }
         }
         for (component, ..) in &self.parts {
-            frame.components[*component].begun |= self.band.0 == 0;
+            let (first, last) = (self.band.0 as usize, self.band.1 as usize);
+            frame.components[*component].missing[first..=last].fill(self.leaves);
         }
         Ok(())
     }

@@ -1,3 +1,4 @@
+use super::stop::NEVER;
 use super::*;
 use std::fs;
 use tempfile::{TempDir, tempdir};
@@ -34,7 +35,7 @@ fn images_in_subfolders_of_a_class_belong_to_it_and_others_are_named_by_kind() {
         "loose.jpg",
         "labels.csv",
     ]);
-    let scan = scan(dir.path(), None).unwrap();
+    let scan = scan(dir.path(), None, &NEVER).unwrap();
     assert_eq!(
         names(&scan),
         [
@@ -78,7 +79,7 @@ fn what_systems_and_archives_leave_is_no_class() {
         "desktop.ini",
     ] {
         let dir = with(&[name]);
-        let scan = scan(dir.path(), None).unwrap();
+        let scan = scan(dir.path(), None, &NEVER).unwrap();
         assert_eq!(scan.classes, ["a", "b"], "{name}");
         assert_eq!(names(&scan), TWO, "{name}");
         assert_eq!(scan.passed_over.total(), 0, "{name}");
@@ -91,7 +92,7 @@ fn runs_and_folders_of_runs_are_no_class() {
         let files = ["recipe.toml", "split.json", "report.html", "map.png"];
         let files = files.map(|file| format!("{run}/{file}"));
         let dir = with(&files.each_ref().map(String::as_str));
-        let scan = scan(dir.path(), None).unwrap();
+        let scan = scan(dir.path(), None, &NEVER).unwrap();
         assert_eq!(scan.classes, ["a", "b"], "{run}");
         assert_eq!(names(&scan), TWO, "{run}");
     }
@@ -107,7 +108,7 @@ fn a_folder_that_was_divided_already_is_not_taken_for_two_classes() {
         "test/b/1.png",
         "test/b/2.png",
     ]);
-    let message = scan(dir.path(), None).err().unwrap().to_string();
+    let message = scan(dir.path(), None, &NEVER).err().unwrap().to_string();
     for part in ["`test` and `train`", "one of the two"] {
         assert!(message.contains(part), "{part} is not in {message}");
     }
@@ -128,7 +129,10 @@ fn a_folder_that_was_divided_already_is_not_taken_for_two_classes() {
             "b/2022/3.png",
         ],
     ] {
-        assert!(scan(folder(&beside).path(), None).is_ok(), "{beside:?}");
+        assert!(
+            scan(folder(&beside).path(), None, &NEVER).is_ok(),
+            "{beside:?}"
+        );
     }
 }
 
@@ -141,7 +145,7 @@ fn known_classes_are_found_by_name_and_may_be_empty_or_have_one_image() {
         "runs/r/recipe.toml",
         "other/readme.txt",
     ]);
-    let found = scan(dir.path(), Some(&known)).unwrap();
+    let found = scan(dir.path(), Some(&known), &NEVER).unwrap();
     assert_eq!(found.classes, known);
     let labels: Vec<_> = found
         .sources
@@ -150,8 +154,19 @@ fn known_classes_are_found_by_name_and_may_be_empty_or_have_one_image() {
         .collect();
     assert_eq!(labels, [("a/1.png", 2), ("b/x/1.png", 1)]);
     let one = folder(&["b/1.png"]);
-    assert_eq!(scan(one.path(), Some(&known)).unwrap().sources.len(), 1);
-    let message = |dir: &TempDir| scan(dir.path(), Some(&known)).err().unwrap().to_string();
+    assert_eq!(
+        scan(one.path(), Some(&known), &NEVER)
+            .unwrap()
+            .sources
+            .len(),
+        1
+    );
+    let message = |dir: &TempDir| {
+        scan(dir.path(), Some(&known), &NEVER)
+            .err()
+            .unwrap()
+            .to_string()
+    };
     let unknown = message(&folder(&["a/1.png", "glacier/1.png", "steppe/1.png"]));
     for part in ["does not know: glacier, steppe", "knows c, b, a"] {
         assert!(unknown.contains(part), "{part} is not in {unknown}");
@@ -165,7 +180,13 @@ fn a_link_to_a_folder_around_it_ends_and_a_linked_class_is_read() {
     let dir = with(&[]);
     std::os::unix::fs::symlink(dir.path().join("a"), dir.path().join("a/again")).unwrap();
     std::os::unix::fs::symlink(dir.path().join("b"), dir.path().join("c")).unwrap();
-    let scan = scan(dir.path(), None).unwrap();
+    let scan = scan(dir.path(), None, &NEVER).unwrap();
     assert_eq!(scan.classes, ["a", "b", "c"]);
     assert_eq!(names(&scan), [&TWO[..], &["c/1.png", "c/2.png"]].concat());
+}
+
+#[test]
+fn a_stop_while_folders_are_listed_ends_at_once() {
+    let stopped = scan(folder(&TWO).path(), None, &AtomicBool::new(true));
+    assert!(matches!(stopped, Err(DataError::Stopped)));
 }

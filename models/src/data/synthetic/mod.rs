@@ -11,7 +11,7 @@ mod light;
 mod lines;
 mod noise;
 
-use super::{DataError, Dataset};
+use super::{DataError, Dataset, stop};
 use crate::random::{Purpose, stream};
 use light::{Conditions, Rgb};
 use noise::{Point, at};
@@ -19,7 +19,7 @@ use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
 use std::ops::Range;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 /// Ground units across an image at zoom 1: a pixel each at the default size of 32.
 const VIEW: f32 = 32.0;
@@ -65,11 +65,13 @@ const CLASSES: [Class; 10] = [
 /// threads with (images drawn, images in all). Equal arguments give equal bytes on any number of threads.
 ///
 /// # Errors
-/// [`DataError::Size`] outside [`SIZES`]; [`DataError::ClassTooSmall`] for fewer than two images per class.
+/// [`DataError::Size`] outside [`SIZES`]; [`DataError::ClassTooSmall`] for fewer than two images per class; [`DataError::Stopped`] once
+/// `stop` is set.
 pub fn generate(
     seed: u64,
     per_class: usize,
     size: usize,
+    stop: &AtomicBool,
     progress: &(dyn Fn(usize, usize) + Sync),
 ) -> Result<Dataset, DataError> {
     if !SIZES.contains(&size) {
@@ -92,7 +94,8 @@ pub fn generate(
     pixels
         .par_chunks_exact_mut(size * size * 3)
         .enumerate()
-        .for_each(|(i, out)| {
+        .try_for_each(|(i, out)| {
+            stop::check(stop)?;
             draw(
                 i / per_class,
                 &mut stream(seed, Purpose::Synthetic, 0, i as u64),
@@ -100,12 +103,14 @@ pub fn generate(
                 out,
             );
             progress(done.fetch_add(1, Ordering::Relaxed) + 1, images);
-        });
+            Ok::<(), DataError>(())
+        })?;
     let classes = CLASSES.iter().map(|(name, _)| name.to_string()).collect();
     let labels = (0..images).map(|i| (i / per_class) as u32).collect();
     let file = |i: usize| format!("{}/{:04}", CLASSES[i / per_class].0, i % per_class);
     let files = (0..images).map(file).collect();
-    Dataset::new(
+    Dataset::new_until(
+        stop,
         "synthetic".into(),
         classes,
         (size, size),
@@ -142,6 +147,7 @@ fn draw(class: usize, rng: &mut ChaCha8Rng, size: usize, out: &mut [u8]) {
 
 #[cfg(test)]
 mod tests {
+    use super::stop::NEVER;
     use super::*;
 
     const QUIET: &(dyn Fn(usize, usize) + Sync) = &|_, _| ();
@@ -156,14 +162,28 @@ mod tests {
             .num_threads(5)
             .build()
             .unwrap();
-        let first = alone.install(|| generate(7, 3, 32, QUIET).unwrap());
-        let second = many.install(|| generate(7, 3, 32, QUIET).unwrap());
+        let first = alone.install(|| generate(7, 3, 32, &NEVER, QUIET).unwrap());
+        let second = many.install(|| generate(7, 3, 32, &NEVER, QUIET).unwrap());
         assert_eq!(first.pixels, second.pixels);
         assert_eq!(first.fingerprint, second.fingerprint);
         assert_ne!(
             first.fingerprint,
-            generate(8, 3, 32, QUIET).unwrap().fingerprint
+            generate(8, 3, 32, &NEVER, QUIET).unwrap().fingerprint
         );
+    }
+
+    #[test]
+    fn a_stop_while_images_are_drawn_ends_at_once() {
+        let (stop, drawn) = (AtomicBool::new(false), AtomicUsize::new(0));
+        let stopping = |done, _| {
+            drawn.fetch_add(1, Ordering::Relaxed);
+            stop.fetch_or(done >= 5, Ordering::Relaxed);
+        };
+        let stopped = generate(1, 200, 16, &stop, &stopping);
+        assert!(matches!(stopped, Err(DataError::Stopped)));
+        // Each thread ends the image that it is at.
+        let most = 5 + rayon::current_num_threads();
+        assert!(drawn.into_inner() <= most, "more than {most} were drawn");
     }
 
     #[test]
@@ -173,7 +193,7 @@ mod tests {
             assert_eq!(all, 40);
             count.fetch_add(1, Ordering::Relaxed);
         };
-        let data = generate(1, 4, 24, &counting).unwrap();
+        let data = generate(1, 4, 24, &NEVER, &counting).unwrap();
         assert_eq!((data.len(), data.height, data.width), (40, 24, 24));
         assert_eq!(count.into_inner(), 40);
         assert!(data.classes.is_sorted());
@@ -192,11 +212,11 @@ mod tests {
     #[test]
     fn what_cannot_be_drawn_is_refused() {
         assert!(matches!(
-            generate(0, 5, 8, QUIET),
+            generate(0, 5, 8, &NEVER, QUIET),
             Err(DataError::Size { size: 8, .. })
         ));
         assert!(matches!(
-            generate(0, 1, 32, QUIET),
+            generate(0, 1, 32, &NEVER, QUIET),
             Err(DataError::ClassTooSmall { .. })
         ));
     }
@@ -223,7 +243,7 @@ mod tests {
 
     #[test]
     fn softmax_regression_on_colour_statistics_stays_far_below_ninety_percent() {
-        let data = generate(3, 100, 32, QUIET).unwrap();
+        let data = generate(3, 100, 32, &NEVER, QUIET).unwrap();
         let mut rows: Vec<Vec<f32>> = (0..1000)
             .map(|i| colour_statistics(data.image(i)))
             .collect();

@@ -199,6 +199,15 @@ fn values_that_contradict_each_other_are_refused() {
             .to_string()
             .contains("lower the shift")
     );
+    let level = Recipe::parse("", "train.momentum = 0").unwrap();
+    let message = level.validate().unwrap_err().to_string();
+    for part in [
+        "`train.nesterov` = true",
+        "`train.momentum` is 0",
+        "`train.nesterov` = false",
+    ] {
+        assert!(message.contains(part), "{message}");
+    }
     let nothing = Recipe::parse(
         "",
         "distill.alpha = 0\ndistill.beta = 0\ndistill.ce_weight = 0",
@@ -272,6 +281,16 @@ fn one_weight_of_a_distillation_above_0_is_enough() {
             let weight = if key == lone { 0.5 } else { 0.0 };
             recipe.set(&format!("distill.{key}={weight}")).unwrap();
         }
+        recipe.validate().unwrap();
+    }
+}
+
+#[test]
+fn without_a_momentum_there_is_nothing_to_look_ahead_along_and_that_is_all() {
+    for (momentum, nesterov) in [(0.0, false), (0.1, false), (0.1, true)] {
+        let mut recipe = Recipe::default();
+        recipe.set(&format!("train.momentum={momentum}")).unwrap();
+        recipe.set(&format!("train.nesterov={nesterov}")).unwrap();
         recipe.validate().unwrap();
     }
 }

@@ -1,10 +1,12 @@
 //! Trainings of a few steps, in this process: what they compute, what they record, and how they go on.
 
 mod evaluation;
+mod recipes;
 mod resume;
 mod steps;
 
 use super::*;
+use crate::data::stop::NEVER;
 use crate::methods::Method;
 use crate::run::{MetricsLog, NamedTensor, PlannedRun, RunDir};
 use crate::zoo::{Architecture, Network};
@@ -86,7 +88,7 @@ impl Fixture {
             recipe: &self.recipe,
             dataset: &self.dataset,
             split: &self.split,
-            stats: ChannelStats::of(&self.dataset, &self.split.train).unwrap(),
+            stats: ChannelStats::of(&self.dataset, &self.split.train, &NEVER).unwrap(),
             progress,
             stop: &self.stop,
         }

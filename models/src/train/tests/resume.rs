@@ -31,6 +31,21 @@ fn timeless(records: Vec<EpochRecord>) -> Vec<EpochRecord> {
 }
 
 #[test]
+fn a_training_that_is_stopped_before_it_begins_takes_no_step() {
+    let fixture = Fixture::new(&[]);
+    let place = Place::new(&fixture);
+    let method = Supervised { smoothing: 0.0 };
+    let steps = StopAfter {
+        left: Cell::new(0),
+        stop: &fixture.stop,
+    };
+    fixture.stop.store(true, Ordering::Relaxed);
+    let outcome = place.train(&fixture.session(&steps), &method, None);
+    assert!(matches!(outcome, Err(TrainError::Stopped)));
+    assert_eq!(steps.left.get(), 0, "a step was reported");
+}
+
+#[test]
 fn a_training_stopped_anywhere_ends_as_one_that_was_not() {
     assert_resumes(&Fixture::new(&[]));
 }

@@ -1,0 +1,345 @@
+//! The tiled convolution of many output channels on a CPU, forward and transposed.
+//!
+//! Where a tile's vectors are not all there are, the weight's rows are longer than what a tile reads of them: its loads then meet few of
+//! the first cache's sets, and a page every few of them. Here a unit copies a tile's columns of [`DEPTH`] rows of the weight side by
+//! side, and passes over all pixels of its block before it takes the next rows: the copy stays in the first cache, the sums so far in
+//! the second. Pixels are counted through the rows of a block, so that a tile need not end with a row.
+
+use super::ConvProblem;
+use super::stage::stage;
+use crate::affine::{Epilogue, EpilogueArgs, Operands, apply};
+use crate::lanes::{Lanes, View, channel, load, store};
+use crate::taps::{Axis, AxisLaunch};
+use crate::{DType, KernelError, Tensor, launch, planted};
+use cubecl::prelude::*;
+
+/// Rows of the weight that are copied at a time: 16 KB for two vectors of 16.
+const DEPTH: usize = 128;
+/// Pixels of a block, about.
+const PIXELS: usize = 200;
+/// Bytes of a block's patch, about: with the sums of two vectors it stays in the second-level cache.
+const PATCH_BYTES: usize = 1 << 19;
+/// Work items that each core is to have at least, as long as groups of channels can be told apart.
+const ITEMS_OF_UNIT: usize = 4;
+
+/// The tile `[pixels, vectors]` for `vectors` vectors of output channels, where these are more than one tile has: the one that leaves the
+/// fewest over.
+pub(super) fn tile(vectors: usize) -> Option<[usize; 2]> {
+    let tiles = [[8, 2], [8, 3]].into_iter();
+    let best = tiles.min_by_key(|&[_, wide]| vectors.next_multiple_of(wide));
+    best.filter(|_| vectors > 2)
+}
+
+/// One unit owns a run of (block of output rows, part of the channels' groups).
+#[cube(launch_unchecked)]
+fn wide<S: Float, F: Float, B: Size, N: Size>(
+    x: &[S],
+    weight: &[Vector<S, B>],
+    y: &mut [Vector<S, B>],
+    patches: &mut [F],
+    panels: &mut [Vector<F, N>],
+    sums: &mut [Vector<F, N>],
+    places: &mut [u32],
+    operands: Operands<S, F, B>,
+    _unaligned: &[S],
+    y_view: View,
+    batch: usize,
+    vertical: Axis,
+    horizontal: Axis,
+    in_channels: usize,
+    out_channels: usize,
+    out_vectors: usize,
+    block: usize,
+    splits: usize,
+    patch_width: usize,
+    patch_len: usize,
+    most_pixels: usize,
+    run: usize,
+    #[comptime] pixels: usize,
+    #[comptime] vectors: usize,
+    #[comptime] transposed: bool,
+    #[comptime] epilogue: Epilogue,
+    #[define(S, F)] _dtypes: [cubecl::ir::ElemType; 2],
+) {
+    let zero = Vector::<F, N>::new(F::new(0.0f32));
+    let depth = comptime!(DEPTH);
+    let residues_v = if transposed {
+        vertical.stride
+    } else {
+        1usize.runtime()
+    };
+    let residues_h = if transposed {
+        horizontal.stride
+    } else {
+        1usize.runtime()
+    };
+    let rows = (vertical.target + residues_v - 1) / residues_v;
+    let blocks = (rows + block - 1) / block;
+    let groups = (out_vectors + comptime!(vectors - 1)) / vectors;
+    let per_split = (groups + splits - 1) / splits;
+    let first = ABSOLUTE_POS * run;
+    let last = min(first + run, batch * blocks * splits);
+    let patch_start = ABSOLUTE_POS * patch_len;
+    let panel = ABSOLUTE_POS * comptime!(DEPTH * vectors);
+    let sum = ABSOLUTE_POS * most_pixels * vectors;
+    let starts = ABSOLUTE_POS * most_pixels * 2;
+    let targets = starts + most_pixels;
+    for item in first..last {
+        let n = item / splits / blocks;
+        let t0 = item / splits % blocks * block;
+        let first_group = item % splits * per_split;
+        let last_group = min(first_group + per_split, groups);
+        for residue in 0..residues_v * residues_h {
+            let pv = residue / residues_h;
+            let ph = residue % residues_h;
+            let v = vertical.taps(pv, transposed);
+            let h = horizontal.taps(ph, transposed);
+            let columns = (horizontal.target - ph + residues_h - 1) / residues_h;
+            let t1 = min(
+                t0 + block,
+                (vertical.target - pv + residues_v - 1) / residues_v,
+            );
+            let lines = max(t1, t0) - t0;
+            let count = lines * columns;
+            if count > 0 {
+                let line = patch_width * in_channels;
+                stage::<S, F, B, N>(
+                    x,
+                    patches,
+                    patch_start,
+                    n,
+                    t0 * v.in_step,
+                    (lines - 1) * v.in_step + max(v.taps, 1),
+                    patch_width,
+                    in_channels,
+                    &vertical,
+                    &horizontal,
+                    &v,
+                    &h,
+                );
+                for t in 0..lines {
+                    let oh = (t0 + t) * v.out_step + pv;
+                    for c in 0..columns {
+                        let start = t * v.in_step * line + c * h.in_step * in_channels;
+                        let ow = c * h.out_step + ph;
+                        let target = (n * vertical.target + oh) * horizontal.target + ow;
+                        places[starts + t * columns + c] = start as u32;
+                        places[targets + t * columns + c] = target as u32;
+                    }
+                }
+                let tiles = (count + comptime!(pixels - 1)) / pixels;
+                // A tap row is cut into parts; without taps one empty part writes what is added.
+                let width = h.taps * in_channels;
+                let cuts = max((width + depth - 1) / depth, 1);
+                let parts = max(v.taps, 1) * cuts;
+                for group in first_group..last_group {
+                    let mut channels = Array::<usize>::new(vectors);
+                    #[unroll]
+                    for o in 0..vectors {
+                        channels[o] = channel::<N>(group * vectors + o, out_channels);
+                    }
+                    for part in 0..parts {
+                        let j = part / cuts;
+                        let q0 = part % cuts * depth;
+                        let mut deep = min(q0 + depth, width) - q0;
+                        if v.taps == 0 {
+                            deep = 0;
+                        }
+                        let wb = ((v.start + j) * horizontal.kernel + h.start) * in_channels + q0;
+                        for q in 0..deep {
+                            #[unroll]
+                            for o in 0..vectors {
+                                panels[panel + q * vectors + o] = load::<S, F, B, N>(
+                                    weight,
+                                    (wb + q) * out_channels + channels[o],
+                                );
+                            }
+                        }
+                        let xb = patch_start + j * line + q0;
+                        for tile in 0..tiles {
+                            let mut acc = Array::<Vector<F, N>>::new(pixels * vectors);
+                            let mut from = Array::<usize>::new(pixels);
+                            let so_far = sum + tile * comptime!(pixels * vectors);
+                            #[unroll]
+                            for i in 0..pixels {
+                                let pixel = min(tile * pixels + i, count - 1);
+                                from[i] = xb + places[starts + pixel] as usize;
+                            }
+                            #[unroll]
+                            for i in 0..pixels * vectors {
+                                acc[i] = zero;
+                            }
+                            if part > 0 && comptime!(!planted::is("conv_of_the_last_part")) {
+                                #[unroll]
+                                for i in 0..pixels * vectors {
+                                    acc[i] = sums[so_far + i];
+                                }
+                            }
+                            for q in 0..deep {
+                                let mut wv = Array::<Vector<F, N>>::new(vectors);
+                                #[unroll]
+                                for o in 0..vectors {
+                                    wv[o] = panels[panel + q * vectors + o];
+                                }
+                                #[unroll]
+                                for i in 0..pixels {
+                                    let xv = Vector::<F, N>::cast_from(patches[from[i] + q]);
+                                    #[unroll]
+                                    for o in 0..vectors {
+                                        acc[i * vectors + o] = fma(xv, wv[o], acc[i * vectors + o]);
+                                    }
+                                }
+                            }
+                            if part + 1 < parts {
+                                #[unroll]
+                                for i in 0..pixels * vectors {
+                                    sums[so_far + i] = acc[i];
+                                }
+                            } else {
+                                #[unroll]
+                                for i in 0..pixels {
+                                    let pixel = tile * pixels + i;
+                                    if pixel < count {
+                                        let target = places[targets + pixel] as usize;
+                                        #[unroll]
+                                        for o in 0..vectors {
+                                            let c = channels[o];
+                                            let value = apply::<S, F, B, N, N>(
+                                                acc[i * vectors + o],
+                                                &operands,
+                                                target,
+                                                c,
+                                                N::value().comptime(),
+                                                epilogue,
+                                            );
+                                            store::<S, F, B, N>(y, y_view.at(target) + c, value);
+                                        }
+                                    }
+                                }
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// How a launch is cut; none of it changes the order of a sum.
+struct Cut {
+    /// Output rows of a block, of one residue.
+    block: usize,
+    /// Parts of the channels' groups.
+    splits: usize,
+}
+
+impl Cut {
+    /// For `rows` rows of `columns` outputs an image, of which each reads `line` elements of a patch, in `groups` groups of channels.
+    fn of(
+        units: usize,
+        batch: usize,
+        [rows, columns]: [usize; 2],
+        line: usize,
+        groups: usize,
+        dtype: DType,
+    ) -> Self {
+        let by_bytes = PATCH_BYTES / (line * dtype.accumulator().size()).max(1);
+        let most = (PIXELS / columns).min(by_bytes).clamp(1, rows);
+        let blocks = rows.div_ceil(most);
+        let splits = (ITEMS_OF_UNIT * units).div_ceil(batch * blocks);
+        Self {
+            block: rows.div_ceil(blocks),
+            splits: splits.min(groups),
+        }
+    }
+}
+
+/// Launches the kernel; the arguments are those of [`super::forward::launch_tiled`].
+pub(super) fn launch_wide(
+    problem: &ConvProblem,
+    source: &Tensor,
+    weight: &Tensor,
+    target: &Tensor,
+    transposed: bool,
+    epilogue_args: EpilogueArgs,
+    [pixels, vectors]: [usize; 2],
+    [vertical, horizontal]: [AxisLaunch; 2],
+) -> Result<(), KernelError> {
+    let client = source.client();
+    let [in_channels, out_channels] = [source, target].map(|map| map.shape()[3]);
+    let [target_h, target_w] = [target.shape()[1], target.shape()[2]];
+    let residual = epilogue_args.residual.unwrap_or(target);
+    let lanes = Lanes::of(client, problem.dtype, out_channels, &[target, residual]);
+    let [residues, steps] = match transposed {
+        true => [problem.options.stride, [1, 1]],
+        false => [[1, 1], problem.options.stride],
+    };
+    let (rows, columns) = (
+        target_h.div_ceil(residues[0]),
+        target_w.div_ceil(residues[1]),
+    );
+    let patch_width = (columns - 1) * steps[1] + problem.kernel[1];
+    let groups = lanes.vectors().div_ceil(vectors);
+    let units = launch::grid(client, 1).units;
+    let Cut { block, splits } = Cut::of(
+        units,
+        problem.batch,
+        [rows, columns],
+        steps[0] * patch_width * in_channels,
+        groups,
+        problem.dtype,
+    );
+    let patch_rows = (block - 1) * steps[0] + problem.kernel[0];
+    let patch_len = (patch_rows * patch_width * in_channels).next_multiple_of(16);
+    let most_pixels = (block * columns).next_multiple_of(pixels);
+    let grid = launch::grid(client, problem.batch * rows.div_ceil(block) * splits);
+    let room = |shape: &[usize], dtype| Tensor::room("conv", "scratch", client, shape, dtype);
+    let accumulator = problem.dtype.accumulator();
+    let patches = room(&[grid.units, patch_len], accumulator)?;
+    let panels = room(&[grid.units, DEPTH * vectors * lanes.width], accumulator)?;
+    let sums = room(
+        &[grid.units, most_pixels, vectors * lanes.width],
+        accumulator,
+    )?;
+    let places = room(&[grid.units, 2, most_pixels], DType::F32)?;
+    // SAFETY: `ConvProblem` relates all extents; a patch holds every row and column that the residues of a block read, panels, sums and
+    // places what a unit has of them.
+    unsafe {
+        wide::launch_unchecked(
+            client,
+            grid.count,
+            grid.dim,
+            lanes.item,
+            lanes.width,
+            source.arg(1),
+            lanes.arg(weight),
+            lanes.arg(target),
+            patches.arg(1),
+            panels.arg(lanes.width),
+            sums.arg(lanes.width),
+            places.arg(1),
+            epilogue_args.operands(lanes.item, weight, target, 2),
+            lanes.unaligned(source),
+            target.view(),
+            problem.batch,
+            vertical,
+            horizontal,
+            in_channels,
+            out_channels,
+            lanes.vectors(),
+            block,
+            splits,
+            patch_width,
+            patch_len,
+            most_pixels,
+            grid.run,
+            pixels,
+            vectors,
+            transposed,
+            epilogue_args.epilogue(),
+            problem.dtype.elems(),
+        );
+    }
+    launch::throttle(client);
+    Ok(())
+}
