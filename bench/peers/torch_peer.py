@@ -353,6 +353,34 @@ def batched(phase, inputs, s, n, heads, d, dv, side=0):
     return lambda: a @ b, lambda y: [heads_beside(y)]
 
 
+def partition(phase, inputs, grid, n, h, w, c, bh, bw):
+    gh, gw = -(-h // bh), -(-w // bw)
+    # Blocks along an axis before places in a block, or behind them.
+    order = (0, 2, 4, 1, 3, 5) if grid else (0, 1, 3, 2, 4, 5)
+    x = inputs[0]
+    if phase == "partition":
+        fill = (0, 0, 0, gw * bw - w, 0, gh * bh - h)
+        cut = lambda: F.pad(x, fill).reshape(n, gh, bh, gw, bw, c).permute(order).contiguous()
+        return cut, lambda y: [y]
+    shape = (n, bh, bw, gh, gw, c) if grid else (n, gh, gw, bh, bw, c)
+    back = (0, 3, 1, 4, 2, 5) if grid else (0, 1, 3, 2, 4, 5)
+    join = lambda: x.reshape(shape).permute(back).reshape(n, gh * bh, gw * bw, c)[:, :h, :w].contiguous()
+    return join, lambda y: [y]
+
+
+def separable(phase, inputs, s, n, c):
+    # Channels before tokens, as PyTorch's networks have it.
+    qkv = leaf(inputs[0].transpose(1, 2).contiguous())
+    grad = inputs[1].transpose(1, 2).contiguous() if phase == "backward" else None
+
+    def forward():
+        query, key, value = qkv.split([1, c, c], 1)
+        return F.relu(value) * (key * query.softmax(-1)).sum(-1, keepdim=True)
+
+    swap = lambda out: [x.transpose(1, 2) for x in out]
+    return phases(phase, forward, [qkv], grad, lambda y: swap([y]), swap)
+
+
 def layer_norm(phase, inputs, n, pixels, c):
     x, gamma, beta = (leaf(x) for x in inputs[:3])
     return phases(phase, lambda: F.layer_norm(x, (c,), gamma, beta), [x, gamma, beta], inputs[-1])
@@ -367,6 +395,23 @@ def group_norm(phase, inputs, n, pixels, c):
         phase, lambda: F.group_norm(x, 1, gamma, beta), [x, gamma, beta], grad,
         lambda y: [swap(y)], lambda out: [swap(out[0]), *out[1:]],
     )
+
+
+def linear_attention(phase, inputs, n, tokens, groups, head):
+    # timm's LiteMLA from its queries, keys and values on, tokens innermost as its convolutions leave them.
+    swap = lambda x: x.transpose(1, 2)
+    qkv = leaf(swap(inputs[0]).contiguous())
+
+    def forward():
+        heads = qkv.reshape(n, groups, 3 * head, tokens).transpose(-1, -2)
+        q, k, v = heads.chunk(3, -1)
+        q, k, v = F.relu(q), F.relu(k), F.pad(v, (0, 1), value=1.0)
+        out = q @ (k.transpose(-1, -2) @ v)
+        out = out[..., :-1] / (out[..., -1:] + 1e-5)
+        return out.transpose(-1, -2).reshape(n, groups * head, tokens)
+
+    grad = swap(inputs[1]).contiguous() if phase == "backward" else None
+    return phases(phase, forward, [qkv], grad, lambda y: [swap(y)], lambda out: [swap(out[0])])
 
 
 def adamw(phase, inputs, len):
@@ -441,7 +486,7 @@ OPS = {
     for function in (
         activation, adamw, adaptive_average, add_relu, attention, average_pool, batch_norm_relu, batched, bilinear, cosine, dense,
         depthwise, distill, dkd, dropout, dual_teacher, flip_align, gate, ghost_module, group_norm, grouped, kd, layer_norm,
-        max_pool, soft_sign, softmax,
+        linear_attention, max_pool, partition, separable, soft_sign, softmax,
     )
 }
 

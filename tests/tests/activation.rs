@@ -410,3 +410,46 @@ fn refusals_come_in_the_documented_order() {
     }
     assert!(refuse(&x).iter().all(Result::is_ok));
 }
+
+proptest! {
+    #![proptest_config(ghostlight_tests::cases(16))]
+
+    /// Two parts of one concatenation, one of them a copy of what the other is made of.
+    #[test]
+    fn a_part_of_a_concatenation_has_its_own_gradient(
+        kind in any_activation(),
+        (pixels, first, second) in (1usize..5, 1usize..20, 1usize..20),
+    ) {
+        if dtypes_with_exp().len() < 2 {
+            return Ok(());
+        }
+        let inputs = [first, second].map(|c| (reals(c as u64, pixels * c), vec![pixels, c]));
+        let apply = |tape: &ghostlight_autodiff::Tape, v: &[ghostlight_autodiff::Var]| {
+            let whole = Tensor::empty(&client(), &[pixels, first + second], DType::F64);
+            let place = |kind, start, count| {
+                let into = whole.window(start, count).expect("it lies within");
+                ops::ActivationInto { kind, into }
+            };
+            let a = tape.apply(place(Activation::Identity, 0, first), &[&v[0]])?;
+            let b = tape.apply(place(kind, first, second), &[&v[1]])?;
+            tape.join(&whole, &[&a, &b])
+        };
+        gradcheck(&client(), &inputs, apply, GradcheckOptions::default())?;
+    }
+}
+
+#[test]
+fn a_part_of_a_concatenation_may_not_lie_over_what_it_is_made_of() {
+    let whole = Tensor::zeros(&client(), &[2, 6], DType::F32);
+    let x = ghostlight_autodiff::Var::constant(whole.window(0, 3).unwrap());
+    let op = ops::ActivationInto {
+        kind: Activation::Relu,
+        into: whole.window(2, 3).unwrap(),
+    };
+    let refused = ghostlight_autodiff::Tape::new().apply(op, &[&x]);
+    let said = refused.map(drop).unwrap_err().to_string();
+    assert!(
+        said.starts_with("activation_into: into shares memory with x"),
+        "{said}"
+    );
+}

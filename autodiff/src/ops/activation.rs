@@ -1,6 +1,6 @@
 use crate::{Function, Gradients, Step};
 use ghostlight_kernels::pointwise::activation::{self, cost};
-use ghostlight_kernels::{KernelError, Tensor, planted};
+use ghostlight_kernels::{Cost, KernelError, Tensor, planted};
 
 /// An activation of `[x]`, of any shape; see [`activation`].
 #[derive(Debug, Clone, Copy)]
@@ -39,12 +39,13 @@ impl Function for Activation {
     }
 }
 
-/// An activation of `[x]`, written to `into`: a tensor of `x`'s shape, usually a channel window; see [`activation::activation_into`].
+/// An activation of `[x]` written to `into`, a channel window or a tensor of its shape: a part of a concatenation, which
+/// [`Tape::join`](crate::Tape::join) puts together. With the identity it is a copy forward, and backward no launch.
 #[derive(Debug, Clone)]
 pub struct ActivationInto {
     /// Which one.
     pub kind: activation::Activation,
-    /// Where the result goes.
+    /// Where the result goes; it shares no memory with `x`.
     pub into: Tensor,
 }
 
@@ -52,7 +53,7 @@ impl Function for ActivationInto {
     type Saved = Tensor;
 
     fn name(&self) -> &'static str {
-        "activation"
+        "activation_into"
     }
 
     fn reads_windows(&self) -> bool {
@@ -61,6 +62,8 @@ impl Function for ActivationInto {
 
     fn forward(&self, inputs: &[&Tensor]) -> Result<Step<Self::Saved>, KernelError> {
         let x = inputs[0];
+        // What is saved may not be written over.
+        self.into.check_apart(self.name(), "into", &[("x", x)])?;
         activation::activation_into(x, self.kind, &self.into)?;
         Ok(Step {
             output: self.into.clone(),
@@ -73,8 +76,18 @@ impl Function for ActivationInto {
         &self,
         x: Self::Saved,
         grad: &Tensor,
-        needs: &[bool],
+        _needs: &[bool],
     ) -> Result<Gradients, KernelError> {
-        Activation { kind: self.kind }.backward(x, grad, needs)
+        let (grad, cost) = match self.kind {
+            activation::Activation::Identity => (grad.clone(), Cost::default()),
+            kind => (
+                activation::backward(&x, grad, kind)?,
+                cost::backward(x.len(), x.dtype()),
+            ),
+        };
+        Ok(Gradients {
+            inputs: vec![Some(grad)],
+            cost,
+        })
     }
 }

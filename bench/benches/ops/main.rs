@@ -17,8 +17,11 @@ mod ghost;
 mod ghost_unfused;
 mod grouped;
 mod layer_norm;
+mod linear_attention;
+mod partition;
 mod pool;
 mod resize;
+mod separable;
 mod soft_sign;
 mod softmax;
 
@@ -50,6 +53,9 @@ const FAMILIES: &[Family] = &[
     softmax::run,
     attention::attentions,
     attention::products,
+    partition::run,
+    separable::run,
+    linear_attention::run,
     adamw::run,
     soft_sign::run,
 ];

@@ -7,7 +7,9 @@ mod depthwise;
 mod distilled;
 mod ghost;
 mod grouped;
+mod linear_attention;
 mod networks;
+mod partition;
 mod pool;
 
 pub use around::{
@@ -20,7 +22,9 @@ pub use depthwise::{DepthwiseCase, depthwise};
 pub use distilled::{Chosen, Compared, CosineCase, FlipCase, cosines, distilled_logits, flips};
 pub use ghost::{GhostCase, ghost};
 pub use grouped::{GroupedCase, grouped};
+pub use linear_attention::{LinearAttentionCase, linear_attentions};
 pub(crate) use networks::layers;
+pub use partition::{PartitionCase, SeparableCase, partitions, separables};
 pub use pool::{PoolCase, ResizeCase, adaptive_averages, average_pools, bilinears, max_pools};
 
 use crate::results::Sweep;

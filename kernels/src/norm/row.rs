@@ -5,7 +5,7 @@ use cubecl::prelude::*;
 
 /// Which lanes of a row's last vector lie in no vector before it; `length` elements in `vectors` vectors.
 #[cube]
-pub(super) fn fresh<N: Size>(length: usize, vectors: usize) -> Vector<bool, N> {
+pub(crate) fn fresh<N: Size>(length: usize, vectors: usize) -> Vector<bool, N> {
     let seen = if comptime!(crate::planted::is("tail_counted_twice")) {
         min(length, 0usize)
     } else {
@@ -16,6 +16,6 @@ pub(super) fn fresh<N: Size>(length: usize, vectors: usize) -> Vector<bool, N> {
 
 /// `value` in the lanes of `kept`, 0 in the others.
 #[cube]
-pub(super) fn keep<F: Float, N: Size>(kept: Vector<bool, N>, value: Vector<F, N>) -> Vector<F, N> {
+pub(crate) fn keep<F: Float, N: Size>(kept: Vector<bool, N>, value: Vector<F, N>) -> Vector<F, N> {
     select_many(kept, value, Vector::new(F::new(0.0f32)))
 }

@@ -9,8 +9,8 @@ mod spec;
 mod store;
 
 pub use layers::{
-    Act, BatchNorm, Conv, ConvNorm, ConvShape, Dropout, Flatten, GhostMix, GhostModule, Linear,
-    SqueezeExcite, flatten,
+    Act, BatchNorm, Conv, ConvNorm, ConvShape, Dropout, Flatten, GhostMix, GhostModule,
+    InvertedResidual, LayerNorm, Linear, Mlp, SqueezeExcite, concat, flatten, reshape,
 };
 pub use randomness::Randomness;
 pub use spec::{Declarations, Init, Kind, Param, Path, Spec};

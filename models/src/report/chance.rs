@@ -55,3 +55,15 @@ pub(super) fn check(report: &Report) -> Result<(), ReportError> {
         }),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_probability_has_three_decimals_and_never_none_of_them() {
+        let said = [0.04, 0.0014, 0.001, 0.000_999, 0.0].map(probability);
+        let [least, equal] = ["&lt;&nbsp;0.001", "=&nbsp;0.001"];
+        assert_eq!(said, ["=&nbsp;0.040", equal, equal, least, least]);
+    }
+}

@@ -101,22 +101,7 @@ fn draw(lines: &[(usize, Vec<(f64, f64)>)], axis: Axis) -> Drawn<String> {
     let (first, last) = span(all().map(|point| point.0));
     // A difference is judged by its distance from nothing.
     let zero = (axis == Axis::Points).then_some(0.0);
-    let (low, high) = span(all().map(|point| point.1).chain(zero));
-    let margin = if high > low {
-        0.06 * (high - low)
-    } else {
-        high.abs().max(1e-3) * 0.05
-    };
-    let bottom = if low >= 0.0 {
-        (low - margin).max(0.0)
-    } else {
-        low - margin
-    };
-    let top = if axis == Axis::Percent {
-        (high + margin).min(100.5)
-    } else {
-        high + margin
-    };
+    let (bottom, top) = limits(span(all().map(|point| point.1).chain(zero)), axis);
 
     let mut svg = String::new();
     {
@@ -156,6 +141,26 @@ fn draw(lines: &[(usize, Vec<(f64, f64)>)], axis: Axis) -> Drawn<String> {
         area.present()?;
     }
     Ok(svg)
+}
+
+/// The ends of the vertical axis for values from `low` to `high`: a little beyond them, but not beyond what there can be.
+fn limits((low, high): (f64, f64), axis: Axis) -> (f64, f64) {
+    let margin = if high > low {
+        0.06 * (high - low)
+    } else {
+        high.abs().max(1e-3) * 0.05
+    };
+    let bottom = if low >= 0.0 {
+        (low - margin).max(0.0)
+    } else {
+        low - margin
+    };
+    let top = if axis == Axis::Percent {
+        (high + margin).min(100.5)
+    } else {
+        high + margin
+    };
+    (bottom, top)
 }
 
 fn span(values: impl Iterator<Item = f64>) -> (f64, f64) {
@@ -203,7 +208,7 @@ impl Ranged for Epochs {
             .find(|step| (last - first) / step < most)
             .unwrap_or(usize::MAX);
         (first..=last)
-            .filter(|epoch| epoch % step == 0 || *epoch == first && step == 1)
+            .filter(|epoch| epoch % step == 0)
             .map(|epoch| epoch as f64)
             .collect()
     }
@@ -220,66 +225,4 @@ impl plotters::coord::ranged1d::ValueFormatter<f64> for Epochs {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn chart(values: &[f64]) -> String {
-        let points = values
-            .iter()
-            .enumerate()
-            .map(|(i, y)| (i + 1, *y))
-            .collect();
-        figure(
-            "loss <all>",
-            &[Series {
-                name: "a&b".into(),
-                colour: 2,
-                points,
-            }],
-            Axis::Plain,
-        )
-        .unwrap()
-    }
-
-    #[test]
-    fn text_stays_text_and_names_are_escaped() {
-        let figure = chart(&[3.0, 2.0, 1.0]);
-        assert!(figure.contains("<text") && figure.contains("epoch"));
-        assert!(
-            figure.contains("loss &lt;all&gt;")
-                && figure.contains("a&amp;b")
-                && !figure.contains("<all>")
-        );
-    }
-
-    #[test]
-    fn one_epoch_equal_values_and_no_values_are_drawn_without_complaint() {
-        assert!(chart(&[0.5]).contains("<circle"));
-        assert!(chart(&[0.0, 0.0, 0.0]).contains("<polyline"));
-        assert!(!chart(&[]).contains("<svg"));
-    }
-
-    #[test]
-    fn a_difference_is_drawn_with_its_sign_and_from_nothing() {
-        let points = vec![(1, 0.02), (2, 0.03)];
-        let line = Series {
-            name: "gain".into(),
-            colour: 2,
-            points,
-        };
-        let figure = figure("gain", &[line], Axis::Points).unwrap();
-        assert!(
-            figure.contains("+3.0") && figure.contains("\n0\n"),
-            "{figure}"
-        );
-    }
-
-    #[test]
-    fn a_loss_that_diverged_is_said_and_not_drawn() {
-        let figure = chart(&[3.0, f64::NAN, f64::INFINITY]);
-        assert!(
-            figure.contains("2 values are infinite or not a number") && !figure.contains("NaN\"")
-        );
-        assert!(!chart(&[f64::NAN]).contains("<svg"));
-    }
-}
+mod tests;

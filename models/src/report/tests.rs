@@ -176,3 +176,160 @@ fn parts_that_do_not_fit_are_named() {
         "sample 0 has 191 bytes, but 8 x 8 RGB pixels need 192"
     );
 }
+
+/// The part of a page from `start` to the next `end`.
+fn part<'a>(page: &'a str, start: &str, end: &str) -> &'a str {
+    let (_, rest) = page.split_once(start).expect(start);
+    rest.split_once(end).expect(end).0
+}
+
+/// A report on as many classes, all of whose images are recognised.
+fn perfect(classes: usize) -> Report {
+    let mut report = report();
+    let row = |class: usize| {
+        (0..classes)
+            .map(|other| u64::from(class == other))
+            .collect()
+    };
+    let matrix = Confusion::try_from((0..classes).map(row).collect::<Vec<_>>()).unwrap();
+    report.data.classes = (0..classes).map(|class| format!("k{class}")).collect();
+    for model in &mut report.models {
+        model.confusion = matrix.clone();
+    }
+    report.students = Paired {
+        images: classes as u64,
+        only_first: 0,
+        only_second: 0,
+    };
+    report
+}
+
+#[test]
+fn matrices_of_more_than_twenty_classes_have_small_cells() {
+    for (classes, dense) in [(20, false), (21, true)] {
+        let page = render(&perfect(classes)).unwrap();
+        assert_eq!(page.contains("\"matrices dense\""), dense, "{classes}");
+    }
+}
+
+#[test]
+fn examples_have_a_legend_and_a_mark_for_each_answer_and_none_have_no_heading() {
+    let mut mixed = report();
+    mixed.samples[0].predictions[1].class = 0;
+    let page = render(&mixed).unwrap();
+    let legend = part(&page, "<p class=\"legend\">", "</p>");
+    let roles = "<span class=\"c0\">Teacher</span> <span class=\"c1\">Student alone</span> ";
+    assert!(legend.starts_with(roles), "{legend}");
+    let sheet = part(&page, "<div class=\"sheet\">", "</div>");
+    for answer in ["\"c0 wrong\"", "\"c1 right\"", "\"c2 wrong\""] {
+        assert!(sheet.contains(answer), "{answer} is not in {sheet}");
+    }
+    mixed.samples.clear();
+    assert!(!render(&mixed).unwrap().contains("Examples"));
+}
+
+#[test]
+fn the_loss_terms_have_colours_of_their_own_and_the_gain_is_a_difference() {
+    let mut gained = report();
+    for (epoch, point) in gained.models[2].curve.iter_mut().enumerate() {
+        point.test_accuracy = 0.25 * (epoch + 1) as f64 + 0.05;
+    }
+    let page = render(&gained).unwrap();
+    let terms = part(
+        &page,
+        "<b>Loss terms of the distilled student</b>",
+        "</figure>",
+    );
+    let legend = "<span class=\"c3\">ce</span> <span class=\"c4\">dkd</span>";
+    assert!(terms.contains(legend), "{terms}");
+    let gain = part(
+        &page,
+        "<b>What distillation adds to test accuracy</b>",
+        "</figure>",
+    );
+    assert!(gain.contains("\n+5.0\n"), "{gain}");
+    for other in ["+10", "+50", "−"] {
+        let drawn = part(gain, "<svg", "</svg>");
+        assert!(!drawn.contains(other), "{other} in {drawn}");
+    }
+}
+
+#[test]
+fn files_that_were_left_out_are_counted_in_words() {
+    let mut some = report();
+    for (skipped, said) in [
+        (0, None),
+        (1, Some("One file could not be read")),
+        (1234, Some("1,234 files could not be read")),
+    ] {
+        some.data.skipped = skipped;
+        let page = render(&some).unwrap();
+        assert_eq!(page.contains("could not be read"), said.is_some());
+        assert!(said.is_none_or(|said| page.contains(said)), "{skipped}");
+    }
+}
+
+#[test]
+fn recalls_stand_side_by_side_with_what_was_gained_and_a_class_without_images_has_none() {
+    let page = render(&report()).unwrap();
+    let row =
+        "<td>100</td><td>98.00&nbsp;%</td><td>90.00&nbsp;%</td><td>95.00&nbsp;%</td><td>+5.00</td>";
+    assert!(page.contains(row));
+    let mut empty = report();
+    for (model, right) in empty.models.iter_mut().zip([98, 90, 95]) {
+        let rows = vec![vec![right, 100 - right], vec![0, 0]];
+        model.confusion = Confusion::try_from(rows).unwrap();
+    }
+    empty.students = Paired {
+        images: 100,
+        only_first: 10,
+        only_second: 5,
+    };
+    let row = "<td>0</td><td>–</td><td>–</td><td>–</td><td>–</td>";
+    assert!(render(&empty).unwrap().contains(row));
+}
+
+#[test]
+fn cells_are_shaded_by_their_share_and_mistakes_named_by_their_number() {
+    let mut mistaken = perfect(4);
+    // Shares of 62 % right and 60 % wrong, on either side of where letters turn white.
+    let rows = vec![
+        vec![62, 38, 0, 0],
+        vec![60, 40, 0, 0],
+        vec![0, 0, 97, 3],
+        vec![0, 3, 3, 94],
+    ];
+    mistaken.models[0].confusion = Confusion::try_from(rows).unwrap();
+    let page = render(&mistaken).unwrap();
+    let [matrix, perfect] = [0, 1].map(|model: usize| {
+        let matrices = page.split("<figure class=\"matrix\">").skip(1);
+        matrices.collect::<Vec<_>>()[model]
+    });
+    for cell in [
+        "\"r\" style=\"--s:62%\" title=\"k0 → k0: 62 (62.0 %)\"",
+        "\"w\" style=\"--s:62%\" title=\"k0 → k1: 38 (38.0 %)\"",
+        "\"w d\" style=\"--s:77%\" title=\"k1 → k0: 60 (60.0 %)\"",
+        "\"r d\" style=\"--s:97%\" title=\"k2 → k2: 97 (97.0 %)\"",
+        "<td></td>",
+    ] {
+        assert!(matrix.contains(cell), "{cell} is not in {matrix}");
+    }
+    let said = "mistakes: k1 taken for k0 (60); k0 taken for k1 (38); k2 taken for k3 (3).</p>";
+    assert!(matrix.contains(said), "{matrix}");
+    assert!(perfect.contains("No mistakes."), "{perfect}");
+    let (right, wrong) = ("\"r d\" style=\"--s:100%\"", "<td></td>");
+    assert_eq!(
+        [right, wrong].map(|cell| perfect.matches(cell).count()),
+        [4, 13]
+    );
+    let mut unmet = report();
+    for model in &mut unmet.models {
+        model.confusion = Confusion::try_from(vec![vec![0, 10], vec![0, 0]]).unwrap();
+    }
+    unmet.students = Paired {
+        images: 10,
+        only_first: 0,
+        only_second: 0,
+    };
+    assert!(render(&unmet).unwrap().contains("<td class=\"r\">0</td>"));
+}

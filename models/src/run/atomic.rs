@@ -45,7 +45,11 @@ pub(super) fn sync_folder(folder: &Path) -> io::Result<()> {
     if !cfg!(unix) {
         return Ok(());
     }
-    match File::open(folder) {
+    sync_opened(File::open(folder))
+}
+
+fn sync_opened(folder: io::Result<File>) -> io::Result<()> {
+    match folder {
         // A folder that may be written to but not listed.
         Err(reason) if reason.kind() == ErrorKind::PermissionDenied => Ok(()),
         Err(reason) => Err(reason),
@@ -134,6 +138,7 @@ mod tests {
         assert_eq!(reason.kind(), ErrorKind::InvalidInput);
         sync_folder(Path::new("/proc")).unwrap();
         assert!(sync_folder(Path::new("/nowhere")).is_err());
+        sync_opened(Err(ErrorKind::PermissionDenied.into())).unwrap();
         let full = io::Error::from(ErrorKind::StorageFull);
         assert!(where_possible(Err(full)).is_err());
     }

@@ -29,9 +29,12 @@ fn planning_a_run_writes_nothing() {
 fn a_new_run_holds_its_recipe_and_split() {
     let folder = tempfile::tempdir().unwrap();
     let root = folder.path().join("deep/run");
-    new_run(&root);
+    let mut recipe = Recipe::default();
+    recipe.set("train.batch=64").unwrap();
+    let planned = PlannedRun::new(Some(&root)).unwrap();
+    planned.create(&recipe, &json!({"train": [1, 2]})).unwrap();
     let run = RunDir::open(&root).unwrap();
-    assert_eq!(run.recipe().unwrap(), Recipe::default());
+    assert_eq!(run.recipe().unwrap(), recipe);
     assert_eq!(
         run.split::<serde_json::Value>().unwrap(),
         json!({"train": [1, 2]})
@@ -114,7 +117,50 @@ fn a_run_is_written_by_one_process_and_read_by_any() {
     );
     RunDir::open(folder.path()).unwrap();
     drop(run);
+    let resumed = RunDir::resume(folder.path()).unwrap();
+    let refused = RunDir::resume(folder.path());
+    assert!(
+        matches!(refused, Err(RunError::InUse { .. })),
+        "{refused:?}"
+    );
+    drop(resumed);
     RunDir::resume(folder.path()).unwrap();
+}
+
+#[test]
+fn a_run_is_finished_from_its_summary_on_until_that_is_taken_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = new_run(folder.path());
+    run.remove_summary().unwrap();
+    assert!(!run.is_finished());
+    run.write_summary(&json!({"accuracy": 0.9})).unwrap();
+    assert!(run.is_finished());
+    run.remove_summary().unwrap();
+    assert!(!run.is_finished());
+    // What is no file cannot be removed as one, which is said.
+    fs::create_dir(folder.path().join(SUMMARY)).unwrap();
+    let message = run.remove_summary().unwrap_err().to_string();
+    assert!(message.contains("cannot remove"), "{message}");
+}
+
+#[test]
+fn a_report_and_checkpoints_are_where_the_run_says() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = new_run(folder.path());
+    run.write_report("<p>97 %").unwrap();
+    let report = fs::read_to_string(folder.path().join("report.html"));
+    assert_eq!(report.unwrap(), "<p>97 %");
+    assert!(!run.has_checkpoint());
+    run.save_checkpoint("teacher", &Checkpoint::default())
+        .unwrap();
+    assert!(run.has_checkpoint());
+    // That a checkpoint cannot be read is no sign that there is none.
+    fs::create_dir(run.checkpoint_path("student_alone")).unwrap();
+    let unreadable = run.load_checkpoint("student_alone");
+    assert!(
+        matches!(unreadable, Err(RunError::Io { .. })),
+        "{unreadable:?}"
+    );
 }
 
 #[test]

@@ -192,13 +192,21 @@ impl Network {
     /// # Errors
     /// Those of the kernels.
     pub fn size(&self) -> Result<Size, KernelError> {
-        let events = Rc::new(RefCell::new(Vec::<Event>::new()));
-        let tape = Tape::observed(events.clone());
-        self.forward(&tape, Mode::Infer, &self.images(1))?;
-        let macs = events.borrow().iter().map(|event| event.cost.macs).sum();
+        let events = self.events(1)?;
         Ok(Size {
             params: self.store.parameter_count(),
-            macs,
+            macs: events.iter().map(|event| event.cost.macs).sum(),
         })
+    }
+
+    /// The operations of inference on `batch` black images, in order.
+    ///
+    /// # Errors
+    /// Those of the kernels.
+    pub fn events(&self, batch: usize) -> Result<Vec<Event>, KernelError> {
+        let events = Rc::new(RefCell::new(Vec::<Event>::new()));
+        let tape = Tape::observed(events.clone());
+        self.forward(&tape, Mode::Infer, &self.images(batch))?;
+        Ok(events.take())
     }
 }

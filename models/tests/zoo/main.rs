@@ -1,5 +1,7 @@
 //! Every network of the zoo against what PyTorch, torchvision and timm count of it, and some against what they compute.
 
+mod families;
+mod mobilevit;
 mod parity;
 
 use ghostlight_models::zoo::{self, Architecture, Network, Size};

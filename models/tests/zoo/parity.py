@@ -25,6 +25,9 @@ CLASSES, BATCH = 7, 3
 FIXTURES = [
     "vgg16_gap:32", "vgg16_bn_gap:32", "cifar_vgg8_bn:32", "cifar_resnet8:32", "cifar_resnet8x4:32", "snt_resnet8:32", "resnet18:64",
     "mobilenet_v2:64", "cifar_mobilenetv2_half:32", "ghostnet_050:64", "regnetx_002:64", "g_ghost_regnetx_002:64",
+    # Odd maps before every block that attends.
+    "mobilevit_xxs:72", "mobilevitv2_050:72",
+    "efficientvit_b0:64",
     "efficientvit_m0:64", "efficientvit_m0:144",
 ]
 MASK = (1 << 64) - 1
@@ -243,7 +246,7 @@ def build(name, side):
         return GhostRegNet(name[16:])
     if name.endswith("_gap"):
         return AverageHead(name[:-4])
-    if name.startswith(("ghostnet", "regnetx", "efficientvit_m")):
+    if name.startswith(("ghostnet", "regnetx", "mobilevit", "efficientvit")):
         import timm
 
         sized = {"img_size": side} if name.startswith("efficientvit_m") else {}
@@ -253,11 +256,19 @@ def build(name, side):
     return getattr(torchvision.models, name)(num_classes=CLASSES)
 
 
+def linear_attention(q, k, v):
+    """timm's, which rounds to float32 whatever it is given, in the type of its operands."""
+    out = q @ (k.transpose(-1, -2) @ v)
+    return out[..., :-1] / (out[..., -1:] + 1e-5)
+
+
 def network(name, side):
     module = build(name, side).double()
     for layer in module.modules():
         if isinstance(layer, nn.Dropout):
             layer.p = 0.0
+        if type(layer).__name__ == "LiteMLA":
+            layer._attn = linear_attention
     if hasattr(module, "drop_rate"):
         module.drop_rate = 0.0
     fill(module)

@@ -3,4 +3,5 @@
 
 mod batched;
 mod gradients;
+mod promises;
 mod values;

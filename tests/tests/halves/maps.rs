@@ -1,4 +1,5 @@
 use super::{assert_rounded, assert_rounded_once};
+use ghostlight_kernels::attention::partition::{PartitionKind, merge, partition};
 use ghostlight_kernels::pointwise::activation::{self, Activation};
 use ghostlight_kernels::pointwise::dropout::{self, DropoutOptions};
 use ghostlight_kernels::pointwise::{add, add_at, add_into, add_relu, fill, gate, scale};
@@ -19,6 +20,19 @@ fn activations() {
                 ("activation", activation::activation(&x, function)),
                 ("backward", activation::backward(&x, &g, function).unwrap()),
             ]
+        });
+    }
+}
+
+#[test]
+fn partitions() {
+    let [_, h, w, _] = SHAPE;
+    for kind in [PartitionKind::Block, PartitionKind::Grid] {
+        assert_rounded_once(|draw| {
+            let tokens = partition(&draw.stored(&SHAPE), kind, [2, 4]).unwrap();
+            let others = draw.stored(tokens.shape());
+            let map = merge(&others, kind, [2, 4], [h, w]).unwrap();
+            vec![("tokens", tokens), ("map", map)]
         });
     }
 }

@@ -1,4 +1,6 @@
 use super::{Draw, assert_rounded, assert_rounded_once, halves};
+use ghostlight_kernels::attention::linear;
+use ghostlight_kernels::attention::separable;
 use ghostlight_kernels::attention::softmax::{
     self as softmax_attention, AttentionOptions, attention,
 };
@@ -61,6 +63,28 @@ proptest! {
             let (y, saved) = layer_norm(&x, &gamma, &beta, 1e-3, sample).unwrap();
             let grads = layer_norm::backward(&saved, &g).unwrap();
             vec![("y", y), ("x", grads.x), ("gamma", grads.gamma), ("beta", grads.beta)]
+        });
+    }
+
+    #[test]
+    fn separable_attentions(samples in 0usize..4, tokens in 1usize..40, channels in 1usize..50) {
+        assert_rounded_once(|draw| {
+            let qkv = draw.stored(&[samples, tokens, 1 + 2 * channels]);
+            let g = draw.stored(&[samples, tokens, channels]);
+            let (y, saved) = separable::separable_attention(&qkv).unwrap();
+            vec![("y", y), ("qkv", separable::backward(&saved, &g).unwrap())]
+        });
+    }
+
+    #[test]
+    fn linear_attentions(n in 0usize..4, tokens in 1usize..80, groups in 1usize..4, head in 1usize..40) {
+        assert_rounded_once(|draw| {
+            let qkv = draw.stored(&[n, tokens, groups * 3 * head]);
+            let g = draw.stored(&[n, tokens, groups * head]);
+            vec![
+                ("y", linear::linear_attention(&qkv, head, 0.125).unwrap()),
+                ("qkv", linear::backward(&qkv, &g, head, 0.125).unwrap()),
+            ]
         });
     }
 

@@ -3,7 +3,7 @@
 //! **Computes**, of a map whose sides are filled up with zeros at the bottom and on the right to `gh bh` and `gw bw` pixels, a pixel being a
 //! token: **block partition**, the samples being its blocks of `bh` x `bw` neighbours, as MaxViT, Swin and EfficientViT-M attend within windows
 //! (Tu et al. 2022); and **grid partition**, the samples being the pixels at one place of all blocks, as MobileViT attends between the
-//! patches that it unfolds (`docs/methods.md` section 7.4). MaxViT names its grid by `gh` x `gw`; here both kinds are named by the block. [`merge()`] is
+//! patches that it unfolds (`docs/methods.md` section 7.6). MaxViT names its grid by `gh` x `gw`; here both kinds are named by the block. [`merge()`] is
 //! the inverse, and leaves the filling out. Each is the other's gradient.
 //!
 //! **Layout** maps `[n, h, w, c]`; blocks `[n gh gw, bh bw, c]`, grids `[n bh bw, gh gw, c]`, both with rows before columns. What is read may be a

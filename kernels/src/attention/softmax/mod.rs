@@ -95,7 +95,7 @@ pub fn attention(
     let client = q.client();
     let out = Tensor::room(OP, "output", client, &problem.output(), problem.dtype)?;
     let kept = if out.is_empty() || fused::fits(client, &problem) {
-        let kept = fused::kept(client, &problem);
+        let kept = fused::kept(client, &problem)?;
         if !out.is_empty() {
             let pairs = pairs(&problem, bias)?;
             fused::launch_forward(&problem, [q, k, v], pairs.as_ref(), &out, &kept)?;

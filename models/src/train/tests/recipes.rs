@@ -20,8 +20,9 @@ fn values_of(allowed: Allowed) -> Vec<String> {
         Allowed::Whole(min, max) => [min, min + 1, max].map(|n| n.to_string()).into(),
         Allowed::ZeroOrWhole(min, max) => [0, min, max].map(|n| n.to_string()).into(),
         Allowed::WordOrReal(word, min, max) => {
-            let numbers = values_of(Allowed::Real(min, max)).into_iter();
-            numbers.chain([format!("\"{word}\"")]).collect()
+            let mut values = values_of(Allowed::Real(min, max));
+            values.push(format!("\"{word}\""));
+            values
         }
         Allowed::Real(min, max) => {
             let end = |bound: Bound<f64>, inwards: fn(f64) -> f64| match bound {

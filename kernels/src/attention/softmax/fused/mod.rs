@@ -22,8 +22,8 @@ mod tile;
 pub(super) use backward::launch_backward;
 pub(super) use forward::launch_forward;
 
-use super::AttentionProblem;
-use crate::{Client, Tensor, launch};
+use super::{AttentionProblem, OP};
+use crate::{Client, KernelError, Tensor, launch};
 use cubecl::prelude::*;
 
 /// Elements of the keys and values of a sample and head that a unit lays out side by side at most: a quarter of a second-level cache in f32.
@@ -151,7 +151,10 @@ pub(super) fn keys_pitch(client: &Client, problem: &AttentionProblem) -> usize {
 }
 
 /// Room for what [`launch_forward`] keeps of each query: its largest score, and one over the sum of its exponentials.
-pub(super) fn kept(client: &Client, problem: &AttentionProblem) -> Tensor {
-    let rows = problem.samples * problem.options.heads * problem.tokens;
-    Tensor::empty(client, &[rows, 2], problem.dtype.accumulator())
+///
+/// # Errors
+/// More queries than indices reach.
+pub(super) fn kept(client: &Client, problem: &AttentionProblem) -> Result<Tensor, KernelError> {
+    let shape = [problem.samples, problem.options.heads, problem.tokens, 2];
+    Tensor::room(OP, "scratch", client, &shape, problem.dtype.accumulator())
 }
