@@ -170,7 +170,8 @@ mod tests {
         assert_eq!(count("mobilenet_v2:2:64", "depthwise"), 17);
         assert_eq!(count("mobilenet_v2:2:64", "dense"), 2 + 17 + 16);
         assert_eq!(count("regnetx_002:2:64", "grouped"), 1 + 1 + 4 + 7);
-        assert_eq!(count("ghostnet_100:2:64", "depthwise"), 2 * 16 + 2 * 4);
+        // Two Ghost modules a bottleneck, four strides, and five shortcuts.
+        assert_eq!(count("ghostnet_100:2:64", "depthwise"), 2 * 16 + 4 + 5);
     }
 
     #[test]
