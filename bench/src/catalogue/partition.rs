@@ -52,7 +52,8 @@ impl Case for PartitionCase {
     }
 }
 
-/// Partitions: the first and the last block of MobileViTv2-1.0 and MobileViT-XXS at 256 px (`docs/methods.md` sections 7.6 and 7.7), windows of
+/// Partitions: the first and the last block of MobileViTv2-1.0 and MobileViT-XXS at 256 px (`docs/methods.md` section 7.6 and
+/// `docs/methods.md` section 7.7), windows of
 /// EfficientViT-M4 with and without filling (section 7.9).
 pub fn partitions() -> Vec<PartitionCase> {
     [

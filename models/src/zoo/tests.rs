@@ -290,7 +290,7 @@ fn weights_for_images_of_another_size_are_refused_and_say_so() {
     };
     let weights = of(224).store.weights().unwrap();
     let refused = of(64).store.set_weights(&weights).unwrap_err().to_string();
-    let row = "of another shape (4): stages.0.blocks.0.mixer.m.attn.attention_biases [4, 49] where [4, 16] is wanted";
+    let row = "of another shape (6): stages.0.blocks.0.mixer.m.attn.attention_biases [4, 49] where [4, 16] is wanted";
     assert!(refused.contains(row), "{refused}");
     assert!(refused.contains("images of another size"), "{refused}");
     // 7 x 7 pixels a window in both first stages, and 4 x 4 in the last: as for 224 px.

@@ -10,7 +10,7 @@
 //!
 //! **Layout** any shape; `x` may be a channel window.
 //!
-//! **One unit owns** a run of rows, as in [`super::unary`].
+//! **One unit owns** a run of rows: the pixels of a window, or pieces of 32 vectors of a tensor without gaps.
 //!
 //! **Saved for the backward pass**: nothing. The seed gives the mask again.
 //!
