@@ -18,6 +18,8 @@ pub struct Event {
     pub phase: Phase,
     /// The shape of the operation's output.
     pub shape: Vec<usize>,
+    /// The shapes of its inputs; none in the backward pass, which has let go of them.
+    pub inputs: Vec<Vec<usize>>,
     /// The work done.
     pub cost: Cost,
 }

@@ -5,7 +5,7 @@
 //! ```
 
 use ghostlight_autodiff::Tape;
-use ghostlight_bench::{Bench, Timing};
+use ghostlight_bench::{Bench, Timing, parse};
 use std::error::Error;
 use std::process::ExitCode;
 
@@ -47,27 +47,6 @@ fn run() -> Result<(), Box<dyn Error>> {
         }
     }
     Ok(())
-}
-
-fn parse(case: &str) -> Result<(&str, usize, usize), String> {
-    let wrong = || format!("{case:?} is no case; write ARCH:BATCH:SIZE, as resnet8:128:64");
-    let mut parts = case.split(':');
-    let arch = parts
-        .next()
-        .filter(|arch| !arch.is_empty())
-        .ok_or_else(wrong)?;
-    let mut number = || {
-        parts
-            .next()
-            .and_then(|n| n.parse().ok())
-            .filter(|&n: &usize| n > 0)
-    };
-    let (batch, size) = (number().ok_or_else(wrong)?, number().ok_or_else(wrong)?);
-    if parts.next().is_some() {
-        Err(wrong())
-    } else {
-        Ok((arch, batch, size))
-    }
 }
 
 fn show(arch: &str, batch: usize, size: usize, phase: &str, timing: Timing) {

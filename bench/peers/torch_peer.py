@@ -282,9 +282,103 @@ def add_relu(phase, inputs, n, h, w, c):
     )
 
 
+def dropped_by_ours(len, rate, seed=1):
+    """The mask of kernels/src/pointwise/dropout, whose seed the bench has too: PyTorch's own is another one."""
+    word, long = (1 << 32) - 1, (1 << 64) - 1
+    z = (seed + 0x9E3779B97F4A7C15) & long
+    z = ((z ^ (z >> 30)) * 0xBF58476D1CE4E5B9) & long
+    z = ((z ^ (z >> 27)) * 0x94D049BB133111EB) & long
+    z ^= z >> 31
+    h = torch.arange(len, device=DEVICE)
+    for key in (z >> 32, z & word):
+        h = h ^ key
+        h = ((h ^ (h >> 16)) * 0x85EBCA6B) & word
+        h = ((h ^ (h >> 13)) * 0xC2B2AE35) & word
+        h = h ^ (h >> 16)
+    return h < round(rate * 2**32)
+
+
+def dropout(phase, inputs, rows, length, rate):
+    whole = inputs[0]
+
+    def collect(y):
+        # Every element is 0 or the operand's scaled up, and as many are 0 as should be: then those of our mask stand for them.
+        zero, scaled = y == 0, whole / (1 - rate)
+        off = zero.double().mean().item() - rate
+        right = abs(off) < 6 * (rate * (1 - rate) / y.numel()) ** 0.5 and torch.allclose(y[~zero], scaled[~zero])
+        return [scaled * ~dropped_by_ours(y.numel(), rate).reshape(y.shape) if right else y]
+
+    x = leaf(torch.zeros_like(whole)) if phase == "backward" else whole
+    return phases(phase, lambda: F.dropout(x, rate), [x], whole, collect, lambda out: collect(out[0]))
+
+
 def softmax(phase, inputs, rows, length):
     x = leaf(inputs[0])
     return phases(phase, lambda: F.softmax(x, -1), [x], inputs[-1])
+
+
+def heads_apart(x, heads):
+    """[s, n, heads d] as [s, heads, n, d], in the same memory."""
+    return x.unflatten(2, (heads, -1)).transpose(1, 2)
+
+
+def heads_beside(x):
+    return x.transpose(1, 2).flatten(2)
+
+
+def attention(phase, inputs, s, n, heads, d, dv, side=0):
+    q, k, v = (leaf(x) for x in inputs[:3])
+    leaves, offsets = [q, k, v], None
+    if side:
+        bias = leaf(inputs[3])
+        leaves.append(bias)
+        y, x = torch.meshgrid(torch.arange(side), torch.arange(side), indexing="ij")
+        y, x = y.flatten(), x.flatten()
+        offsets = ((y[:, None] - y).abs() * side + (x[:, None] - x).abs()).to(DEVICE)
+
+    def forward():
+        mask = None if offsets is None else bias[:, offsets]
+        return F.scaled_dot_product_attention(*(heads_apart(x, heads) for x in (q, k, v)), attn_mask=mask)
+
+    grad = heads_apart(inputs[-1], heads) if phase == "backward" else None
+    return phases(phase, forward, leaves, grad, lambda y: [heads_beside(y)])
+
+
+def batched(phase, inputs, s, n, heads, d, dv, side=0):
+    a, b = inputs[0], heads_apart(inputs[1], heads)
+    if phase == "transposed_b":
+        a = heads_apart(a, heads)
+        return lambda: a @ b.transpose(2, 3), lambda y: [y]
+    a = a.transpose(2, 3) if phase == "transposed_a" else a
+    return lambda: a @ b, lambda y: [heads_beside(y)]
+
+
+def partition(phase, inputs, grid, n, h, w, c, bh, bw):
+    gh, gw = -(-h // bh), -(-w // bw)
+    # Blocks along an axis before places in a block, or behind them.
+    order = (0, 2, 4, 1, 3, 5) if grid else (0, 1, 3, 2, 4, 5)
+    x = inputs[0]
+    if phase == "partition":
+        fill = (0, 0, 0, gw * bw - w, 0, gh * bh - h)
+        cut = lambda: F.pad(x, fill).reshape(n, gh, bh, gw, bw, c).permute(order).contiguous()
+        return cut, lambda y: [y]
+    shape = (n, bh, bw, gh, gw, c) if grid else (n, gh, gw, bh, bw, c)
+    back = (0, 3, 1, 4, 2, 5) if grid else (0, 1, 3, 2, 4, 5)
+    join = lambda: x.reshape(shape).permute(back).reshape(n, gh * bh, gw * bw, c)[:, :h, :w].contiguous()
+    return join, lambda y: [y]
+
+
+def separable(phase, inputs, s, n, c):
+    # Channels before tokens, as PyTorch's networks have it.
+    qkv = leaf(inputs[0].transpose(1, 2).contiguous())
+    grad = inputs[1].transpose(1, 2).contiguous() if phase == "backward" else None
+
+    def forward():
+        query, key, value = qkv.split([1, c, c], 1)
+        return F.relu(value) * (key * query.softmax(-1)).sum(-1, keepdim=True)
+
+    swap = lambda out: [x.transpose(1, 2) for x in out]
+    return phases(phase, forward, [qkv], grad, lambda y: swap([y]), swap)
 
 
 def layer_norm(phase, inputs, n, pixels, c):
@@ -301,6 +395,23 @@ def group_norm(phase, inputs, n, pixels, c):
         phase, lambda: F.group_norm(x, 1, gamma, beta), [x, gamma, beta], grad,
         lambda y: [swap(y)], lambda out: [swap(out[0]), *out[1:]],
     )
+
+
+def linear_attention(phase, inputs, n, tokens, groups, head):
+    # timm's LiteMLA from its queries, keys and values on, tokens innermost as its convolutions leave them.
+    swap = lambda x: x.transpose(1, 2)
+    qkv = leaf(swap(inputs[0]).contiguous())
+
+    def forward():
+        heads = qkv.reshape(n, groups, 3 * head, tokens).transpose(-1, -2)
+        q, k, v = heads.chunk(3, -1)
+        q, k, v = F.relu(q), F.relu(k), F.pad(v, (0, 1), value=1.0)
+        out = q @ (k.transpose(-1, -2) @ v)
+        out = out[..., :-1] / (out[..., -1:] + 1e-5)
+        return out.transpose(-1, -2).reshape(n, groups * head, tokens)
+
+    grad = swap(inputs[1]).contiguous() if phase == "backward" else None
+    return phases(phase, forward, [qkv], grad, lambda y: [swap(y)], lambda out: [swap(out[0])])
 
 
 def adamw(phase, inputs, len):
@@ -373,9 +484,9 @@ def soft_sign(phase, inputs, len):
 OPS = {
     function.__name__: function
     for function in (
-        activation, adamw, adaptive_average, add_relu, average_pool, batch_norm_relu, bilinear, cosine, dense,
-        depthwise, distill, dkd, dual_teacher, flip_align, gate, ghost_module, group_norm, grouped, kd, layer_norm,
-        max_pool, soft_sign, softmax,
+        activation, adamw, adaptive_average, add_relu, attention, average_pool, batch_norm_relu, batched, bilinear, cosine, dense,
+        depthwise, distill, dkd, dropout, dual_teacher, flip_align, gate, ghost_module, group_norm, grouped, kd, layer_norm,
+        linear_attention, max_pool, partition, separable, soft_sign, softmax,
     )
 }
 

@@ -39,6 +39,8 @@ enum Command {
     List {
         #[arg(long, value_name = "FILE")]
         cases: Option<PathBuf>,
+        #[arg(long, value_name = "ARCH:BATCH:SIZE")]
+        network: Vec<String>,
         filters: Vec<String>,
     },
     /// Shows the device's own time of every launch of one call.
@@ -63,6 +65,9 @@ pub(crate) struct Report {
     /// A JSON list of problems beside those of the catalogue.
     #[arg(long, value_name = "FILE")]
     pub cases: Option<PathBuf>,
+    /// The convolutions of a network of the zoo, instead of the catalogue; may be told several times, as `resnet18:16:64`.
+    #[arg(long, value_name = "ARCH:BATCH:SIZE")]
+    pub network: Vec<String>,
     /// Parts of `op/phase/case`, all of which a phase must have.
     pub filters: Vec<String>,
 }
@@ -90,7 +95,12 @@ fn run(families: &[Family]) -> Result<ExitCode, Box<dyn Error>> {
     }
     match Line::parse_from(&words).command {
         Command::Report(options) => {
-            let session = Session::new(families, options.cases.as_deref(), &options.filters)?;
+            let session = Session::new(
+                families,
+                options.cases.as_deref(),
+                &options.network,
+                &options.filters,
+            )?;
             session.report(&options, options.quick)?;
         }
         Command::Compare { before, after } => {
@@ -100,10 +110,12 @@ fn run(families: &[Family]) -> Result<ExitCode, Box<dyn Error>> {
                 return Ok(ExitCode::FAILURE);
             }
         }
-        Command::List { cases, filters } => {
-            Session::new(families, cases.as_deref(), &filters)?.list()?
-        }
-        Command::Launches { filters } => Session::new(families, None, &filters)?.launches()?,
+        Command::List {
+            cases,
+            network,
+            filters,
+        } => Session::new(families, cases.as_deref(), &network, &filters)?.list()?,
+        Command::Launches { filters } => Session::new(families, None, &[], &filters)?.launches()?,
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -123,7 +135,7 @@ fn criterion_then_report(
         .filter(is_filter)
         .map(|i| words[i].clone())
         .collect();
-    let session = Session::new(families, None, &filters)?;
+    let session = Session::new(families, None, &[], &filters)?;
     session.criterion()?;
     if filters.is_empty() || only_criterion {
         eprintln!(
@@ -149,7 +161,7 @@ mod tests {
     #[test]
     fn what_no_operation_is_called_is_told_with_what_there_is() {
         let filters = ["nothing".to_string()];
-        let error = Session::new(&[], None, &filters)
+        let error = Session::new(&[], None, &[], &filters)
             .err()
             .expect("it matches nothing");
         assert!(

@@ -1,6 +1,6 @@
 use crate::contender::{Task, Variant};
 use crate::input::{Input, Operands};
-use crate::results::Sweep;
+use crate::results::{Layer, Sweep};
 use crate::verify::{Effect, Expected};
 use ghostlight_autodiff::{Cost, KernelError, Tensor};
 use serde_json::Value;
@@ -29,6 +29,8 @@ pub struct Phase<'a> {
     pub variants: Vec<Variant<'a>>,
     /// The sweep that the problem is a point of.
     pub sweep: Option<Sweep>,
+    /// The networks that have the problem.
+    pub layers: Vec<Layer>,
 }
 
 impl<'a> Phase<'a> {
@@ -63,6 +65,7 @@ impl<'a> Phase<'a> {
             effect: Effect::Pure,
             variants: vec![ours],
             sweep: None,
+            layers: Vec::new(),
         }
     }
 

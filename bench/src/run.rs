@@ -1,6 +1,5 @@
 //! Runs phases: verifies every contender, then times them in turns.
 
-use crate::catalogue;
 use crate::contender::{Contender, Peer};
 use crate::counts::{Counts, count};
 use crate::input::draw;
@@ -281,6 +280,6 @@ fn row(phase: &Phase, variant: &str, cache: Cache, times: &Times, ratio: Option<
         launches: None,
         allocations: None,
         sweep: phase.sweep.clone(),
-        layers: catalogue::layers(phase.op, phase.case),
+        layers: phase.layers.clone(),
     }
 }

@@ -38,6 +38,7 @@ impl<'a> Session<'a> {
     pub fn new(
         families: &'a [Family],
         cases: Option<&Path>,
+        networks: &[String],
         filters: &'a [String],
     ) -> Result<Self, Box<dyn Error>> {
         let mut bench = Self {
@@ -56,6 +57,7 @@ impl<'a> Session<'a> {
         if let Some(path) = cases {
             bench.extra = Extra::read(path, &ops)?;
         }
+        bench.extra = bench.extra.networks(networks)?;
         bench.filters = filters;
         let mut phases = Vec::new();
         bench.each(|phase| {

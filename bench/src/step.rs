@@ -148,3 +148,28 @@ impl Bench {
         let _ = cubecl::future::block_on(self.client.sync());
     }
 }
+
+/// The network, batch and side of its images that `case` names, as `ARCH:BATCH:SIZE`.
+///
+/// # Errors
+/// Text of another form.
+pub fn parse(case: &str) -> Result<(&str, usize, usize), String> {
+    let wrong = || format!("{case:?} is no case; write ARCH:BATCH:SIZE, as resnet8:128:64");
+    let mut parts = case.split(':');
+    let arch = parts
+        .next()
+        .filter(|arch| !arch.is_empty())
+        .ok_or_else(wrong)?;
+    let mut number = || {
+        parts
+            .next()
+            .and_then(|n| n.parse().ok())
+            .filter(|&n: &usize| n > 0)
+    };
+    let (batch, size) = (number().ok_or_else(wrong)?, number().ok_or_else(wrong)?);
+    if parts.next().is_some() {
+        Err(wrong())
+    } else {
+        Ok((arch, batch, size))
+    }
+}

@@ -1,6 +1,9 @@
 //! The operations' problems, told one phase after another to whoever lists, verifies or times them.
 
+use crate::catalogue;
+use crate::network::Layers;
 use crate::phase::Phase;
+use crate::results::Layer;
 use ghostlight_autodiff::KernelError;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -38,6 +41,14 @@ pub enum SuiteError {
         /// What the system said.
         source: std::io::Error,
     },
+    /// A network's problems cannot be told.
+    #[error("--network {network}: {reason}")]
+    Network {
+        /// What was asked for.
+        network: String,
+        /// What is wrong.
+        reason: String,
+    },
     /// A file of cases is no list of objects with an `op`.
     #[error("{}: {reason}; write a list like [{{\"op\": \"depthwise\", ...}}], with fields as `list` shows them", path.display())]
     Cases {
@@ -48,11 +59,12 @@ pub enum SuiteError {
     },
 }
 
-/// Problems beside those of the catalogue.
+/// Problems beside those of the catalogue, or, where there are networks, instead of them.
 #[derive(Debug, Default)]
 pub struct Extra {
     path: PathBuf,
     cases: Vec<(String, Value)>,
+    networks: Vec<Layers>,
 }
 
 impl Extra {
@@ -86,7 +98,38 @@ impl Extra {
         Ok(Self {
             path: path.into(),
             cases,
+            networks: Vec::new(),
         })
+    }
+
+    /// The convolutions of networks, each told as `ARCH:BATCH:SIZE`, and no other problem.
+    ///
+    /// # Errors
+    /// [`SuiteError::Network`].
+    pub fn networks(mut self, networks: &[String]) -> Result<Self, SuiteError> {
+        for text in networks {
+            let layers = Layers::of(text)?;
+            for problem in &layers.problems {
+                let case = (problem.op.to_string(), problem.arguments.clone());
+                if !self.cases.contains(&case) {
+                    self.cases.push(case);
+                }
+            }
+            self.networks.push(layers);
+        }
+        Ok(self)
+    }
+
+    /// The networks that have the problem `case` of `op`.
+    fn layers(&self, op: &str, case: &str) -> Vec<Layer> {
+        match self.networks.is_empty() {
+            true => catalogue::layers(op, case),
+            false => self
+                .networks
+                .iter()
+                .filter_map(|n| n.layer(op, case))
+                .collect(),
+        }
     }
 
     fn of<C: Case>(&self, op: &str) -> Result<Vec<C>, SuiteError> {
@@ -120,12 +163,15 @@ impl<'v> Suite<'v> {
         Self { extra, visit }
     }
 
-    /// The cases of `op`: those of the catalogue, then those of the user's file.
+    /// The cases of `op`: those of the catalogue, then those of the user's file; those of the user's networks alone, where there are any.
     ///
     /// # Errors
     /// A case of the file is none of this operation.
     pub fn cases<C: Case>(&self, op: &str, catalogue: Vec<C>) -> Result<Vec<C>, SuiteError> {
-        let mut cases = catalogue;
+        let mut cases = match self.extra.networks.is_empty() {
+            true => catalogue,
+            false => Vec::new(),
+        };
         cases.extend(self.extra.of(op)?);
         Ok(cases)
     }
@@ -134,7 +180,8 @@ impl<'v> Suite<'v> {
     ///
     /// # Errors
     /// What the visitor says.
-    pub fn phase(&mut self, phase: Phase) -> Result<(), SuiteError> {
+    pub fn phase(&mut self, mut phase: Phase) -> Result<(), SuiteError> {
+        phase.layers = self.extra.layers(phase.op, phase.case);
         (self.visit)(phase)
     }
 }

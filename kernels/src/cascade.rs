@@ -115,3 +115,68 @@ impl<F: Float, N: Size> Cascade<F, N> {
         self.high + (self.middle + self.low)
     }
 }
+
+/// As many cascades side by side, whose blocks end together.
+#[derive(CubeType)]
+pub(crate) struct Cascades<F: Float, N: Size> {
+    /// Blocks of each.
+    blocks: usize,
+    low: Array<Vector<F, N>>,
+    middle: Array<Vector<F, N>>,
+    high: Array<Vector<F, N>>,
+    #[cube(comptime)]
+    count: usize,
+}
+
+#[cube]
+impl<F: Float, N: Size> Cascades<F, N> {
+    /// `count` of none.
+    pub fn new(#[comptime] count: usize) -> Cascades<F, N> {
+        let zero = Vector::<F, N>::new(F::new(0.0f32));
+        let mut low = Array::<Vector<F, N>>::new(count);
+        let mut middle = Array::<Vector<F, N>>::new(count);
+        let mut high = Array::<Vector<F, N>>::new(count);
+        #[unroll]
+        for j in 0..count {
+            low[j] = zero;
+            middle[j] = zero;
+            high[j] = zero;
+        }
+        Cascades::<F, N> {
+            blocks: 0usize.runtime(),
+            low,
+            middle,
+            high,
+            count,
+        }
+    }
+
+    /// Adds to each the sum of one more block.
+    pub fn add(&mut self, each: &Array<Vector<F, N>>) {
+        let zero = Vector::<F, N>::new(F::new(0.0f32));
+        self.blocks += 1;
+        #[unroll]
+        for j in 0..self.count {
+            self.low[j] += each[j];
+        }
+        if ends_block(self.blocks) {
+            #[unroll]
+            for j in 0..self.count {
+                self.middle[j] += self.low[j];
+                self.low[j] = zero;
+            }
+            if ends_block(blocks(self.blocks)) {
+                #[unroll]
+                for j in 0..self.count {
+                    self.high[j] += self.middle[j];
+                    self.middle[j] = zero;
+                }
+            }
+        }
+    }
+
+    /// The sum of cascade `j`.
+    pub fn total(&self, #[comptime] j: usize) -> Vector<F, N> {
+        self.high[j] + (self.middle[j] + self.low[j])
+    }
+}

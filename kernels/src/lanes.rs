@@ -87,9 +87,14 @@ impl Lanes {
     /// The buffers behind `x`, the first argument of a launch, and behind its result `y`, which may be `x` itself: devices count on the
     /// buffers of a launch being different ones.
     pub fn args_over(&self, x: &Tensor, y: &Tensor) -> [BufferArg; 2] {
+        self.args_over_at(0, x, y)
+    }
+
+    /// [`Lanes::args_over`] where `x` is the argument `position` of the launch.
+    pub fn args_over_at(&self, position: usize, x: &Tensor, y: &Tensor) -> [BufferArg; 2] {
         let operand = self.arg(x);
         let result = if y.is_over(x) {
-            BufferArg::alias(0, operand.len())
+            BufferArg::alias(position, operand.len())
         } else {
             self.arg(y)
         };
@@ -123,6 +128,17 @@ impl View {
 #[cube]
 pub(crate) fn channel<N: Size>(v: usize, channels: usize) -> usize {
     min(v * N::value(), channels - N::value())
+}
+
+/// `0, 1, 2, ..` along the lanes.
+#[cube]
+pub(crate) fn lane_numbers<N: Size>() -> Vector<u32, N> {
+    let mut lanes = Vector::<u32, N>::new(0u32);
+    #[unroll]
+    for lane in 0..N::value() {
+        lanes.insert(lane, u32::cast_from(lane));
+    }
+    lanes
 }
 
 /// The vector of elements `index..index + N` of a buffer of items of `B` elements: `B` is `N`, which divides `index`, or 1. The

@@ -344,8 +344,14 @@ impl Tensor {
 
     /// Where the pixels lie in [`Tensor::buffer`].
     pub(crate) fn view(&self) -> ViewLaunch {
+        let (offset, pitch) = self.place();
+        ViewLaunch::new(offset, pitch)
+    }
+
+    /// The element of [`Tensor::buffer`] at which the first pixel starts, and elements from one to the next.
+    pub(crate) fn place(&self) -> (usize, usize) {
         let early = self.offset.saturating_sub(1);
-        ViewLaunch::new(planted::or("window_offset", self.offset, early), self.pitch)
+        (planted::or("window_offset", self.offset, early), self.pitch)
     }
 
     /// Whether every pixel starts at a multiple of `width` elements.

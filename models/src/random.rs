@@ -17,6 +17,8 @@ pub enum Purpose {
     Synthetic,
     /// The starting values of one tensor of a model.
     Initialise,
+    /// What a training step drops, and what one layer of it does.
+    Dropout,
 }
 
 /// The stream of `purpose` for `index` (an image, a class or a tensor) in `epoch` (or of a model), under the run's `seed`.
@@ -27,6 +29,7 @@ pub fn stream(seed: u64, purpose: Purpose, epoch: u64, index: u64) -> ChaCha8Rng
         Purpose::Augment => planted::or("streams_coincide", 3, 2),
         Purpose::Synthetic => 4,
         Purpose::Initialise => 5,
+        Purpose::Dropout => 6,
     };
     let mut key = [0; 32];
     for (slot, number) in key.chunks_exact_mut(8).zip([seed, domain, epoch, index]) {

@@ -1,7 +1,7 @@
 //! Activations: the reference on random shapes, PyTorch's numbers, windows, hostile values, launches, determinism, gradients, refusals.
 
 use ghostlight_autodiff::check::{GradcheckOptions, gradcheck};
-use ghostlight_autodiff::ops;
+use ghostlight_autodiff::{Var, ops};
 use ghostlight_kernels::pointwise::activation::{
     Activation, activation, activation_into, backward, reference,
 };
@@ -9,7 +9,7 @@ use ghostlight_kernels::{DType, Tensor};
 use ghostlight_tests::{
     Fingerprint, NOT_FINITE, Windowed, assert_alike, assert_exact, assert_launches, assert_near,
     assert_refuses_dtype, assert_refuses_shape, assert_same_bits_on_one_core, client, download,
-    dtypes_with_exp, poison, reals, upload,
+    dtypes_with_exp, has_f64_exp, poison, reals, upload,
 };
 use proptest::prelude::*;
 
@@ -110,6 +110,25 @@ proptest! {
         let x = each(&operands(seed.into(), len), off);
         let operation = ops::Activation { kind };
         gradcheck(&client(), &[(x, shape)], |tape, v| tape.apply(operation, &[&v[0]]), GradcheckOptions::default())?;
+    }
+
+    #[test]
+    fn activations_into_the_windows_of_a_whole_have_their_gradients(
+        pixels in 1usize..5,
+        [first, second] in [1usize..9, 1usize..9],
+    ) {
+        if !has_f64_exp() {
+            return Ok(());
+        }
+        let inputs = [first, second].map(|channels| (reals(1, pixels * channels), vec![pixels, channels]));
+        gradcheck(&client(), &inputs, |tape, v| {
+            let whole = Tensor::empty(&client(), &[pixels, first + second], DType::F64);
+            let into = |start, x: &Var| {
+                let into = whole.window(start, x.tensor().shape()[1])?;
+                tape.apply(ops::ActivationInto { kind: Activation::Silu, into }, &[x])
+            };
+            tape.join(&whole, &[&into(0, &v[0])?, &into(first, &v[1])?])
+        }, GradcheckOptions::default())?;
     }
 
     #[test]
@@ -390,4 +409,47 @@ fn refusals_come_in_the_documented_order() {
         assert_refuses_dtype(refuse(&double)[i].clone(), name, DType::F64);
     }
     assert!(refuse(&x).iter().all(Result::is_ok));
+}
+
+proptest! {
+    #![proptest_config(ghostlight_tests::cases(16))]
+
+    /// Two parts of one concatenation, one of them a copy of what the other is made of.
+    #[test]
+    fn a_part_of_a_concatenation_has_its_own_gradient(
+        kind in any_activation(),
+        (pixels, first, second) in (1usize..5, 1usize..20, 1usize..20),
+    ) {
+        if dtypes_with_exp().len() < 2 {
+            return Ok(());
+        }
+        let inputs = [first, second].map(|c| (reals(c as u64, pixels * c), vec![pixels, c]));
+        let apply = |tape: &ghostlight_autodiff::Tape, v: &[ghostlight_autodiff::Var]| {
+            let whole = Tensor::empty(&client(), &[pixels, first + second], DType::F64);
+            let place = |kind, start, count| {
+                let into = whole.window(start, count).expect("it lies within");
+                ops::ActivationInto { kind, into }
+            };
+            let a = tape.apply(place(Activation::Identity, 0, first), &[&v[0]])?;
+            let b = tape.apply(place(kind, first, second), &[&v[1]])?;
+            tape.join(&whole, &[&a, &b])
+        };
+        gradcheck(&client(), &inputs, apply, GradcheckOptions::default())?;
+    }
+}
+
+#[test]
+fn a_part_of_a_concatenation_may_not_lie_over_what_it_is_made_of() {
+    let whole = Tensor::zeros(&client(), &[2, 6], DType::F32);
+    let x = ghostlight_autodiff::Var::constant(whole.window(0, 3).unwrap());
+    let op = ops::ActivationInto {
+        kind: Activation::Relu,
+        into: whole.window(2, 3).unwrap(),
+    };
+    let refused = ghostlight_autodiff::Tape::new().apply(op, &[&x]);
+    let said = refused.map(drop).unwrap_err().to_string();
+    assert!(
+        said.starts_with("activation_into: into shares memory with x"),
+        "{said}"
+    );
 }

@@ -91,7 +91,7 @@ impl Tape {
         let nodes = self.nodes(op, "input", inputs.iter().copied())?;
         let tensors: Vec<&Tensor> = inputs.iter().map(|input| &input.tensor).collect();
         let step = function.forward(&tensors)?;
-        self.tell(op, Phase::Forward, &step.output, step.cost);
+        self.tell(op, Phase::Forward, &tensors, &step.output, step.cost);
         if nodes.iter().all(Option::is_none) {
             return Ok(Var::constant(step.output));
         }
@@ -221,7 +221,7 @@ impl Tape {
         for (node, seed) in starts {
             sweep.arrive(node, seed)?;
         }
-        sweep.run(|op, grad, cost| self.tell(op, Phase::Backward, grad, cost))
+        sweep.run(|op, grad, cost| self.tell(op, Phase::Backward, &[], grad, cost))
     }
 
     /// The nodes of `vars`, which `op` was handed as its inputs, parts or outputs.
@@ -246,13 +246,20 @@ impl Tape {
         Var { tensor, origin }
     }
 
-    fn tell(&self, op: &'static str, phase: Phase, output: &Tensor, cost: Cost) {
+    fn tell(
+        &self,
+        op: &'static str,
+        phase: Phase,
+        inputs: &[&Tensor],
+        output: &Tensor,
+        cost: Cost,
+    ) {
         if let Some(observer) = &self.observer {
-            let shape = output.shape().to_vec();
             observer.borrow_mut().ran(Event {
                 op,
                 phase,
-                shape,
+                shape: output.shape().to_vec(),
+                inputs: inputs.iter().map(|input| input.shape().to_vec()).collect(),
                 cost,
             });
         }

@@ -2,12 +2,14 @@
 
 mod activation;
 mod adamw;
+mod attention;
 mod batch_norm;
 mod cosine;
 mod dense;
 mod depthwise;
 mod distill;
 mod dkd;
+mod dropout;
 mod dual_teacher;
 mod flip_align;
 mod gate;
@@ -15,8 +17,11 @@ mod ghost;
 mod ghost_unfused;
 mod grouped;
 mod layer_norm;
+mod linear_attention;
+mod partition;
 mod pool;
 mod resize;
+mod separable;
 mod soft_sign;
 mod softmax;
 
@@ -36,6 +41,7 @@ const FAMILIES: &[Family] = &[
     cosine::run,
     flip_align::run,
     activation::run,
+    dropout::run,
     gate::gates,
     gate::sums,
     pool::max_pools,
@@ -45,6 +51,11 @@ const FAMILIES: &[Family] = &[
     layer_norm::layer_norms,
     layer_norm::group_norms,
     softmax::run,
+    attention::attentions,
+    attention::products,
+    partition::run,
+    separable::run,
+    linear_attention::run,
     adamw::run,
     soft_sign::run,
 ];

@@ -64,6 +64,38 @@ pub fn activations() -> Vec<ActivationCase> {
     activated().into_iter().flat_map(each).collect()
 }
 
+/// Rows of features to drop some of.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DropoutCase {
+    /// Rows.
+    pub rows: usize,
+    /// Features of a row.
+    pub length: usize,
+    /// How likely each is dropped.
+    pub rate: f64,
+}
+
+impl DropoutCase {
+    /// `[rows, length]`.
+    pub fn shape(&self) -> [usize; 2] {
+        [self.rows, self.length]
+    }
+}
+
+impl Case for DropoutCase {
+    fn name(&self) -> String {
+        format!("{}x{} {}", self.rows, self.length, self.rate)
+    }
+}
+
+/// Features that are dropped: before MobileNetV2's classifier, in VGG's, and far more than a cache holds.
+pub fn dropped() -> Vec<DropoutCase> {
+    [(128, 1280, 0.2), (128, 4096, 0.5), (16_384, 4096, 0.1)]
+        .map(|(rows, length, rate)| DropoutCase { rows, length, rate })
+        .to_vec()
+}
+
 /// Rows of a softmax.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

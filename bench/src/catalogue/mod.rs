@@ -1,24 +1,30 @@
 //! The problems that the benches time: layers of real networks, and shapes that nobody tuned for.
 
 mod around;
+mod attention;
 mod dense;
 mod depthwise;
 mod distilled;
 mod ghost;
 mod grouped;
+mod linear_attention;
 mod networks;
+mod partition;
 mod pool;
 
 pub use around::{
-    ActivationCase, Kind, NormCase, ParametersCase, RowsCase, activated, activations, normed,
-    parameters, rows,
+    ActivationCase, DropoutCase, Kind, NormCase, ParametersCase, RowsCase, activated, activations,
+    dropped, normed, parameters, rows,
 };
+pub use attention::{AttentionCase, attentions};
 pub use dense::{DenseCase, dense};
 pub use depthwise::{DepthwiseCase, depthwise};
 pub use distilled::{Chosen, Compared, CosineCase, FlipCase, cosines, distilled_logits, flips};
 pub use ghost::{GhostCase, ghost};
 pub use grouped::{GroupedCase, grouped};
+pub use linear_attention::{LinearAttentionCase, linear_attentions};
 pub(crate) use networks::layers;
+pub use partition::{PartitionCase, SeparableCase, partitions, separables};
 pub use pool::{PoolCase, ResizeCase, adaptive_averages, average_pools, bilinears, max_pools};
 
 use crate::results::Sweep;

@@ -4,20 +4,10 @@
 //! are those that no vector before it held: a sum takes these alone. Sums run in blocks ([`crate::cascade`]).
 
 use crate::cascade::{Cascade, block_end, block_start, blocks};
+pub(super) use crate::lanes::lane_numbers;
 use crate::lanes::{channel, load};
 use crate::special::nan;
 use cubecl::prelude::*;
-
-/// `0, 1, 2, ..` along the lanes.
-#[cube]
-pub(super) fn lane_numbers<N: Size>() -> Vector<u32, N> {
-    let mut lanes = Vector::<u32, N>::new(0u32);
-    #[unroll]
-    for lane in 0..N::value() {
-        lanes.insert(lane, u32::cast_from(lane));
-    }
-    lanes
-}
 
 /// Whether each lane of vector `v`, which starts at element `at` of its row, lies in no vector before it.
 #[cube]

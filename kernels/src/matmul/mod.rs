@@ -1,4 +1,6 @@
 //! Matrix products.
 
+pub mod batched;
 pub mod gemm;
 pub(crate) mod implicit;
+pub(crate) mod panels;

@@ -2,13 +2,17 @@
 
 pub mod batch_norm;
 pub mod layer_norm;
-mod row;
+pub(crate) mod row;
 pub mod softmax;
 
 use crate::{DType, KernelError};
 
 /// Passes for a number that keeps the deviation of equal elements above 0, computed in `accumulator`.
-fn check_epsilon(op: &'static str, accumulator: DType, epsilon: f64) -> Result<(), KernelError> {
+pub(crate) fn check_epsilon(
+    op: &'static str,
+    accumulator: DType,
+    epsilon: f64,
+) -> Result<(), KernelError> {
     let wanted = "finite and above 0 in the accumulator of x's element type";
     KernelError::check_float(op, "epsilon", epsilon, wanted, |epsilon| {
         let rounded = accumulator.round(epsilon);

@@ -1,9 +1,10 @@
-//! Maps over elements: activations, what joins a map with a vector per image, and the small sums that other operations share.
+//! Maps over elements: activations, dropout, what joins a map with a vector per image, and the small sums that other operations share.
 
 pub mod activation;
 mod add_at;
 pub mod add_relu;
 mod convert;
+pub mod dropout;
 mod flat;
 pub mod gate;
 mod map;
@@ -15,7 +16,7 @@ pub use convert::{convert, cost_of_convert};
 pub use unary::{Unary, map, map_backward, map_into};
 
 use crate::cascade::sum_of;
-use crate::lanes::{View, channel, store};
+use crate::lanes::{View, channel, load, store};
 use crate::memory::is_fenced;
 use crate::{Cost, DType, KernelError, Tensor, launch, planted};
 use cubecl::prelude::*;
@@ -168,49 +169,65 @@ pub fn add_into(into: &Tensor, add: &Tensor) -> Result<(), KernelError> {
     Ok(())
 }
 
-/// `out = a + b`. One unit owns a run of vectors.
+/// `out = x + plus`. One unit owns a run of rows.
 #[cube(launch_unchecked)]
-fn sum_kernel<S: Float, F: Float, N: Size>(
-    a: &[Vector<S, N>],
-    b: &[Vector<S, N>],
-    out: &mut [Vector<S, N>],
-    span: Span,
+fn sum_kernel<S: Float, F: Float, B: Size, N: Size>(
+    x: &[Vector<S, B>],
+    plus: &[Vector<S, B>],
+    out: &mut [Vector<S, B>],
+    _unaligned: &[S],
+    x_view: View,
+    plus_view: View,
+    out_view: View,
+    walk: Walk,
     #[define(S, F)] _dtypes: [cubecl::ir::ElemType; 2],
 ) {
     let ahead = comptime!(usize::from(is_fenced() && planted::is("add_past_the_end")));
-    for i in span.first()..span.end() {
-        let sum = Vector::<F, N>::cast_from(a[i]) + Vector::cast_from(b[i + ahead]);
-        out[i] = Vector::cast_from(sum);
+    for row in walk.first()..walk.end() {
+        let x_at = walk.start(row, x_view.at(row));
+        let plus_at = walk.start(row, plus_view.at(row)) + ahead;
+        let to = walk.start(row, out_view.at(row));
+        for v in 0..walk.vectors {
+            let c = channel::<N>(v, walk.length);
+            let sum = load::<S, F, B, N>(x, x_at + c) + load::<S, F, B, N>(plus, plus_at + c);
+            store::<S, F, B, N>(out, to + c, sum);
+        }
     }
 }
 
-/// The sum of `a` and `b`, of the same shape, in a tensor of its own. One launch.
+/// The sum of `a` and `b`, of the same shape, either of which may be a window, in a tensor of its own. One launch; none for an empty
+/// tensor.
 ///
 /// # Errors
-/// `a` is a window, then shape or element type of `b` differs from `a`'s.
+/// An `a` past [`Tensor::MOST_ELEMENTS`], then shape or element type of `b` differs from `a`'s.
 pub fn add(a: &Tensor, b: &Tensor) -> Result<Tensor, KernelError> {
-    a.check_whole("add", "a")?;
-    b.check("add", "b", a.shape(), a.dtype())?;
+    a.check_addressable("add", "a")?;
+    b.check_view("add", "b", a.shape(), a.dtype())?;
     let out = Tensor::empty(a.client(), a.shape(), a.dtype());
     if a.is_empty() {
         return Ok(out);
     }
-    let flat = Flat::over(a);
-    // SAFETY: all three hold the same number of vectors.
+    let map = Map::over(&[a, b, &out]);
+    // SAFETY: all three hold the rows of `map`.
     unsafe {
         sum_kernel::launch_unchecked(
-            flat.client,
-            flat.cubes(),
-            flat.units(),
-            flat.width,
-            flat.arg(a),
-            flat.arg(b),
-            flat.arg(&out),
-            flat.span(),
-            flat.elems,
+            map.client,
+            map.cubes(),
+            map.units(),
+            map.lanes.item,
+            map.lanes.width,
+            map.lanes.arg(a),
+            map.lanes.arg(b),
+            map.lanes.arg(&out),
+            map.lanes.unaligned(a),
+            map.view(a),
+            map.view(b),
+            map.view(&out),
+            map.walk(),
+            a.dtype().elems(),
         );
     }
-    launch::throttle(flat.client);
+    launch::throttle(map.client);
     Ok(out)
 }
 

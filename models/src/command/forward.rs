@@ -25,7 +25,7 @@ pub(super) struct ForwardArguments {
     /// Stages whose outputs are written too, by their names, parted by commas.
     #[arg(long, value_delimiter = ',')]
     features: Vec<String>,
-    /// Use the batch's statistics, and write the gradients of the mean of the logits' squares under `grad.<path>`, and running
+    /// Use the batch's statistics, drop nothing all the same, and write the gradients of the mean of the logits' squares under `grad.<path>`, and running
     /// statistics after the pass under their paths.
     #[arg(long)]
     train: bool,

@@ -1,5 +1,6 @@
 use super::error::CommandError;
 use super::output::result;
+use crate::nn::{Mode, Randomness};
 use crate::train::TrainError;
 use crate::zoo::{self, Architecture, Network, Size, ZooError};
 use clap::Args;
@@ -63,7 +64,10 @@ pub(super) fn run(arguments: &ModelsArguments, stop: &AtomicBool) -> Result<(), 
 
 fn header(arguments: &ModelsArguments) -> Result<(), CommandError> {
     let speeds = match arguments.measure {
-        true => format!("{:>14} {:>14}", "train images/s", "infer images/s"),
+        true => format!(
+            "{:>14} {:>8} {:>14} {:>8}",
+            "train images/s", "first, s", "infer images/s", "first, s"
+        ),
         false => String::new(),
     };
     let step = format!("MiB, step of {}", arguments.batch);
@@ -78,8 +82,8 @@ struct Row {
     side: usize,
     size: Size,
     step_bytes: u64,
-    /// Images a second in training and in inference.
-    speeds: Option<[f64; 2]>,
+    /// In training and in inference.
+    speeds: Option<[Speed; 2]>,
 }
 
 impl Row {
@@ -114,8 +118,9 @@ impl Row {
     }
 
     fn print(&self) -> Result<(), CommandError> {
+        let show = |speed: Speed| format!("{:>14.0} {:>8.2}", speed.images_per_s, speed.first_s);
         let speeds = self.speeds.map_or_else(String::new, |[train, infer]| {
-            format!("{train:>14.0} {infer:>14.0}")
+            format!("{} {}", show(train), show(infer))
         });
         result(format_args!(
             "{:24} {:>5} {:>13} {:>11.2} {:>16.1} {speeds}",
@@ -136,26 +141,44 @@ impl Row {
             "step_bytes": self.step_bytes,
         });
         if let Some([train, infer]) = self.speeds {
-            row["train_images_per_s"] = train.into();
-            row["infer_images_per_s"] = infer.into();
+            row["train_images_per_s"] = train.images_per_s.into();
+            row["first_train_step_s"] = train.first_s.into();
+            row["infer_images_per_s"] = infer.images_per_s.into();
+            row["first_inference_s"] = infer.first_s.into();
         }
         row
     }
 }
 
-/// Images a second of training steps (forward and backward pass, without the optimiser) and of inference, on the default device.
-fn measure(arch: Architecture, batch: usize) -> Result<[f64; 2], CommandError> {
+/// How fast steps of one kind are.
+#[derive(Clone, Copy)]
+struct Speed {
+    /// Images a second, once its kernels are compiled.
+    images_per_s: f64,
+    /// The first step, which compiles what no step before it did, in seconds.
+    first_s: f64,
+}
+
+/// The speed of training steps (forward and backward pass, without the optimiser) and of inference, on the default device. Inference comes
+/// first: its first step finds no kernel compiled, that of training only those that both have.
+fn measure(arch: Architecture, batch: usize) -> Result<[Speed; 2], CommandError> {
     let client = cubecl::Device::default().client();
     let network = Network::new(&client, DType::F32, arch, 0, 0)?;
     let [height, width] = arch.image;
     let shape = [batch, height, width, 3];
     let images = vec![0.5; shape.iter().product()];
     let images = Var::constant(Tensor::from_f32(&client, &images, &shape)?);
-    let speed = |mode| -> Result<f64, CommandError> {
+    let speed = |mode| -> Result<Speed, CommandError> {
         let step = || -> Result<(), CommandError> {
             let tape = Tape::new();
-            let logits = network.forward(&tape, mode, &images)?;
-            if mode == crate::nn::Mode::Train {
+            let logits = match mode {
+                Mode::Infer => network.forward(&tape, mode, &images)?,
+                Mode::Train => {
+                    let randomness = Randomness::of_step(0, 0, 0, 0, None);
+                    network.forward_dropping(&tape, randomness, &images)?
+                }
+            };
+            if mode == Mode::Train {
                 tape.backward(&[(&logits, 1.0)])?;
                 // Done when the first parameter's gradient is there, which comes last.
                 network.store.grads().slice(0, &[1])?.to_f32()?;
@@ -163,17 +186,20 @@ fn measure(arch: Architecture, batch: usize) -> Result<[f64; 2], CommandError> {
             logits.tensor().to_f32()?;
             Ok(())
         };
-        // Compiles the kernels.
+        let start = Instant::now();
         step()?;
+        let first_s = start.elapsed().as_secs_f64();
         let (start, mut steps) = (Instant::now(), 0);
         while start.elapsed() < MEASURED {
             step()?;
             steps += 1;
         }
-        Ok(f64::from(steps) * batch as f64 / start.elapsed().as_secs_f64())
+        let images_per_s = f64::from(steps) * batch as f64 / start.elapsed().as_secs_f64();
+        Ok(Speed {
+            images_per_s,
+            first_s,
+        })
     };
-    Ok([
-        speed(crate::nn::Mode::Train)?,
-        speed(crate::nn::Mode::Infer)?,
-    ])
+    let infer = speed(Mode::Infer)?;
+    Ok([speed(Mode::Train)?, infer])
 }

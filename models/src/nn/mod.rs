@@ -4,13 +4,15 @@
 //! the layers for one forward pass.
 
 mod layers;
+mod randomness;
 mod spec;
 mod store;
 
 pub use layers::{
-    Act, BatchNorm, Conv, ConvNorm, ConvShape, Flatten, GhostMix, GhostModule, Linear,
-    SqueezeExcite, flatten,
+    Act, BatchNorm, Conv, ConvNorm, ConvShape, Dropout, Flatten, GhostMix, GhostModule,
+    InvertedResidual, LayerNorm, Linear, Mlp, SqueezeExcite, concat, flatten, reshape,
 };
+pub use randomness::Randomness;
 pub use spec::{Declarations, Init, Kind, Param, Path, Spec};
 pub use store::{Store, StoreError};
 
@@ -34,6 +36,9 @@ pub struct Pass<'a> {
     pub store: &'a Store,
     /// Train or infer.
     pub mode: Mode,
+    /// What chance decides in a training step. A pass without it drops nothing: inference, and training passes that are compared with
+    /// others.
+    pub randomness: Option<Randomness>,
     /// The stages that a caller asked for, and their values once the model has offered them.
     pub kept: RefCell<Kept>,
 }

@@ -15,6 +15,8 @@ pub enum Kind {
     OfMap,
     /// A vector, the same in both.
     Vector,
+    /// Biases by offset, `[heads, offsets in a window]` in both: how many there are follows from the images.
+    Offsets,
     /// A running statistic: a vector that is no parameter and gets no gradient.
     Running,
 }
@@ -51,7 +53,7 @@ impl Spec {
 
     /// Whether weight decay applies: scales and shifts of norms and biases are few and not what overfits.
     pub(super) fn decays(&self) -> bool {
-        !matches!(self.kind, Kind::Vector | Kind::Running)
+        !matches!(self.kind, Kind::Vector | Kind::Offsets | Kind::Running)
     }
 
     /// Whether there is no element.

@@ -14,8 +14,9 @@ const ALIGNMENT: usize = 16;
 pub enum StoreError {
     /// Names or shapes differ; nothing was taken over.
     #[error(
-        "the tensors are not those of this network; was the file written by another architecture?{}",
-        lists(missing, unexpected, shapes)
+        "the tensors are not those of this network; was the file written by another architecture?{}{}",
+        lists(missing, unexpected, shapes),
+        if *of_other_images { OF_OTHER_IMAGES } else { "" }
     )]
     Mismatch {
         /// Tensors of the model that are not among those given.
@@ -24,11 +25,16 @@ pub enum StoreError {
         unexpected: Vec<String>,
         /// Tensors of other extents: name, extents given, extents wanted, both in PyTorch's layout.
         shapes: Vec<(String, Vec<usize>, Vec<usize>)>,
+        /// Whether one of those has as many elements as the size of the images asks for.
+        of_other_images: bool,
     },
     /// The device failed.
     #[error(transparent)]
     Kernel(#[from] KernelError),
 }
+
+const OF_OTHER_IMAGES: &str =
+    "\n  the biases by offset have another shape because the file is for images of another size";
 
 /// One line for each list that is not empty.
 fn lists(
@@ -295,6 +301,7 @@ impl Store {
             .map(|tensor| (tensor.name.as_str(), tensor))
             .collect();
         let (mut missing, mut shapes, mut found) = (Vec::new(), Vec::new(), Vec::new());
+        let mut of_other_images = false;
         for (spec, &start) in self.specs.iter().zip(&self.starts) {
             if spec.kind == Kind::Running && running.is_none() {
                 continue;
@@ -303,6 +310,7 @@ impl Store {
             match by_name.remove(spec.path.as_str()) {
                 None => missing.push(spec.path.clone()),
                 Some(tensor) if tensor.shape != wanted => {
+                    of_other_images |= spec.kind == Kind::Offsets;
                     shapes.push((spec.path.clone(), tensor.shape.clone(), wanted));
                 }
                 Some(tensor) => found.push((spec, start, tensor)),
@@ -315,6 +323,7 @@ impl Store {
                 missing,
                 unexpected,
                 shapes,
+                of_other_images,
             });
         }
         for (spec, start, tensor) in found {

@@ -2,6 +2,7 @@ use super::*;
 use crate::run::NamedTensor;
 use crate::zoo::{Architecture, Network};
 use ghostlight_autodiff::{DType, Tensor};
+use ghostlight_kernels::pointwise::activation::Activation;
 use ghostlight_tests::{client, download, has_f64};
 
 /// What a convolution and its norm hold, in the order of [`layer`]'s values.
@@ -39,6 +40,7 @@ fn outputs((layer, store): &(ConvNorm, Store), mode: Mode, x: &[f32]) -> Vec<f64
         tape: &tape,
         store,
         mode,
+        randomness: None,
         kept: RefCell::default(),
     };
     let x = Tensor::from_f32(&client(), x, &[1, 1, x.len(), 1]).unwrap();
@@ -91,6 +93,94 @@ fn a_training_pass_moves_the_running_statistics_a_tenth_of_the_way() {
     assert_close(&variance, &[0.9 * 8.0 + 0.1 * 14.0 / 3.0]);
     outputs(&layer, Mode::Infer, &[1.0, 2.0, 3.0, 6.0]);
     assert_eq!(value(Param(3)), mean, "inference leaves them alone");
+}
+
+fn pass<'a>(tape: &'a Tape, store: &'a Store, mode: Mode) -> Pass<'a> {
+    Pass {
+        tape,
+        store,
+        mode,
+        kept: RefCell::default(),
+        randomness: None,
+    }
+}
+
+#[test]
+fn a_layer_norm_divides_by_the_root_of_a_pixels_variance_and_its_epsilon() {
+    let forward = |epsilon: Option<f64>, x: &[f32]| {
+        let mut declarations = Declarations::default();
+        let mut norm = LayerNorm::new(declarations.root().at("norm"), 2);
+        if let Some(epsilon) = epsilon {
+            norm = norm.epsilon(epsilon);
+        }
+        let mut store = Store::new(&client(), DType::F32, declarations, 0, 0).unwrap();
+        let named = |name: &str, data: [f32; 2]| NamedTensor {
+            name: name.to_string(),
+            shape: vec![2],
+            data: data.to_vec(),
+        };
+        let (gamma, beta) = ([2.0, -3.0], [0.5, 0.25]);
+        let tensors = [named("norm.weight", gamma), named("norm.bias", beta)];
+        store.set_weights(&tensors).unwrap();
+        let tape = Tape::new();
+        let x = Tensor::from_f32(&client(), x, &[1, x.len() / 2, 2]).unwrap();
+        [Mode::Train, Mode::Infer].map(|mode| {
+            let x = Var::constant(x.clone());
+            let y = norm.forward(&pass(&tape, &store, mode), &x).unwrap();
+            download(y.tensor())
+        })
+    };
+    // Means 2 and 0, variances 1 and 1e-6, so that epsilon is most of the second divisor.
+    let x = [1.0, 3.0, 0.001, -0.001];
+    for (set, epsilon) in [(None, 1e-5), (Some(1e-3), 1e-3)] {
+        let [large, small] = [1.0f64, 1e-6].map(|variance| (variance + epsilon).sqrt());
+        let normal = [-1.0 / large, 1.0 / large, 0.001 / small, -0.001 / small];
+        let wanted: Vec<f64> = normal
+            .iter()
+            .enumerate()
+            .map(|(i, n)| [2.0, -3.0][i % 2] * n + [0.5, 0.25][i % 2])
+            .collect();
+        for found in forward(set, &x) {
+            assert_close(&found, &wanted);
+        }
+    }
+}
+
+#[test]
+fn dense_and_depthwise_convolutions_add_their_bias_before_what_follows() {
+    let outputs = |shape: ConvShape, act: Act| {
+        let mut declarations = Declarations::default();
+        let conv = Conv::biased(declarations.root(), shape);
+        let mut store = Store::new(&client(), DType::F32, declarations, 0, 0).unwrap();
+        let mut weights = store.weights().unwrap();
+        weights[0].data.fill(2.0);
+        weights[1].data = vec![10.0, -10.0];
+        store.set_weights(&weights).unwrap();
+        let tape = Tape::new();
+        let x = Tensor::from_f32(&client(), &[1.0, 3.0], &[1, 1, 1, 2]).unwrap();
+        let pass = pass(&tape, &store, Mode::Train);
+        let y = conv.activated(&pass, &Var::constant(x), act)?;
+        Ok::<_, KernelError>(download(y.tensor()))
+    };
+    let (dense, depthwise) = (ConvShape::new([2, 2], 1), ConvShape::depthwise(2, 1));
+    assert_eq!(outputs(dense, Act::None).unwrap(), [18.0, -2.0]);
+    assert_eq!(outputs(dense, Act::Relu).unwrap(), [18.0, 0.0]);
+    assert_eq!(outputs(depthwise, Act::None).unwrap(), [12.0, -4.0]);
+    assert_eq!(outputs(depthwise, Act::Relu).unwrap(), [12.0, 0.0]);
+    let swish = Act::Other(Activation::HardSwish);
+    assert_eq!(outputs(depthwise, swish).unwrap(), [12.0, 0.0]);
+}
+
+#[test]
+fn a_grouped_convolution_with_bias_is_refused() {
+    let mut declarations = Declarations::default();
+    let conv = Conv::biased(declarations.root(), ConvShape::new([4, 4], 1).groups(2));
+    let store = Store::new(&client(), DType::F32, declarations, 0, 0).unwrap();
+    let tape = Tape::new();
+    let x = Var::constant(Tensor::zeros(&client(), &[1, 2, 2, 4], DType::F32));
+    let pass = pass(&tape, &store, Mode::Infer);
+    let refused = conv.forward(&pass, &x, false).unwrap_err();
+    assert!(refused.to_string().contains("bias is given"), "{refused}");
 }
 
 #[test]
@@ -203,4 +293,71 @@ fn weights_that_are_taken_over_keep_the_networks_element_type() {
     let images = Var::constant(Tensor::zeros(&client(), &[1, 8, 8, 3], DType::F64));
     let logits = network.forward(&Tape::new(), Mode::Train, &images).unwrap();
     assert_eq!(logits.tensor().dtype(), DType::F64);
+}
+
+/// What two dropout layers of rate 0.5 make of ones, under `randomness`.
+fn dropped_twice(randomness: Option<Randomness>) -> [Vec<f64>; 2] {
+    let mut declarations = Declarations::default();
+    BatchNorm::new(declarations.root(), 1);
+    let store = Store::new(&client(), DType::F32, declarations, 0, 0).unwrap();
+    let tape = Tape::new();
+    let pass = Pass {
+        tape: &tape,
+        store: &store,
+        mode: Mode::Train,
+        randomness,
+        kept: RefCell::default(),
+    };
+    let ones = Var::constant(Tensor::from_f32(&client(), &[1.0; 4096], &[64, 64]).unwrap());
+    let layers = [Dropout::new(0.5), Dropout::new(0.5)];
+    layers.map(|layer| download(layer.forward(&pass, &ones).unwrap().tensor()))
+}
+
+#[test]
+fn each_layer_of_each_step_of_each_network_has_a_mask_of_its_own() {
+    let of = |seed, role, epoch, step| {
+        dropped_twice(Some(Randomness::of_step(seed, role, epoch, step, None)))
+    };
+    let (first, second) = (1 << 32, 1 << 40);
+    let arguments = [
+        (0, 0, 0, 0),
+        (1, 0, 0, 0),
+        (first, 0, 0, 0),
+        (0, 1, 0, 0),
+        (0, second, 0, 0),
+        (0, 0, 1, 0),
+        (0, 0, 0, 1),
+        (0, 0, 0, 2),
+        (0, 0, 1, 1),
+    ];
+    let masks: Vec<Vec<f64>> = arguments
+        .iter()
+        .flat_map(|&(seed, role, epoch, step)| of(seed, role, epoch, step))
+        .collect();
+    for (i, a) in masks.iter().enumerate() {
+        for (j, b) in masks.iter().enumerate().skip(i + 1) {
+            let same = a.iter().zip(b).filter(|(a, b)| a == b).count();
+            // Half of 4096, give or take six standard deviations of 32.
+            assert!(
+                (2048 - 192..=2048 + 192).contains(&same),
+                "{i} and {j}: {same}"
+            );
+        }
+    }
+    assert_eq!(of(0, 0, 1, 1), of(0, 0, 1, 1), "a step repeats exactly");
+}
+
+#[test]
+fn the_rate_of_a_pass_replaces_that_of_its_layers_and_without_randomness_nothing_is_dropped() {
+    let share = |of: [Vec<f64>; 2]| {
+        let dropped = of.concat().iter().filter(|&&y| y == 0.0).count();
+        dropped as f64 / 8192.0
+    };
+    let at = |rate| share(dropped_twice(Some(Randomness::of_step(1, 2, 3, 4, rate))));
+    for (rate, wanted) in [(None, 0.5), (Some(0.1), 0.1), (Some(0.0), 0.0)] {
+        let found = at(rate);
+        assert!((found - wanted).abs() <= 0.033, "{rate:?}: {found}");
+    }
+    assert_eq!(at(Some(0.0)), 0.0);
+    assert_eq!(dropped_twice(None), [vec![1.0; 4096], vec![1.0; 4096]]);
 }

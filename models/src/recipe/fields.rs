@@ -22,6 +22,8 @@ pub enum Allowed {
     ZeroOrWhole(i64, i64),
     /// A finite number between these bounds.
     Real(Bound<f64>, Bound<f64>),
+    /// This word, or a finite number between these bounds.
+    WordOrReal(&'static str, Bound<f64>, Bound<f64>),
 }
 
 const fn real(min: f64, max: f64) -> Allowed {
@@ -63,6 +65,10 @@ pub const FIELDS: &[(&str, Allowed)] = &[
     ("train.nesterov", Allowed::Flag),
     ("train.weight_decay", real(0.0, 1.0)),
     ("train.label_smoothing", real(0.0, 0.9)),
+    (
+        "train.dropout",
+        Allowed::WordOrReal("own", Bound::Included(0.0), Bound::Excluded(1.0)),
+    ),
     ("distill.method", Allowed::OneOf(&["dkd"])),
     ("distill.alpha", real(0.0, 100.0)),
     ("distill.beta", real(0.0, 100.0)),
@@ -116,6 +122,8 @@ impl Allowed {
             (Self::ZeroOrWhole(min, max), Value::Integer(n)) => *n == 0 || (min..=max).contains(&n),
             (Self::Real(min, max), Value::Float(x)) => (*min, *max).contains(x),
             (Self::Real(min, max), Value::Integer(n)) => (*min, *max).contains(&(*n as f64)),
+            (Self::WordOrReal(word, ..), Value::String(text)) => text == word,
+            (Self::WordOrReal(_, min, max), number) => Self::Real(*min, *max).contains(number),
             _ => false,
         }
     }
@@ -133,6 +141,9 @@ impl fmt::Display for Allowed {
             Self::ZeroOrWhole(min, max) => write!(f, "0 or a whole number from {min} to {max}"),
             Self::Real(Bound::Excluded(min), Bound::Excluded(max)) => {
                 write!(f, "a number above {min} and below {max}")
+            }
+            Self::WordOrReal(word, min, max) => {
+                write!(f, "\"{word}\" or {}", Self::Real(*min, *max))
             }
             Self::Real(min, max) => {
                 let end = |bound: &Bound<f64>| match bound {

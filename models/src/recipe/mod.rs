@@ -25,7 +25,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Recipe {
-    /// Source of every random choice: split, initialisation, order of the images, augmentation. Default 0.
+    /// Source of every random choice: split, initialisation, order of the images, augmentation, dropout. Default 0.
     pub seed: u64,
     /// The images and their split.
     pub data: Data,
@@ -121,6 +121,37 @@ pub struct Train {
     pub weight_decay: f64,
     /// Probability mass the cross-entropy targets spread evenly over all classes. Default 0.
     pub label_smoothing: f64,
+    /// Probability with which the dropout layers of all three networks drop an element. Networks without any stay without. Default
+    /// `"own"`, each layer's own.
+    pub dropout: Dropout,
+}
+
+/// With which probability dropout layers drop: `"own"`, or a number.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Dropout {
+    /// As the network's paper has it.
+    Own(OwnRates),
+    /// One rate for all layers.
+    Rate(f64),
+}
+
+/// The word for rates that are the networks' own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OwnRates {
+    /// `"own"`.
+    Own,
+}
+
+impl Dropout {
+    /// What replaces the layers' own rates, if anything does.
+    pub fn rate(self) -> Option<f64> {
+        match self {
+            Self::Own(_) => None,
+            Self::Rate(rate) => Some(rate),
+        }
+    }
 }
 
 /// Course of the learning rate over a training.
@@ -222,6 +253,7 @@ impl Default for Train {
             nesterov: true,
             weight_decay: 5e-4,
             label_smoothing: 0.0,
+            dropout: Dropout::Own(OwnRates::Own),
         }
     }
 }

@@ -2,7 +2,7 @@ use super::evaluate::argmax;
 use super::{Session, TrainError};
 use crate::data::{AugmentSeed, Batch, Loader, LoaderOptions, batches};
 use crate::methods::{Lesson, Method, Term};
-use crate::nn::Mode;
+use crate::nn::{Mode, Randomness};
 use crate::zoo::Network;
 use ghostlight_autodiff::{Labels, Sgd, Tape, Tensor, Var};
 use ghostlight_kernels::optim::sgd::SgdOptions;
@@ -32,6 +32,7 @@ pub(super) struct Course<'a> {
     pub teacher: Option<&'a Network>,
     pub phase: &'static str,
     pub epochs: usize,
+    pub role: u64,
 }
 
 /// A step whose results are still on the device: reading them one step late keeps the device busy meanwhile.
@@ -109,7 +110,10 @@ impl Course<'_> {
             None => None,
         };
         let tape = Tape::new();
-        let logits = self.network.forward(&tape, Mode::Train, &images)?;
+        let recipe = session.recipe;
+        let rate = recipe.train.dropout.rate();
+        let randomness = Randomness::of_step(recipe.seed, self.role, epoch, step, rate);
+        let logits = self.network.forward_dropping(&tape, randomness, &images)?;
         let terms = self.method.terms(&Lesson {
             tape: &tape,
             student: &logits,

@@ -17,7 +17,7 @@ pub struct Training<'a> {
     pub arch: &'a str,
     /// Passes over the training images.
     pub epochs: usize,
-    /// Seeds the initial weights; equal roles of one architecture start equal.
+    /// Seeds the initial weights and what is dropped; equal roles of one architecture start equal and drop the same.
     pub role: u64,
     /// What is learnt.
     pub method: &'a dyn Method,
@@ -104,6 +104,7 @@ pub fn train_network(
             teacher: phase.teacher,
             phase: phase.title,
             epochs: phase.epochs,
+            role: phase.role,
         };
         let speed = course.run_epoch(&mut state.position)?;
         let lr = course.lr_at(state.position.epoch, session.steps_per_epoch() - 1);

@@ -2,11 +2,12 @@
 //! `docs/methods.md` section 1.3.
 //!
 //! The stem, a 3x3 convolution of stride 2 to 16 channels, the bottlenecks of [`BLOCKS`], a 1x1 convolution to as many channels as
-//! the last bottleneck expands to, global average, a 1x1 convolution with bias to 1280, ReLU, classes.
+//! the last bottleneck expands to, global average, a 1x1 convolution with bias to 1280, ReLU, dropout of a fifth, classes.
 
 use super::{Architecture, Family};
 use crate::nn::{
-    Act, ConvNorm, ConvShape, Flatten, GhostModule, Linear, Model, Pass, Path, SqueezeExcite,
+    Act, ConvNorm, ConvShape, Dropout, Flatten, GhostModule, Linear, Model, Pass, Path,
+    SqueezeExcite,
 };
 use ghostlight_autodiff::ops::{self, GlobalAverage};
 use ghostlight_autodiff::{KernelError, Var};
@@ -39,6 +40,7 @@ const BLOCKS: [(usize, usize, usize, usize, bool, usize); 16] = [
 const STEM: usize = 16;
 const LAST: usize = 960;
 const HEAD: usize = 1280;
+const DROPOUT: f64 = 0.2;
 
 /// The multiple of 4 nearest to `channels`, at least 4, and not below nine tenths of them.
 fn divisible(channels: f64) -> usize {
@@ -174,6 +176,7 @@ impl Model for GhostNet {
         };
         let head = self.head.forward(pass, &pooled)?;
         let head = pass.tape.apply(relu, &[&head])?;
+        let head = Dropout::new(DROPOUT).forward(pass, &head)?;
         self.classifier.forward(pass, &head)
     }
 }

@@ -13,10 +13,11 @@
 //! | 6 | 320 | 1 | 1 | 1 |
 //! | 1x1 | 1280 | | 1 | 1 |
 //!
-//! mdistiller's halves the channels but for the last ones, expands by 1 where the table says so too, and has ReLUs for ReLU6s.
+//! torchvision's drops a fifth of the means before the classifier. mdistiller's drops none, halves the channels but for the last ones,
+//! expands by 1 where the table says so too, and has ReLUs for ReLU6s.
 
 use super::{Architecture, Family};
-use crate::nn::{Act, ConvNorm, ConvShape, Linear, Model, Pass, Path};
+use crate::nn::{Act, ConvNorm, ConvShape, Dropout, Linear, Model, Pass, Path};
 use ghostlight_autodiff::ops::GlobalAverage;
 use ghostlight_autodiff::{KernelError, Var};
 use ghostlight_kernels::pointwise::activation::Activation;
@@ -38,6 +39,7 @@ const ROWS: [[usize; 4]; 7] = [
 ];
 const STEM: usize = 32;
 const LAST: usize = 1280;
+const DROPOUT: f64 = 0.2;
 
 /// An inverted residual: 1x1 expansion, 3x3 depthwise, linear 1x1 projection, and the input added where it fits.
 struct Block {
@@ -108,6 +110,7 @@ struct MobileNetV2 {
     blocks: Vec<(Block, String)>,
     last: ConvNorm,
     last_name: &'static str,
+    dropout: Option<Dropout>,
     classifier: Linear,
 }
 
@@ -155,6 +158,7 @@ fn build(arch: Architecture, mut path: Path) -> Option<Box<dyn Model>> {
         blocks,
         last: ConvNorm::new(&mut path.at(last_name), ["0", "1"], last),
         last_name,
+        dropout: (!cifar).then(|| Dropout::new(DROPOUT)),
         classifier: Linear::new(
             path.at(if cifar {
                 "classifier.0"
@@ -176,7 +180,10 @@ impl Model for MobileNetV2 {
         }
         y = self.last.forward(pass, &y, self.act)?;
         pass.keep(self.last_name, &y);
-        let pooled = pass.tape.apply(GlobalAverage, &[&y])?;
+        let mut pooled = pass.tape.apply(GlobalAverage, &[&y])?;
+        if let Some(dropout) = &self.dropout {
+            pooled = dropout.forward(pass, &pooled)?;
+        }
         self.classifier.forward(pass, &pooled)
     }
 }

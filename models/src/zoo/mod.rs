@@ -2,8 +2,12 @@
 //!
 //! Names are torchvision's, timm's and mdistiller's own, the last with the prefix `cifar_`.
 
+mod efficientvit_b;
+mod efficientvit_m;
 mod ghostnet;
 mod mobilenet_v2;
+mod mobilevit;
+mod mobilevit_v2;
 mod network;
 mod regnet;
 mod resnet;
@@ -53,12 +57,16 @@ impl<'a> Architecture<'a> {
     }
 }
 
-const FAMILIES: [Family; 5] = [
+const FAMILIES: [Family; 9] = [
     vgg::FAMILY,
     resnet::FAMILY,
     mobilenet_v2::FAMILY,
     ghostnet::FAMILY,
     regnet::FAMILY,
+    mobilevit::FAMILY,
+    mobilevit_v2::FAMILY,
+    efficientvit_b::FAMILY,
+    efficientvit_m::FAMILY,
 ];
 
 /// Shorter names that the literature on distillation has for CIFAR networks. Other depths have none: `resnet18` and `resnet50` are
@@ -89,6 +97,8 @@ pub fn native_size(name: &str) -> usize {
     let name = canonical(name);
     if name.starts_with("cifar_") || name.starts_with("snt_") {
         32
+    } else if name.starts_with("mobilevit") {
+        256
     } else {
         224
     }

@@ -1,5 +1,5 @@
 use super::{Architecture, ZooError, build};
-use crate::nn::{Declarations, Kept, Mode, Model, Pass, Store};
+use crate::nn::{Declarations, Kept, Mode, Model, Pass, Randomness, Store};
 use ghostlight_autodiff::{Client, DType, Event, KernelError, Tape, Tensor, Var};
 use ghostlight_kernels::launch;
 use ghostlight_kernels::pointwise::fill;
@@ -64,12 +64,27 @@ impl Network {
         })
     }
 
-    /// Maps images `[n, h, w, 3]` to logits `[n, classes]` on `tape`.
+    /// Maps images `[n, h, w, 3]` to logits `[n, classes]` on `tape`, and drops nothing on the way in either mode.
     ///
     /// # Errors
     /// Those of the kernels.
     pub fn forward(&self, tape: &Tape, mode: Mode, images: &Var) -> Result<Var, KernelError> {
-        Ok(self.run(tape, mode, images, &[])?.0)
+        Ok(self.run(tape, mode, None, images, &[])?.0)
+    }
+
+    /// [`Network::forward`] of a training step, which drops what `randomness` says.
+    ///
+    /// # Errors
+    /// Those of the kernels.
+    pub fn forward_dropping(
+        &self,
+        tape: &Tape,
+        randomness: Randomness,
+        images: &Var,
+    ) -> Result<Var, KernelError> {
+        Ok(self
+            .run(tape, Mode::Train, Some(randomness), images, &[])?
+            .0)
     }
 
     /// [`Network::forward`], and the outputs of the stages `wanted`, in their order.
@@ -83,7 +98,7 @@ impl Network {
         images: &Var,
         wanted: &[&str],
     ) -> Result<(Var, Vec<Var>), ZooError> {
-        let (logits, kept) = self.run(tape, mode, images, wanted)?;
+        let (logits, kept) = self.run(tape, mode, None, images, wanted)?;
         let (found, stages) = kept.into_parts();
         let of = |&name: &&str| {
             let value = found.iter().find(|(stage, _)| stage == name);
@@ -102,6 +117,7 @@ impl Network {
         &self,
         tape: &Tape,
         mode: Mode,
+        randomness: Option<Randomness>,
         images: &Var,
         wanted: &[&str],
     ) -> Result<(Var, Kept), KernelError> {
@@ -109,6 +125,7 @@ impl Network {
             tape,
             store: &self.store,
             mode,
+            randomness,
             kept: RefCell::new(Kept::of(wanted)),
         };
         let logits = self.model.forward(&pass, images)?;
@@ -122,7 +139,7 @@ impl Network {
     pub fn stages(&self) -> Result<Vec<String>, ZooError> {
         let sketch = Self::sketch(self.architecture(2))?;
         let image = sketch.images(1);
-        let (_, kept) = sketch.run(&Tape::new(), Mode::Infer, &image, &[])?;
+        let (_, kept) = sketch.run(&Tape::new(), Mode::Infer, None, &image, &[])?;
         Ok(kept.into_parts().1)
     }
 
@@ -154,7 +171,8 @@ impl Network {
         let [before, _] = launch::held_and_peak();
         launch::reset_peak();
         let tape = Tape::new();
-        let logits = sketch.forward(&tape, Mode::Train, &sketch.images(batch))?;
+        let randomness = Randomness::of_step(0, 0, 0, 0, None);
+        let logits = sketch.forward_dropping(&tape, randomness, &sketch.images(batch))?;
         tape.backward(&[(&logits, 1.0)])?;
         let [_, peak] = launch::held_and_peak();
         Ok(peak.saturating_sub(before))
@@ -174,13 +192,21 @@ impl Network {
     /// # Errors
     /// Those of the kernels.
     pub fn size(&self) -> Result<Size, KernelError> {
-        let events = Rc::new(RefCell::new(Vec::<Event>::new()));
-        let tape = Tape::observed(events.clone());
-        self.forward(&tape, Mode::Infer, &self.images(1))?;
-        let macs = events.borrow().iter().map(|event| event.cost.macs).sum();
+        let events = self.events(1)?;
         Ok(Size {
             params: self.store.parameter_count(),
-            macs,
+            macs: events.iter().map(|event| event.cost.macs).sum(),
         })
+    }
+
+    /// The operations of inference on `batch` black images, in order.
+    ///
+    /// # Errors
+    /// Those of the kernels.
+    pub fn events(&self, batch: usize) -> Result<Vec<Event>, KernelError> {
+        let events = Rc::new(RefCell::new(Vec::<Event>::new()));
+        let tape = Tape::observed(events.clone());
+        self.forward(&tape, Mode::Infer, &self.images(batch))?;
+        Ok(events.take())
     }
 }

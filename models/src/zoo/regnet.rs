@@ -3,10 +3,10 @@
 //!
 //! A stem, a 3x3 convolution of stride 2 to 32 channels, four stages of stride 2 with the depths and widths of [`VARIANTS`], global
 //! average, classes. A plain stage is a row of bottlenecks; a G-Ghost stage makes some of its channels with thinner ones and the
-//! others from its first block alone.
+//! others from its first block alone. A network of those drops a fifth of the averages.
 
 use super::{Architecture, Family};
-use crate::nn::{Act, ConvNorm, ConvShape, GhostMix, Linear, Model, Pass, Path};
+use crate::nn::{Act, ConvNorm, ConvShape, Dropout, GhostMix, Linear, Model, Pass, Path};
 use ghostlight_autodiff::ops::GlobalAverage;
 use ghostlight_autodiff::{KernelError, Tensor, Var};
 
@@ -41,6 +41,7 @@ pub(super) const FAMILY: Family = Family {
 };
 
 const STEM: usize = 32;
+const DROPOUT: f64 = 0.2;
 
 /// Size, depths, widths, group width.
 type Variant = (&'static str, [usize; 4], [usize; 4], usize);
@@ -190,6 +191,7 @@ struct RegNet {
     stem: ConvNorm,
     /// The stages with their names.
     stages: Vec<(Stage, String)>,
+    dropout: Option<Dropout>,
     fc: Linear,
 }
 
@@ -242,6 +244,7 @@ fn build(arch: Architecture, mut path: Path) -> Option<Box<dyn Model>> {
     Some(Box::new(RegNet {
         stem,
         stages,
+        dropout: ghosts.then(|| Dropout::new(DROPOUT)),
         fc: Linear::new(fc, input, classes),
     }))
 }
@@ -260,7 +263,10 @@ impl Model for RegNet {
             }
             pass.keep(name, &y);
         }
-        let pooled = pass.tape.apply(GlobalAverage, &[&y])?;
+        let mut pooled = pass.tape.apply(GlobalAverage, &[&y])?;
+        if let Some(dropout) = &self.dropout {
+            pooled = dropout.forward(pass, &pooled)?;
+        }
         self.fc.forward(pass, &pooled)
     }
 }

@@ -1,11 +1,13 @@
 //! The networks against their papers, composed from plain loops over the weights as PyTorch lays them out.
 
 use super::*;
-use crate::nn::Mode;
+use crate::nn::{Mode, Randomness};
 use crate::run::NamedTensor;
 use ghostlight_autodiff::check::values;
-use ghostlight_autodiff::{DType, Tape, Tensor, Var};
+use ghostlight_autodiff::{DType, Event, Tape, Tensor, Var};
 use ghostlight_tests::{client, download, has_f64};
+use std::cell::RefCell;
+use std::rc::Rc;
 
 /// Images `[n, side, side, channels]`.
 #[derive(Clone)]
@@ -221,4 +223,106 @@ fn the_depths_of_the_papers_are_known_and_no_others() {
     ] {
         assert!(check(name).is_err(), "{name}");
     }
+}
+
+#[test]
+fn networks_drop_where_their_papers_do_and_in_training_steps_alone() {
+    let dropouts = |name: &str, randomness: Option<Randomness>| {
+        let network = Network::sketch(Architecture::new(name, 10)).unwrap();
+        let side = native_size(name);
+        let image = Tensor::empty(
+            network.store.values().client(),
+            &[2, side, side, 3],
+            DType::F32,
+        );
+        let events = Rc::new(RefCell::new(Vec::<Event>::new()));
+        let (tape, image) = (Tape::observed(events.clone()), Var::constant(image));
+        match randomness {
+            Some(randomness) => network.forward_dropping(&tape, randomness, &image),
+            None => network.forward(&tape, Mode::Train, &image),
+        }
+        .unwrap();
+        let events = events.borrow();
+        events.iter().filter(|event| event.op == "dropout").count()
+    };
+    for name in names() {
+        let wanted = match name {
+            "vgg16" | "vgg16_bn" => 2,
+            "mobilenet_v2" => 1,
+            _ if name.starts_with("ghostnet_") || name.starts_with("g_ghost_") => 1,
+            _ => 0,
+        };
+        let randomness = Randomness::of_step(0, 0, 0, 0, None);
+        assert_eq!(dropouts(name, Some(randomness)), wanted, "{name}");
+        assert_eq!(dropouts(name, None), 0, "{name}");
+    }
+}
+
+#[test]
+fn a_seed_decides_what_a_step_drops_and_nothing_else_does() {
+    let arch = Architecture::new("mobilenet_v2", 5);
+    let network = Network::new(&client(), DType::F32, arch, 1, 0).unwrap();
+    let images = Tensor::from_f64(
+        &client(),
+        &values(1, 2 * 32 * 32 * 3),
+        &[2, 32, 32, 3],
+        DType::F32,
+    );
+    let images = Var::constant(images.unwrap());
+    let under = |seed, rate| {
+        let randomness = Randomness::of_step(seed, 0, 0, 0, rate);
+        let logits = network.forward_dropping(&Tape::new(), randomness, &images);
+        download(logits.unwrap().tensor())
+    };
+    let whole = network.forward(&Tape::new(), Mode::Train, &images).unwrap();
+    let whole = download(whole.tensor());
+    assert_eq!(under(1, None), under(1, None));
+    assert_ne!(under(1, None), under(2, None));
+    assert_ne!(under(1, None), whole);
+    assert_eq!(under(1, Some(0.0)), whole);
+}
+
+#[test]
+fn weights_for_images_of_another_size_are_refused_and_say_so() {
+    let of = |side| {
+        let arch = Architecture::new("efficientvit_m0", 3).images(side, side);
+        Network::new(&client(), DType::F32, arch, 0, 0).unwrap()
+    };
+    let weights = of(224).store.weights().unwrap();
+    let refused = of(64).store.set_weights(&weights).unwrap_err().to_string();
+    let row = "of another shape (6): stages.0.blocks.0.mixer.m.attn.attention_biases [4, 49] where [4, 16] is wanted";
+    assert!(refused.contains(row), "{refused}");
+    assert!(refused.contains("images of another size"), "{refused}");
+    // 7 x 7 pixels a window in both first stages, and 4 x 4 in the last: as for 224 px.
+    assert!(of(208).store.set_weights(&weights).is_ok());
+    let refused = Network::new(
+        &client(),
+        DType::F32,
+        Architecture::new("cifar_resnet8", 3),
+        0,
+        0,
+    );
+    let refused = refused.unwrap().store.set_weights(&weights).unwrap_err();
+    assert!(!refused.to_string().contains("another size"), "{refused}");
+}
+
+#[test]
+fn windows_have_seven_pixels_a_side_or_as_many_as_there_are() {
+    let sides = |height, width| -> Vec<usize> {
+        let arch = Architecture::new("efficientvit_m0", 3).images(height, width);
+        let network = Network::sketch(arch).unwrap();
+        let tables = network.store.specs().iter();
+        let tables = tables.filter(|spec| spec.path.ends_with("attention_biases"));
+        tables.map(|spec| spec.shape[1].isqrt()).collect()
+    };
+    assert_eq!(sides(224, 224), [7, 7, 7, 4, 4, 4]);
+    assert_eq!(sides(64, 64), [4, 2, 2, 1, 1, 1]);
+    assert_eq!(sides(512, 96), [6, 3, 3, 2, 2, 2]);
+    for image in [[512, 96], [96, 512], [72, 104], [16, 16], [17, 40]] {
+        let arch = Architecture::new("efficientvit_m0", 3).images(image[0], image[1]);
+        assert!(Network::step_bytes(arch, 2).is_ok(), "{image:?}");
+    }
+    let small = Architecture::new("efficientvit_m0", 3).images(15, 64);
+    let refused = Network::step_bytes(small, 2).unwrap_err().to_string();
+    assert!(refused.contains("partition"), "{refused}");
 }

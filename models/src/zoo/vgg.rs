@@ -3,7 +3,7 @@
 //!
 //! | | widths of the 3x3 convolutions, a max pool behind each group | norms | head |
 //! |---|---|---|---|
-//! | `vgg16`, `vgg16_bn` | 64 64, 128 128, 256 256 256, 512 512 512, 512 512 512 | `_bn` | 7x7 bins, 4096, 4096, classes |
+//! | `vgg16`, `vgg16_bn` | 64 64, 128 128, 256 256 256, 512 512 512, 512 512 512 | `_bn` | 7x7 bins, 4096, 4096, classes; half dropped behind each 4096 |
 //! | `vgg16_gap`, `vgg16_bn_gap` | the same | `_bn` | global average, classes |
 //! | `cifar_vgg8_bn` | 64, 128, 256, 512, 512 | yes | global average, classes |
 //! | `cifar_vgg13_bn` | 64 64, 128 128, 256 256, 512 512, 512 512 | yes | the same |
@@ -13,7 +13,9 @@
 //! more pixels wide, and average behind it, as mdistiller's do.
 
 use super::{Architecture, Family};
-use crate::nn::{Act, Conv, ConvNorm, ConvShape, Flatten, Linear, Model, Pass, Path, flatten};
+use crate::nn::{
+    Act, Conv, ConvNorm, ConvShape, Dropout, Flatten, Linear, Model, Pass, Path, flatten,
+};
 use ghostlight_autodiff::ops::{Activation, AdaptiveAverage, GlobalAverage, MaxPool};
 use ghostlight_autodiff::{KernelError, Var};
 use ghostlight_kernels::pointwise::activation;
@@ -39,6 +41,7 @@ const VGG8: [&[usize]; 5] = [&[64], &[128], &[256], &[512], &[512]];
 /// Bins along each axis, and hidden features, of the classifier.
 const BINS: usize = 7;
 const HIDDEN: usize = 4096;
+const DROPOUT: f64 = 0.5;
 
 enum Layer {
     Plain(Conv),
@@ -163,6 +166,7 @@ impl Model for Vgg {
                     let kind = activation::Activation::Relu;
                     y = linear.forward(pass, &y)?;
                     y = pass.tape.apply(Activation { kind }, &[&y])?;
+                    y = Dropout::new(DROPOUT).forward(pass, &y)?;
                 }
                 last.forward(pass, &y)
             }

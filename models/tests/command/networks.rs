@@ -54,7 +54,12 @@ fn a_network_can_be_measured_at_a_size_of_ones_own() {
     let outcome = Sandbox::new().ghostlight(words).assert_success();
     let rows: Value = serde_json::from_str(&outcome.stdout).unwrap();
     assert_eq!(rows[0]["params"], 103_642);
-    for speed in ["train_images_per_s", "infer_images_per_s"] {
+    for speed in [
+        "train_images_per_s",
+        "first_train_step_s",
+        "infer_images_per_s",
+        "first_inference_s",
+    ] {
         assert!(rows[0][speed].as_f64().unwrap() > 0.0, "{rows}");
     }
 }

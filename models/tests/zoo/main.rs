@@ -1,5 +1,7 @@
 //! Every network of the zoo against what PyTorch, torchvision and timm count of it, and some against what they compute.
 
+mod families;
+mod mobilevit;
 mod parity;
 
 use ghostlight_models::zoo::{self, Architecture, Network, Size};
@@ -28,6 +30,24 @@ fn parameters_and_macs_are_the_references_to_the_last_one() {
                 params.as_u64(),
                 "parameters of {name} for {classes} classes"
             );
+        }
+        if let Some(tensors) = of["state_dict_tensors"].as_u64() {
+            let network = Network::sketch(Architecture::new(name, 10)).expect(name);
+            let ours = network.store.specs().iter();
+            // PyTorch counts the batches that each norm has seen.
+            let ours = ours.map(|spec| 1 + u64::from(spec.path.ends_with(".running_mean")));
+            assert_eq!(ours.sum::<u64>(), tensors, "tensors of {name}");
+        }
+        for (side, by_classes) in of.get("params_at_input").into_iter().flat_map(numbers) {
+            for (classes, params) in numbers(by_classes) {
+                let arch = Architecture::new(name, classes).images(side, side);
+                let network = Network::sketch(arch).expect(name);
+                assert_eq!(
+                    Some(network.store.parameter_count() as u64),
+                    params.as_u64(),
+                    "parameters of {name} for {classes} classes at {side} px"
+                );
+            }
         }
         for (side, by_classes) in numbers(&of["macs"]) {
             for (classes, macs) in numbers(by_classes) {

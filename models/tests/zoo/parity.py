@@ -25,6 +25,10 @@ CLASSES, BATCH = 7, 3
 FIXTURES = [
     "vgg16_gap:32", "vgg16_bn_gap:32", "cifar_vgg8_bn:32", "cifar_resnet8:32", "cifar_resnet8x4:32", "snt_resnet8:32", "resnet18:64",
     "mobilenet_v2:64", "cifar_mobilenetv2_half:32", "ghostnet_050:64", "regnetx_002:64", "g_ghost_regnetx_002:64",
+    # Odd maps before every block that attends.
+    "mobilevit_xxs:72", "mobilevitv2_050:72",
+    "efficientvit_b0:64",
+    "efficientvit_m0:64", "efficientvit_m0:144",
 ]
 MASK = (1 << 64) - 1
 
@@ -42,8 +46,12 @@ def drawn(name, count):
     return (z >> np.uint64(40)).astype(np.float64) / 2**24
 
 
+# Norms of EfficientViT-M that would let forty residuals grow past all bounds, and softmaxes choose one token alone.
+QUIET = (".m.bn.", ".pw2.bn.", ".proj.1.bn.", ".qkvs.", ".dws.")
+
+
 def fill(module):
-    """Values by name: kernels of unit gain, scales and variances about 1, the rest about 0."""
+    """Values by name: kernels of unit gain, scales and variances about 1 (of quiet norms, 0.2), the rest about 0."""
     with torch.no_grad():
         for name, tensor in list(module.named_parameters()) + list(module.named_buffers()):
             if not tensor.is_floating_point():
@@ -51,6 +59,8 @@ def fill(module):
             u = torch.from_numpy(drawn(name, tensor.numel())).reshape(tensor.shape)
             if tensor.dim() > 1:
                 tensor.copy_((2 * u - 1) * (6 / tensor[0].numel()) ** 0.5)
+            elif name.endswith("bn.weight") and any(part in name for part in QUIET):
+                tensor.copy_(0.2 * u + 0.1)
             elif name.endswith("running_var") or name.endswith("weight"):
                 tensor.copy_(u + 0.5)
             else:
@@ -221,7 +231,7 @@ class AverageHead(nn.Module):
         return self.classifier(self.features(x).mean((2, 3)))
 
 
-def build(name):
+def build(name, side):
     if name.startswith("cifar_vgg8"):
         return CifarVgg([[64], [128], [256], [512], [512]])
     if name == "cifar_mobilenetv2_half":
@@ -236,20 +246,29 @@ def build(name):
         return GhostRegNet(name[16:])
     if name.endswith("_gap"):
         return AverageHead(name[:-4])
-    if name.startswith(("ghostnet", "regnetx")):
+    if name.startswith(("ghostnet", "regnetx", "mobilevit", "efficientvit")):
         import timm
 
-        return timm.create_model(name, num_classes=CLASSES)
+        sized = {"img_size": side} if name.startswith("efficientvit_m") else {}
+        return timm.create_model(name, num_classes=CLASSES, **sized)
     import torchvision
 
     return getattr(torchvision.models, name)(num_classes=CLASSES)
 
 
-def network(name):
-    module = build(name).double()
+def linear_attention(q, k, v):
+    """timm's, which rounds to float32 whatever it is given, in the type of its operands."""
+    out = q @ (k.transpose(-1, -2) @ v)
+    return out[..., :-1] / (out[..., -1:] + 1e-5)
+
+
+def network(name, side):
+    module = build(name, side).double()
     for layer in module.modules():
         if isinstance(layer, nn.Dropout):
             layer.p = 0.0
+        if type(layer).__name__ == "LiteMLA":
+            layer._attn = linear_attention
     if hasattr(module, "drop_rate"):
         module.drop_rate = 0.0
     fill(module)
@@ -268,7 +287,7 @@ def along(name, tensor):
 
 
 def figures(name, side):
-    module, x = network(name), images(side)
+    module, x = network(name, side), images(side)
     evaluated = module.eval()(x).detach()
     logits = module.train()(x)
     (logits**2).mean().backward()
@@ -304,7 +323,7 @@ def compare(name, side):
     program = os.environ.get("GHOSTLIGHT", "target/release/ghostlight")
     with tempfile.TemporaryDirectory() as folder:
         files = [f"{folder}/{part}.safetensors" for part in ("weights", "input", "out")]
-        module, x = network(name).float(), images(side).float()
+        module, x = network(name, side).float(), images(side).float()
         st.save_file({k: v.contiguous() for k, v in module.state_dict().items()}, files[0])
         st.save_file({"x": x}, files[1])
         exact = copy.deepcopy(module).double()

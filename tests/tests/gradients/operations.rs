@@ -56,6 +56,8 @@ proptest! {
         let inputs = [input(1, &[m, k]), input(2, &[k, n]), input(3, &[n])];
         let apply = |tape: &Tape, v: &[Var]| tape.apply(Linear, &[&v[0], &v[1], &v[2]]);
         gradcheck(&client, &inputs, apply, GradcheckOptions::default())?;
+        let unbiased = |tape: &Tape, v: &[Var]| tape.apply(Linear, &[&v[0], &v[1]]);
+        gradcheck(&client, &inputs[..2], unbiased, GradcheckOptions::default())?;
         let zero = Var::constant(Tensor::zeros(&client, &[n], DType::F64));
         let (x, weight) = (constant(4, &[m, k]), constant(5, &[k, n]));
         adjointness(&client, &[m, k], 6, |tape, x| tape.apply(Linear, &[x, &weight, &zero]))?;

@@ -1,5 +1,7 @@
 use super::{assert_rounded, assert_rounded_once};
+use ghostlight_kernels::attention::partition::{PartitionKind, merge, partition};
 use ghostlight_kernels::pointwise::activation::{self, Activation};
+use ghostlight_kernels::pointwise::dropout::{self, DropoutOptions};
 use ghostlight_kernels::pointwise::{add, add_at, add_into, add_relu, fill, gate, scale};
 use ghostlight_kernels::pool::adaptive_average::{self, AdaptiveAverageProblem};
 use ghostlight_kernels::pool::average::{self, AveragePoolOptions, AveragePoolProblem};
@@ -20,6 +22,28 @@ fn activations() {
             ]
         });
     }
+}
+
+#[test]
+fn partitions() {
+    let [_, h, w, _] = SHAPE;
+    for kind in [PartitionKind::Block, PartitionKind::Grid] {
+        assert_rounded_once(|draw| {
+            let tokens = partition(&draw.stored(&SHAPE), kind, [2, 4]).unwrap();
+            let others = draw.stored(tokens.shape());
+            let map = merge(&others, kind, [2, 4], [h, w]).unwrap();
+            vec![("tokens", tokens), ("map", map)]
+        });
+    }
+}
+
+#[test]
+fn dropout() {
+    assert_rounded_once(|draw| {
+        let options = DropoutOptions { rate: 0.3, seed: 1 };
+        let dropped = dropout::dropout(&draw.stored(&SHAPE), options);
+        vec![("dropout", dropped.unwrap())]
+    });
 }
 
 #[test]

@@ -1,4 +1,9 @@
 use super::{Draw, assert_rounded, assert_rounded_once, halves};
+use ghostlight_kernels::attention::linear;
+use ghostlight_kernels::attention::separable;
+use ghostlight_kernels::attention::softmax::{
+    self as softmax_attention, AttentionOptions, attention,
+};
 use ghostlight_kernels::norm::batch_norm::{self, BatchNorm};
 use ghostlight_kernels::norm::layer_norm::{self, Sample, layer_norm};
 use ghostlight_kernels::norm::softmax;
@@ -62,6 +67,28 @@ proptest! {
     }
 
     #[test]
+    fn separable_attentions(samples in 0usize..4, tokens in 1usize..40, channels in 1usize..50) {
+        assert_rounded_once(|draw| {
+            let qkv = draw.stored(&[samples, tokens, 1 + 2 * channels]);
+            let g = draw.stored(&[samples, tokens, channels]);
+            let (y, saved) = separable::separable_attention(&qkv).unwrap();
+            vec![("y", y), ("qkv", separable::backward(&saved, &g).unwrap())]
+        });
+    }
+
+    #[test]
+    fn linear_attentions(n in 0usize..4, tokens in 1usize..80, groups in 1usize..4, head in 1usize..40) {
+        assert_rounded_once(|draw| {
+            let qkv = draw.stored(&[n, tokens, groups * 3 * head]);
+            let g = draw.stored(&[n, tokens, groups * head]);
+            vec![
+                ("y", linear::linear_attention(&qkv, head, 0.125).unwrap()),
+                ("qkv", linear::backward(&qkv, &g, head, 0.125).unwrap()),
+            ]
+        });
+    }
+
+    #[test]
     fn softmaxes(rows in 0usize..40, classes in 1usize..150) {
         assert_rounded_once(|draw| {
             let x = draw.scaled(&[rows, classes], 8.0);
@@ -70,6 +97,27 @@ proptest! {
                 ("softmax", softmax::softmax(&x).unwrap()),
                 ("backward", softmax::backward(&y, &g).unwrap()),
             ]
+        });
+    }
+}
+
+#[test]
+fn attention_keeps_its_scores_in_32_bits() {
+    for (tokens, heads, offsets) in [(20, 4, None), (12, 2, Some([3, 4]))] {
+        assert_rounded_once(|draw| {
+            let options = AttentionOptions {
+                heads,
+                scale: 0.25,
+                offsets,
+            };
+            let of = |channels| draw.scaled(&[3, tokens, heads * channels], 2.0);
+            let (q, k, v, g) = (of(20), of(20), of(7), of(7));
+            let bias = offsets.map(|_| draw.stored(&[heads, tokens]));
+            let (out, saved) = attention(&q, &k, &v, bias.as_ref(), options).unwrap();
+            let grads = softmax_attention::backward(saved, &g).unwrap();
+            let all = vec![("out", out), ("q", grads.q), ("k", grads.k), ("v", grads.v)];
+            let bias = grads.bias.map(|bias| ("bias", bias));
+            all.into_iter().chain(bias).collect()
         });
     }
 }

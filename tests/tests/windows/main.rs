@@ -4,8 +4,12 @@
 mod in_place;
 mod reach;
 
+use ghostlight_kernels::attention::softmax::{AttentionOptions, attention, backward};
 use ghostlight_kernels::{DType, KernelError, Tensor, pointwise};
-use ghostlight_tests::{Windowed, client, download, dtypes, reals, upload};
+use ghostlight_tests::{
+    Windowed, assert_exact, assert_same_bits, client, download, dtypes, dtypes_with_exp, integers,
+    reals, upload,
+};
 use proptest::prelude::*;
 
 proptest! {
@@ -38,12 +42,71 @@ proptest! {
     }
 
     #[test]
+    fn a_sum_reads_windows(
+        (pixels, channels) in (1usize..9, prop::sample::select(&[1usize, 3, 10, 16, 36, 100][..])),
+        [before, after] in [0usize..9, 0usize..9],
+        seed: u32,
+    ) {
+        let (shape, count) = ([pixels, channels], pixels * channels);
+        let (a, b) = (integers(seed.into(), count), integers(u64::from(seed) + 1, count));
+        let wanted: Vec<f64> = a.iter().zip(&b).map(|(a, b)| a + b).collect();
+        for dtype in dtypes() {
+            let windows = [
+                Windowed::of(&a, &shape, dtype, before, after),
+                Windowed::of(&b, &shape, dtype, after, before),
+            ];
+            let wholes = [upload(&a, &shape, dtype), upload(&b, &shape, dtype)];
+            for (a, b) in [
+                (&windows[0].window, &windows[1].window),
+                (&windows[0].window, &wholes[1]),
+                (&wholes[0], &windows[1].window),
+                (&wholes[0], &wholes[1]),
+            ] {
+                assert_exact("a sum", &pointwise::add(a, b).unwrap(), &wanted);
+            }
+        }
+    }
+
+    #[test]
     fn no_window_panics(shape in prop::collection::vec(0usize..4, 0..4), start: usize, count: usize) {
         let tensor = Tensor::empty(&client(), &shape, DType::F32);
         let (start, count) = (start % 6, count % 6);
         let fits = shape.last().is_some_and(|&channels| start + count <= channels);
         prop_assert_eq!(tensor.window(start, count).is_ok(), fits);
         prop_assert!(tensor.window(usize::MAX, 2).is_err());
+    }
+}
+
+#[test]
+fn a_bias_by_offset_may_be_the_window_of_one_head() {
+    let (heads, side) = (3, 4);
+    let tokens = side * side;
+    let options = AttentionOptions {
+        heads: 1,
+        scale: 0.5,
+        offsets: Some([side, side]),
+    };
+    for dtype in dtypes_with_exp() {
+        let of = |seed, channels| {
+            let shape = [2, tokens, channels];
+            upload(&reals(seed, 2 * tokens * channels), &shape, dtype)
+        };
+        let (q, k, v) = (of(1, 8), of(2, 8), of(3, 5));
+        let table = reals(4, heads * tokens);
+        let all = upload(&table, &[1, heads * tokens], dtype);
+        for head in 0..heads {
+            let own = &table[head * tokens..][..tokens];
+            let own = upload(own, &[1, tokens], dtype);
+            let window = all.window(head * tokens, tokens).unwrap();
+            let [wanted, got] = [own, window].map(|bias| {
+                let (out, saved) = attention(&q, &k, &v, Some(&bias), options).unwrap();
+                let grads = backward(saved, &out).unwrap();
+                [out, grads.q, grads.bias.unwrap()]
+            });
+            for (wanted, got) in wanted.iter().zip(&got) {
+                assert_same_bits("beside a bias of its own", wanted, got);
+            }
+        }
     }
 }
 
@@ -65,8 +128,6 @@ fn operations_on_whole_tensors_refuse_windows() {
     let whole = upload(&[0.0; 6], &[2, 3], DType::F32);
     let window = &windowed.window;
     for refused in [
-        pointwise::add(window, &whole).err(),
-        pointwise::add(&whole, window).err(),
         pointwise::add_into(window, &whole).err(),
         window.reshape(&[6]).err(),
         window.slice(0, &[2]).err(),

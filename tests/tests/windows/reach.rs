@@ -1,6 +1,11 @@
 //! Tensors and scratches that 32-bit indices do not reach: refused by name, before memory is asked for.
 
+use ghostlight_kernels::attention::linear::linear_attention;
+use ghostlight_kernels::attention::partition::{PartitionKind, merge, partition};
+use ghostlight_kernels::attention::separable::separable_attention;
+use ghostlight_kernels::attention::softmax::{AttentionOptions, attention};
 use ghostlight_kernels::conv::{dense, depthwise, grouped};
+use ghostlight_kernels::matmul::batched::{BatchedOptions, Form, batched};
 use ghostlight_kernels::matmul::gemm::{gemm, grad_bias};
 use ghostlight_kernels::norm::{batch_norm, layer_norm, softmax};
 use ghostlight_kernels::pointwise::activation::{
@@ -62,6 +67,27 @@ fn operations_refuse_operands_that_no_index_reaches() {
         assert_too_large(gemm(&small, &x, None), "b", shape);
         assert_too_large(grad_bias(&x), "grad", shape);
         assert_too_large(softmax::softmax(&x), "x", shape);
+        let (product, one_head) = (
+            BatchedOptions {
+                heads: 1,
+                form: Form::Plain,
+                alpha: 1.0,
+            },
+            AttentionOptions {
+                heads: 1,
+                scale: 1.0,
+                offsets: None,
+            },
+        );
+        let tokens = empty(&[1, 2, 2]);
+        assert_too_large(batched(&x, &tokens, product), "a", shape);
+        assert_too_large(batched(&tokens, &x, product), "b", shape);
+        assert_too_large(attention(&x, &tokens, &tokens, None, one_head), "q", shape);
+        assert_too_large(separable_attention(&x).map(|(out, _)| out), "qkv", shape);
+        let kind = PartitionKind::Grid;
+        assert_too_large(partition(&x, kind, [2, 2]), "x", shape);
+        assert_too_large(merge(&x, kind, [2, 2], [4, 4]), "tokens", shape);
+        assert_too_large(linear_attention(&x, 1, 1e-5), "qkv", shape);
         let one = empty(&[1]);
         let normed = layer_norm::layer_norm(&x, &one, &one, 1e-5, layer_norm::Sample::Image);
         assert_too_large(normed, "x", shape);

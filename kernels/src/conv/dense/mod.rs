@@ -7,7 +7,8 @@
 //!
 //! **Map.** `problem.rs` validates, and tells which convolutions are matrix products. `stage.rs` fills a patch, zero padding included.
 //! `forward.rs` chooses the tile, walks, multiplies, stores and launches the forward pass and, transposed, the gradient with respect to
-//! the input, for which `grad_input.rs` flips the weight. `grad_weight.rs` is the gradient with respect to the weight. The indices of
+//! the input, for which `grad_input.rs` flips the weight. `grad_weight.rs` is the gradient with respect to the weight. Where there are
+//! more output channels than a tile holds, `wide.rs` and `wide_grad_weight.rs` do the same from packed panels. The indices of
 //! taps and phases are those of `taps.rs`, what follows a convolution is `affine.rs`. All that for a CPU; a GPU goes to
 //! `matmul::implicit`, a matrix product to [`crate::matmul::gemm`].
 //!

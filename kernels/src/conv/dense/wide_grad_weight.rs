@@ -11,12 +11,11 @@ use super::ConvProblem;
 use super::stage::stage;
 use crate::lanes::{Lanes, channel, copy, load};
 use crate::matmul::gemm::{accumulators, launch_add_partials};
+use crate::matmul::panels::{PANEL, add_products};
 use crate::taps::{Axis, AxisLaunch};
 use crate::{DType, KernelError, Tensor, launch, planted};
 use cubecl::prelude::*;
 
-/// Pixels whose products are summed in registers one by one: a group's gradient of as many takes 16 KB, a tile's inputs 8 KB.
-const PART: usize = 128;
 /// Pixels of a block at least, where images are small: fewer, and the sums so far cost as much as the products.
 const PIXELS: usize = 96;
 /// Elements of a block's patches at most, unless one row has more.
@@ -25,7 +24,7 @@ const PATCH_ELEMENTS: usize = 1 << 17;
 const MOST_PARTIALS: usize = 32;
 const MOST_ELEMENTS: usize = 1 << 21;
 /// Pixels of a partial sum at most, so that f32 does not lose the last of them: 64 parts.
-const MOST_PIXELS: usize = 64 * PART;
+const MOST_PIXELS: usize = 64 * PANEL;
 
 /// One unit owns a run of (partial sum, part of the weight's tiles).
 #[cube(launch_unchecked)]
@@ -57,7 +56,7 @@ fn wide_partial_sums<S: Float, F: Float, B: Size, N: Size>(
     #[define(S, F)] _dtypes: [cubecl::ir::ElemType; 2],
 ) {
     let zero = Vector::<F, N>::new(F::new(0.0f32));
-    let most = comptime!(PART);
+    let most = comptime!(PANEL);
     let blocks = (vertical.target + block - 1) / block;
     let items = (batch + stack - 1) / stack * blocks;
     let per_partial = (items + partial_count - 1) / partial_count;
@@ -151,39 +150,20 @@ fn wide_partial_sums<S: Float, F: Float, B: Size, N: Size>(
                     }
                     for group in 0..groups {
                         let g = grads_start + (group * most_pixels + begin) * vectors;
-                        let mut acc = Array::<Vector<F, N>>::new(taps * vectors);
-                        #[unroll]
-                        for q in 0..comptime!(taps * vectors) {
-                            acc[q] = zero;
-                        }
-                        for i in 0..count {
-                            let mut gv = Array::<Vector<F, N>>::new(vectors);
-                            #[unroll]
-                            for o in 0..vectors {
-                                gv[o] = grads[g + i * vectors + o];
-                            }
-                            #[unroll]
-                            for q in 0..taps {
-                                let xv = Vector::<F, N>::cast_from(
-                                    inputs[inputs_start + i * input_pitch + q],
-                                );
-                                #[unroll]
-                                for o in 0..vectors {
-                                    let a = comptime!(q * vectors + o);
-                                    acc[a] = fma(xv, gv[o], acc[a]);
-                                }
-                            }
-                        }
-                        let offset = out + (kh * line + q0) * pitch + group * vectors;
-                        #[unroll]
-                        for q in 0..taps {
-                            if q0 + q < line {
-                                #[unroll]
-                                for o in 0..vectors {
-                                    partials[offset + q * pitch + o] += acc[q * vectors + o];
-                                }
-                            }
-                        }
+                        add_products::<F, N>(
+                            &*inputs,
+                            inputs_start,
+                            input_pitch,
+                            &*grads,
+                            g,
+                            count,
+                            partials,
+                            out + (kh * line + q0) * pitch + group * vectors,
+                            pitch,
+                            min(taps, line - q0),
+                            taps,
+                            vectors,
+                        );
                     }
                 }
             }
@@ -266,7 +246,7 @@ pub(super) fn launch_wide_grad_weight(
     let accumulator = problem.dtype.accumulator();
     let patches = room(&[grid.units, cut.stack * patch_len], accumulator)?;
     let grads = room(&[grid.units, most_pixels, pitch * lanes.width], accumulator)?;
-    let inputs = room(&[grid.units, PART, input_pitch], accumulator)?;
+    let inputs = room(&[grid.units, PANEL, input_pitch], accumulator)?;
     let places = room(&[grid.units, most_pixels], DType::F32)?;
     let partials = room(&[cut.partials, rows, pitch * lanes.width], accumulator)?;
     // SAFETY: `ConvProblem` relates all extents; scratch and partial sums are as large as the units and the weight need.

@@ -22,17 +22,22 @@ impl Tile {
     ///
     /// Few vectors mean few loads of `b` a product, as each is used by many rows; many mean few loads of `a`.
     pub fn of(vectors: usize) -> Self {
-        let vectors = [2, 3, 4, 1]
-            .into_iter()
-            .min_by_key(|&wide| {
-                // A vector alone waits for its loads: count it a third slower.
-                let cost = if wide == 1 { 3 } else { 2 };
-                vectors.div_ceil(wide) * wide * cost
-            })
-            .unwrap_or(1);
+        let vectors = tile_vectors(vectors);
         let rows = [16, 12, 8, 6][vectors - 1];
         Self { rows, vectors }
     }
+}
+
+/// How many of `vectors` vectors of columns a tile takes: as many as waste the fewest on the last group.
+pub(crate) fn tile_vectors(vectors: usize) -> usize {
+    [2, 3, 4, 1]
+        .into_iter()
+        .min_by_key(|&wide| {
+            // A vector alone waits for its loads: count it a third slower.
+            let cost = if wide == 1 { 3 } else { 2 };
+            vectors.div_ceil(wide) * wide * cost
+        })
+        .unwrap_or(1)
 }
 
 /// One unit owns a run of row tiles, taken in blocks; within a block, a panel of `vectors` vectors of columns at a time. Rows past

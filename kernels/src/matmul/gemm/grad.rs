@@ -2,8 +2,9 @@ use super::forward::{launch_gemm, launch_transpose};
 use super::{GemmProblem, OP};
 use crate::affine::EpilogueArgs;
 use crate::cascade::sum_of;
-use crate::lanes::{Lanes, View, channel, load, store};
+use crate::lanes::{Lanes, View, channel, copy, load, store};
 use crate::matmul::implicit::{Gathered, launch_weight};
+use crate::matmul::panels::{PANEL, add_products};
 use crate::{KernelError, Tensor, launch};
 use cubecl::prelude::*;
 
@@ -109,6 +110,92 @@ fn partial_sums<S: Float, F: Float, I: Size, W: Size>(
     }
 }
 
+/// [`partial_sums`] of a result of more columns than one tile has: rows of `a` and of the gradient then lie pages apart, so that a unit
+/// copies a block of the gradient side by side, one group of columns after another, and for every tile the columns of `a` that it takes.
+#[cube(launch_unchecked)]
+fn wide_partial_sums<S: Float, F: Float, I: Size, W: Size>(
+    a: &[S],
+    grad: &[Vector<S, I>],
+    partials: &mut [Vector<F, W>],
+    inputs: &mut [F],
+    grads: &mut [Vector<F, W>],
+    _unaligned: &[S],
+    a_view: View,
+    grad_view: View,
+    m: usize,
+    k: usize,
+    n: usize,
+    column_vectors: usize,
+    partial_count: usize,
+    run: usize,
+    #[comptime] taps: usize,
+    #[comptime] vectors: usize,
+    #[define(S, F)] _dtypes: [cubecl::ir::ElemType; 2],
+) {
+    let block = comptime!(PANEL);
+    let zero = Vector::<F, W>::new(F::new(0.0f32));
+    let per_partial = (m + partial_count - 1) / partial_count;
+    let groups = (column_vectors + comptime!(vectors - 1)) / vectors;
+    let pitch = groups * vectors;
+    let input_pitch = (comptime!(taps) + W::value() - 1) / W::value() * W::value();
+    let inputs_start = ABSOLUTE_POS * block * input_pitch;
+    let grads_start = ABSOLUTE_POS * block * pitch;
+    let first = ABSOLUTE_POS * run;
+    for partial in first..min(first + run, partial_count) {
+        let out = partial * k * pitch;
+        for i in 0..k * pitch {
+            partials[out + i] = zero;
+        }
+        let from = min(partial * per_partial, m);
+        let to = min(from + per_partial, m);
+        for i in 0..(to - from + comptime!(PANEL - 1)) / block {
+            let begin = from + i * block;
+            let count = min(begin + block, to) - begin;
+            for group in 0..groups {
+                for row in 0..count {
+                    let start = grad_view.at(begin + row);
+                    #[unroll]
+                    for j in 0..vectors {
+                        let column = channel::<W>(group * vectors + j, n);
+                        grads[grads_start + (group * block + row) * vectors + j] =
+                            load::<S, F, I, W>(grad, start + column);
+                    }
+                }
+            }
+            for tile in 0..(k + comptime!(taps - 1)) / taps {
+                let used = min(taps, k - tile * taps);
+                // Whole vectors, but for the last columns: what lies behind them may be nobody's.
+                let copied = select(tile * taps + input_pitch <= k, input_pitch, used);
+                for row in 0..count {
+                    copy::<S, F, I, W>(
+                        a,
+                        a_view.at(begin + row) + tile * taps,
+                        inputs,
+                        inputs_start + row * input_pitch,
+                        copied,
+                    );
+                }
+                for group in 0..groups {
+                    add_products::<F, W>(
+                        &*inputs,
+                        inputs_start,
+                        input_pitch,
+                        &*grads,
+                        grads_start + group * block * vectors,
+                        count,
+                        partials,
+                        out + tile * taps * pitch + group * vectors,
+                        pitch,
+                        used,
+                        taps,
+                        vectors,
+                    );
+                }
+            }
+        }
+    }
+}
+
 /// Adds the partial sums, in blocks of neighbours, and moves each vector to its columns. One unit owns a run of rows of the result.
 #[cube(launch_unchecked)]
 fn add_partials<S: Float, F: Float, I: Size, W: Size>(
@@ -208,6 +295,45 @@ pub(crate) fn launch_grad_b(
         dtype.accumulator(),
     )?;
     let grid = launch::grid(client, partial_count);
+    if lanes.vectors() > vectors {
+        let input_pitch = taps.next_multiple_of(lanes.width);
+        let room = |shape: &[usize]| {
+            let accumulator = dtype.accumulator();
+            Tensor::room(OP, "scratch", client, shape, accumulator)
+        };
+        let inputs = room(&[grid.units, PANEL, input_pitch])?;
+        let grads = room(&[grid.units, PANEL, pitch * lanes.width])?;
+        // SAFETY: as below; a unit has a panel of each operand.
+        unsafe {
+            wide_partial_sums::launch_unchecked(
+                client,
+                grid.count,
+                grid.dim,
+                lanes.item,
+                lanes.width,
+                a.buffer(1, 0),
+                lanes.arg(grad),
+                partials.arg(lanes.width),
+                inputs.arg(1),
+                grads.arg(lanes.width),
+                lanes.unaligned(a),
+                a.view(),
+                grad.view(),
+                m,
+                k,
+                n,
+                lanes.vectors(),
+                partial_count,
+                grid.run,
+                taps,
+                vectors,
+                dtype.elems(),
+            );
+        }
+        launch::throttle(client);
+        launch_add_partials(&partials, out, k, &lanes, pitch);
+        return Ok(());
+    }
     // SAFETY: `GemmProblem` relates the extents; a partial sum holds `pitch` vectors for each of `k` rows.
     unsafe {
         partial_sums::launch_unchecked(

@@ -23,7 +23,7 @@ mod forward;
 mod grad;
 pub mod reference;
 
-pub(crate) use forward::launch_gemm;
+pub(crate) use forward::{launch_gemm, tile_vectors};
 pub(crate) use grad::{accumulators, launch_add_partials, launch_grad_a, launch_grad_b};
 
 use crate::affine::EpilogueArgs;

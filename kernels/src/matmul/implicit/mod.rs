@@ -37,6 +37,7 @@ mod kernel;
 mod plan;
 
 pub(crate) use kernel::{launch_implicit, launch_weight};
+pub(super) use plan::{Plan, QUAD};
 
 use crate::taps::AxisLaunch;
 

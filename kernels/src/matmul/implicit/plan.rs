@@ -2,13 +2,13 @@ use crate::launch::GPU_UNITS;
 use crate::{Client, DType};
 
 /// Neighbours that are read from shared memory at once.
-pub(super) const QUAD: usize = 4;
+pub(in crate::matmul) const QUAD: usize = 4;
 /// The depth that is brought to shared memory at a time: 64 rows and 64 columns of 16 f32 take 8 KB.
 const DEPTH: usize = 16;
 
 /// The tile of a cube, a comptime choice by the number of columns alone on all devices that have room for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) struct Plan {
+pub(in crate::matmul) struct Plan {
     /// Units along rows and along columns.
     pub units: [usize; 2],
     /// Quads of columns that a unit multiplies by its one quad of rows.

@@ -1,6 +1,6 @@
 use super::team;
 use crate::cascade::{Cascade, block_end, block_start, blocks};
-use crate::lanes::{Lanes, channel, load, store};
+use crate::lanes::{Lanes, load, store};
 use crate::norm::row::{fresh, keep};
 use crate::{Tensor, launch};
 use cubecl::prelude::*;
@@ -25,9 +25,9 @@ fn softmax_grad<S: Float, F: Float, B: Size, N: Size>(
     for row in first..last {
         let start = row * length;
         let tail = start + length - N::value();
-        let end = load::<S, F, B, N>(grad, tail) * load::<S, F, B, N>(y, tail);
+        let (end_y, end) = (load::<S, F, B, N>(y, tail), load::<S, F, B, N>(grad, tail));
         let mut product = Cascade::<F, N>::new();
-        product.add(keep::<F, N>(fresh, end));
+        product.add(keep::<F, N>(fresh, end * end_y));
         for block in 0..blocks(vectors - 1) {
             let mut part = zero;
             for v in block_start(block)..block_end(block, vectors - 1) {
@@ -37,11 +37,12 @@ fn softmax_grad<S: Float, F: Float, B: Size, N: Size>(
             product.add(part);
         }
         let mean = Vector::<F, N>::new(product.total().vector_sum());
-        for v in 0..vectors {
-            let i = start + channel::<N>(v, length);
+        for v in 0..vectors - 1 {
+            let i = start + v * N::value();
             let value = load::<S, F, B, N>(y, i) * (load::<S, F, B, N>(grad, i) - mean);
             store::<S, F, B, N>(out, i, value);
         }
+        store::<S, F, B, N>(out, tail, end_y * (end - mean));
     }
 }
 
@@ -54,6 +55,7 @@ pub(super) fn launch_backward(y: &Tensor, grad: &Tensor, out: &Tensor, length: u
     let lanes = Lanes::of(client, dtype, length, &[y, grad, out]);
     let rows = y.len() / length;
     let grid = launch::grid(client, rows);
+    let [grad_arg, out_arg] = lanes.args_over_at(1, grad, out);
     // SAFETY: all three hold `rows` rows of `length` elements.
     unsafe {
         softmax_grad::launch_unchecked(
@@ -63,8 +65,8 @@ pub(super) fn launch_backward(y: &Tensor, grad: &Tensor, out: &Tensor, length: u
             lanes.item,
             lanes.width,
             lanes.arg(y),
-            lanes.arg(grad),
-            lanes.arg(out),
+            grad_arg,
+            out_arg,
             lanes.unaligned(y),
             rows,
             length,

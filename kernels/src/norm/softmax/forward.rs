@@ -86,6 +86,7 @@ pub(super) fn launch_softmax(x: &Tensor, y: &Tensor, length: usize) {
     let lanes = Lanes::of(client, dtype, length, &[x, y]);
     let rows = x.len() / length;
     let grid = launch::grid(client, rows);
+    let [x_arg, y_arg] = lanes.args_over(x, y);
     // SAFETY: both hold `rows` rows of `length` elements.
     unsafe {
         softmax_kernel::launch_unchecked(
@@ -94,8 +95,8 @@ pub(super) fn launch_softmax(x: &Tensor, y: &Tensor, length: usize) {
             grid.dim,
             lanes.item,
             lanes.width,
-            lanes.arg(x),
-            lanes.arg(y),
+            x_arg,
+            y_arg,
             lanes.unaligned(x),
             rows,
             length,

@@ -5,9 +5,10 @@
 //!
 //! **Layout** `[.., c]`, rows of any length.
 //!
-//! **One unit owns** a run of rows, and walks a row three times: its maximum, its exponentials (written to `y`, unless 16 bits would round
-//! them: then they are taken again) with their sum, in blocks (`cascade.rs`), the division. The last vector of a row is moved back to end with it; the lanes that it shares with the vector before are left out of the
-//! sum, and as the division is in place it is kept in a register until the shared lanes are final.
+//! **One unit owns** a run of rows, and walks a row three times: its maximum, its exponentials (written to `y`, unless 16 bits would
+//! round them: then they are taken again) with their sum, in blocks (`cascade.rs`), the division. The last vector of a row is moved back
+//! to end with it; the lanes that it shares with the vector before are left out of the sum, and as the division is in place, and the
+//! result may be `x` or the gradient itself, it is kept in a register until the shared lanes are final.
 //!
 //! On a GPU a team of units owns a row (`team.rs`).
 //!
@@ -56,6 +57,13 @@ pub fn softmax(x: &Tensor) -> Result<Tensor, KernelError> {
     Ok(y)
 }
 
+/// [`softmax()`] of a tensor that is no window, where it is. One launch; none for an empty tensor.
+pub(crate) fn in_place(x: &Tensor) {
+    if !x.is_empty() {
+        forward::launch_softmax(x, x, row_of(x));
+    }
+}
+
 /// The gradient with respect to `x`, from the result `y` of [`softmax()`] and `grad` of its shape. One launch; none for an empty
 /// tensor.
 ///
@@ -70,4 +78,11 @@ pub fn backward(y: &Tensor, grad: &Tensor) -> Result<Tensor, KernelError> {
         backward::launch_backward(y, grad, &out, row_of(y).max(1));
     }
     Ok(out)
+}
+
+/// [`backward()`] where `grad` is, for tensors of one shape and type that are no windows. One launch; none for an empty tensor.
+pub(crate) fn backward_in_place(y: &Tensor, grad: &Tensor) {
+    if !grad.is_empty() {
+        backward::launch_backward(y, grad, grad, row_of(y).max(1));
+    }
 }

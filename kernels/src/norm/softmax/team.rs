@@ -107,6 +107,7 @@ pub(super) fn launch_softmax(x: &Tensor, y: &Tensor, length: usize) {
     let lanes = Lanes::apart(client, dtype, length, &[x, y]);
     let rows = x.len() / length;
     let teams = Teams::of(client, rows, lanes.vectors());
+    let [x_arg, y_arg] = lanes.args_over(x, y);
     // SAFETY: both hold `rows` rows of `length` elements, and teams past the last row write nothing.
     unsafe {
         softmax_by_teams::launch_unchecked(
@@ -115,8 +116,8 @@ pub(super) fn launch_softmax(x: &Tensor, y: &Tensor, length: usize) {
             teams.dim,
             lanes.item,
             lanes.width,
-            lanes.arg(x),
-            lanes.arg(y),
+            x_arg,
+            y_arg,
             rows,
             lanes.vectors(),
             teams.size,
@@ -132,6 +133,7 @@ pub(super) fn launch_backward(y: &Tensor, grad: &Tensor, out: &Tensor, length: u
     let lanes = Lanes::apart(client, dtype, length, &[y, grad, out]);
     let rows = y.len() / length;
     let teams = Teams::of(client, rows, lanes.vectors());
+    let [grad_arg, out_arg] = lanes.args_over_at(1, grad, out);
     // SAFETY: all three hold `rows` rows of `length` elements, and teams past the last row write nothing.
     unsafe {
         softmax_grad_by_teams::launch_unchecked(
@@ -141,8 +143,8 @@ pub(super) fn launch_backward(y: &Tensor, grad: &Tensor, out: &Tensor, length: u
             lanes.item,
             lanes.width,
             lanes.arg(y),
-            lanes.arg(grad),
-            lanes.arg(out),
+            grad_arg,
+            out_arg,
             rows,
             lanes.vectors(),
             teams.size,

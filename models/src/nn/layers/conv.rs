@@ -5,6 +5,7 @@ use ghostlight_autodiff::{KernelError, Tensor, Var};
 use ghostlight_kernels::conv::dense::ConvOptions;
 use ghostlight_kernels::conv::depthwise::DepthwiseOptions;
 use ghostlight_kernels::planted;
+use ghostlight_kernels::pointwise::activation::Activation;
 
 /// Channels, kernel, stride and groups of a square convolution, padded so that stride 1 keeps the size.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -96,7 +97,7 @@ impl Conv {
         }
     }
 
-    /// Declares a dense convolution with bias, which starts at 0.
+    /// Declares a dense or depthwise convolution with bias, which starts at 0.
     pub fn biased(mut path: Path, shape: ConvShape) -> Self {
         let weight = shape.declare(&mut path);
         let zero = Init::Constant(0.0);
@@ -108,15 +109,25 @@ impl Conv {
         }
     }
 
-    /// `[n, h, w, input]` to `[n, h', w', output]`, through a ReLU if asked for and if there is a bias.
+    /// `[n, h, w, input]` to `[n, h', w', output]`, then through `act`.
     ///
     /// # Errors
-    /// Those of the kernels.
+    /// Those of [`Conv::forward`].
+    pub fn activated(&self, pass: &Pass, x: &Var, act: Act) -> Result<Var, KernelError> {
+        let y = self.forward(pass, x, act.is_relu())?;
+        act.finish(pass, y)
+    }
+
+    /// `[n, h, w, input]` to `[n, h', w', output]`, through a ReLU if asked for.
+    ///
+    /// # Errors
+    /// Those of the kernels; a grouped convolution with bias.
     pub fn forward(&self, pass: &Pass, x: &Var, relu: bool) -> Result<Var, KernelError> {
         let weight = pass.param(self.weight)?;
-        let inputs = [x, &weight];
-        match (self.shape.operation(), self.bias) {
-            (AnyConv::Dense(ops::Conv { options }), Some(bias)) => {
+        let bias = self.bias.map(|bias| pass.param(bias)).transpose()?;
+        let inputs: Vec<&Var> = [x, &weight].into_iter().chain(&bias).collect();
+        let y = match (self.shape.operation(), &bias) {
+            (AnyConv::Dense(ops::Conv { options }), Some(_)) => {
                 let [zeros, ones] = pass.store.constants(self.shape.channels[1])?;
                 let op = ops::ConvBias {
                     options,
@@ -124,12 +135,22 @@ impl Conv {
                     zeros,
                     ones,
                 };
-                pass.tape.apply(op, &[x, &weight, &pass.param(bias)?])
+                return pass.tape.apply(op, &inputs);
             }
-            (AnyConv::Dense(op), _) => pass.tape.apply(op, &inputs),
-            (AnyConv::Grouped(op), _) => pass.tape.apply(op, &inputs),
-            (AnyConv::Depthwise(op), _) => pass.tape.apply(op, &inputs),
-        }
+            (AnyConv::Grouped(_), Some(_)) => {
+                let wanted = "no bias: grouped convolutions add none";
+                return Err(KernelError::range("grouped_conv", "bias", "given", wanted));
+            }
+            (AnyConv::Dense(op), None) => pass.tape.apply(op, &inputs)?,
+            (AnyConv::Grouped(op), None) => pass.tape.apply(op, &inputs)?,
+            (AnyConv::Depthwise(op), _) => pass.tape.apply(op, &inputs)?,
+        };
+        let act = if relu {
+            Act::Other(Activation::Relu)
+        } else {
+            Act::None
+        };
+        act.finish(pass, y)
     }
 }
 
@@ -143,6 +164,14 @@ impl ConvNorm {
     /// Declares both at `path`, under the names `conv` and `norm`; the convolution has no bias.
     pub fn new(path: &mut Path, [conv, norm]: [&str; 2], shape: ConvShape) -> Self {
         Self::of(Conv::new(path.at(conv), shape), path.at(norm))
+    }
+
+    /// [`ConvNorm::new`] whose norm starts from a scale of 0, so that the branch of a residual begins as nothing.
+    pub fn resting(path: &mut Path, [conv, norm]: [&str; 2], shape: ConvShape) -> Self {
+        Self {
+            conv: Conv::new(path.at(conv), shape),
+            norm: BatchNorm::starting_at(0.0, path.at(norm), shape.channels[1]),
+        }
     }
 
     /// Declares the norm of a convolution at `path`.

@@ -13,10 +13,10 @@ pub enum Flatten {
     Map([usize; 2]),
 }
 
-/// A fully connected layer with bias.
+/// A fully connected layer, with or without bias.
 pub struct Linear {
     weight: Param,
-    bias: Param,
+    bias: Option<Param>,
     output: usize,
     input: usize,
 }
@@ -27,8 +27,23 @@ impl Linear {
         Self::of(path, Flatten::Row, input, output)
     }
 
+    /// Declares a layer without bias.
+    pub fn unbiased(path: Path, input: usize, output: usize) -> Self {
+        Self::declare(path, Flatten::Row, input, output, false)
+    }
+
     /// Declares a layer of `input` features, channels of the map where `flatten` is one.
-    pub fn of(mut path: Path, flatten: Flatten, channels: usize, output: usize) -> Self {
+    pub fn of(path: Path, flatten: Flatten, channels: usize, output: usize) -> Self {
+        Self::declare(path, flatten, channels, output, true)
+    }
+
+    fn declare(
+        mut path: Path,
+        flatten: Flatten,
+        channels: usize,
+        output: usize,
+        biased: bool,
+    ) -> Self {
         let (kind, shape) = match flatten {
             Flatten::Row => (Kind::Linear, vec![channels, output]),
             Flatten::Pixel => (Kind::Pointwise, vec![channels, output]),
@@ -39,22 +54,41 @@ impl Linear {
         let init = Init::Uniform(bound);
         Self {
             weight: path.declare("weight", &shape, kind, init),
-            bias: path.declare("bias", &[output], Kind::Vector, init),
+            bias: biased.then(|| path.declare("bias", &[output], Kind::Vector, init)),
             input,
             output,
         }
     }
 
-    /// `[n, input]` to `[n, output]`.
+    /// `[.., input]` to `[.., output]`, the features of every pixel, or token, by themselves.
     ///
     /// # Errors
-    /// Those of the kernel.
+    /// Those of the kernel; of more axes than two, `x` is a window.
     pub fn forward(&self, pass: &Pass, x: &Var) -> Result<Var, KernelError> {
-        let shape = [self.input, self.output];
-        let weight = pass.param_as(self.weight, &shape)?;
-        let bias = pass.param(self.bias)?;
-        pass.tape.apply(ops::Linear, &[x, &weight, &bias])
+        let weight = pass.param_as(self.weight, &[self.input, self.output])?;
+        let bias = self.bias.map(|bias| pass.param(bias)).transpose()?;
+        let apply = |rows: &Var| {
+            let inputs: Vec<&Var> = [rows, &weight].into_iter().chain(&bias).collect();
+            pass.tape.apply(ops::Linear, &inputs)
+        };
+        let shape = x.tensor().shape();
+        if shape.len() <= 2 {
+            return apply(x);
+        }
+        let mut output = shape.to_vec();
+        output.splice(shape.len() - 1.., [self.output]);
+        let rows = reshape(pass, x, &[x.tensor().pixels(), shape[shape.len() - 1]])?;
+        reshape(pass, &apply(&rows)?, &output)
     }
+}
+
+/// `x` under another shape, in the same memory.
+///
+/// # Errors
+/// `x` is a window, or the number of elements differs.
+pub fn reshape(pass: &Pass, x: &Var, shape: &[usize]) -> Result<Var, KernelError> {
+    let shape = shape.to_vec();
+    pass.tape.apply(ops::Reshape { shape }, &[x])
 }
 
 /// `x` `[n, ..]` as `[n, features]`.
@@ -64,6 +98,5 @@ impl Linear {
 pub fn flatten(pass: &Pass, x: &Var) -> Result<Var, KernelError> {
     let images = x.tensor().shape().first().copied().unwrap_or(1);
     let features = x.tensor().len() / images.max(1);
-    let shape = vec![images, features];
-    pass.tape.apply(ops::Reshape { shape }, &[x])
+    reshape(pass, x, &[images, features])
 }

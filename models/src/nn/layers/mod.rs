@@ -1,14 +1,24 @@
 //! Layers: each declares its parameters by path, and lends them to the operations of one pass.
 
+mod concat;
 mod conv;
+mod dropout;
 mod ghost;
+mod inverted_residual;
+mod layer_norm;
 mod linear;
+mod mlp;
 mod norm;
 mod squeeze;
 
+pub use concat::concat;
 pub use conv::{Conv, ConvNorm, ConvShape};
+pub use dropout::Dropout;
 pub use ghost::{GhostMix, GhostModule};
-pub use linear::{Flatten, Linear, flatten};
+pub use inverted_residual::InvertedResidual;
+pub use layer_norm::LayerNorm;
+pub use linear::{Flatten, Linear, flatten, reshape};
+pub use mlp::Mlp;
 pub use norm::BatchNorm;
 pub use squeeze::SqueezeExcite;
 

@@ -17,15 +17,30 @@ impl BatchNorm {
     const MOMENTUM: f64 = 0.1;
 
     /// Declares a norm of `channels`, which starts as the identity.
-    pub fn new(mut path: Path, channels: usize) -> Self {
+    pub fn new(path: Path, channels: usize) -> Self {
+        Self::starting_at(1.0, path, channels)
+    }
+
+    /// Declares a norm of `channels` that starts from the scale `gamma`: at 0 the branch of a residual begins as nothing.
+    pub fn starting_at(gamma: f64, mut path: Path, channels: usize) -> Self {
         let mut vector =
             |name, kind, value| path.declare(name, &[channels], kind, Init::Constant(value));
         Self {
-            gamma: vector("weight", Kind::Vector, 1.0),
+            gamma: vector("weight", Kind::Vector, gamma),
             beta: vector("bias", Kind::Vector, 0.0),
             running_mean: vector("running_mean", Kind::Running, 0.0),
             running_var: vector("running_var", Kind::Running, 1.0),
         }
+    }
+
+    /// Normalises `x` `[.., channels]`.
+    ///
+    /// # Errors
+    /// Those of the kernels.
+    pub fn forward(&self, pass: &Pass, x: &Var) -> Result<Var, KernelError> {
+        let [gamma, beta] = self.parameters(pass)?;
+        let norm = self.function(pass, false)?;
+        pass.tape.apply(norm, &[x, &gamma, &beta])
     }
 
     /// Gamma and beta.

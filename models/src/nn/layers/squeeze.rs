@@ -13,11 +13,26 @@ pub struct SqueezeExcite {
 
 impl SqueezeExcite {
     /// Declares `conv_reduce` to `reduced` channels, behind which a ReLU stands, and `conv_expand`, behind which `gate` does.
-    pub fn new(mut path: Path, channels: usize, reduced: usize, gate: Activation) -> Self {
+    pub fn new(path: Path, channels: usize, reduced: usize, gate: Activation) -> Self {
+        Self::named(
+            path,
+            ["conv_reduce", "conv_expand"],
+            [channels, reduced],
+            gate,
+        )
+    }
+
+    /// [`SqueezeExcite::new`] under other names.
+    pub fn named(
+        mut path: Path,
+        [reduce, expand]: [&str; 2],
+        [channels, reduced]: [usize; 2],
+        gate: Activation,
+    ) -> Self {
         let pixel = Flatten::Pixel;
         Self {
-            reduce: Linear::of(path.at("conv_reduce"), pixel, channels, reduced),
-            expand: Linear::of(path.at("conv_expand"), pixel, reduced, channels),
+            reduce: Linear::of(path.at(reduce), pixel, channels, reduced),
+            expand: Linear::of(path.at(expand), pixel, reduced, channels),
             gate,
         }
     }

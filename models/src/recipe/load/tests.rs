@@ -49,6 +49,30 @@ fn every_word_of_a_choice_is_understood() {
 }
 
 #[test]
+fn dropout_rates_are_the_networks_own_or_one_number() {
+    let of = |value: &str| {
+        let mut recipe = Recipe::default();
+        let set = recipe.set(&format!("train.dropout={value}"));
+        set.map(|()| {
+            assert_eq!(Recipe::parse("", &recipe.to_toml()).unwrap(), recipe);
+            recipe.train.dropout.rate()
+        })
+    };
+    assert_eq!(Recipe::default().train.dropout.rate(), None);
+    for (value, rate) in [("own", None), ("0", Some(0.0)), ("0.3", Some(0.3))] {
+        assert_eq!(of(value).unwrap(), rate, "{value}");
+    }
+    for value in ["1", "1.0", "-0.1", "nan", "theirs", "true", "''"] {
+        let refused = of(value).unwrap_err().to_string();
+        let allowed = "must be \"own\" or a number from 0 to 1 (excluded)";
+        assert!(
+            refused.contains("`train.dropout`") && refused.contains(allowed),
+            "{refused}"
+        );
+    }
+}
+
+#[test]
 fn a_resolved_recipe_reads_back_as_itself() {
     let mut recipe = Recipe::default();
     recipe.set("seed=9223372036854775807").unwrap();

@@ -23,8 +23,9 @@ const STEPS: usize = 3;
 /// Test images: in batches of 5 the last one is not full.
 const TESTED: usize = 7;
 
-/// All that a [`Session`] borrows but its progress.
+/// All that a [`Session`] borrows but its progress, and the network to train.
 struct Fixture {
+    arch: &'static str,
     client: Client,
     recipe: Recipe,
     dataset: Arc<Dataset>,
@@ -35,6 +36,11 @@ struct Fixture {
 impl Fixture {
     /// `changes` of the recipe, as the command line gives them.
     fn new(changes: &[&str]) -> Self {
+        Self::of("resnet8", changes)
+    }
+
+    /// [`Fixture::new`] with another network.
+    fn of(arch: &'static str, changes: &[&str]) -> Self {
         let mut recipe = Recipe::default();
         let fixed = [
             "seed=3",
@@ -64,6 +70,7 @@ impl Fixture {
             recipe.seed,
         );
         let fixture = Self {
+            arch,
             client: client(),
             recipe,
             dataset,
@@ -90,19 +97,14 @@ impl Fixture {
     /// A network of this data's classes, as the training of `role` begins with.
     fn network(&self, role: u64) -> Network {
         let seed = self.recipe.seed;
-        Network::new(
-            &self.client,
-            DType::F32,
-            Architecture::new("resnet8", IMAGES.len()),
-            seed,
-            role,
-        )
-        .unwrap()
+        let arch = Architecture::new(self.arch, IMAGES.len());
+        Network::new(&self.client, DType::F32, arch, seed, role).unwrap()
     }
 }
 
 /// A run's folder, gone with its test.
 struct Place {
+    arch: &'static str,
     run: RunDir,
     _folder: TempDir,
 }
@@ -113,6 +115,7 @@ impl Place {
         let planned = PlannedRun::new(Some(folder.path())).unwrap();
         let run = planned.create(&fixture.recipe, &fixture.split).unwrap();
         Self {
+            arch: fixture.arch,
             run,
             _folder: folder,
         }
@@ -129,7 +132,7 @@ impl Place {
         let phase = Training {
             name: "student",
             title: "student",
-            arch: "resnet8",
+            arch: self.arch,
             epochs: 2,
             role: 1,
             method,

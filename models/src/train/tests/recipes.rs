@@ -3,6 +3,7 @@ use crate::methods::{DkdMethod, Lesson, Supervised};
 use crate::recipe::{Allowed, FIELDS, RecipeError};
 use ghostlight_autodiff::{Labels, Sgd, Tape, Tensor, Var};
 use ghostlight_kernels::optim::sgd::SgdOptions;
+use ghostlight_kernels::pointwise::dropout::{DropoutOptions, dropout};
 use proptest::prelude::*;
 use std::ops::Bound;
 
@@ -18,6 +19,11 @@ fn values_of(allowed: Allowed) -> Vec<String> {
         Allowed::OneOf(words) => words.iter().map(|word| format!("\"{word}\"")).collect(),
         Allowed::Whole(min, max) => [min, min + 1, max].map(|n| n.to_string()).into(),
         Allowed::ZeroOrWhole(min, max) => [0, min, max].map(|n| n.to_string()).into(),
+        Allowed::WordOrReal(word, min, max) => {
+            let mut values = values_of(Allowed::Real(min, max));
+            values.push(format!("\"{word}\""));
+            values
+        }
         Allowed::Real(min, max) => {
             let end = |bound: Bound<f64>, inwards: fn(f64) -> f64| match bound {
                 Bound::Included(end) => end,
@@ -59,6 +65,9 @@ fn assert_kernels_take(recipe: &Recipe, method: &dyn Method, epochs: usize, epoc
         let values: Vec<f32> = values(seed, 6).into_iter().map(|v| v as f32).collect();
         Tensor::from_f32(&client(), &values, &[2, 3]).unwrap()
     };
+    let train = &recipe.train;
+    let rate = train.dropout.rate().unwrap_or(0.5);
+    dropout(&logits(1), DropoutOptions { rate, seed: 1 }).unwrap();
     let student = Var::constant(logits(1));
     let terms = method.terms(&Lesson {
         tape: &Tape::new(),
@@ -71,7 +80,6 @@ fn assert_kernels_take(recipe: &Recipe, method: &dyn Method, epochs: usize, epoc
         let value = term.weight * f64::from(term.value.tensor().to_f32().unwrap()[0]);
         assert!(value.is_finite(), "{} is {value}", term.name);
     }
-    let train = &recipe.train;
     let parameters = logits(3);
     for step in 0..EPOCH {
         let learning_rate = recipe.lr_at((epoch - 1) * EPOCH + step, epochs * EPOCH);

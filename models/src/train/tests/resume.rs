@@ -47,16 +47,24 @@ fn a_training_that_is_stopped_before_it_begins_takes_no_step() {
 
 #[test]
 fn a_training_stopped_anywhere_ends_as_one_that_was_not() {
-    let fixture = Fixture::new(&[]);
+    assert_resumes(&Fixture::new(&[]));
+}
+
+#[test]
+fn a_training_with_dropout_stopped_anywhere_ends_as_one_that_was_not() {
+    assert_resumes(&Fixture::of("mobilenet_v2", &["train.dropout=0.4"]));
+}
+
+fn assert_resumes(fixture: &Fixture) {
     let method = Supervised { smoothing: 0.0 };
-    let whole = Place::new(&fixture)
+    let whole = Place::new(fixture)
         .train(&fixture.session(&Silent), &method, None)
         .unwrap();
     let records = timeless(whole.records);
     assert_eq!(records.len(), 2);
     let mut stops = 0;
     for reports in 1.. {
-        let place = Place::new(&fixture);
+        let place = Place::new(fixture);
         let stopping = StopAfter {
             left: Cell::new(reports),
             stop: &fixture.stop,

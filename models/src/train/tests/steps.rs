@@ -1,7 +1,7 @@
 use super::*;
 use crate::data::{AugmentSeed, Normaliser, batches};
 use crate::methods::{DkdMethod, Lesson, Supervised, Term};
-use crate::nn::Mode;
+use crate::nn::{Mode, Randomness};
 use crate::recipe::lr_at;
 use ghostlight_autodiff::{KernelError, Labels, Sgd, Tape, Tensor, Var};
 use ghostlight_kernels::optim::sgd::SgdOptions;
@@ -57,7 +57,11 @@ fn plainly(
                 answers.unwrap()
             });
             let tape = Tape::new();
-            let logits = network.forward(&tape, Mode::Train, &images).unwrap();
+            let rate = recipe.train.dropout.rate();
+            let randomness = Randomness::of_step(seed, 1, epoch, step, rate);
+            let logits = network
+                .forward_dropping(&tape, randomness, &images)
+                .unwrap();
             let lesson = Lesson {
                 tape: &tape,
                 student: &logits,
@@ -140,6 +144,20 @@ fn a_training_takes_the_steps_that_its_recipe_describes() {
         let smoothing = fixture.recipe.train.label_smoothing;
         assert_trains_plainly(&fixture, &Supervised { smoothing }, None);
     }
+}
+
+#[test]
+fn a_training_drops_at_the_rates_of_the_network_or_of_the_recipe() {
+    let method = Supervised { smoothing: 0.0 };
+    let weights = ["own", "0.4", "0"].map(|rate| {
+        let rate = format!("train.dropout={rate}");
+        let fixture = Fixture::of("mobilenet_v2", &[&rate]);
+        assert_trains_plainly(&fixture, &method, None);
+        let session = fixture.session(&Silent);
+        let trained = Place::new(&fixture).train(&session, &method, None);
+        trained.unwrap().weights
+    });
+    assert!(weights[0] != weights[1] && weights[1] != weights[2] && weights[0] != weights[2]);
 }
 
 fn dkd(fixture: &Fixture) -> DkdMethod {
