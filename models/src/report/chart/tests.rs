@@ -23,6 +23,10 @@ fn chart(values: &[f64]) -> String {
 fn text_stays_text_and_names_are_escaped() {
     let figure = chart(&[3.0, 2.0, 1.0]);
     assert!(figure.contains("<text") && figure.contains("epoch"));
+    for epoch in ["\n1\n", "\n2\n", "\n3\n"] {
+        assert!(figure.contains(epoch), "{epoch:?} is not in {figure}");
+    }
+    assert!(!figure.contains("cannot be drawn"), "{figure}");
     assert!(
         figure.contains("loss &lt;all&gt;")
             && figure.contains("a&amp;b")
