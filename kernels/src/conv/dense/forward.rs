@@ -173,8 +173,8 @@ pub(super) fn writes_once(problem: &ConvProblem, over: &Tensor) -> bool {
     }
     let lanes = Lanes::of(over.client(), problem.dtype, problem.in_channels, &[over]);
     let columns = problem.input[1].div_ceil(problem.options.stride[1]);
-    let [_, vectors] =
-        wide::tile(lanes.vectors()).unwrap_or_else(|| tile(columns, lanes.vectors()));
+    let narrow = || tile(columns, lanes.vectors())[1];
+    let vectors = wide::tile_vectors(lanes.vectors()).unwrap_or_else(narrow);
     !lanes.overlap() && lanes.vectors().is_multiple_of(vectors)
 }
 
@@ -215,7 +215,7 @@ pub(super) fn launch_tiled(
         )
     };
     let vectors = Lanes::of(client, problem.dtype, out_channels, &[target]).vectors();
-    if let Some(tile) = wide::tile(vectors) {
+    if let Some(vectors) = wide::tile_vectors(vectors) {
         let axes = [axis(0, source_h, target_h), axis(1, source_w, target_w)];
         return launch_wide(
             problem,
@@ -224,7 +224,7 @@ pub(super) fn launch_tiled(
             target,
             transposed,
             epilogue_args,
-            tile,
+            vectors,
             axes,
         );
     }

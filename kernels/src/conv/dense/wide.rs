@@ -22,12 +22,23 @@ const PATCH_BYTES: usize = 1 << 19;
 /// Work items that each core is to have at least, as long as groups of channels can be told apart.
 const ITEMS_OF_UNIT: usize = 4;
 
-/// The tile `[pixels, vectors]` for `vectors` vectors of output channels, where these are more than one tile has: the one that leaves the
-/// fewest over.
-pub(super) fn tile(vectors: usize) -> Option<[usize; 2]> {
-    let tiles = [[8, 2], [8, 3]].into_iter();
-    let best = tiles.min_by_key(|&[_, wide]| vectors.next_multiple_of(wide));
+/// The vectors of a tile for `vectors` vectors of output channels, where these are more than one tile has: as many as leave the fewest over.
+pub(super) fn tile_vectors(vectors: usize) -> Option<usize> {
+    let best = [2, 3]
+        .into_iter()
+        .min_by_key(|&wide| vectors.next_multiple_of(wide));
     best.filter(|_| vectors > 2)
+}
+
+/// The pixels of a tile of `vectors` vectors, for blocks of `pixels` pixels: 24 sums fill the registers, unless the last tile would be
+/// mostly empty.
+fn tile_pixels(vectors: usize, pixels: usize) -> usize {
+    let most = 24 / vectors;
+    // A tile costs a pixel more than it has.
+    [most, 8]
+        .into_iter()
+        .min_by_key(|&tile| pixels.div_ceil(tile) * (tile + 1))
+        .unwrap_or(most)
 }
 
 /// One unit owns a run of (block of output rows, part of the channels' groups).
@@ -262,7 +273,7 @@ pub(super) fn launch_wide(
     target: &Tensor,
     transposed: bool,
     epilogue_args: EpilogueArgs,
-    [pixels, vectors]: [usize; 2],
+    vectors: usize,
     [vertical, horizontal]: [AxisLaunch; 2],
 ) -> Result<(), KernelError> {
     let client = source.client();
@@ -289,6 +300,7 @@ pub(super) fn launch_wide(
         groups,
         problem.dtype,
     );
+    let pixels = tile_pixels(vectors, block * columns);
     let patch_rows = (block - 1) * steps[0] + problem.kernel[0];
     let patch_len = (patch_rows * patch_width * in_channels).next_multiple_of(16);
     let most_pixels = (block * columns).next_multiple_of(pixels);
