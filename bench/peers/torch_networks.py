@@ -1,0 +1,77 @@
+"""Times whole networks in PyTorch and in Ghostlight, in turns: images a second of training steps (forward and backward pass, without the
+optimiser) and of inference, for 10 classes.
+
+    GHOSTLIGHT=target/release/ghostlight python bench/peers/torch_networks.py resnet18:32:64 mobilenet_v2:64:64
+
+A case is NAME:BATCH:SIZE. PyTorch runs eagerly on two threads, channels last, in float32. Each prints a row of a Markdown table; a ratio
+above 1 says that Ghostlight is faster.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import torch
+
+sys.dont_write_bytecode = True
+sys.path.insert(0, str(Path(__file__).parents[2] / "models/tests/zoo"))
+import parity  # noqa: E402
+
+SECONDS, TURNS, CLASSES = 2.0, 2, 10
+
+
+def speed(step, batch):
+    """Images a second of `step`, once it is warm."""
+    step(), step()
+    start, steps = time.perf_counter(), 0
+    while time.perf_counter() - start < SECONDS:
+        step()
+        steps += 1
+    return steps * batch / (time.perf_counter() - start)
+
+
+def theirs(name, batch, side):
+    parity.CLASSES = CLASSES
+    module = parity.build(name, side).float().to(memory_format=torch.channels_last)
+    images = torch.full((batch, 3, side, side), 0.5).to(memory_format=torch.channels_last)
+
+    def train():
+        module.train().zero_grad(set_to_none=True)
+        module(images).sum().backward()
+
+    def infer():
+        module.eval()
+        with torch.inference_mode():
+            module(images)
+
+    return speed(train, batch), speed(infer, batch)
+
+
+def ours(name, batch, side):
+    words = ["models", name, "--classes", CLASSES, "--size", side, "--batch", batch, "--measure", "--json"]
+    program = os.environ.get("GHOSTLIGHT", "target/release/ghostlight")
+    row = json.loads(subprocess.check_output([program, *map(str, words)]))[0]
+    keys = ["train_images_per_s", "infer_images_per_s", "first_train_step_s", "first_inference_s"]
+    return [row[key] for key in keys]
+
+
+def main():
+    torch.set_num_threads(2)
+    print("| network, batch, px | training, images/s | PyTorch | ratio | inference, images/s | PyTorch | ratio "
+          "| first inference, s | first step behind it, s |")
+    print("|---|---:|---:|---:|---:|---:|---:|---:|---:|")
+    for case in sys.argv[1:]:
+        name, batch, side = case.split(":")
+        batch, side = int(batch), int(side)
+        turns = [(ours(name, batch, side), theirs(name, batch, side)) for _ in range(TURNS)]
+        mean = [sum(turn[0][i] for turn in turns) / TURNS for i in range(4)]
+        peer = [sum(turn[1][i] for turn in turns) / TURNS for i in range(2)]
+        print(f"| `{name}`, {batch}, {side} | {mean[0]:.0f} | {peer[0]:.0f} | {mean[0] / peer[0]:.2f} "
+              f"| {mean[1]:.0f} | {peer[1]:.0f} | {mean[1] / peer[1]:.2f} | {mean[3]:.1f} | {mean[2]:.1f} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()
