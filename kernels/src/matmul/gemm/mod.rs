@@ -5,8 +5,8 @@
 //! **Layout** row-major, `a [m, k]`, `b [k, n]`, `c [m, n]`; the vectors lie along `n`.
 //!
 //! **Map.** `forward.rs` chooses the tile, multiplies, stores and launches the product, and transposes a matrix; `grad.rs` launches both
-//! gradients: that of `a` is a product with `b` transposed, that of `b` partial sums and their sum. A GPU goes to
-//! `matmul::implicit`.
+//! gradients: that of `a` is a product with `b` transposed, that of `b` partial sums and their sum, from packed panels
+//! (`matmul::panels`) where it has more columns than a tile. A GPU goes to `matmul::implicit`.
 //!
 //! **One unit owns** a run of tiles of 16 to 6 rows by 1 to 4 vectors of columns, accumulated in registers; in the gradient of `b`,
 //! a run of partial sums over 256 to 8,192 rows. `a`, the result and its gradient may be channel windows. On a GPU a cube owns a tile of
