@@ -26,6 +26,9 @@
 //! of 56 x 56 pixels and 128 channels is 784 cubes, and no scratch lies in global memory. An element of `a` lies at the sum of what its
 //! row and what its depth say (`gather.rs`), so that one loop serves all passes, and rows are taken apart once a tile.
 //!
+//! **Epilogue.** Its operands are those of all convolutions (`affine.rs`), but the arithmetic stands here: the affine map of four columns is
+//! loaded once for the four rows of a unit.
+//!
 //! **Bits.** The depth is added up in order, whatever the tile; the weight pass cuts it into partial sums, as many as the problem says,
 //! and adds them in order.
 //!
