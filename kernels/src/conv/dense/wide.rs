@@ -61,6 +61,7 @@ fn wide<S: Float, F: Float, B: Size, N: Size>(
     out_channels: usize,
     out_vectors: usize,
     block: usize,
+    stack: usize,
     splits: usize,
     patch_width: usize,
     patch_len: usize,
@@ -89,14 +90,16 @@ fn wide<S: Float, F: Float, B: Size, N: Size>(
     let groups = (out_vectors + comptime!(vectors - 1)) / vectors;
     let per_split = (groups + splits - 1) / splits;
     let first = ABSOLUTE_POS * run;
-    let last = min(first + run, batch * blocks * splits);
-    let patch_start = ABSOLUTE_POS * patch_len;
+    let stacks = (batch + stack - 1) / stack;
+    let last = min(first + run, stacks * blocks * splits);
+    let patch_start = ABSOLUTE_POS * patch_len * stack;
     let panel = ABSOLUTE_POS * comptime!(DEPTH * vectors);
     let sum = ABSOLUTE_POS * most_pixels * vectors;
     let starts = ABSOLUTE_POS * most_pixels * 2;
     let targets = starts + most_pixels;
     for item in first..last {
-        let n = item / splits / blocks;
+        let n0 = item / splits / blocks * stack;
+        let images = min(n0 + stack, batch) - n0;
         let t0 = item / splits % blocks * block;
         let first_group = item % splits * per_split;
         let last_group = min(first_group + per_split, groups);
@@ -111,31 +114,35 @@ fn wide<S: Float, F: Float, B: Size, N: Size>(
                 (vertical.target - pv + residues_v - 1) / residues_v,
             );
             let lines = max(t1, t0) - t0;
-            let count = lines * columns;
+            let count = images * lines * columns;
             if count > 0 {
                 let line = patch_width * in_channels;
-                stage::<S, F, B, N>(
-                    x,
-                    patches,
-                    patch_start,
-                    n,
-                    t0 * v.in_step,
-                    (lines - 1) * v.in_step + max(v.taps, 1),
-                    patch_width,
-                    in_channels,
-                    &vertical,
-                    &horizontal,
-                    &v,
-                    &h,
-                );
-                for t in 0..lines {
-                    let oh = (t0 + t) * v.out_step + pv;
-                    for c in 0..columns {
-                        let start = t * v.in_step * line + c * h.in_step * in_channels;
-                        let ow = c * h.out_step + ph;
-                        let target = (n * vertical.target + oh) * horizontal.target + ow;
-                        places[starts + t * columns + c] = start as u32;
-                        places[targets + t * columns + c] = target as u32;
+                for image in 0..images {
+                    let start = image * patch_len;
+                    stage::<S, F, B, N>(
+                        x,
+                        patches,
+                        patch_start + start,
+                        n0 + image,
+                        t0 * v.in_step,
+                        (lines - 1) * v.in_step + max(v.taps, 1),
+                        patch_width,
+                        in_channels,
+                        &vertical,
+                        &horizontal,
+                        &v,
+                        &h,
+                    );
+                    for t in 0..lines {
+                        let oh = (t0 + t) * v.out_step + pv;
+                        let pixel = (image * lines + t) * columns;
+                        for c in 0..columns {
+                            let offset = t * v.in_step * line + c * h.in_step * in_channels;
+                            let row = (n0 + image) * vertical.target + oh;
+                            let target = row * horizontal.target + c * h.out_step + ph;
+                            places[starts + pixel + c] = (start + offset) as u32;
+                            places[targets + pixel + c] = target as u32;
+                        }
                     }
                 }
                 let tiles = (count + comptime!(pixels - 1)) / pixels;
@@ -240,26 +247,37 @@ fn wide<S: Float, F: Float, B: Size, N: Size>(
 struct Cut {
     /// Output rows of a block, of one residue.
     block: usize,
+    /// Images whose rows one block takes.
+    stack: usize,
     /// Parts of the channels' groups.
     splits: usize,
 }
 
 impl Cut {
-    /// For `rows` rows of `columns` outputs an image, of which each reads `line` elements of a patch, in `groups` groups of channels.
+    /// For `rows` rows of `columns` outputs an image, the first of which reads `patch[0]` elements and every other `patch[1]` more, in
+    /// `groups` groups of channels.
     fn of(
         units: usize,
         batch: usize,
         [rows, columns]: [usize; 2],
-        line: usize,
+        patch: [usize; 2],
         groups: usize,
         dtype: DType,
     ) -> Self {
-        let by_bytes = PATCH_BYTES / (line * dtype.accumulator().size()).max(1);
-        let most = (PIXELS / columns).min(by_bytes).clamp(1, rows);
+        let room = PATCH_BYTES / dtype.accumulator().size();
+        let by_room = room.saturating_sub(patch[0]) / patch[1].max(1) + 1;
+        let most = (PIXELS / columns).min(by_room).clamp(1, rows);
         let blocks = rows.div_ceil(most);
-        let splits = (ITEMS_OF_UNIT * units).div_ceil(batch * blocks);
+        let block = rows.div_ceil(blocks);
+        // A panel is copied for each block: small images share it.
+        let alone = PIXELS / 2 / (block * columns);
+        let by_room = room / (patch[0] + (block - 1) * patch[1]).max(1);
+        let stack = alone.min(by_room).min(batch).max(1);
+        let items = batch.div_ceil(stack) * blocks;
+        let splits = (ITEMS_OF_UNIT * units).div_ceil(items.max(1));
         Self {
-            block: rows.div_ceil(blocks),
+            block,
+            stack,
             splits: splits.min(groups),
         }
     }
@@ -292,22 +310,28 @@ pub(super) fn launch_wide(
     let patch_width = (columns - 1) * steps[1] + problem.kernel[1];
     let groups = lanes.vectors().div_ceil(vectors);
     let units = launch::grid(client, 1).units;
-    let Cut { block, splits } = Cut::of(
+    let line = patch_width * in_channels;
+    let Cut {
+        block,
+        stack,
+        splits,
+    } = Cut::of(
         units,
         problem.batch,
         [rows, columns],
-        steps[0] * patch_width * in_channels,
+        [problem.kernel[0] * line, steps[0] * line],
         groups,
         problem.dtype,
     );
-    let pixels = tile_pixels(vectors, block * columns);
+    let pixels = tile_pixels(vectors, stack * block * columns);
     let patch_rows = (block - 1) * steps[0] + problem.kernel[0];
     let patch_len = (patch_rows * patch_width * in_channels).next_multiple_of(16);
-    let most_pixels = (block * columns).next_multiple_of(pixels);
-    let grid = launch::grid(client, problem.batch * rows.div_ceil(block) * splits);
+    let most_pixels = (stack * block * columns).next_multiple_of(pixels);
+    let items = problem.batch.div_ceil(stack) * rows.div_ceil(block);
+    let grid = launch::grid(client, items * splits);
     let room = |shape: &[usize], dtype| Tensor::room("conv", "scratch", client, shape, dtype);
     let accumulator = problem.dtype.accumulator();
-    let patches = room(&[grid.units, patch_len], accumulator)?;
+    let patches = room(&[grid.units, stack * patch_len], accumulator)?;
     let panels = room(&[grid.units, DEPTH * vectors * lanes.width], accumulator)?;
     let sums = room(
         &[grid.units, most_pixels, vectors * lanes.width],
@@ -340,6 +364,7 @@ pub(super) fn launch_wide(
             out_channels,
             lanes.vectors(),
             block,
+            stack,
             splits,
             patch_width,
             patch_len,
