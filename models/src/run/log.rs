@@ -123,7 +123,13 @@ mod tests {
         let path = folder.path().join("metrics.jsonl");
         let mut log = MetricsLog::open(&path).unwrap();
         let line = |phase, epoch| json!({"epoch": epoch, "phase": phase});
-        for (phase, epoch) in [("teacher", 1), ("student", 1), ("student", 2)] {
+        let written = [
+            ("teacher", 1),
+            ("teacher", 2),
+            ("student", 1),
+            ("student", 2),
+        ];
+        for (phase, epoch) in written {
             log.append(&line(phase, epoch)).unwrap();
         }
         drop(log);
@@ -131,10 +137,13 @@ mod tests {
         file.write_all(b"{\"epoch\":3,\"pha").unwrap();
         drop(file);
         let mut log = MetricsLog::open(&path).unwrap();
-        log.keep_epochs("teacher", 1).unwrap();
+        log.keep_epochs("teacher", 2).unwrap();
         log.keep_epochs("student", 1).unwrap();
-        log.append(&line("student", 2)).unwrap();
-        let wanted = vec![line("teacher", 1), line("student", 1), line("student", 2)];
+        let again = json!({"epoch": 2, "phase": "student", "again": true});
+        log.append(&again).unwrap();
+        let wanted = [("teacher", 1), ("teacher", 2), ("student", 1)]
+            .map(|(phase, epoch)| line(phase, epoch));
+        let wanted = [&wanted[..], &[again]].concat();
         assert_eq!(log.lines().unwrap(), wanted);
     }
 

@@ -57,6 +57,7 @@ mod tests {
     fn days_around_leap_days_and_turns_of_the_year_have_their_dates() {
         for (seconds, name) in [
             (0, "1970-01-01-000000"),
+            (3_725, "1970-01-01-010205"),
             (951_782_399, "2000-02-28-235959"),
             (951_782_400, "2000-02-29-000000"),
             (951_868_800, "2000-03-01-000000"),
@@ -65,6 +66,15 @@ mod tests {
         ] {
             assert_eq!(date_time(seconds), name);
         }
+    }
+
+    #[test]
+    fn a_run_gets_a_folder_of_its_own_or_is_told_why_there_is_none() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = claim(folder.path()).unwrap();
+        assert!(path.is_dir() && path.parent() == Some(folder.path()));
+        let nowhere = claim_at(&folder.path().join("missing"), 0);
+        assert_eq!(nowhere.unwrap_err().kind(), ErrorKind::NotFound);
     }
 
     #[test]

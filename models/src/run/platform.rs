@@ -71,6 +71,10 @@ mod tests {
             vector_width: 16,
         };
         assert_eq!(then.change(&then), None);
+        assert_eq!(
+            then.to_string(),
+            "ghostlight 0.1.0 on Xeon (cpu_x86_64, vectors of 16 elements)"
+        );
         let now = Platform {
             version: "0.2.0".into(),
             vector_width: 8,
