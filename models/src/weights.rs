@@ -187,7 +187,7 @@ mod tests {
     use rand::RngExt;
 
     /// Files that were altered at random, unless `GHOSTLIGHT_FUZZED` names another number.
-    const FUZZED: u64 = 20_000;
+    const FUZZED: u64 = 1_000_000;
 
     fn file() -> Vec<u8> {
         let tensor = |name: &str, dtype, shape: &[usize], bytes| {
