@@ -3,7 +3,15 @@
 //! Where a tile's vectors are not all there are, the weight's rows are longer than what a tile reads of them: its loads then meet few of
 //! the first cache's sets, and a page every few of them. Here a unit copies a tile's columns of [`DEPTH`] rows of the weight side by
 //! side, and passes over all pixels of its block before it takes the next rows: the copy stays in the first cache, the sums so far in
-//! the second. Pixels are counted through the rows of a block, so that a tile need not end with a row.
+//! the second. Pixels are counted through the rows of a block, so that a tile need not end with a row. Small images share a block,
+//! and so the panels.
+//!
+//! **Measured** (2 cores of Zen 5, f32, 3x3, 256 to 256 channels of 17 x 14 x 14, of the peak of multiply-adds): 0.73 before, 0.88 to 0.93 with
+//! panels and tiles of 8 x 2, 0.92 with 12 x 2. ResNet-18, 32 images of 64 px, whose last maps are 4 x 4 and 2 x 2: 625 images a second in
+//! inference with a block for each image, 963 with shared ones.
+//!
+//! **Tried and lost**, of the same peak: tiles of 14 x 2, of which 196 pixels are a multiple, 0.70; panels of 192 rows, 0.91, and they leave a first
+//! cache of 32 KB no room.
 
 use super::ConvProblem;
 use super::stage::stage;
@@ -270,15 +278,16 @@ impl Cut {
         let blocks = rows.div_ceil(most);
         let block = rows.div_ceil(blocks);
         // A panel is copied for each block: small images share it.
-        let alone = PIXELS / 2 / (block * columns);
-        let by_room = room / (patch[0] + (block - 1) * patch[1]).max(1);
-        let stack = alone.min(by_room).min(batch).max(1);
+        let images = PIXELS / 2 / (block * columns);
+        let images_by_room = room / (patch[0] + (block - 1) * patch[1]).max(1);
+        let stack = images.min(images_by_room).min(batch).max(1);
         let items = batch.div_ceil(stack) * blocks;
-        let splits = (ITEMS_OF_UNIT * units).div_ceil(items.max(1));
+        let splits = (ITEMS_OF_UNIT * units).div_ceil(items.max(1)).min(groups);
         Self {
             block,
             stack,
-            splits: splits.min(groups),
+            // No part is without a group.
+            splits: groups.div_ceil(groups.div_ceil(splits)),
         }
     }
 }

@@ -19,7 +19,8 @@ use crate::taps::{Axis, AxisLaunch};
 use crate::{DType, KernelError, Tensor, launch, planted};
 use cubecl::prelude::*;
 
-/// Pixels of a block at least, where images are small: fewer, and the sums so far cost as much as the products.
+/// Pixels that a block has at least where images are small, and twice as many at most where they are not: each tile adds to its partial sum
+/// once a block.
 const PIXELS: usize = 96;
 /// Elements of a block's patches at most, unless one row has more.
 const PATCH_ELEMENTS: usize = 1 << 17;
