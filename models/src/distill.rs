@@ -47,7 +47,7 @@ pub struct RunData {
     /// Whether such files are to be left out.
     #[serde(default)]
     pub skip_bad: bool,
-    /// Which images train and which test.
+    /// Which images train, which validate and which test.
     pub split: Split,
     /// One digest per image, by which `eval` recognises what was trained on; none in a run older than this record.
     #[serde(default)]
@@ -67,8 +67,8 @@ impl RunData {
         stop: &AtomicBool,
     ) -> Result<Self, TrainError> {
         recipe.augment.changes().check(dataset)?;
-        let fraction = recipe.data.test_fraction;
-        let split = Split::stratified(&dataset.labels, &dataset.classes, fraction, recipe.seed)?;
+        let shares = recipe.data.shares();
+        let split = Split::stratified(&dataset.labels, &dataset.classes, &shares, recipe.seed)?;
         Ok(Self {
             source: source.to_string(),
             fingerprint: dataset.fingerprint.clone(),
@@ -92,7 +92,7 @@ impl RunData {
         recipe.train.batch.min(self.split.train.len())
     }
 
-    /// The digests of the images that the run was trained on, to be looked for in `dataset`; `None` for a run that has no record of
+    /// The digests of the images that the run was trained on or its epochs chosen by, to be looked for in `dataset`; `None` for a run that has no record of
     /// them, unless `dataset` is its own.
     pub fn trained_on(&self, dataset: &Dataset) -> Option<HashSet<ImageDigest>> {
         let digests = if self.fingerprint == dataset.fingerprint {
@@ -100,7 +100,7 @@ impl RunData {
         } else {
             &self.digests
         };
-        let trained = self.split.train.iter();
+        let trained = self.split.train.iter().chain(&self.split.validation);
         trained.map(|&i| digests.get(i as usize).copied()).collect()
     }
 

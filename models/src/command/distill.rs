@@ -191,9 +191,10 @@ pub(super) fn run(arguments: &DistillArguments, stop: &AtomicBool) -> Result<(),
         }
     };
     note(format_args!(
-        "{}: {} training and {} test images of {} classes, {} x {} pixels; run {}",
+        "{}: {} training, {} validation and {} test images of {} classes, {} x {} pixels; run {}",
         read.dataset.name,
         data.split.train.len(),
+        data.split.validation.len(),
         data.split.test.len(),
         data.classes.len(),
         data.width,

@@ -83,7 +83,7 @@ pub(super) enum CommandError {
     },
     /// Nothing left to evaluate.
     #[error(
-        "the run was trained on all {images} images of {data}; give images that it has not seen"
+        "the run was trained or validated on all {images} images of {data}; give images that it has not seen"
     )]
     AllTrainedOn { data: String, images: usize },
     /// A recipe that names no architecture.

@@ -116,7 +116,7 @@ fn say_left_out(dataset: &Dataset, unseen: &[u32]) {
         .take(EXAMPLES)
         .map(|i| dataset.files[i as usize].as_str());
     note(format_args!(
-        "note: {} of {} images were trained on and are left out, as {}; evaluating the other {}",
+        "note: {} of {} images were trained or validated on and are left out, as {}; evaluating the other {}",
         dataset.len() - unseen.len(),
         dataset.len(),
         names.collect::<Vec<_>>().join(", "),

@@ -182,6 +182,14 @@ pub enum DataError {
         /// The value given.
         value: f64,
     },
+    /// A share of validation images outside of [0, 1).
+    #[error(
+        "validation_fraction is {value}; it must be 0 or more and below 1 (0.1 is usual, 0 validates on nothing)"
+    )]
+    ValidationFraction {
+        /// The value given.
+        value: f64,
+    },
     /// An operation over images was given none.
     #[error("no images to {purpose}")]
     NoImages {

@@ -77,7 +77,8 @@ impl Duplicates {
         for (image, digest) in dataset.digests.iter().enumerate() {
             places.entry(*digest).or_default().push(image);
         }
-        let tested: BTreeSet<usize> = split.test.iter().map(|&i| i as usize).collect();
+        let set = |part: &[u32]| -> BTreeSet<usize> { part.iter().map(|&i| i as usize).collect() };
+        let (tested, trained) = (set(&split.test), set(&split.train));
         let name = |image: usize| dataset.files[image].clone();
         let mut groups: Vec<_> = places
             .into_values()
@@ -90,7 +91,7 @@ impl Duplicates {
             found
                 .example
                 .get_or_insert((name(group[0]), name(group[1])));
-            if let Some(&trained) = group.iter().find(|image| !tested.contains(image)) {
+            if let Some(&trained) = group.iter().find(|image| trained.contains(image)) {
                 let both = group.iter().filter(|image| tested.contains(image));
                 found
                     .straddling
@@ -150,9 +151,8 @@ mod tests {
 
     fn split(train: &[u32], test: &[u32]) -> Split {
         Split {
-            test_fraction: 0.5,
-            seed: 0,
             train: train.to_vec(),
+            validation: Vec::new(),
             test: test.to_vec(),
         }
     }

@@ -24,7 +24,7 @@ pub use error::DataError;
 pub use folder::{DeepImages, LoadOptions, Loaded};
 pub use identity::{Duplicates, ImageDigest};
 pub use scan::PassedOver;
-pub use split::Split;
+pub use split::{Shares, Split};
 pub use stats::{ChannelStats, Normaliser};
 pub use stretch::Stretch;
 

@@ -34,7 +34,11 @@ fn statistics_are_those_of_the_training_images_alone() {
     assert_eq!(data.stats, of(&data.split.train));
     let all: Vec<u32> = (0..dataset.len() as u32).collect();
     assert_ne!(data.stats, of(&all));
-    assert_eq!((data.split.seed, data.split.test_fraction), (5, 0.25));
+    let seen = [&data.split.train[..], &data.split.validation].concat();
+    assert_ne!(data.stats, of(&seen));
+    let digests = seen.iter().map(|&i| dataset.digests[i as usize]);
+    assert_eq!(data.trained_on(&dataset), Some(digests.collect()));
+    assert!(!data.split.validation.is_empty());
     assert_eq!((data.height, data.width, data.skipped), (16, 16, 3));
 }
 

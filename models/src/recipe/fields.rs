@@ -39,6 +39,10 @@ pub const FIELDS: &[(&str, Allowed)] = &[
     // TOML's integers are signed.
     ("seed", Allowed::Whole(0, i64::MAX)),
     ("data.test_fraction", strictly_between(0.0, 1.0)),
+    (
+        "data.validation_fraction",
+        Allowed::Real(Bound::Included(0.0), Bound::Excluded(1.0)),
+    ),
     // The sides to which images can be resized; those that can be drawn end earlier.
     (
         "data.image_size",

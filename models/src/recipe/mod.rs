@@ -47,6 +47,8 @@ pub struct Recipe {
 pub struct Data {
     /// Share of each class kept for testing. Default 0.2.
     pub test_fraction: f64,
+    /// Share of what testing leaves of each class by which epochs and values are chosen; 0 keeps none for that. Default 0.1.
+    pub validation_fraction: f64,
     /// Side in pixels to which images are resized, or at which synthetic ones are drawn; 0 keeps the stored size or
     /// `synthetic_size`. Default 0.
     pub image_size: usize,
@@ -192,6 +194,16 @@ pub enum DistillMethod {
     Dkd,
 }
 
+impl Data {
+    /// How much of each class is kept from training.
+    pub fn shares(&self) -> data::Shares {
+        data::Shares {
+            test: self.test_fraction,
+            validation: self.validation_fraction,
+        }
+    }
+}
+
 impl Augment {
     /// As images go through them.
     pub fn changes(&self) -> data::Augment {
@@ -206,6 +218,7 @@ impl Default for Data {
     fn default() -> Self {
         Self {
             test_fraction: 0.2,
+            validation_fraction: 0.1,
             image_size: 0,
             deep_images: DeepImages::Stretch,
             synthetic_per_class: 300,

@@ -130,7 +130,7 @@ fn odd_sizes_are_resized_and_bad_files_skipped_and_each_is_said_once() {
         assert_eq!(said(bad), 1, "{stderr}");
     }
     assert_eq!(
-        said("12 training and 2 test images of 2 classes"),
+        said("10 training, 2 validation and 2 test images of 2 classes"),
         1,
         "{stderr}"
     );

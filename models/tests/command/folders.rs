@@ -49,7 +49,7 @@ fn subfolders_and_further_formats_are_read_and_the_rest_is_counted_and_named() {
     said(
         &outcome,
         &[
-            "12 training and 4 test images of 2 classes",
+            "10 training, 2 validation and 4 test images of 2 classes",
             "2 files were passed over: 1 .csv (labels.csv), 1 .jp2 (b/scene.jp2)",
         ],
     );
@@ -107,7 +107,10 @@ fn a_run_beside_the_classes_is_not_taken_for_one() {
     let within = |words: &str| Outcome::of(sandbox.command(words).current_dir(sandbox.at("data")));
     within(words).assert_success();
     let outcome = within(&format!("{words} --resume")).assert_success();
-    said(&outcome, &["10 training and 2 test images of 2 classes"]);
+    said(
+        &outcome,
+        &["8 training, 2 validation and 2 test images of 2 classes"],
+    );
     let run = fs::read_dir(sandbox.at("data/runs"))
         .unwrap()
         .next()
@@ -136,10 +139,11 @@ fn images_that_were_trained_on_are_left_out_under_whatever_name() {
         let indices = split["split"][name].as_array().unwrap();
         indices.iter().map(|i| i.as_u64().unwrap()).collect()
     };
-    let removed = usize::from(part("train").contains(&0));
-    let trained = part("train").len() - removed;
+    let seen = [part("train"), part("validation")].concat();
+    let removed = usize::from(seen.contains(&0));
+    let trained = seen.len() - removed;
     let left = part("test").len() + removed;
-    let note = format!("{trained} of 20 images were trained on and are left out, as ");
+    let note = format!("{trained} of 20 images were trained or validated on and are left out, as ");
     said(&outcome, &[&note, &format!("evaluating the other {left}")]);
     let found: serde_json::Value = serde_json::from_str(&outcome.stdout).unwrap();
     assert_eq!(found["teacher"]["images"], left);
@@ -152,7 +156,7 @@ fn images_that_were_trained_on_are_left_out_under_whatever_name() {
     picture_of(&sandbox.at("seen").join(name).join("any.png"));
     sandbox
         .ghostlight("eval run --data seen")
-        .assert_refused(&["trained on all 1 images of seen"]);
+        .assert_refused(&["trained or validated on all 1 images of seen"]);
 }
 
 #[test]

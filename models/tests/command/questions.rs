@@ -25,7 +25,7 @@ fn the_runs_own_data_is_evaluated_on_its_test_images_only() {
         .ghostlight("eval run --data synthetic --json")
         .assert_success();
     assert!(
-        stderr.contains("60 of 80 images were trained on and are left out"),
+        stderr.contains("60 of 80 images were trained or validated on and are left out"),
         "{stderr}"
     );
     let (found, then): (Value, Value) = (

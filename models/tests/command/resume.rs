@@ -83,7 +83,7 @@ fn a_run_begun_inside_its_data_is_no_class_of_it_and_goes_on() {
     let taught = "checkpoints/student_distilled.safetensors";
     fs::remove_file(run.unwrap().path().join(taught)).unwrap();
     for outcome in [begun, typed("distill --resume").assert_success()] {
-        let said = "10 training and 2 test images of 2 classes";
+        let said = "8 training, 2 validation and 2 test images of 2 classes";
         assert!(outcome.stderr.contains(said), "{outcome:#?}");
         assert!(
             outcome.stderr.contains("student distilled epoch"),

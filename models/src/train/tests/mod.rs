@@ -45,6 +45,7 @@ impl Fixture {
         let fixed = [
             "seed=3",
             "data.test_fraction=0.3",
+            "data.validation_fraction=0",
             "augment.shift=2",
             "train.batch=5",
             "train.peak_lr=0.05",
@@ -66,7 +67,7 @@ impl Fixture {
         let split = Split::stratified(
             &dataset.labels,
             &dataset.classes,
-            recipe.data.test_fraction,
+            &recipe.data.shares(),
             recipe.seed,
         );
         let fixture = Self {
