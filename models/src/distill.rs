@@ -4,7 +4,9 @@ use crate::data::{ChannelStats, Dataset, ImageDigest, Split, Stretch};
 use crate::methods::{DkdMethod, Method, Supervised};
 use crate::paired::Paired;
 use crate::recipe::{self, Recipe};
-use crate::report::{DataSummary, EpochPoint, ModelReport, Prediction, Report, Sample, render};
+use crate::report::{
+    Comparison, DataSummary, EpochPoint, ModelReport, Prediction, Report, Role, Sample, render,
+};
 use crate::run::{MetricsLog, Platform, RunDir, RunError};
 use crate::train::{
     EpochRecord, Evaluation, Session, TrainError, Training, answers, measure, train_network,
@@ -245,7 +247,7 @@ pub fn distill(
     let [teacher, student, taught] = tested;
     let ((teacher, _), (student, alone_right), (taught, taught_right)) =
         (teacher?, student?, taught?);
-    let models = [teacher, student, taught];
+    let models = vec![teacher, student, taught];
     let students = Paired::new(&taught_right, &alone_right);
     let summary = Summary {
         teacher: row(&models[0]),
@@ -268,12 +270,17 @@ pub fn distill(
             name: data.source.clone(),
             classes: data.classes.clone(),
             train_images: data.split.train.len(),
+            validation_images: 0,
             test_images: data.split.test.len(),
             image_size: data.height.max(data.width),
             skipped: data.skipped,
         },
         models,
-        students,
+        comparisons: vec![Comparison {
+            taught: 2,
+            alone: 1,
+            students,
+        }],
         samples,
         samples_note,
     };
@@ -309,7 +316,20 @@ fn model_report(
         .filter(|&speed| speed > 0.0)
         .collect();
     speeds.sort_by(f64::total_cmp);
+    let (role, title) = [
+        (Role::Teacher, "Teacher".to_string()),
+        (Role::Alone, format!("{} alone", network.arch)),
+        (Role::Taught, format!("{} by dkd", network.arch)),
+    ][place]
+        .clone();
     let report = ModelReport {
+        name: name.to_string(),
+        title,
+        role,
+        chosen_epoch: records.len(),
+        last_accuracy: confusion.accuracy(),
+        latency: None,
+        joules_per_image: None,
         arch: network.arch.clone(),
         params: size.params as u64,
         macs: size.macs,
@@ -328,7 +348,6 @@ fn point(record: EpochRecord) -> EpochPoint {
         train_loss,
         loss_terms,
         train_accuracy,
-        test_accuracy,
         ..
     } = record;
     EpochPoint {
@@ -337,7 +356,9 @@ fn point(record: EpochRecord) -> EpochPoint {
         train_loss,
         loss_terms,
         train_accuracy,
-        test_accuracy,
+        validation_accuracy: None,
+        validation_loss: None,
+        watched: Vec::new(),
     }
 }
 
@@ -370,13 +391,13 @@ fn samples(
         width: session.dataset.width as u32,
         height: session.dataset.height as u32,
         truth: session.dataset.labels[index as usize] as usize,
-        predictions: [0, 1, 2].map(|place: usize| {
-            let answer = answers[place][i];
-            Prediction {
-                class: answer.class,
-                confidence: answer.confidence,
-            }
-        }),
+        predictions: answers
+            .iter()
+            .map(|answers| Prediction {
+                class: answers[i].class,
+                confidence: answers[i].confidence,
+            })
+            .collect(),
     });
     let note =
         format!("{count} test images, spread evenly over the classes, not picked by result.");

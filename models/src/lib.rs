@@ -12,6 +12,7 @@ mod random;
 pub mod recipe;
 pub mod report;
 pub mod run;
+pub mod summary;
 pub mod train;
 pub mod weights;
 pub mod zoo;

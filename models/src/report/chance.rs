@@ -1,21 +1,29 @@
 //! What the students' difference is worth.
 
-use super::html::{grouped, points};
-use super::{Report, ReportError};
+use super::html::{escape, grouped, points};
+use super::{Comparison, Report, ReportError};
 
-/// The size of the difference on images like these, and whether chance explains it; see [`crate::paired`].
-pub(super) fn note(report: &Report) -> String {
-    let students = &report.students;
+/// A paragraph for each comparison: the size of the difference on images like these, and whether chance explains it; see [`crate::paired`].
+pub(super) fn notes(report: &Report) -> String {
+    let notes = report.comparisons.iter();
+    notes
+        .map(|comparison| format!("<p class=\"note\">{}</p>", note(report, comparison)))
+        .collect()
+}
+
+fn note(report: &Report, comparison: &Comparison) -> String {
+    let [taught, alone] =
+        [comparison.taught, comparison.alone].map(|it| escape(&report.models[it].title));
+    let students = &comparison.students;
     let (low, high) = students.interval();
     let verdict = match students.may_be_chance() {
         true => "chance alone may make as much of a difference",
         false => "more than chance makes of these images",
     };
     format!(
-        "Of {} test images, the distilled student alone is right about {}, the student alone about {}: a difference of {} points, \
+        "Of {} test images, {taught} is right about {} that {alone} misses, and wrong about {} that it does not: a difference of {} points, \
          with a 95&nbsp;% interval from {} to {} (Tango's score interval for paired answers), and {verdict} (McNemar's exact test, \
-         p&nbsp;{}). That is one run with one seed: how much another seed changes is not in these figures. Accuracies are those \
-         after the last epoch, not the best of all epochs. The distilled student's training speed includes the teacher's answers.",
+         p&nbsp;{}).",
         grouped(students.images),
         grouped(students.only_first),
         grouped(students.only_second),
@@ -34,20 +42,34 @@ fn probability(p: f64) -> String {
     }
 }
 
-/// Requires that the comparison is one of the models on the page.
+/// Requires that every comparison is one of models on the page, and agrees with their matrices.
 pub(super) fn check(report: &Report) -> Result<(), ReportError> {
-    let [_, alone, distilled] = report.models.each_ref().map(|model| &model.confusion);
-    let students = &report.students;
+    report
+        .comparisons
+        .iter()
+        .try_for_each(|it| check_one(report, it))
+}
+
+fn check_one(report: &Report, comparison: &Comparison) -> Result<(), ReportError> {
+    let models = report.models.len();
+    let place = comparison.taught.max(comparison.alone);
+    if place >= models {
+        return Err(ReportError::Place { place, models });
+    }
+    let [taught, alone] = [comparison.taught, comparison.alone].map(|it| &report.models[it]);
+    let students = &comparison.students;
     let less = |first: u64, second: u64| i128::from(first) - i128::from(second);
     let difference = less(students.only_first, students.only_second);
     let (matrix_images, matrix_difference) = (
-        distilled.total(),
-        less(distilled.correct(), alone.correct()),
+        taught.confusion.total(),
+        less(taught.confusion.correct(), alone.confusion.correct()),
     );
     let images = students.images;
     match (images, difference) == (matrix_images, matrix_difference) {
         true => Ok(()),
         false => Err(ReportError::Students {
+            taught: taught.name.clone(),
+            alone: alone.name.clone(),
             images,
             difference,
             matrix_images,

@@ -3,28 +3,37 @@
 use std::fmt::Write;
 
 use super::html::{cell, escape, grouped, percent, points};
-use super::{DataSummary, ModelReport, ROLES};
+use super::{ModelReport, Report};
 
-/// Recall of every class under the three models, and what distillation changed.
-pub(super) fn recall_table(data: &DataSummary, models: &[ModelReport; 3]) -> String {
+/// Recall of every class under all models, and what teaching changed.
+pub(super) fn recall_table(report: &Report) -> String {
     let mut table = String::from(
         "<div class=\"scroll\"><table class=\"numbers\"><thead><tr><th>Class</th><th>Test images</th>",
     );
-    for role in ROLES {
-        _ = write!(table, "<th>{role}</th>");
+    for model in &report.models {
+        _ = write!(table, "<th>{}</th>", escape(&model.title));
     }
-    table.push_str("<th>Distilled − alone</th></tr></thead><tbody>");
-    for (class, name) in data.classes.iter().enumerate() {
+    for comparison in &report.comparisons {
+        let title = &report.models[comparison.taught].title;
+        _ = write!(table, "<th>{} − alone</th>", escape(title));
+    }
+    table.push_str("</tr></thead><tbody>");
+    for (class, name) in report.data.classes.iter().enumerate() {
         _ = write!(table, "<tr><th>{}</th>", escape(name));
-        cell(&mut table, &grouped(models[0].confusion.truths(class)));
-        let recalls = [0, 1, 2].map(|model: usize| models[model].confusion.recall(class));
-        for recall in recalls {
-            cell(&mut table, &recall.map_or("–".into(), percent));
+        let images = report
+            .models
+            .first()
+            .map(|model| model.confusion.truths(class));
+        cell(&mut table, &grouped(images.unwrap_or(0)));
+        let recall = |model: usize| report.models[model].confusion.recall(class);
+        for model in 0..report.models.len() {
+            cell(&mut table, &recall(model).map_or("–".into(), percent));
         }
-        let gain = recalls[2]
-            .zip(recalls[1])
-            .map(|(distilled, alone)| distilled - alone);
-        cell(&mut table, &gain.map_or("–".into(), points));
+        for comparison in &report.comparisons {
+            let gain = recall(comparison.taught).zip(recall(comparison.alone));
+            let gain = gain.map(|(taught, alone)| points(taught - alone));
+            cell(&mut table, &gain.unwrap_or("–".into()));
+        }
         table.push_str("</tr>");
     }
     table.push_str("</tbody></table></div>");
@@ -32,9 +41,12 @@ pub(super) fn recall_table(data: &DataSummary, models: &[ModelReport; 3]) -> Str
 }
 
 /// The confusion matrix of one model as a shaded table, with its most frequent mistakes in words.
-pub(super) fn matrix(role: &str, classes: &[String], model: &ModelReport) -> String {
+pub(super) fn matrix(classes: &[String], model: &ModelReport) -> String {
     let confusion = &model.confusion;
-    let mut html = format!("<figure class=\"matrix\"><figcaption><b>{role}</b>");
+    let mut html = format!(
+        "<figure class=\"matrix\"><figcaption><b>{}</b>",
+        escape(&model.title)
+    );
     let mistakes = mistakes(confusion.rows());
     if mistakes.is_empty() {
         html.push_str("<p>No mistakes.</p>");

@@ -11,16 +11,38 @@ pub enum ReportError {
         /// Classes with a name.
         classes: usize,
     },
-    /// A comparison of the students that their confusion matrices do not bear out.
+    /// A comparison of a network that is not there.
+    #[error("a comparison speaks of network {place}, counted from 0, but the report has {models}")]
+    Place {
+        /// Its place, from 0.
+        place: usize,
+        /// Networks of the report.
+        models: usize,
+    },
+    /// A sample without an answer of every network.
+    #[error("sample {sample} has {found} predictions, but the report has {models} networks")]
+    Predictions {
+        /// Position among the samples, from 0.
+        sample: usize,
+        /// Its predictions.
+        found: usize,
+        /// Networks of the report.
+        models: usize,
+    },
+    /// A comparison of students that their confusion matrices do not bear out.
     #[error(
-        "the students are compared on {images} images with a difference of {difference} right answers, but their confusion matrices speak of {matrix_images} and {matrix_difference}"
+        "{taught} and {alone} are compared on {images} images with a difference of {difference} right answers, but their confusion matrices speak of {matrix_images} and {matrix_difference}"
     )]
     Students {
+        /// The taught student's name in files.
+        taught: String,
+        /// The name in files of the same network alone.
+        alone: String,
         /// Images compared.
         images: u64,
-        /// Right answers of the distilled student less those of the student alone.
+        /// Right answers of the taught student less those of the one alone.
         difference: i128,
-        /// Images in the distilled student's matrix.
+        /// Images in the taught student's matrix.
         matrix_images: u64,
         /// The difference by the matrices.
         matrix_difference: i128,

@@ -1,7 +1,7 @@
 //! `report.html`: what a run gained, in one file that needs no network.
 //!
 //! Fill a [`Report`] and [`render`] it. Accuracy, precision and recall are read off the confusion matrices, so that no two
-//! places on the page can disagree; the students' comparison must agree with theirs.
+//! places on the page can disagree; every comparison of students must agree with theirs.
 
 mod chance;
 mod chart;
@@ -13,6 +13,8 @@ mod samples;
 
 pub use error::ReportError;
 pub use page::render;
+
+pub use crate::summary::{Latency, Role};
 
 use crate::metrics::Confusion;
 use crate::paired::Paired;
@@ -30,18 +32,15 @@ pub struct Report {
     pub platforms: Vec<String>,
     /// The images.
     pub data: DataSummary,
-    /// The three trainings, in the order of [`ROLES`].
-    pub models: [ModelReport; 3],
-    /// The distilled student (first) and the student alone on the same test images.
-    pub students: Paired,
+    /// The trained networks, teachers first, each student alone before it is taught.
+    pub models: Vec<ModelReport>,
+    /// What teaching changed, one for each taught student.
+    pub comparisons: Vec<Comparison>,
     /// Test images with what each model says about them.
     pub samples: Vec<Sample>,
     /// How the samples were chosen, as a sentence.
     pub samples_note: String,
 }
-
-/// What the three models are called on the page.
-pub const ROLES: [&str; 3] = ["Teacher", "Student alone", "Student distilled"];
 
 /// The images of a run.
 #[derive(Clone, Debug)]
@@ -52,6 +51,8 @@ pub struct DataSummary {
     pub classes: Vec<String>,
     /// Images in the training split.
     pub train_images: usize,
+    /// Images in the validation split, by which epochs are chosen; 0 without one.
+    pub validation_images: usize,
     /// Images in the test split.
     pub test_images: usize,
     /// Side of the images in pixels, as trained on.
@@ -60,9 +61,26 @@ pub struct DataSummary {
     pub skipped: usize,
 }
 
+/// A taught student and the same network alone, on the same test images.
+#[derive(Clone, Copy, Debug)]
+pub struct Comparison {
+    /// The taught student's place in [`Report::models`].
+    pub taught: usize,
+    /// The place of the same network alone.
+    pub alone: usize,
+    /// Their answers, the taught student's first.
+    pub students: Paired,
+}
+
 /// One trained model.
 #[derive(Clone, Debug)]
 pub struct ModelReport {
+    /// In files: `teacher`, `student_alone`, `student2_dkd`.
+    pub name: String,
+    /// For people: `snt_resnet8 by dual-teacher`.
+    pub title: String,
+    /// What it is in the run.
+    pub role: Role,
     /// Name of the architecture.
     pub arch: String,
     /// Trainable parameters.
@@ -73,10 +91,18 @@ pub struct ModelReport {
     pub train_images_per_s: f64,
     /// Speed of evaluation.
     pub infer_images_per_s: f64,
-    /// Test images by true and predicted class.
+    /// Test images by true and predicted class, by the weights of the chosen epoch.
     pub confusion: Confusion,
     /// One entry per epoch.
     pub curve: Vec<EpochPoint>,
+    /// The epoch that did best on the validation images, or the last; counted from 1.
+    pub chosen_epoch: usize,
+    /// Share of the test images predicted right by the last epoch's weights.
+    pub last_accuracy: f64,
+    /// How long one image takes by itself, where it was measured.
+    pub latency: Option<Latency>,
+    /// Energy of inference, where the machine has a counter.
+    pub joules_per_image: Option<f64>,
 }
 
 /// What one epoch of a training came to.
@@ -92,8 +118,12 @@ pub struct EpochPoint {
     pub loss_terms: Vec<(String, f64)>,
     /// Share of training images predicted right while learning from them.
     pub train_accuracy: f64,
-    /// Share of test images predicted right after the epoch.
-    pub test_accuracy: f64,
+    /// Share of validation images predicted right after the epoch, where some were kept.
+    pub validation_accuracy: Option<f64>,
+    /// Mean loss over the validation images after the epoch, where some were kept.
+    pub validation_loss: Option<f64>,
+    /// What the method watched, by name: means over the epoch's steps.
+    pub watched: Vec<(String, f64)>,
 }
 
 /// A test image with its predictions.
@@ -107,8 +137,8 @@ pub struct Sample {
     pub height: u32,
     /// True class.
     pub truth: usize,
-    /// What the models say, in the order of [`ROLES`].
-    pub predictions: [Prediction; 3],
+    /// What the models say, in the order of [`Report::models`].
+    pub predictions: Vec<Prediction>,
 }
 
 /// A model's answer for one image.

@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use super::chart::{Axis, Series, figure};
 use super::html::{cell, escape, grouped, percent, points, speed, with_unit};
-use super::{EpochPoint, ModelReport, ROLES, Report, ReportError, chance, classes, samples};
+use super::{EpochPoint, ModelReport, Report, ReportError, Role, chance, classes, samples};
 use ghostlight_kernels::planted;
 
 const STYLE: &str = include_str!("style.css");
@@ -14,7 +14,8 @@ const DENSE_ABOVE: usize = 20;
 /// The whole page as one HTML file without outside parts.
 ///
 /// Errors, in order: [`Classes`](ReportError::Classes) if a matrix or a sample does not fit the class names,
-/// [`Students`](ReportError::Students) if the comparison does not fit the matrices, [`Chart`](ReportError::Chart), [`SampleSize`](ReportError::SampleSize), [`Encode`](ReportError::Encode).
+/// [`Predictions`](ReportError::Predictions) if a sample lacks an answer, [`Place`](ReportError::Place) and
+/// [`Students`](ReportError::Students) if a comparison does not fit the models and their matrices, [`Chart`](ReportError::Chart), [`SampleSize`](ReportError::SampleSize), [`Encode`](ReportError::Encode).
 pub fn render(report: &Report) -> Result<String, ReportError> {
     check_classes(report)?;
     chance::check(report)?;
@@ -27,11 +28,11 @@ pub fn render(report: &Report) -> Result<String, ReportError> {
         lead(report)
     );
     page.push_str(&results(&report.models));
-    _ = write!(page, "<p class=\"note\">{}</p>", chance::note(report));
+    page.push_str(&chance::notes(report));
     page.push_str("<h2>Learning curves</h2>");
     page.push_str(&curves(&report.models)?);
     page.push_str("<h2>Class by class</h2><p class=\"note\">Recall: the share of a class's test images that were recognised. The last column is in percentage points.</p>");
-    page.push_str(&classes::recall_table(&report.data, &report.models));
+    page.push_str(&classes::recall_table(report));
     page.push_str(
         "<h2>Confusion</h2><p class=\"note\">Rows are true classes, columns predictions, cells count test images; an empty cell is 0. \
          Blue, right: shaded by the share of the row. Orange, wrong: shaded by the square root of that share, so that rare mistakes show.</p>",
@@ -43,8 +44,8 @@ pub fn render(report: &Report) -> Result<String, ReportError> {
         "<div class=\"matrices{dense}\" style=\"--w:{}px\">",
         150 + 34 * count
     );
-    for (role, model) in ROLES.iter().zip(&report.models) {
-        page.push_str(&classes::matrix(role, &report.data.classes, model));
+    for model in &report.models {
+        page.push_str(&classes::matrix(&report.data.classes, model));
     }
     page.push_str("</div>");
     if !report.samples.is_empty() {
@@ -56,8 +57,8 @@ pub fn render(report: &Report) -> Result<String, ReportError> {
         page.push_str(
             "Under each image its true class, then what each model says and how sure it is.</p>",
         );
-        _ = write!(page, "<p class=\"legend\">{}</p>", legend());
-        page.push_str(&samples::sheet(&report.samples, &report.data.classes)?);
+        _ = write!(page, "<p class=\"legend\">{}</p>", legend(&report.models));
+        page.push_str(&samples::sheet(report)?);
     }
     page.push_str(&appendix(report));
     page.push_str("</main></body></html>\n");
@@ -73,15 +74,23 @@ fn check_classes(report: &Report) -> Result<(), ReportError> {
             classes,
         })
     };
-    for (role, model) in ROLES.iter().zip(&report.models) {
+    for model in &report.models {
         if model.confusion.classes() != classes {
             return refuse(
-                format!("the confusion matrix of the {}", role.to_lowercase()),
+                format!("the confusion matrix of {}", model.name),
                 model.confusion.classes(),
             );
         }
     }
     for (number, sample) in report.samples.iter().enumerate() {
+        let (found, models) = (sample.predictions.len(), report.models.len());
+        if found != models {
+            return Err(ReportError::Predictions {
+                sample: number,
+                found,
+                models,
+            });
+        }
         let highest = sample
             .predictions
             .iter()
@@ -96,10 +105,8 @@ fn check_classes(report: &Report) -> Result<(), ReportError> {
     Ok(())
 }
 
-/// The outcome in one sentence.
+/// The outcome in a sentence for each taught student.
 fn lead(report: &Report) -> String {
-    let [teacher, alone, distilled] =
-        [0, 1, 2].map(|model: usize| report.models[model].confusion.accuracy());
     let against = |difference: f64, whom: &str| match points(difference).as_str() {
         "0.00" => format!("exactly what {whom} reaches"),
         text => {
@@ -110,32 +117,41 @@ fn lead(report: &Report) -> String {
             )
         }
     };
-    format!(
-        "<p class=\"lead\">The distilled student classifies <b>{}</b> of {} test images right: {}, and {}. It has {} parameters, the teacher {}.</p>",
-        percent(distilled),
-        grouped(report.models[2].confusion.total()),
-        against(
-            planted::or("gain_turned_round", distilled - alone, alone - distilled),
-            &format!("the same network trained alone ({})", percent(alone))
-        ),
-        against(
-            distilled - teacher,
-            &format!("its teacher ({})", percent(teacher))
-        ),
-        grouped(report.models[2].params),
-        grouped(report.models[0].params),
-    )
+    let mut lead = String::new();
+    for comparison in &report.comparisons {
+        let [taught, alone] = [comparison.taught, comparison.alone].map(|it| &report.models[it]);
+        let difference = taught.confusion.accuracy() - alone.confusion.accuracy();
+        _ = write!(
+            lead,
+            "<p class=\"lead\">{} classifies <b>{}</b> of {} test images right: {}.</p>",
+            escape(&taught.title),
+            percent(taught.confusion.accuracy()),
+            grouped(taught.confusion.total()),
+            against(
+                planted::or("gain_turned_round", difference, -difference),
+                &format!(
+                    "the same network trained alone ({})",
+                    percent(alone.confusion.accuracy())
+                )
+            ),
+        );
+    }
+    lead
 }
 
-fn results(models: &[ModelReport; 3]) -> String {
+fn results(models: &[ModelReport]) -> String {
     let mut table = String::from(
         "<div class=\"scroll\"><table class=\"numbers results\"><thead><tr><th rowspan=\"2\">Model</th><th rowspan=\"2\">Architecture</th>\
          <th rowspan=\"2\">Parameters</th><th rowspan=\"2\">MACs<br>per image</th><th rowspan=\"2\">Accuracy</th>\
          <th colspan=\"2\">Mean over classes</th><th colspan=\"2\">Images per second</th></tr>\
          <tr><th>Precision</th><th>Recall</th><th>Training</th><th>Inference</th></tr></thead><tbody>",
     );
-    for (index, (role, model)) in ROLES.iter().zip(models).enumerate() {
-        _ = write!(table, "<tr><th class=\"c{index}\">{role}</th>");
+    for (index, model) in models.iter().enumerate() {
+        _ = write!(
+            table,
+            "<tr><th class=\"c{index}\">{}</th>",
+            escape(&model.title)
+        );
         for text in [
             escape(&model.arch),
             grouped(model.params),
@@ -154,76 +170,77 @@ fn results(models: &[ModelReport; 3]) -> String {
     table
 }
 
-fn legend() -> String {
-    let entries = ROLES
+fn legend(models: &[ModelReport]) -> String {
+    let entries = models
         .iter()
         .enumerate()
-        .map(|(index, role)| format!("<span class=\"c{index}\">{role}</span>"));
+        .map(|(index, model)| format!("<span class=\"c{index}\">{}</span>", escape(&model.title)));
     entries.collect::<Vec<_>>().join(" ")
 }
 
-fn curves(models: &[ModelReport; 3]) -> Result<String, ReportError> {
-    let by_model = |value: fn(&EpochPoint) -> f64| -> Vec<Series> {
-        let lines = ROLES.iter().zip(models).enumerate();
+fn curves(models: &[ModelReport]) -> Result<String, ReportError> {
+    let by_model = |value: fn(&EpochPoint) -> Option<f64>| -> Vec<Series> {
+        let lines = models.iter().enumerate();
         lines
-            .map(|(colour, (role, model))| Series {
-                name: role.to_string(),
+            .map(|(colour, model)| Series {
+                name: model.title.clone(),
                 colour,
                 points: model
                     .curve
                     .iter()
-                    .map(|point| (point.epoch, value(point)))
+                    .filter_map(|point| Some((point.epoch, value(point)?)))
                     .collect(),
             })
             .collect()
     };
     let mut html = String::from("<div class=\"charts\">");
     html.push_str(&figure(
-        "Test accuracy",
-        &by_model(|point| point.test_accuracy),
+        "Validation accuracy",
+        &by_model(|point| point.validation_accuracy),
         Axis::Percent,
     )?);
     html.push_str(&figure(
         "Training accuracy, augmented images",
-        &by_model(|point| point.train_accuracy),
+        &by_model(|point| Some(point.train_accuracy)),
         Axis::Percent,
     )?);
     html.push_str(&figure(
         "Training loss",
-        &by_model(|point| point.train_loss),
+        &by_model(|point| Some(point.train_loss)),
         Axis::Plain,
     )?);
-    html.push_str(&figure(
-        "Loss terms of the distilled student",
-        &terms(&models[2].curve),
-        Axis::Plain,
-    )?);
-    html.push_str(&figure(
-        "What distillation adds to test accuracy",
-        &[gain(models)],
-        Axis::Points,
-    )?);
+    for model in models.iter().filter(|model| model.role == Role::Taught) {
+        html.push_str(&figure(
+            &format!("Loss terms of {}", model.title),
+            &terms(&model.curve),
+            Axis::Plain,
+        )?);
+    }
     html.push_str(&figure(
         "Learning rate at the end of the epoch",
-        &by_model(|point| point.lr),
+        &by_model(|point| Some(point.lr)),
         Axis::Plain,
     )?);
     html.push_str("</div>");
-    html.push_str("<details><summary>The curves as numbers</summary><div class=\"scroll\"><table class=\"numbers\"><thead><tr><th>Model</th><th>Epoch</th><th>Loss</th><th>Loss terms</th><th>Training accuracy</th><th>Test accuracy</th><th>Learning rate</th></tr></thead><tbody>");
-    for (index, (role, model)) in ROLES.iter().zip(models).enumerate() {
+    html.push_str("<details><summary>The curves as numbers</summary><div class=\"scroll\"><table class=\"numbers\"><thead><tr><th>Model</th><th>Epoch</th><th>Loss</th><th>Loss terms</th><th>Training accuracy</th><th>Validation accuracy</th><th>Learning rate</th></tr></thead><tbody>");
+    for (index, model) in models.iter().enumerate() {
         for point in &model.curve {
             let terms: Vec<_> = point
                 .loss_terms
                 .iter()
                 .map(|(name, x)| format!("{} {x:.4}", escape(name)))
                 .collect();
-            _ = write!(html, "<tr><th class=\"c{index}\">{role}</th>");
+            _ = write!(
+                html,
+                "<tr><th class=\"c{index}\">{}</th>",
+                escape(&model.title)
+            );
             for text in [
                 point.epoch.to_string(),
                 format!("{:.4}", point.train_loss),
                 terms.join(", "),
                 percent(point.train_accuracy),
-                percent(point.test_accuracy),
+                point.validation_accuracy.map_or("–".into(), percent),
                 format!("{:.3e}", point.lr),
             ] {
                 cell(&mut html, &text);
@@ -233,18 +250,6 @@ fn curves(models: &[ModelReport; 3]) -> Result<String, ReportError> {
     }
     html.push_str("</tbody></table></div></details>");
     Ok(html)
-}
-
-/// Test accuracy of the distilled student over that of the student alone, at the epochs both have.
-fn gain([_, alone, distilled]: &[ModelReport; 3]) -> Series {
-    let both = distilled.curve.iter().zip(&alone.curve);
-    Series {
-        name: "Distilled − alone, percentage points".into(),
-        colour: 2,
-        points: both
-            .map(|(with, without)| (with.epoch, with.test_accuracy - without.test_accuracy))
-            .collect(),
-    }
 }
 
 /// A line per loss term, in colours the models do not use.

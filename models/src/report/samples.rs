@@ -6,12 +6,13 @@ use std::io::Cursor;
 use image::{ImageFormat, RgbImage};
 
 use super::html::{escape, png_address};
-use super::{ROLES, ReportError, Sample};
+use super::{Report, ReportError, Sample};
 
 /// The sheet of samples: images, the truth, and a line per model.
-pub(super) fn sheet(samples: &[Sample], classes: &[String]) -> Result<String, ReportError> {
+pub(super) fn sheet(report: &Report) -> Result<String, ReportError> {
+    let classes = &report.data.classes;
     let mut html = String::from("<div class=\"sheet\">");
-    for (number, sample) in samples.iter().enumerate() {
+    for (number, sample) in report.samples.iter().enumerate() {
         let truth = escape(&classes[sample.truth]);
         _ = write!(
             html,
@@ -29,7 +30,7 @@ pub(super) fn sheet(samples: &[Sample], classes: &[String]) -> Result<String, Re
             _ = write!(
                 html,
                 "<li class=\"c{model} {word}\" title=\"{}: {name}\"><i>{mark}</i><span>{name}</span><em>{:.0}&nbsp;%</em></li>",
-                ROLES[model],
+                escape(&report.models[model].title),
                 100.0 * prediction.confidence
             );
         }
