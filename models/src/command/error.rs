@@ -54,6 +54,13 @@ pub(super) enum CommandError {
         reason: Box<TrainError>,
         run: PathBuf,
     },
+    /// A name that no network of the run has.
+    #[error("the run in {} has no network {name:?}; it has {}", run.display(), names.join(", "))]
+    Network {
+        run: PathBuf,
+        name: String,
+        names: Vec<String>,
+    },
     /// A run that has no network to use yet.
     #[error(
         "the run in {} has no finished {phase}: go on with it by `{}`",
@@ -88,7 +95,7 @@ pub(super) enum CommandError {
     AllTrainedOn { data: String, images: usize },
     /// A recipe that names no architecture.
     #[error("{key}: {source}")]
-    Architecture { key: &'static str, source: ZooError },
+    Architecture { key: String, source: ZooError },
     /// A batch that does not fit into memory.
     #[error(
         "a training step of {arch} keeps {:.2} GB for {batch} images of {} x {} pixels, but {:.2} GB of memory are left: free some, or begin \

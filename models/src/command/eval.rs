@@ -4,7 +4,7 @@ use super::predict::load;
 use super::progress::Bars;
 use super::source::{self, Wanted};
 use crate::data::{Dataset, DeepImages};
-use crate::distill::{RunData, TRAININGS};
+use crate::distill::{RunData, plan};
 use crate::run::RunDir;
 use crate::train::{Session, measure};
 use clap::Args;
@@ -75,16 +75,18 @@ pub(super) fn run(arguments: &EvalArguments, stop: &AtomicBool) -> Result<(), Co
         split: &split,
         stats: data.stats,
         progress: &bars,
+        cache: None,
         stop,
     };
     let mut found = serde_json::Map::new();
-    for (phase, title) in TRAININGS {
-        let network = load(&client, &run, &recipe, &data, phase)?;
+    for planned in plan(&recipe) {
+        let network = load(&client, &run, &recipe, &data, &planned)?;
+        let title = &planned.title;
         let result = measure(&session, &network, title)?;
         let confusion = &result.confusion;
         if !arguments.json {
             output::result(format_args!(
-                "{title:18} {:9} accuracy {:6.2} %  macro precision {:6.2} %  macro recall {:6.2} %  {:.0} images/s",
+                "{title:24} {:16} accuracy {:6.2} %  macro precision {:6.2} %  macro recall {:6.2} %  {:.0} images/s",
                 network.arch,
                 100.0 * confusion.accuracy(),
                 100.0 * confusion.macro_precision(),
@@ -100,7 +102,7 @@ pub(super) fn run(arguments: &EvalArguments, stop: &AtomicBool) -> Result<(), Co
             "macro_recall": confusion.macro_recall(),
             "infer_images_per_s": result.images_per_s,
         });
-        found.insert(phase.to_string(), entry);
+        found.insert(planned.name.clone(), entry);
     }
     if arguments.json {
         output::result(serde_json::Value::Object(found))?;

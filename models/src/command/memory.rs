@@ -1,3 +1,4 @@
+use super::distill::architectures;
 use super::error::CommandError;
 use crate::data::Dataset;
 use crate::data::memory::available;
@@ -17,14 +18,14 @@ pub(super) fn check(
 ) -> Result<(), CommandError> {
     let (classes, size) = (dataset.classes.len(), (dataset.height, dataset.width));
     let available = available().filter(|_| launch::is_cpu(client));
-    for arch in [&recipe.teacher.arch, &recipe.student.arch] {
+    for (_, arch) in architectures(recipe) {
         let step = StepMemory {
             arch: Architecture::new(arch, classes).images(size.0, size.1),
         };
         let needed = match step.needs(batch) {
             Err(ZooError::Kernel(source)) => {
                 return Err(CommandError::Size {
-                    arch: arch.clone(),
+                    arch: arch.to_string(),
                     height: size.0,
                     width: size.1,
                     source,
@@ -35,7 +36,7 @@ pub(super) fn check(
         let Some(available) = available else { continue };
         if needed > available {
             return Err(CommandError::Memory {
-                arch: arch.clone(),
+                arch: arch.to_string(),
                 batch,
                 size,
                 needed,

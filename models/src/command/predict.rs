@@ -2,13 +2,14 @@ use super::error::CommandError;
 use super::output::{self, note};
 use crate::data::folder::{self, Single};
 use crate::data::{Normaliser, stop as stopping};
-use crate::distill::{RunData, TRAININGS};
+use crate::distill::{Planned, RunData, plan};
 use crate::nn::Mode;
 use crate::recipe::Recipe;
 use crate::run::RunDir;
+use crate::summary::Role;
 use crate::train::TrainError;
 use crate::zoo::{Architecture, Network};
-use clap::{Args, ValueEnum};
+use clap::Args;
 use ghostlight_autodiff::{Client, DType, Tape, Tensor, Var};
 use ghostlight_kernels::planted;
 use std::path::PathBuf;
@@ -21,19 +22,12 @@ pub(super) struct PredictArguments {
     /// Image files (JPEG, PNG, TIFF, BMP, WebP, PNM) of any size.
     #[arg(required = true)]
     images: Vec<PathBuf>,
-    /// Which of the run's networks answers.
-    #[arg(long, value_enum, default_value = "student-distilled")]
-    model: Model,
+    /// Which of the run's networks answers, as `teacher` or `student_alone`. Default: the first student that was taught.
+    #[arg(long, value_name = "NAME")]
+    model: Option<String>,
     /// Print one JSON array on standard output, and nothing else there.
     #[arg(long)]
     json: bool,
-}
-
-#[derive(Clone, Copy, ValueEnum)]
-enum Model {
-    Teacher,
-    StudentAlone,
-    StudentDistilled,
 }
 
 /// Classes named for each image.
@@ -59,8 +53,8 @@ pub(super) fn run(arguments: &PredictArguments, stop: &AtomicBool) -> Result<(),
         ));
     }
     let client = cubecl::Device::default().client();
-    let (phase, _) = TRAININGS[arguments.model as usize];
-    let network = load(&client, &run, &recipe, &data, phase)?;
+    let planned = chosen(&run, &recipe, arguments.model.as_deref())?;
+    let network = load(&client, &run, &recipe, &data, &planned)?;
     let normaliser = Normaliser::new(&data.stats);
     let mut found = Vec::new();
     for (path, Single { pixels, .. }) in arguments.images.iter().zip(images) {
@@ -116,34 +110,47 @@ fn ranked(logits: &[f32]) -> Vec<(usize, f32)> {
     ranked
 }
 
-/// The network of `phase` as the run left it.
+/// The training whose network is called `name`, or the first student that was taught.
+pub(super) fn chosen<'a>(
+    run: &RunDir,
+    recipe: &'a Recipe,
+    name: Option<&str>,
+) -> Result<Planned<'a>, CommandError> {
+    let trainings = plan(recipe);
+    let found = trainings.iter().find(|planned| match name {
+        Some(name) => planned.name == name,
+        None => planned.role == Role::Taught,
+    });
+    found.cloned().ok_or_else(|| CommandError::Network {
+        run: run.path().to_path_buf(),
+        name: name.unwrap_or_default().to_string(),
+        names: trainings.iter().map(|planned| planned.name.clone()).collect(),
+    })
+}
+
+/// The network of a training as the run left it.
 pub(super) fn load(
     client: &Client,
     run: &RunDir,
     recipe: &Recipe,
     data: &RunData,
-    phase: &str,
+    planned: &Planned,
 ) -> Result<Network, CommandError> {
     let unfinished = || CommandError::Unfinished {
         run: run.path().to_path_buf(),
-        phase: phase.to_string(),
+        phase: planned.name.clone(),
     };
-    let checkpoint = run.load_checkpoint(phase)?.ok_or_else(unfinished)?;
+    let checkpoint = run.load_checkpoint(&planned.name)?.ok_or_else(unfinished)?;
     if checkpoint.state["finished"] != true {
         return Err(unfinished());
     }
-    let arch = if phase == TRAININGS[0].0 {
-        &recipe.teacher.arch
-    } else {
-        &recipe.student.arch
-    };
-    let arch = Architecture::new(arch, data.classes.len()).images(data.height, data.width);
+    let arch = Architecture::new(planned.arch, data.classes.len()).images(data.height, data.width);
     let mut network = Network::new(client, DType::F32, arch, recipe.seed, 0)?;
     network
         .store
         .set_weights(&checkpoint.weights)
         .map_err(|source| TrainError::Weights {
-            path: run.checkpoint_path(phase),
+            path: run.checkpoint_path(&planned.name),
             source,
         })?;
     Ok(network)

@@ -29,6 +29,11 @@ impl Randomness {
         }
     }
 
+    /// A seed for what a way to teach leaves to chance in this step.
+    pub(crate) fn for_methods(&self) -> u64 {
+        draw(self.seed, u64::MAX, 0)
+    }
+
     /// The mask's seed and the rate of the next dropout layer, whose own rate is `rate`.
     pub(super) fn next_dropout(&self, rate: f64) -> (u64, f64) {
         let layer = self.layers.get();

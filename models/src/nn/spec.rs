@@ -104,6 +104,11 @@ pub struct Declarations {
 }
 
 impl Declarations {
+    /// Whether nothing was declared.
+    pub fn is_empty(&self) -> bool {
+        self.specs.is_empty()
+    }
+
     /// The root of the paths.
     pub fn root(&mut self) -> Path<'_> {
         Path {

@@ -24,6 +24,10 @@ pub enum Allowed {
     Real(Bound<f64>, Bound<f64>),
     /// This word, or a finite number between these bounds.
     WordOrReal(&'static str, Bound<f64>, Bound<f64>),
+    /// A list of whole numbers from this one on.
+    Numbers(i64),
+    /// A list of texts that are not blank.
+    Names,
 }
 
 const fn real(min: f64, max: f64) -> Allowed {
@@ -58,35 +62,111 @@ pub const FIELDS: &[(&str, Allowed)] = &[
     ("student.arch", Allowed::Name),
     ("student.epochs", Allowed::Whole(1, 10_000)),
     ("train.batch", Allowed::Whole(2, 4096)),
+    ("train.optimiser", Allowed::OneOf(&["sgd", "adamw"])),
     ("train.peak_lr", real(1e-6, 10.0)),
     (
         "train.schedule",
-        Allowed::OneOf(&["one_cycle", "cosine", "constant"]),
+        Allowed::OneOf(&["one_cycle", "cosine", "constant", "step", "plateau"]),
     ),
     ("train.warmup", real(0.0, 0.9)),
     ("train.final_ratio", real(0.0, 1.0)),
+    ("train.drop_every", Allowed::Whole(1, 10_000)),
+    ("train.plateau_epochs", Allowed::Whole(1, 10_000)),
+    ("train.drop_factor", strictly_between(0.0, 1.0)),
     ("train.momentum", real(0.0, 0.999)),
     ("train.nesterov", Allowed::Flag),
+    ("train.beta1", real(0.0, 0.9999)),
+    ("train.beta2", real(0.0, 0.999_999)),
+    ("train.epsilon", real(1e-12, 1.0)),
     ("train.weight_decay", real(0.0, 1.0)),
     ("train.label_smoothing", real(0.0, 0.9)),
     (
         "train.dropout",
         Allowed::WordOrReal("own", Bound::Included(0.0), Bound::Excluded(1.0)),
     ),
-    ("distill.method", Allowed::OneOf(&["dkd"])),
-    ("distill.alpha", real(0.0, 100.0)),
-    ("distill.beta", real(0.0, 100.0)),
-    ("distill.temperature", real(0.1, 100.0)),
+    ("train.early_stop", Allowed::ZeroOrWhole(1, 10_000)),
+    ("distill.name", Allowed::Name),
+    ("distill.teachers", Allowed::Numbers(1)),
+    ("distill.turns", Allowed::OneOf(&["together", "in_turn"])),
     ("distill.ce_weight", real(0.0, 100.0)),
     ("distill.warmup_epochs", Allowed::Whole(0, 10_000)),
+    ("distill.kd.weight", real(0.0, 100.0)),
+    ("distill.kd.temperature", real(0.1, 100.0)),
+    ("distill.dkd.weight", real(0.0, 100.0)),
+    ("distill.dkd.alpha", real(0.0, 100.0)),
+    ("distill.dkd.beta", real(0.0, 100.0)),
+    ("distill.dkd.temperature", real(0.1, 100.0)),
+    ("distill.dual.temperature", real(0.1, 100.0)),
+    ("distill.dual.rule", Allowed::OneOf(&["table", "proportional"])),
+    ("distill.dual.per_sample", Allowed::Flag),
+    ("distill.dual.low", real(0.0, 1.0)),
+    ("distill.dual.high", real(0.0, 1.0)),
+    ("distill.dual.minimum", real(0.0, 1.0)),
+    ("distill.dual.even", real(0.0, 1.0)),
+    ("distill.dual.lesser", real(0.0, 1.0)),
+    ("distill.dual.greater", real(0.0, 1.0)),
+    ("distill.cosine.weight", real(0.0, 100.0)),
+    (
+        "distill.cosine.of",
+        Allowed::OneOf(&["logits", "centred", "probabilities", "features"]),
+    ),
+    ("distill.cosine.temperature", real(0.1, 100.0)),
+    ("distill.cosine.student_stage", Allowed::Name),
+    ("distill.cosine.teacher_stage", Allowed::Name),
+    ("distill.align.weight", real(0.0, 1000.0)),
+    ("distill.align.teacher", Allowed::Whole(1, 100)),
+    ("distill.align.student_stages", Allowed::Names),
+    ("distill.align.teacher_stages", Allowed::Names),
+    (
+        "distill.align.group",
+        Allowed::OneOf(&[
+            "d4",
+            "flips",
+            "rotations",
+            "identity",
+            "random",
+            "horizontal_flip",
+            "half_turn",
+        ]),
+    ),
+    (
+        "distill.align.select",
+        Allowed::OneOf(&["hard", "soft_min", "attention", "attention_detached", "mixed"]),
+    ),
+    ("distill.align.tau", real(1e-6, 1e6)),
+    ("distill.align.norm", Allowed::OneOf(&["none", "sample", "position"])),
+    ("distill.align.batch_norm", Allowed::Flag),
 ];
+
+/// The sections that are lists: one way to write each element, and numbers from 1 on the command line.
+pub(super) const LISTS: &[&str] = &["teacher", "student", "distill"];
+
+/// `key` as [`FIELDS`] has it: without numbers of elements, and what a teacher or student has of its own from the common section.
+fn canonical(key: &str) -> String {
+    let parts = key.split('.').filter(|part| part.parse::<usize>().is_err());
+    let key = parts.collect::<Vec<_>>().join(".");
+    let own = ["teacher.", "student."].iter().find_map(|role| key.strip_prefix(role));
+    let common = own.filter(|rest| *rest == "train" || rest.starts_with("train."));
+    common.map(str::to_string).unwrap_or(key)
+}
 
 /// What `key` may hold, or `None` for a key no recipe has.
 pub(super) fn allowed(key: &str) -> Option<Allowed> {
-    FIELDS
-        .iter()
-        .find(|(known, _)| *known == key)
-        .map(|(_, allowed)| *allowed)
+    let key = canonical(key);
+    let field = FIELDS.iter().find(|(known, _)| *known == key);
+    field.map(|(_, allowed)| *allowed)
+}
+
+/// Whether keys begin with `key` and a dot.
+pub(super) fn is_section(key: &str) -> bool {
+    let section = format!("{}.", canonical(key));
+    FIELDS.iter().any(|(known, _)| known.starts_with(&section))
+}
+
+/// Where `key` stands in [`FIELDS`].
+pub(super) fn order(key: &str) -> Option<usize> {
+    let key = canonical(key);
+    FIELDS.iter().position(|(known, _)| *known == key)
 }
 
 /// The known key a reader most likely meant: the fewest single-letter edits away, with or without its section.
@@ -126,6 +206,10 @@ impl Allowed {
             (Self::ZeroOrWhole(min, max), Value::Integer(n)) => *n == 0 || (min..=max).contains(&n),
             (Self::Real(min, max), Value::Float(x)) => (*min, *max).contains(x),
             (Self::Real(min, max), Value::Integer(n)) => (*min, *max).contains(&(*n as f64)),
+            (Self::Numbers(least), Value::Array(items)) => {
+                items.iter().all(|item| Self::Whole(*least, i64::MAX).contains(item))
+            }
+            (Self::Names, Value::Array(items)) => items.iter().all(|item| Self::Name.contains(item)),
             (Self::WordOrReal(word, ..), Value::String(text)) => text == word,
             (Self::WordOrReal(_, min, max), number) => Self::Real(*min, *max).contains(number),
             _ => false,
@@ -146,6 +230,8 @@ impl fmt::Display for Allowed {
             Self::Real(Bound::Excluded(min), Bound::Excluded(max)) => {
                 write!(f, "a number above {min} and below {max}")
             }
+            Self::Numbers(least) => write!(f, "a list of whole numbers from {least} on"),
+            Self::Names => f.write_str("a list of names in quotes"),
             Self::WordOrReal(word, min, max) => {
                 write!(f, "\"{word}\" or {}", Self::Real(*min, *max))
             }
@@ -191,8 +277,8 @@ mod tests {
     #[test]
     fn a_misspelt_key_finds_its_neighbour() {
         assert_eq!(nearest("train.bacth"), "train.batch");
-        assert_eq!(nearest("temperature"), "distill.temperature");
-        assert_eq!(nearest("distil.Beta"), "distill.beta");
+        assert_eq!(nearest("temperature"), "distill.kd.temperature");
+        assert_eq!(nearest("distil.dkd.Beta"), "distill.dkd.beta");
         assert_eq!(edits("kitten", "sitting"), 3);
     }
 

@@ -6,21 +6,18 @@ use std::path::Path;
 use toml::{Table, Value};
 
 use super::error::RecipeError;
-use super::fields::{FIELDS, allowed, nearest};
-use super::{Recipe, lr_at};
+use super::fields::{allowed, order};
+use super::merge::{check, leaves, merge};
+use super::named::NAMED;
+use super::{Compared, Distill, Optimiser, Recipe, Select, AlignNorm, Train};
 use ghostlight_kernels::planted;
-
-/// The recipes that come with the program, by name.
-const NAMED: &[(&str, &str)] = &[
-    ("default", include_str!("../../recipes/default.toml")),
-    ("synthetic", include_str!("../../recipes/synthetic.toml")),
-];
+use std::collections::BTreeSet;
 
 /// One key on which two recipes disagree, its values as TOML.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Difference {
     /// The key with its section.
-    pub key: &'static str,
+    pub key: String,
     /// The value in the first recipe.
     pub left: String,
     /// The value in the second.
@@ -73,7 +70,11 @@ impl Recipe {
                 origin: origin.into(),
                 reason: reason.to_string().trim_end().into(),
             })?;
-        Self::default().overlay(origin, table)
+        let unsaid = Self {
+            distill: vec![Distill::silent()],
+            ..Self::default()
+        };
+        unsaid.overlay(origin, table)
     }
 
     /// Applies one `key=value` of the command line. The value is TOML; a bare word counts as a string.
@@ -127,17 +128,72 @@ impl Recipe {
                 ),
             });
         }
-        let level = self.train.momentum == 0.0 && !planted::is("nesterov_without_momentum");
-        if self.train.nesterov && level {
-            return Err(RecipeError::Conflict {
-                conflict: "`train.nesterov` = true looks ahead along the momentum, but `train.momentum` is 0; raise the momentum, or set `train.nesterov` = false".into(),
-            });
+        for own in self.teacher.iter().map(|it| &it.train).chain(self.student.iter().map(|it| &it.train)) {
+            check_train(&self.train_with(own))?;
         }
-        let distill = &self.distill;
-        if distill.ce_weight == 0.0 && distill.alpha == 0.0 && distill.beta == 0.0 {
-            return Err(RecipeError::Conflict {
-                conflict: "`distill.ce_weight`, `distill.alpha` and `distill.beta` are all 0: nothing to learn; raise one".into(),
-            });
+        self.check_ways()
+    }
+
+    /// Refuses ways to teach that cannot be told apart, or that ask for what is not there.
+    fn check_ways(&self) -> Result<(), RecipeError> {
+        let conflict = |conflict: String| Err(RecipeError::Conflict { conflict });
+        for (key, count) in [
+            ("teacher", self.teacher.len()),
+            ("student", self.student.len()),
+            ("distill", self.distill.len()),
+        ] {
+            if count == 0 {
+                return conflict(format!("`{key}` is an empty list; give at least one [[{key}]]"));
+            }
+        }
+        let mut titles = BTreeSet::new();
+        for (index, way) in self.distill.iter().enumerate() {
+            let key = match self.distill.len() {
+                1 => "distill".to_string(),
+                _ => format!("distill.{}", index + 1),
+            };
+            let title = way.title();
+            let plain = |c: char| c.is_ascii_alphanumeric() || "+-_.".contains(c);
+            if !title.chars().all(plain) || title == "alone" || title.starts_with('.') {
+                return conflict(format!(
+                    "`{key}.name` = \"{title}\" becomes part of file names, and \"alone\" is the student without a teacher; use letters, digits, +, -, _ and ."
+                ));
+            }
+            if !titles.insert(title.clone()) {
+                return conflict(format!("two ways to teach are called \"{title}\"; give one of them a `name`"));
+            }
+            let teaches = !way.terms().is_empty();
+            if way.ce_weight == 0.0 && !teaches {
+                return conflict(format!("`{key}` has neither labels (`{key}.ce_weight` is 0) nor a teacher's term above 0: nothing to learn; raise one"));
+            }
+            let count = self.teacher.len();
+            let unknown = way.teachers.iter().find(|&&teacher| teacher > count);
+            let aligned = way.align.as_ref().map(|align| align.teacher).filter(|&it| it > count);
+            if let Some(teacher) = unknown.copied().or(aligned) {
+                return conflict(format!("`{key}` listens to teacher {teacher}, but the recipe has {count}; add a [[teacher]], or listen to another"));
+            }
+            let listened = way.listened(count);
+            if way.dual.is_some() && listened.len() != 2 {
+                return conflict(format!("`{key}.dual` weighs two teachers, but listens to {}; say which two in `{key}.teachers`, or add a [[teacher]]", listened.len()));
+            }
+            if let Some(dual) = way.dual.as_ref().filter(|dual| dual.low > dual.high) {
+                return conflict(format!("`{key}.dual.low` = {} lies above `{key}.dual.high` = {}", dual.low, dual.high));
+            }
+            if let Some(align) = &way.align {
+                let (ours, theirs) = (align.student_stages.len(), align.teacher_stages.len());
+                if ours != theirs {
+                    return conflict(format!("`{key}.align` names {ours} of the student's stages and {theirs} of the teacher's; name one for each"));
+                }
+                if align.select == Select::Mixed && align.norm != AlignNorm::None {
+                    return conflict(format!("`{key}.align.select` = \"mixed\" has no gradient through a norm; set `{key}.align.norm` = \"none\""));
+                }
+            }
+            if let Some(cosine) = &way.cosine {
+                let named = !(cosine.student_stage.is_empty() && cosine.teacher_stage.is_empty());
+                if named && cosine.of != Compared::Features {
+                    return conflict(format!("`{key}.cosine` names stages, which only `{key}.cosine.of` = \"features\" compares"));
+                }
+            }
         }
         Ok(())
     }
@@ -150,29 +206,24 @@ impl Recipe {
         self.to_table().to_string()
     }
 
-    /// The keys on which two recipes disagree, in the order of [`FIELDS`].
+    /// The keys on which two recipes disagree, in the order of [`FIELDS`](super::FIELDS).
     pub fn differences(&self, other: &Self) -> Vec<Difference> {
         let (left, right) = (leaves(&self.to_table()), leaves(&other.to_table()));
         let find = |side: &[(String, Value)], key: &str| {
-            side.iter()
-                .find(|(k, _)| k == key)
-                .map(|(_, value)| value.to_string())
-                .unwrap_or_default()
+            let found = side.iter().find(|(k, _)| k == key);
+            found.map(|(_, value)| value.to_string()).unwrap_or_default()
         };
-        FIELDS
-            .iter()
-            .map(|(key, _)| Difference {
+        let both = left.iter().chain(&right).map(|(key, _)| key.clone());
+        let mut keys: Vec<String> = both.collect::<BTreeSet<_>>().into_iter().collect();
+        keys.sort_by_key(|key| order(key));
+        keys.into_iter()
+            .map(|key| Difference {
+                left: find(&left, &key),
+                right: find(&right, &key),
                 key,
-                left: find(&left, key),
-                right: find(&right, key),
             })
             .filter(|difference| difference.left != difference.right)
             .collect()
-    }
-
-    /// Learning rate of step `step` of `total_steps`: see [`lr_at`].
-    pub fn lr_at(&self, step: usize, total_steps: usize) -> f32 {
-        lr_at(&self.train, step, total_steps)
     }
 
     fn to_table(&self) -> Table {
@@ -182,19 +233,7 @@ impl Recipe {
     /// This recipe with the values of `table`, each checked first.
     fn overlay(&self, origin: &str, table: Table) -> Result<Self, RecipeError> {
         let mut merged = self.to_table();
-        for (key, value) in leaves(&table) {
-            check(origin, &key, &value)?;
-            match key.split_once('.') {
-                Some((section, field)) => {
-                    if let Some(Value::Table(section)) = merged.get_mut(section) {
-                        section.insert(field.into(), value);
-                    }
-                }
-                None => {
-                    merged.insert(key, value);
-                }
-            }
-        }
+        merge(origin, &mut merged, table)?;
         merged
             .try_into()
             .map_err(|reason: toml::de::Error| RecipeError::Syntax {
@@ -204,52 +243,15 @@ impl Recipe {
     }
 }
 
-/// The keys of a table with their sections, and their values. A table where a value belongs counts as a value.
-fn leaves(table: &Table) -> Vec<(String, Value)> {
-    let mut found = Vec::new();
-    for (key, value) in table {
-        match value {
-            Value::Table(section)
-                if allowed(key).is_none() && (is_section(key) || !section.is_empty()) =>
-            {
-                found.extend(
-                    section
-                        .iter()
-                        .map(|(field, value)| (format!("{key}.{field}"), value.clone())),
-                );
-            }
-            _ => found.push((key.clone(), value.clone())),
-        }
+/// Refuses hyper-parameters that cancel each other.
+fn check_train(train: &Train) -> Result<(), RecipeError> {
+    let level = train.momentum == 0.0 && !planted::is("nesterov_without_momentum");
+    if train.optimiser == Optimiser::Sgd && train.nesterov && level {
+        return Err(RecipeError::Conflict {
+            conflict: "`train.nesterov` = true looks ahead along the momentum, but `train.momentum` is 0; raise the momentum, or set `train.nesterov` = false".into(),
+        });
     }
-    found
-}
-
-fn is_section(key: &str) -> bool {
-    FIELDS.iter().any(|(known, _)| {
-        known
-            .split_once('.')
-            .is_some_and(|(section, _)| section == key)
-    })
-}
-
-fn check(origin: &str, key: &str, value: &Value) -> Result<(), RecipeError> {
-    let refused = |allowed: String| RecipeError::Value {
-        origin: origin.into(),
-        key: key.into(),
-        value: value.to_string(),
-        allowed,
-    };
-    match allowed(key) {
-        Some(allowed) if allowed.contains(value) => Ok(()),
-        Some(allowed) => Err(refused(allowed.to_string())),
-        None if is_section(key) => Err(refused(format!("a section of its own, [{key}]"))),
-        None if planted::is("unknown_keys_are_ignored") => Ok(()),
-        None => Err(RecipeError::UnknownKey {
-            origin: origin.into(),
-            key: key.into(),
-            nearest: nearest(key),
-        }),
-    }
+    Ok(())
 }
 
 #[cfg(test)]

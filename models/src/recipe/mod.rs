@@ -3,26 +3,45 @@
 //! A recipe lists only what differs from the defaults documented on the fields here; the values a field may take stand once,
 //! in [`FIELDS`]. An unknown key or a value out of range is an error naming the file, the key and what would be allowed.
 //!
+//! Teachers, students and ways to teach are lists. A section by itself, `[teacher]`, is a list of one; where there are several,
+//! `teacher.2.arch` on the command line means the second one's.
+//!
 //! ```toml
 //! [train]
 //! batch = 64
+//!
+//! [[teacher]]
+//! arch = "efficientvit_m2"
+//!
+//! [[teacher]]
+//! arch = "mobilevitv2_100"
+//! train = { optimiser = "adamw", peak_lr = 1e-3 }
 //! ```
 
+mod distill;
 mod error;
 mod fields;
 mod load;
+mod merge;
+mod named;
 mod schedule;
+mod train;
 
+pub use distill::{
+    Align, AlignGroup, AlignNorm, Compared, Cosine, Distill, Dkd, DualTeacher, Kd, Rule, Select, Turns,
+};
 pub use error::RecipeError;
 pub use fields::{Allowed, FIELDS};
 pub use load::Difference;
-pub use schedule::lr_at;
+pub use schedule::{Moment, lr_at};
+pub use train::{Dropout, Optimiser, OwnRates, Schedule, Train};
 
 use crate::data;
 use serde::{Deserialize, Serialize};
+use toml::Table;
 
 /// Everything that decides the outcome of a run, with the data set itself.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Recipe {
     /// Source of every random choice: split, initialisation, order of the images, augmentation, dropout. Default 0.
@@ -31,14 +50,14 @@ pub struct Recipe {
     pub data: Data,
     /// Random changes to the training images.
     pub augment: Augment,
-    /// The network that is trained first and then taught from.
-    pub teacher: Teacher,
-    /// The network that is trained alone and with the teacher's help.
-    pub student: Student,
-    /// Optimiser and learning-rate schedule, the same for all three trainings.
+    /// The networks that are trained first and then taught from.
+    pub teacher: Vec<Teacher>,
+    /// The networks that are trained alone and in each of the ways of [`Recipe::distill`].
+    pub student: Vec<Student>,
+    /// Optimiser and learning-rate schedule of every training that does not say otherwise.
     pub train: Train,
-    /// What the student learns from the teacher.
-    pub distill: Distill,
+    /// The ways in which a student is taught, each a training of its own.
+    pub distill: Vec<Distill>,
 }
 
 /// `[data]`: the images and their split.
@@ -81,7 +100,7 @@ pub struct Augment {
     pub shift: usize,
 }
 
-/// `[teacher]`: the network that is trained first and then taught from.
+/// `[teacher]`: a network that is trained first and then taught from.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Teacher {
@@ -89,109 +108,34 @@ pub struct Teacher {
     pub arch: String,
     /// Passes over the training images. Default 10.
     pub epochs: usize,
+    /// What differs from `[train]` in this training, by its keys there. Default nothing.
+    #[serde(skip_serializing_if = "Table::is_empty")]
+    pub train: Table,
 }
 
-/// `[student]`: the network that is trained alone and with the teacher's help.
+/// `[student]`: a network that is trained alone and with teachers' help.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Student {
     /// Architecture by its name in the zoo. Default `"resnet8"`.
     pub arch: String,
-    /// Passes over the training images, alone and distilled alike. Default 10.
+    /// Passes over the training images, alone and taught alike. Default 10.
     pub epochs: usize,
+    /// What differs from `[train]` in these trainings, by its keys there. Default nothing.
+    #[serde(skip_serializing_if = "Table::is_empty")]
+    pub train: Table,
 }
 
-/// `[train]`: stochastic gradient descent and its learning rate.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Train {
-    /// Images per step. Default 128.
-    pub batch: usize,
-    /// Highest learning rate. Default 0.2.
-    pub peak_lr: f64,
-    /// Course of the learning rate. Default `"one_cycle"`.
-    pub schedule: Schedule,
-    /// Share of all steps in which the learning rate rises to the peak. Default 0.25.
-    pub warmup: f64,
-    /// Last learning rate over the peak; a constant schedule never falls. Default 0.001.
-    pub final_ratio: f64,
-    /// Share of the last update kept in the next. Default 0.9.
-    pub momentum: f64,
-    /// Take the gradient one momentum step ahead, which wants a momentum above 0. Default true.
-    pub nesterov: bool,
-    /// L2 penalty, added to the gradient as weight times this. Default 5e-4.
-    pub weight_decay: f64,
-    /// Probability mass the cross-entropy targets spread evenly over all classes. Default 0.
-    pub label_smoothing: f64,
-    /// Probability with which the dropout layers of all three networks drop an element. Networks without any stay without. Default
-    /// `"own"`, each layer's own.
-    pub dropout: Dropout,
-}
-
-/// With which probability dropout layers drop: `"own"`, or a number.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(untagged)]
-pub enum Dropout {
-    /// As the network's paper has it.
-    Own(OwnRates),
-    /// One rate for all layers.
-    Rate(f64),
-}
-
-/// The word for rates that are the networks' own.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum OwnRates {
-    /// `"own"`.
-    Own,
-}
-
-impl Dropout {
-    /// What replaces the layers' own rates, if anything does.
-    pub fn rate(self) -> Option<f64> {
-        match self {
-            Self::Own(_) => None,
-            Self::Rate(rate) => Some(rate),
-        }
+impl Recipe {
+    /// How a training goes that differs from `[train]` by `own`: [`Teacher::train`] or [`Student::train`].
+    ///
+    /// # Panics
+    /// On keys or values that [`Recipe::validate`] refuses.
+    pub fn train_with(&self, own: &Table) -> Train {
+        let mut table = Table::try_from(&self.train).expect("TOML holds every training");
+        table.extend(own.clone());
+        table.try_into().expect("the recipe was validated")
     }
-}
-
-/// Course of the learning rate over a training.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Schedule {
-    /// Along a cosine from 1/25 of the peak up to it, then along a cosine down.
-    OneCycle,
-    /// Straight up from near zero to the peak, then along a cosine down.
-    Cosine,
-    /// Straight up from near zero to the peak, then level.
-    Constant,
-}
-
-/// `[distill]`: what the student learns from the teacher.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Distill {
-    /// Distillation loss. Default `"dkd"`.
-    pub method: DistillMethod,
-    /// Weight of the target class (TCKD). Default 1.
-    pub alpha: f64,
-    /// Weight of the other classes (NCKD). Default 8.
-    pub beta: f64,
-    /// Divides the logits of both networks before the softmax. Default 4.
-    pub temperature: f64,
-    /// Weight of the cross-entropy with the true labels. Default 1.
-    pub ce_weight: f64,
-    /// Epochs over which the distillation loss gains its full weight, linearly; 0 gives it at once. Default 2.
-    pub warmup_epochs: usize,
-}
-
-/// A distillation loss by name.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum DistillMethod {
-    /// Decoupled knowledge distillation: target and non-target classes weighted apart.
-    Dkd,
 }
 
 impl Data {
@@ -210,6 +154,20 @@ impl Augment {
         data::Augment {
             dihedral: self.dihedral,
             shift: self.shift,
+        }
+    }
+}
+
+impl Default for Recipe {
+    fn default() -> Self {
+        Self {
+            seed: 0,
+            data: Data::default(),
+            augment: Augment::default(),
+            teacher: vec![Teacher::default()],
+            student: vec![Student::default()],
+            train: Train::default(),
+            distill: vec![Distill::default()],
         }
     }
 }
@@ -241,6 +199,7 @@ impl Default for Teacher {
         Self {
             arch: "resnet20".into(),
             epochs: 10,
+            train: Table::new(),
         }
     }
 }
@@ -250,36 +209,7 @@ impl Default for Student {
         Self {
             arch: "resnet8".into(),
             epochs: 10,
-        }
-    }
-}
-
-impl Default for Train {
-    fn default() -> Self {
-        Self {
-            batch: 128,
-            peak_lr: 0.2,
-            schedule: Schedule::OneCycle,
-            warmup: 0.25,
-            final_ratio: 0.001,
-            momentum: 0.9,
-            nesterov: true,
-            weight_decay: 5e-4,
-            label_smoothing: 0.0,
-            dropout: Dropout::Own(OwnRates::Own),
-        }
-    }
-}
-
-impl Default for Distill {
-    fn default() -> Self {
-        Self {
-            method: DistillMethod::Dkd,
-            alpha: 1.0,
-            beta: 8.0,
-            temperature: 4.0,
-            ce_weight: 1.0,
-            warmup_epochs: 2,
+            train: Table::new(),
         }
     }
 }

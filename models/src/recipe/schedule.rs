@@ -8,25 +8,45 @@ use ghostlight_kernels::planted;
 /// A one-cycle schedule starts at the peak over this, as in Smith and Topin's super-convergence and PyTorch's `OneCycleLR`.
 const ONE_CYCLE_START: f64 = 25.0;
 
-/// Learning rate of step `step`, counted from 0, of `total_steps`.
+/// Where a training stands when its learning rate is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Moment {
+    /// The step, counted from 0.
+    pub step: usize,
+    /// Steps of the whole training.
+    pub steps: usize,
+    /// Steps of one epoch.
+    pub epoch_steps: usize,
+    /// How often the schedule `"plateau"` has dropped.
+    pub drops: usize,
+}
+
+/// Learning rate of a step.
 ///
-/// The peak is reached after `warmup * total_steps` steps, the final learning rate on the last one. A step beyond the last
+/// The peak is reached after `warmup * steps` steps, the final learning rate of a cosine on the last one. A step beyond the last
 /// keeps the last one's rate.
-pub fn lr_at(train: &Train, step: usize, total_steps: usize) -> f32 {
+pub fn lr_at(train: &Train, moment: Moment) -> f32 {
+    let Moment { step, steps, .. } = moment;
     let (peak, last) = (train.peak_lr, train.peak_lr * train.final_ratio);
-    let rise = (train.warmup * total_steps as f64).round() as usize;
+    let rise = (train.warmup * steps as f64).round() as usize;
     let rise = planted::or("peak_comes_late", rise, rise + 1);
+    let dropped = |drops: usize| peak * train.drop_factor.powi(drops.min(1 << 20) as i32);
     let rate = if step < rise {
         match train.schedule {
-            // Never 0: a first step that moves nothing would be wasted.
-            Schedule::Cosine | Schedule::Constant => peak * (step + 1) as f64 / (rise + 1) as f64,
             Schedule::OneCycle => cosine(peak / ONE_CYCLE_START, peak, step as f64 / rise as f64),
+            // Never 0: a first step that moves nothing would be wasted.
+            _ => peak * (step + 1) as f64 / (rise + 1) as f64,
         }
     } else {
         match train.schedule {
             Schedule::Constant => peak,
+            Schedule::Step => {
+                let epoch = step.min(steps.saturating_sub(1)) / moment.epoch_steps.max(1);
+                dropped(epoch / train.drop_every)
+            }
+            Schedule::Plateau => dropped(moment.drops),
             Schedule::OneCycle | Schedule::Cosine => {
-                let fall = total_steps.saturating_sub(rise + 1).max(1);
+                let fall = steps.saturating_sub(rise + 1).max(1);
                 cosine(peak, last, (step - rise) as f64 / fall as f64)
             }
         }
@@ -53,6 +73,15 @@ impl Distill {
 mod tests {
     use super::*;
 
+    fn moment(step: usize, steps: usize) -> Moment {
+        Moment {
+            step,
+            steps,
+            epoch_steps: 10,
+            drops: 0,
+        }
+    }
+
     fn rates(schedule: Schedule, warmup: f64, total: usize) -> Vec<f32> {
         let train = Train {
             schedule,
@@ -61,7 +90,7 @@ mod tests {
             final_ratio: 0.01,
             ..Train::default()
         };
-        (0..total).map(|step| lr_at(&train, step, total)).collect()
+        (0..total).map(|step| lr_at(&train, moment(step, total))).collect()
     }
 
     #[test]
@@ -110,8 +139,8 @@ mod tests {
             }
         }
         assert_eq!(
-            lr_at(&Train::default(), 500, 100),
-            lr_at(&Train::default(), 99, 100)
+            lr_at(&Train::default(), moment(500, 100)),
+            lr_at(&Train::default(), moment(99, 100))
         );
     }
 
@@ -133,6 +162,31 @@ mod tests {
             .weight_at(1),
             1.0
         );
+    }
+
+    #[test]
+    fn a_step_schedule_drops_every_few_epochs_and_a_plateau_as_often_as_it_was_told() {
+        let step = Train {
+            schedule: Schedule::Step,
+            warmup: 0.0,
+            drop_every: 2,
+            ..Train::default()
+        };
+        let at = |train: &Train, step, drops| {
+            let moment = Moment { drops, ..moment(step, 60) };
+            f64::from(lr_at(train, moment)) / train.peak_lr
+        };
+        for (when, wanted) in [(0, 1.0), (19, 1.0), (20, 0.1), (39, 0.1), (40, 0.01), (900, 0.01)] {
+            assert!((at(&step, when, 3) - wanted).abs() < 1e-6, "step {when}");
+        }
+        let plateau = Train {
+            schedule: Schedule::Plateau,
+            drop_factor: 0.5,
+            ..step
+        };
+        for (drops, wanted) in [(0, 1.0), (1, 0.5), (3, 0.125)] {
+            assert!((at(&plateau, 35, drops) - wanted).abs() < 1e-6, "{drops} drops");
+        }
     }
 
     #[test]

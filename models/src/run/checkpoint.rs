@@ -165,6 +165,11 @@ pub fn weights_digest(weights: &[NamedTensor]) -> String {
     )
 }
 
+/// Hexadecimal SHA-256 of a text.
+pub(crate) fn digest_of(text: &str) -> String {
+    digest(text, std::iter::empty())
+}
+
 /// SHA-256 over the state and every tensor's key, shape and bytes, each preceded by its length, so that no two different
 /// checkpoints are the same stream.
 fn digest<'a>(

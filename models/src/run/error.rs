@@ -105,7 +105,7 @@ pub enum RunError {
 }
 
 impl RunError {
-    pub(super) fn io(action: &'static str, path: &Path, reason: io::Error) -> Self {
+    pub(crate) fn io(action: &'static str, path: &Path, reason: io::Error) -> Self {
         Self::Io {
             action,
             path: path.into(),

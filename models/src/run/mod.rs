@@ -22,6 +22,7 @@ mod name;
 mod platform;
 
 pub use atomic::write_atomic;
+pub(crate) use checkpoint::digest_of;
 pub use checkpoint::{Checkpoint, NamedTensor, weights_digest};
 pub use error::RunError;
 pub use log::MetricsLog;
@@ -53,6 +54,15 @@ const CHECKPOINTS: &str = "checkpoints";
 const BEGINNINGS: [&str; 2] = [SPLIT, RECIPE];
 /// What a run adds to that.
 const RESULTS: [&str; 4] = [PLATFORMS, METRICS, SUMMARY, REPORT];
+
+/// A new folder `runs/<date-time>` (UTC).
+///
+/// Error: [`Io`](RunError::Io).
+pub fn new_folder() -> Result<PathBuf, RunError> {
+    let runs = Path::new(RUNS);
+    let made = fs::create_dir_all(runs).and_then(|()| name::claim(runs));
+    made.map_err(|reason| RunError::io("create", runs, reason))
+}
 
 /// A run that has no folder yet.
 #[derive(Debug)]
@@ -259,20 +269,12 @@ impl RunDir {
     ///
     /// Errors: [`Io`](RunError::Io); [`Damaged`](RunError::Damaged) if it was cut short or altered.
     pub fn load_checkpoint(&self, phase: &str) -> Result<Option<Checkpoint>, RunError> {
-        let path = self.checkpoint_path(phase);
-        match fs::read(&path) {
-            Ok(bytes) => {
-                Checkpoint::from_bytes(&bytes)
-                    .map(Some)
-                    .map_err(|damage| RunError::Damaged {
-                        path,
-                        bytes: bytes.len(),
-                        damage,
-                    })
-            }
-            Err(reason) if reason.kind() == ErrorKind::NotFound => Ok(None),
-            Err(reason) => Err(RunError::io("read", &path, reason)),
-        }
+        read_checkpoint(&self.checkpoint_path(phase))
+    }
+
+    /// Forgets the checkpoint of `phase`, if there is one.
+    pub fn remove_checkpoint(&self, phase: &str) -> Result<(), RunError> {
+        remove(&self.checkpoint_path(phase))
     }
 
     /// Whether any training has saved a checkpoint.
@@ -292,13 +294,7 @@ impl RunDir {
 
     /// Takes back that the run is finished: a network is trained again.
     pub fn remove_summary(&self) -> Result<(), RunError> {
-        let path = self.file(SUMMARY);
-        match fs::remove_file(&path) {
-            Err(reason) if reason.kind() != ErrorKind::NotFound => {
-                Err(RunError::io("remove", &path, reason))
-            }
-            _ => Ok(()),
-        }
+        remove(&self.file(SUMMARY))
     }
 
     /// The summary of a finished run, or `None` for one that is not.
@@ -349,6 +345,41 @@ impl RunDir {
         let path = self.file(name);
         let text = fs::read(&path).map_err(|reason| RunError::io("read", &path, reason))?;
         serde_json::from_slice(&text).map_err(|reason| RunError::Decode { path, reason })
+    }
+}
+
+/// The checkpoint in the file `path`, or `None` if there is no such file.
+///
+/// Errors: [`Io`](RunError::Io); [`Damaged`](RunError::Damaged) if it was cut short or altered.
+pub fn read_checkpoint(path: &Path) -> Result<Option<Checkpoint>, RunError> {
+    match fs::read(path) {
+        Ok(bytes) => Checkpoint::from_bytes(&bytes)
+            .map(Some)
+            .map_err(|damage| RunError::Damaged {
+                path: path.into(),
+                bytes: bytes.len(),
+                damage,
+            }),
+        Err(reason) if reason.kind() == ErrorKind::NotFound => Ok(None),
+        Err(reason) => Err(RunError::io("read", path, reason)),
+    }
+}
+
+/// Writes a checkpoint to the file `path`, whole or not at all, and its folder where it is missing.
+///
+/// Errors: [`Io`](RunError::Io); [`Encode`](RunError::Encode) if a tensor's values are not as many as its shape says.
+pub fn write_checkpoint(path: &Path, checkpoint: &Checkpoint) -> Result<(), RunError> {
+    let folder = parent(path);
+    fs::create_dir_all(folder).map_err(|reason| RunError::io("create", folder, reason))?;
+    write_atomic(path, &checkpoint.to_bytes()?)
+}
+
+fn remove(path: &Path) -> Result<(), RunError> {
+    match fs::remove_file(path) {
+        Err(reason) if reason.kind() != ErrorKind::NotFound => {
+            Err(RunError::io("remove", path, reason))
+        }
+        _ => Ok(()),
     }
 }
 

@@ -1,11 +1,14 @@
+use super::cache::{CachedEpoch, Key};
 use super::evaluate::argmax;
-use super::{Session, TrainError};
+use super::learner::Learner;
+use super::{EpochRecord, Session, TrainError};
 use crate::data::{AugmentSeed, Batch, Loader, LoaderOptions, batches};
-use crate::methods::{Lesson, Method, Term};
+use crate::methods::{Answers, Lesson, Need, Reading, Way};
 use crate::nn::{Mode, Randomness};
+use crate::recipe::{Moment, Train, lr_at};
+use crate::run::{Platform, digest_of, weights_digest};
 use crate::zoo::Network;
-use ghostlight_autodiff::{Labels, Sgd, Tape, Tensor, Var};
-use ghostlight_kernels::optim::sgd::SgdOptions;
+use ghostlight_autodiff::{Labels, Tape, Tensor, Var};
 use ghostlight_kernels::planted;
 use serde::{Deserialize, Serialize};
 use std::time::Instant;
@@ -17,45 +20,83 @@ pub(super) struct Position {
     pub epoch: usize,
     /// Steps of the current epoch that were taken.
     pub step: usize,
-    /// Sum over those steps of each weighted loss term, in the method's order, as the bits of an f64.
+    /// Sum over those steps of each weighted loss term, in the way's order, as the bits of an f64.
     pub sums: Vec<u64>,
+    /// The same of what the way watches.
+    #[serde(default)]
+    pub watched: Vec<u64>,
     /// Images predicted right in those steps.
     pub correct: usize,
+}
+
+impl Position {
+    /// The epoch's means, once its `steps` steps of `batch` images are taken.
+    pub fn record(&self, way: &Way, steps: usize, batch: usize) -> EpochRecord {
+        let means = |names: &[String], sums: &[u64]| -> Vec<(String, f64)> {
+            let means = sums.iter().map(|&bits| f64::from_bits(bits) / steps as f64);
+            names.iter().cloned().zip(means).collect()
+        };
+        let loss_terms = means(way.names(), &self.sums);
+        EpochRecord {
+            phase: String::new(),
+            epoch: self.epoch + 1,
+            lr: 0.0,
+            train_loss: loss_terms.iter().map(|(_, mean)| mean).sum(),
+            loss_terms,
+            train_accuracy: self.correct as f64 / (steps * batch) as f64,
+            validation_accuracy: None,
+            validation_loss: None,
+            watched: means(way.watches(), &self.watched),
+            train_images_per_s: 0.0,
+        }
+    }
 }
 
 /// One training in progress.
 pub(super) struct Course<'a> {
     pub session: &'a Session<'a>,
-    pub network: &'a Network,
-    pub optimiser: &'a mut Sgd,
-    pub method: &'a dyn Method,
-    pub teacher: Option<&'a Network>,
-    pub phase: &'static str,
+    pub learner: &'a mut Learner,
+    pub train: &'a Train,
+    pub teachers: &'a [Network],
+    pub title: &'a str,
     pub epochs: usize,
     pub role: u64,
+    /// Of the learning rate, at plateaus.
+    pub drops: usize,
 }
 
 /// A step whose results are still on the device: reading them one step late keeps the device busy meanwhile.
 struct Pending {
-    terms: Vec<Term>,
+    terms: Vec<Reading>,
+    watched: Vec<Reading>,
     logits: Tensor,
     labels: Vec<u32>,
 }
 
-impl Course<'_> {
+/// What an epoch asks of a teacher, and its answers that are known.
+struct Asked<'a> {
+    need: Need,
+    known: Option<CachedEpoch<'a>>,
+}
+
+impl<'a> Course<'a> {
     pub fn lr_at(&self, epoch: usize, step: usize) -> f64 {
-        let steps = self.session.steps_per_epoch();
-        f64::from(self.session.recipe.lr_at(
-            planted::or("lr_of_the_first_epoch", epoch, 0) * steps + step,
-            self.epochs * steps,
-        ))
+        let epoch_steps = self.session.steps_per_epoch(self.train);
+        let moment = Moment {
+            step: planted::or("lr_of_the_first_epoch", epoch, 0) * epoch_steps + step,
+            steps: self.epochs * epoch_steps,
+            epoch_steps,
+            drops: self.drops,
+        };
+        f64::from(lr_at(self.train, moment))
     }
 
     /// Takes the steps of the current epoch from `position` on. Returns the images per second, or `None` when it was stopped;
     /// `position` says in either case what was done.
     pub fn run_epoch(&mut self, position: &mut Position) -> Result<Option<f64>, TrainError> {
         let session = self.session;
-        let (batch_size, steps) = (session.batch(), session.steps_per_epoch());
+        let batch_size = session.batch_of(self.train);
+        let steps = session.steps_per_epoch(self.train);
         let seed = AugmentSeed {
             seed: session.recipe.seed,
             epoch: planted::or("augmentation_frozen", position.epoch as u64, 0),
@@ -69,18 +110,19 @@ impl Course<'_> {
             drop_last: true,
         };
         let loader = Loader::new(session.dataset.clone(), order, options)?;
-        let what = format!("{} {}/{}", self.phase, position.epoch + 1, self.epochs);
+        let what = format!("{} {}/{}", self.title, position.epoch + 1, self.epochs);
         let taken = (position.step * batch_size) as u64;
         session
             .progress
             .begin(&what, taken, (steps * batch_size) as u64);
+        let mut asked = self.asked(position.epoch)?;
         let (start, first) = (Instant::now(), position.step);
         let mut pending: Option<Pending> = None;
         for batch in loader {
             if session.stopped() {
                 break;
             }
-            let next = self.step(&batch, position.epoch, position.step)?;
+            let next = self.step(&batch, &mut asked, position.epoch, position.step)?;
             position.step += 1;
             if let Some(done) = pending.replace(next) {
                 self.settle(done, position)?;
@@ -95,72 +137,135 @@ impl Course<'_> {
         Ok((position.step == steps).then_some(speed))
     }
 
+    /// Whom the epoch asks for what, with the answers that the cache has.
+    fn asked(&self, epoch: usize) -> Result<Vec<Asked<'a>>, TrainError> {
+        let session = self.session;
+        let (steps, batch) = (session.steps_per_epoch(self.train), session.batch_of(self.train));
+        let mut all = Vec::new();
+        for need in self.learner.way.needs(epoch + 1, self.epochs) {
+            let known = match session.cache.filter(|_| need.stages.is_empty()) {
+                Some(cache) => {
+                    let stats = [session.stats.mean, session.stats.std].concat();
+                    let key = Key {
+                        weights: weights_digest(&self.teachers[need.teacher].store.weights()?),
+                        arch: self.teachers[need.teacher].arch.clone(),
+                        platform: Platform::of(session.client).to_string(),
+                        data: session.dataset.fingerprint.clone(),
+                        images: digest_of(&serde_json::json!(session.split.train).to_string()),
+                        stats: stats.into_iter().map(f32::to_bits).collect(),
+                        seed: session.recipe.seed,
+                        augment: format!("{:?}", session.augment()),
+                        batch,
+                    };
+                    Some(cache.epoch(&key, epoch, steps, session.dataset.classes.len())?)
+                }
+                None => None,
+            };
+            all.push(Asked { need, known });
+        }
+        Ok(all)
+    }
+
+    /// What the teachers say of a batch, by their numbers.
+    fn taught(
+        &self,
+        images: &Var,
+        asked: &mut [Asked],
+        step: usize,
+    ) -> Result<Vec<Option<Answers<Tensor>>>, TrainError> {
+        let mut all: Vec<_> = self.teachers.iter().map(|_| None).collect();
+        let shape = [images.tensor().shape()[0], self.session.dataset.classes.len()];
+        for Asked { need, known } in asked {
+            if let Some(logits) = known.as_ref().and_then(|known| known.answer(step)) {
+                all[need.teacher] = Some(Answers {
+                    logits: Tensor::from_f32(self.session.client, logits, &shape)?,
+                    stages: Vec::new(),
+                });
+                continue;
+            }
+            let start = Instant::now();
+            let mode = planted::or("teacher_in_training_mode", Mode::Infer, Mode::Train);
+            let stages: Vec<&str> = need.stages.iter().map(String::as_str).collect();
+            let teacher = &self.teachers[need.teacher];
+            let (logits, found) = teacher.forward_with_stages(&Tape::new(), mode, images, &stages)?;
+            let found = found.iter().map(|value| value.tensor().clone());
+            if let Some(known) = known {
+                let values = logits.tensor().to_f32()?;
+                known.learn(step, &values, start.elapsed().as_secs_f64())?;
+            }
+            all[need.teacher] = Some(Answers {
+                logits: logits.tensor().clone(),
+                stages: need.stages.iter().cloned().zip(found).collect(),
+            });
+        }
+        Ok(all)
+    }
+
     /// Launches one step.
-    fn step(&mut self, batch: &Batch, epoch: usize, step: usize) -> Result<Pending, TrainError> {
+    fn step(
+        &mut self,
+        batch: &Batch,
+        asked: &mut [Asked],
+        epoch: usize,
+        step: usize,
+    ) -> Result<Pending, TrainError> {
         let session = self.session;
         let dataset = session.dataset;
         let shape = [batch.labels.len(), dataset.height, dataset.width, 3];
         let images = Var::constant(Tensor::from_f32(session.client, &batch.images, &shape)?);
         let labels = Labels::new(session.client, &batch.labels, dataset.classes.len())?;
-        let taught = match self.teacher {
-            Some(teacher) => {
-                let mode = planted::or("teacher_in_training_mode", Mode::Infer, Mode::Train);
-                Some(teacher.forward(&Tape::new(), mode, &images)?)
-            }
-            None => None,
-        };
+        let teachers = self.taught(&images, asked, step)?;
         let tape = Tape::new();
-        let recipe = session.recipe;
-        let rate = recipe.train.dropout.rate();
-        let randomness = Randomness::of_step(recipe.seed, self.role, epoch, step, rate);
-        let logits = self.network.forward_dropping(&tape, randomness, &images)?;
-        let terms = self.method.terms(&Lesson {
+        let seed = session.recipe.seed;
+        let rate = self.train.dropout.rate();
+        let randomness = Randomness::of_step(seed, self.role, epoch, step, rate);
+        let chance = randomness.for_methods();
+        let stages = self.learner.way.student_stages();
+        let wanted: Vec<&str> = stages.iter().map(String::as_str).collect();
+        let (logits, found) = self
+            .learner
+            .network
+            .forward_training(&tape, randomness, &images, &wanted)?;
+        let student = Answers {
+            logits,
+            stages: stages.into_iter().zip(found).collect(),
+        };
+        let lesson = Lesson {
             tape: &tape,
-            student: &logits,
-            teacher: taught.as_ref().map(Var::tensor),
+            student: &student,
+            teachers: &teachers,
             labels: &labels,
             epoch: epoch + 1,
-        })?;
-        let outputs: Vec<(&Var, f64)> = terms
+            seed: chance,
+        };
+        let loss = self.learner.way.loss(&lesson, self.epochs)?;
+        let outputs: Vec<(&Var, f64)> = loss
+            .outputs
             .iter()
-            .map(|term| (&term.value, term.weight))
+            .map(|(value, weight)| (value, *weight))
             .collect();
         tape.backward(&outputs)?;
-        let train = &session.recipe.train;
-        let options = SgdOptions {
-            learning_rate: self.lr_at(epoch, step),
-            momentum: train.momentum,
-            weight_decay: train.weight_decay,
-            nesterov: train.nesterov,
-        };
-        let store = &self.network.store;
-        self.optimiser
-            .step(store.values(), store.grads(), store.decayed(), &options)?;
+        let rate = self.lr_at(epoch, step);
+        self.learner.step(self.train, rate)?;
         Ok(Pending {
-            terms,
-            logits: logits.tensor().clone(),
+            terms: loss.terms,
+            watched: loss.watched,
+            logits: student.logits.tensor().clone(),
             labels: batch.labels.clone(),
         })
     }
 
     /// Reads a step's results and adds them to the sums.
     fn settle(&self, done: Pending, position: &mut Position) -> Result<(), TrainError> {
-        position.sums.resize(done.terms.len(), 0.0f64.to_bits());
-        let mut loss = 0.0;
-        for (sum, term) in position.sums.iter_mut().zip(&done.terms) {
-            let weight = planted::or("terms_without_weight", term.weight, 1.0);
-            let value = weight * f64::from(term.value.tensor().to_f32()?[0]);
-            *sum = (f64::from_bits(*sum) + value).to_bits();
-            loss += value;
-        }
+        let way = &self.learner.way;
+        let loss = add(done.terms, way.names(), &mut position.sums)?;
+        add(done.watched, way.watches(), &mut position.watched)?;
         if !loss.is_finite() {
-            let (phase, epoch) = (self.phase, position.epoch + 1);
-            let peak_lr = self.session.recipe.train.peak_lr;
             return Err(TrainError::Diverged {
-                phase,
-                epoch,
+                phase: self.title.to_string(),
+                epoch: position.epoch + 1,
                 loss,
-                peak_lr,
+                peak_lr: self.train.peak_lr,
             });
         }
         let classes = self.session.dataset.classes.len();
@@ -174,4 +279,19 @@ impl Course<'_> {
             .advance(done.labels.len() as u64, &format!("loss {loss:.3}"));
         Ok(())
     }
+}
+
+/// Adds what is read to the sums of its names, and returns the sum of all that was read.
+fn add(readings: Vec<Reading>, names: &[String], sums: &mut Vec<u64>) -> Result<f64, TrainError> {
+    sums.resize(names.len(), 0.0f64.to_bits());
+    let mut all = 0.0;
+    for reading in readings {
+        for (name, value) in reading.names.iter().zip((reading.read)()?) {
+            all += value;
+            if let Some(place) = names.iter().position(|known| known == name) {
+                sums[place] = (f64::from_bits(sums[place]) + value).to_bits();
+            }
+        }
+    }
+    Ok(all)
 }

@@ -1,4 +1,5 @@
 use crate::data::DataError;
+use crate::methods::WayError;
 use crate::nn::StoreError;
 use crate::run::RunError;
 use crate::zoo::ZooError;
@@ -36,6 +37,17 @@ pub enum TrainError {
         /// The parser's message.
         reason: serde_json::Error,
     },
+    /// A way to teach that the networks do not allow.
+    #[error(transparent)]
+    Way(#[from] WayError),
+    /// A teacher that was trained elsewhere and does not fit.
+    #[error("the teacher {}: {reason}", path.display())]
+    LoadedTeacher {
+        /// Its file or run.
+        path: PathBuf,
+        /// What does not fit, and the way out.
+        reason: String,
+    },
     /// A student whose teacher is not the one that the run has now.
     #[error(
         "{} was taught by another teacher than the run has now: delete it to teach the student again with --resume, or put the other teacher's checkpoint back",
@@ -54,7 +66,7 @@ pub enum TrainError {
     )]
     Diverged {
         /// Which training.
-        phase: &'static str,
+        phase: String,
         /// Counted from 1.
         epoch: usize,
         /// The value.

@@ -14,15 +14,19 @@ pub struct Answer {
     pub class: usize,
     /// Its probability.
     pub confidence: f32,
+    /// The cross-entropy with the image's label.
+    pub loss: f32,
 }
 
-/// What a network does on the test images.
+/// What a network does on images.
 #[derive(Debug, Clone)]
 pub struct Evaluation {
-    /// Test images by true and predicted class.
+    /// Images by true and predicted class.
     pub confusion: Confusion,
-    /// Whether each test image was classified right, in the order of the split.
+    /// Whether each image was classified right, in their order.
     pub right: Vec<bool>,
+    /// Mean cross-entropy; 0 without images.
+    pub loss: f64,
     /// Speed, decoding of the answers included.
     pub images_per_s: f64,
 }
@@ -43,12 +47,13 @@ pub(super) fn argmax(row: &[f32]) -> usize {
         .fold(0, larger)
 }
 
-pub(super) fn answer(row: &[f32]) -> Answer {
+pub(super) fn answer(row: &[f32], label: usize) -> Answer {
     let class = argmax(row);
     let sum: f32 = row.iter().map(|value| (value - row[class]).exp()).sum();
     Answer {
         class,
         confidence: 1.0 / sum,
+        loss: sum.ln() - (row[label] - row[class]),
     }
 }
 
@@ -83,29 +88,30 @@ pub fn answers(
             let (arch, peak_lr) = (network.arch.clone(), session.recipe.train.peak_lr);
             return Err(TrainError::NotFinite { arch, peak_lr });
         }
-        found.extend(logits.chunks(classes).map(answer));
+        let rows = logits.chunks(classes).zip(&batch.labels);
+        found.extend(rows.map(|(row, &label)| answer(row, label as usize)));
         session.progress.advance(count as u64, "");
     }
     Ok((found, start.elapsed().as_secs_f64()))
 }
 
-/// Runs the network over the test images.
+/// Runs the network over the images `indices`.
 ///
 /// # Errors
 /// Those of [`answers`].
 pub fn evaluate(
     session: &Session,
     network: &Network,
+    indices: &[u32],
     what: &str,
 ) -> Result<Evaluation, TrainError> {
-    let test = &session.split.test;
-    session.progress.begin(what, 0, test.len() as u64);
-    let result = answers(session, network, test);
+    session.progress.begin(what, 0, indices.len() as u64);
+    let result = answers(session, network, indices);
     session.progress.end("");
     let (answers, seconds) = result?;
     let mut confusion = Confusion::new(session.dataset.classes.len());
-    let mut right = Vec::with_capacity(test.len());
-    for (&index, answer) in test.iter().zip(&answers) {
+    let mut right = Vec::with_capacity(indices.len());
+    for (&index, answer) in indices.iter().zip(&answers) {
         let truth = session.dataset.labels[index as usize] as usize;
         // Labels and answers are both below the number of classes.
         let _ = match planted::is("confusion_transposed") {
@@ -114,19 +120,21 @@ pub fn evaluate(
         };
         right.push(answer.class == truth);
     }
+    let losses = answers.iter().map(|answer| f64::from(answer.loss));
     Ok(Evaluation {
         confusion,
         right,
-        images_per_s: test.len() as f64 / seconds.max(1e-9),
+        loss: losses.sum::<f64>() / indices.len().max(1) as f64,
+        images_per_s: indices.len() as f64 / seconds.max(1e-9),
     })
 }
 
-/// [`evaluate`] after a first batch whose time does not count: kernels compile when they are first launched.
+/// [`evaluate`] on the test images after a first batch whose time does not count: kernels compile when they are first launched.
 ///
 /// # Errors
 /// Those of [`answers`].
 pub fn measure(session: &Session, network: &Network, what: &str) -> Result<Evaluation, TrainError> {
     let test = &session.split.test;
     answers(session, network, &test[..session.batch().min(test.len())])?;
-    evaluate(session, network, what)
+    evaluate(session, network, test, what)
 }

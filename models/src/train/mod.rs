@@ -1,22 +1,26 @@
 //! The training loop: one network over its epochs, with checkpoints from which it goes on bit by bit.
 
 mod epoch;
+mod cache;
 mod error;
 mod evaluate;
+mod learner;
 mod memory;
+mod optimiser;
 mod progress;
 mod record;
 mod training;
 
+pub use cache::TeacherCache;
 pub use error::TrainError;
 pub use evaluate::{Answer, Evaluation, answers, evaluate, measure};
 pub use memory::StepMemory;
 pub use progress::{Progress, Silent};
 pub use record::EpochRecord;
-pub use training::{Training, train_network};
+pub use training::{Trained, Training, train_network};
 
 use crate::data::{Augment, ChannelStats, Dataset, Split};
-use crate::recipe::Recipe;
+use crate::recipe::{Recipe, Train};
 use ghostlight_autodiff::Client;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -35,6 +39,8 @@ pub struct Session<'a> {
     pub stats: ChannelStats,
     /// Told what happens.
     pub progress: &'a dyn Progress,
+    /// Where teachers' answers are kept from one training to the next, if they are.
+    pub cache: Option<&'a TeacherCache>,
     /// Set from outside to stop after the current step, with a checkpoint.
     pub stop: &'a AtomicBool,
 }
@@ -53,18 +59,28 @@ impl Session<'_> {
         }
     }
 
-    /// Images per training step: the recipe's, or all there are.
+    /// Images per batch outside of training steps.
     fn batch(&self) -> usize {
-        self.recipe.train.batch.min(self.split.train.len())
+        self.batch_of(&self.recipe.train)
     }
 
-    fn steps_per_epoch(&self) -> usize {
-        self.split.train.len() / self.batch()
+    /// Images per training step: as `train` asks, or all there are.
+    fn batch_of(&self, train: &Train) -> usize {
+        train.batch.min(self.split.train.len())
+    }
+
+    fn steps_per_epoch(&self, train: &Train) -> usize {
+        self.split.train.len() / self.batch_of(train)
     }
 
     fn augment(&self) -> Augment {
         self.recipe.augment.changes()
     }
+}
+
+/// The position of a training that has not begun, as a checkpoint remembers it.
+pub(crate) fn nowhere() -> serde_json::Value {
+    serde_json::json!(epoch::Position::default())
 }
 
 #[cfg(test)]

@@ -15,8 +15,13 @@ pub struct EpochRecord {
     pub loss_terms: Vec<(String, f64)>,
     /// Share of training images predicted right while learning from them.
     pub train_accuracy: f64,
-    /// Share of test images predicted right after the epoch.
-    pub test_accuracy: f64,
-    /// Images per second over the epoch's training steps, augmentation, teacher and optimiser included.
+    /// Share of validation images predicted right after the epoch; `None` where none are kept.
+    pub validation_accuracy: Option<f64>,
+    /// Mean cross-entropy of the validation images; `None` where none are kept.
+    pub validation_loss: Option<f64>,
+    /// What the way to learn watches, by name: means over the epoch's steps.
+    #[serde(default)]
+    pub watched: Vec<(String, f64)>,
+    /// Images per second over the epoch's training steps, augmentation, teachers and optimiser included.
     pub train_images_per_s: f64,
 }

@@ -87,6 +87,21 @@ impl Network {
             .0)
     }
 
+    /// [`Network::forward_dropping`], and the outputs of the stages `wanted`, in their order.
+    ///
+    /// # Errors
+    /// As those of [`Network::forward_with_stages`].
+    pub fn forward_training(
+        &self,
+        tape: &Tape,
+        randomness: Randomness,
+        images: &Var,
+        wanted: &[&str],
+    ) -> Result<(Var, Vec<Var>), ZooError> {
+        let (logits, kept) = self.run(tape, Mode::Train, Some(randomness), images, wanted)?;
+        self.stages_of(logits, kept, wanted)
+    }
+
     /// [`Network::forward`], and the outputs of the stages `wanted`, in their order.
     ///
     /// # Errors
@@ -99,6 +114,15 @@ impl Network {
         wanted: &[&str],
     ) -> Result<(Var, Vec<Var>), ZooError> {
         let (logits, kept) = self.run(tape, mode, None, images, wanted)?;
+        self.stages_of(logits, kept, wanted)
+    }
+
+    fn stages_of(
+        &self,
+        logits: Var,
+        kept: Kept,
+        wanted: &[&str],
+    ) -> Result<(Var, Vec<Var>), ZooError> {
         let (found, stages) = kept.into_parts();
         let of = |&name: &&str| {
             let value = found.iter().find(|(stage, _)| stage == name);
@@ -141,6 +165,23 @@ impl Network {
         let image = sketch.images(1);
         let (_, kept) = sketch.run(&Tape::new(), Mode::Infer, None, &image, &[])?;
         Ok(kept.into_parts().1)
+    }
+
+    /// The stages of `arch` whose outputs are maps, in the order in which they come: name, and height, width and channels.
+    ///
+    /// # Errors
+    /// [`ZooError::Unknown`], and those of the kernels: images that are too small.
+    pub fn maps(arch: Architecture) -> Result<Vec<(String, [usize; 3])>, ZooError> {
+        let sketch = Self::sketch(arch)?;
+        let image = sketch.images(1);
+        let stages = sketch.stages()?;
+        let wanted: Vec<&str> = stages.iter().map(String::as_str).collect();
+        let (_, kept) = sketch.run(&Tape::new(), Mode::Infer, None, &image, &wanted)?;
+        let map = |(name, value): (String, Var)| match *value.tensor().shape() {
+            [_, height, width, channels] => Some((name, [height, width, channels])),
+            _ => None,
+        };
+        Ok(kept.into_parts().0.into_iter().filter_map(map).collect())
     }
 
     /// The same network for another number of classes.

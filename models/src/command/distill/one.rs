@@ -1,102 +1,17 @@
-use super::error::CommandError;
-use super::memory;
-use super::output::{self, note};
-use super::progress::Bars;
-use super::source::{self, SYNTHETIC, Wanted};
-use super::table;
-use super::typed::{self, quoted};
+use super::super::error::CommandError;
+use super::super::memory;
+use super::super::output::note;
+use super::super::progress::Bars;
+use super::super::source::{self, SYNTHETIC, Wanted};
+use super::{DistillArguments, absolute, teachers};
 use crate::data::{DeepImages, Duplicates};
 use crate::distill::{RunData, distill};
 use crate::recipe::{self, Recipe};
 use crate::run::{PlannedRun, Platform, RunDir};
-use crate::train::{Session, TrainError};
-use crate::zoo;
-use clap::Args;
+use crate::summary::Summary;
+use crate::train::{Session, TeacherCache, TrainError};
 use ghostlight_autodiff::Client;
-use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
-
-#[derive(Args)]
-pub(super) struct DistillArguments {
-    /// A recipe file, or the name of one that comes with the program. Default: `synthetic` for the synthetic data, else `default`.
-    #[arg(long, value_name = "FILE|NAME")]
-    recipe: Option<String>,
-    /// A folder with one folder of images per class, or `synthetic`. Default: `synthetic`.
-    #[arg(long, value_name = "DIR|synthetic")]
-    data: Option<String>,
-    /// Passes over the training images, for teacher and student.
-    #[arg(long, value_name = "N", allow_negative_numbers = true)]
-    epochs: Option<String>,
-    /// The run's folder; must be absent or empty. Default: a new one under runs/.
-    #[arg(long, value_name = "DIR")]
-    out: Option<PathBuf>,
-    /// Source of every random choice.
-    #[arg(long, value_name = "N", allow_negative_numbers = true)]
-    seed: Option<String>,
-    /// Go on with the run in --out, or with the latest one under runs/.
-    #[arg(long)]
-    resume: bool,
-    /// Change one value of the recipe, as train.batch=64.
-    #[arg(long, value_name = "KEY=VALUE")]
-    set: Vec<String>,
-    /// Leave out files that cannot be read, and count them.
-    #[arg(long)]
-    skip_bad: bool,
-    /// Print one JSON object on standard output, and nothing else there.
-    #[arg(long)]
-    json: bool,
-}
-
-impl DistillArguments {
-    /// Applies --epochs, --seed and --set to a recipe and checks the whole.
-    fn complete(&self, mut recipe: Recipe) -> Result<Recipe, CommandError> {
-        if let Some(epochs) = &self.epochs {
-            recipe.set_from("--epochs", "teacher.epochs", epochs)?;
-            recipe.set_from("--epochs", "student.epochs", epochs)?;
-        }
-        if let Some(seed) = &self.seed {
-            recipe.set_from("--seed", "seed", seed)?;
-        }
-        for assignment in &self.set {
-            recipe.set(assignment)?;
-        }
-        recipe.validate()?;
-        for (key, arch) in [
-            ("teacher.arch", &recipe.teacher.arch),
-            ("student.arch", &recipe.student.arch),
-        ] {
-            zoo::check(arch).map_err(|source| CommandError::Architecture { key, source })?;
-        }
-        Ok(recipe)
-    }
-
-    /// The command that repeats the run from nothing. One that was `begun` by another command repeats by its own recipe.
-    fn command(&self, data: &str, skip_bad: bool, begun: Option<&RunDir>) -> String {
-        let mut words = vec![typed::program(), "distill".to_string()];
-        let mut option = |name: &str, value: &Option<String>| {
-            words.extend(
-                value
-                    .as_ref()
-                    .map(|value| format!("--{name} {}", quoted(value))),
-            );
-        };
-        let own = begun.map(|run| typed::absolute(&run.recipe_path()));
-        let named =
-            self.recipe
-                .as_ref()
-                .map(|recipe| match Recipe::names().any(|name| name == recipe) {
-                    true => recipe.clone(),
-                    false => typed::absolute(Path::new(recipe)),
-                });
-        option("recipe", &own.or(named));
-        option("data", &Some(absolute(data)));
-        option("epochs", &self.epochs);
-        option("seed", &self.seed);
-        words.extend(self.set.iter().map(|set| format!("--set {}", quoted(set))));
-        words.extend(skip_bad.then(|| "--skip-bad".to_string()));
-        words.join(" ")
-    }
-}
 
 /// Where the run is to be, or is with the data it was begun on.
 enum RunState {
@@ -143,7 +58,8 @@ impl RunState {
     }
 }
 
-pub(super) fn run(arguments: &DistillArguments, stop: &AtomicBool) -> Result<(), CommandError> {
+/// One run: what is asked for is begun, or gone on with.
+pub(super) fn run(arguments: &DistillArguments, stop: &AtomicBool) -> Result<Summary, CommandError> {
     let bars = Bars::default();
     let state = RunState::of(arguments)?;
     let source = state.source(arguments.data.as_deref());
@@ -205,6 +121,8 @@ pub(super) fn run(arguments: &DistillArguments, stop: &AtomicBool) -> Result<(),
     if duplicates.copies > 0 {
         note(format_args!("note: {duplicates}"));
     }
+    let loaded = teachers::load(arguments, &recipe, &read.dataset, &data, &client)?;
+    let cache = arguments.cache_teacher.as_deref().map(TeacherCache::new);
     let session = Session {
         client: &client,
         recipe: &recipe,
@@ -212,12 +130,19 @@ pub(super) fn run(arguments: &DistillArguments, stop: &AtomicBool) -> Result<(),
         split: &data.split,
         stats: data.stats,
         progress: &bars,
+        cache: cache.as_ref(),
         stop,
     };
     let command = arguments.command(&source, wanted.skip_bad, begun.then_some(&run));
-    match distill(&session, &data, &run, &command) {
-        Ok(summary) if arguments.json => output::result(serde_json::json!(summary)),
-        Ok(summary) => table::print(&summary),
+    let result = distill(&session, &data, &run, &loaded, &command);
+    if let Some((answered, asked, seconds)) = cache.as_ref().map(TeacherCache::used) {
+        note(format_args!(
+            "the cache answered {answered} of {} batches for the teachers, and saved {seconds:.1} s",
+            answered + asked
+        ));
+    }
+    match result {
+        Ok(summary) => Ok(summary),
         Err(TrainError::Stopped) => Err(CommandError::Stopped {
             run: run.path().to_path_buf(),
         }),
@@ -246,10 +171,3 @@ fn say_what_changed(run: &RunDir, client: &Client) -> Result<(), CommandError> {
     Ok(())
 }
 
-/// The source as another working directory finds it.
-fn absolute(source: &str) -> String {
-    if source == SYNTHETIC {
-        return source.to_string();
-    }
-    typed::absolute(Path::new(source))
-}
