@@ -9,6 +9,7 @@ mod models;
 mod output;
 mod predict;
 mod progress;
+mod recipes;
 mod signals;
 mod source;
 mod table;
@@ -28,12 +29,14 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Train a teacher, a student alone and the student with the teacher's help, and compare them.
+    /// Train teachers, students alone and students with the teachers' help, and compare them.
     Distill(distill::DistillArguments),
     /// Evaluate a run's networks on a folder of images.
     Eval(eval::EvalArguments),
-    /// Classify images with a run's student.
+    /// Classify images with a network of a run.
     Predict(predict::PredictArguments),
+    /// List the recipes that come with the program, or show one.
+    Recipes(recipes::RecipesArguments),
     /// List the networks with their sizes.
     Models(models::ModelsArguments),
     /// Run one network on a batch of tensors: what other programs compare themselves with.
@@ -53,6 +56,7 @@ pub fn main() -> ExitCode {
         Command::Distill(arguments) => distill::run(&arguments, &stop),
         Command::Eval(arguments) => eval::run(&arguments, &stop),
         Command::Predict(arguments) => predict::run(&arguments, &stop),
+        Command::Recipes(arguments) => recipes::run(&arguments),
         Command::Models(arguments) => models::run(&arguments, &stop),
         Command::Forward(arguments) => forward::run(&arguments),
     };

@@ -1,9 +1,7 @@
 use super::{Planned, RunData};
 use crate::metrics::Confusion;
 use crate::paired::Paired;
-use crate::report::{
-    Comparison, DataSummary, EpochPoint, ModelReport, Prediction, Report, Sample,
-};
+use crate::report::{Comparison, DataSummary, EpochPoint, ModelReport, Prediction, Report, Sample};
 use crate::run::{MetricsLog, Platform, RunDir};
 use crate::summary::{DataUsed, Gain, NetworkSummary, Role, Summary};
 use crate::train::{Answer, EpochRecord, Session, TrainError, Trained, answers, evaluate, measure};

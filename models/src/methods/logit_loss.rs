@@ -98,20 +98,40 @@ impl LogitLoss {
         let student = &lesson.student.logits;
         if let Some(teachers) = self.dual {
             let labels = lesson.labels.clone();
-            let value = lesson.tape.apply(ops::DualTeacher { teachers, labels }, &[student])?;
+            let value = lesson
+                .tape
+                .apply(ops::DualTeacher { teachers, labels }, &[student])?;
             loss.add("ce", value, 1.0);
             return Ok(());
         }
         let mut cross_entropy = self.cross_entropy;
-        for Taught { index, suffix, terms, .. } in &self.taught {
+        for Taught {
+            index,
+            suffix,
+            terms,
+            ..
+        } in &self.taught
+        {
             let teacher = &lesson.teacher(*index)?.logits;
             for options in [
-                DistillOptions { cross_entropy: cross_entropy.take(), ..Default::default() },
-                DistillOptions { kd: terms.kd, ..Default::default() },
-                DistillOptions { dkd: terms.dkd, ..Default::default() },
+                DistillOptions {
+                    cross_entropy: cross_entropy.take(),
+                    ..Default::default()
+                },
+                DistillOptions {
+                    kd: terms.kd,
+                    ..Default::default()
+                },
+                DistillOptions {
+                    dkd: terms.dkd,
+                    ..Default::default()
+                },
             ] {
                 let name = match options {
-                    DistillOptions { cross_entropy: Some(_), .. } => "ce".to_string(),
+                    DistillOptions {
+                        cross_entropy: Some(_),
+                        ..
+                    } => "ce".to_string(),
                     DistillOptions { kd: Some(_), .. } => format!("kd{suffix}"),
                     DistillOptions { dkd: Some(_), .. } => format!("dkd{suffix}"),
                     _ => continue,
@@ -125,15 +145,25 @@ impl LogitLoss {
                 loss.add(&name, lesson.tape.apply(op, &[student])?, 1.0);
             }
             if let Some((options, weight)) = terms.cosine {
-                let op = ops::Cosine { teacher: teacher.clone(), options };
-                loss.add(&format!("cosine{suffix}"), lesson.tape.apply(op, &[student])?, weight);
+                let op = ops::Cosine {
+                    teacher: teacher.clone(),
+                    options,
+                };
+                loss.add(
+                    &format!("cosine{suffix}"),
+                    lesson.tape.apply(op, &[student])?,
+                    weight,
+                );
             }
         }
         if let Some(term) = cross_entropy {
             let op = ops::Distill {
                 teacher: None,
                 labels: Some(lesson.labels.clone()),
-                options: DistillOptions { cross_entropy: Some(term), ..Default::default() },
+                options: DistillOptions {
+                    cross_entropy: Some(term),
+                    ..Default::default()
+                },
                 terms: Rc::new(OnceCell::new()),
             };
             loss.add("ce", lesson.tape.apply(op, &[student])?, 1.0);

@@ -97,7 +97,10 @@ pub const FIELDS: &[(&str, Allowed)] = &[
     ("distill.dkd.beta", real(0.0, 100.0)),
     ("distill.dkd.temperature", real(0.1, 100.0)),
     ("distill.dual.temperature", real(0.1, 100.0)),
-    ("distill.dual.rule", Allowed::OneOf(&["table", "proportional"])),
+    (
+        "distill.dual.rule",
+        Allowed::OneOf(&["table", "proportional"]),
+    ),
     ("distill.dual.per_sample", Allowed::Flag),
     ("distill.dual.low", real(0.0, 1.0)),
     ("distill.dual.high", real(0.0, 1.0)),
@@ -131,10 +134,19 @@ pub const FIELDS: &[(&str, Allowed)] = &[
     ),
     (
         "distill.align.select",
-        Allowed::OneOf(&["hard", "soft_min", "attention", "attention_detached", "mixed"]),
+        Allowed::OneOf(&[
+            "hard",
+            "soft_min",
+            "attention",
+            "attention_detached",
+            "mixed",
+        ]),
     ),
     ("distill.align.tau", real(1e-6, 1e6)),
-    ("distill.align.norm", Allowed::OneOf(&["none", "sample", "position"])),
+    (
+        "distill.align.norm",
+        Allowed::OneOf(&["none", "sample", "position"]),
+    ),
     ("distill.align.batch_norm", Allowed::Flag),
 ];
 
@@ -145,7 +157,9 @@ pub(super) const LISTS: &[&str] = &["teacher", "student", "distill"];
 fn canonical(key: &str) -> String {
     let parts = key.split('.').filter(|part| part.parse::<usize>().is_err());
     let key = parts.collect::<Vec<_>>().join(".");
-    let own = ["teacher.", "student."].iter().find_map(|role| key.strip_prefix(role));
+    let own = ["teacher.", "student."]
+        .iter()
+        .find_map(|role| key.strip_prefix(role));
     let common = own.filter(|rest| *rest == "train" || rest.starts_with("train."));
     common.map(str::to_string).unwrap_or(key)
 }
@@ -206,10 +220,12 @@ impl Allowed {
             (Self::ZeroOrWhole(min, max), Value::Integer(n)) => *n == 0 || (min..=max).contains(&n),
             (Self::Real(min, max), Value::Float(x)) => (*min, *max).contains(x),
             (Self::Real(min, max), Value::Integer(n)) => (*min, *max).contains(&(*n as f64)),
-            (Self::Numbers(least), Value::Array(items)) => {
-                items.iter().all(|item| Self::Whole(*least, i64::MAX).contains(item))
+            (Self::Numbers(least), Value::Array(items)) => items
+                .iter()
+                .all(|item| Self::Whole(*least, i64::MAX).contains(item)),
+            (Self::Names, Value::Array(items)) => {
+                items.iter().all(|item| Self::Name.contains(item))
             }
-            (Self::Names, Value::Array(items)) => items.iter().all(|item| Self::Name.contains(item)),
             (Self::WordOrReal(word, ..), Value::String(text)) => text == word,
             (Self::WordOrReal(_, min, max), number) => Self::Real(*min, *max).contains(number),
             _ => false,

@@ -28,11 +28,13 @@ mod schedule;
 mod train;
 
 pub use distill::{
-    Align, AlignGroup, AlignNorm, Compared, Cosine, Distill, Dkd, DualTeacher, Kd, Rule, Select, Turns,
+    Align, AlignGroup, AlignNorm, Compared, Cosine, Distill, Dkd, DualTeacher, Kd, Rule, Select,
+    Turns,
 };
 pub use error::RecipeError;
 pub use fields::{Allowed, FIELDS};
 pub use load::Difference;
+pub use named::{headline, text};
 pub use schedule::{Moment, lr_at};
 pub use train::{Dropout, Optimiser, OwnRates, Schedule, Train};
 

@@ -140,7 +140,10 @@ impl<'a> Course<'a> {
     /// Whom the epoch asks for what, with the answers that the cache has.
     fn asked(&self, epoch: usize) -> Result<Vec<Asked<'a>>, TrainError> {
         let session = self.session;
-        let (steps, batch) = (session.steps_per_epoch(self.train), session.batch_of(self.train));
+        let (steps, batch) = (
+            session.steps_per_epoch(self.train),
+            session.batch_of(self.train),
+        );
         let mut all = Vec::new();
         for need in self.learner.way.needs(epoch + 1, self.epochs) {
             let known = match session.cache.filter(|_| need.stages.is_empty()) {
@@ -174,7 +177,10 @@ impl<'a> Course<'a> {
         step: usize,
     ) -> Result<Vec<Option<Answers<Tensor>>>, TrainError> {
         let mut all: Vec<_> = self.teachers.iter().map(|_| None).collect();
-        let shape = [images.tensor().shape()[0], self.session.dataset.classes.len()];
+        let shape = [
+            images.tensor().shape()[0],
+            self.session.dataset.classes.len(),
+        ];
         for Asked { need, known } in asked {
             if let Some(logits) = known.as_ref().and_then(|known| known.answer(step)) {
                 all[need.teacher] = Some(Answers {
@@ -187,7 +193,8 @@ impl<'a> Course<'a> {
             let mode = planted::or("teacher_in_training_mode", Mode::Infer, Mode::Train);
             let stages: Vec<&str> = need.stages.iter().map(String::as_str).collect();
             let teacher = &self.teachers[need.teacher];
-            let (logits, found) = teacher.forward_with_stages(&Tape::new(), mode, images, &stages)?;
+            let (logits, found) =
+                teacher.forward_with_stages(&Tape::new(), mode, images, &stages)?;
             let found = found.iter().map(|value| value.tensor().clone());
             if let Some(known) = known {
                 let values = logits.tensor().to_f32()?;

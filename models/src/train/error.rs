@@ -40,6 +40,14 @@ pub enum TrainError {
     /// A way to teach that the networks do not allow.
     #[error(transparent)]
     Way(#[from] WayError),
+    /// A choice by validation images where none are kept.
+    #[error(
+        "{choice} goes by the validation images, but none are kept: set data.validation_fraction above 0, or take that back"
+    )]
+    NoValidation {
+        /// The field and its value.
+        choice: String,
+    },
     /// A teacher that was trained elsewhere and does not fit.
     #[error("the teacher {}: {reason}", path.display())]
     LoadedTeacher {

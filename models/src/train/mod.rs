@@ -1,7 +1,7 @@
 //! The training loop: one network over its epochs, with checkpoints from which it goes on bit by bit.
 
-mod epoch;
 mod cache;
+mod epoch;
 mod error;
 mod evaluate;
 mod learner;

@@ -59,7 +59,10 @@ impl RunState {
 }
 
 /// One run: what is asked for is begun, or gone on with.
-pub(super) fn run(arguments: &DistillArguments, stop: &AtomicBool) -> Result<Summary, CommandError> {
+pub(super) fn run(
+    arguments: &DistillArguments,
+    stop: &AtomicBool,
+) -> Result<Summary, CommandError> {
     let bars = Bars::default();
     let state = RunState::of(arguments)?;
     let source = state.source(arguments.data.as_deref());
@@ -87,7 +90,7 @@ pub(super) fn run(arguments: &DistillArguments, stop: &AtomicBool) -> Result<Sum
             data.check(&run, &read.dataset)?;
             say_what_changed(&run, &client)?;
             if !run.is_finished() {
-                memory::check(&client, &recipe, &read.dataset, data.batch(&recipe))?;
+                memory::check(&client, &recipe, &read.dataset, data.split.train.len())?;
             }
             (run, *data)
         }
@@ -102,7 +105,7 @@ pub(super) fn run(arguments: &DistillArguments, stop: &AtomicBool) -> Result<Sum
                     stop,
                 )?
             };
-            memory::check(&client, &recipe, &read.dataset, data.batch(&recipe))?;
+            memory::check(&client, &recipe, &read.dataset, data.split.train.len())?;
             (planned.create(&recipe, &data)?, data)
         }
     };
@@ -170,4 +173,3 @@ fn say_what_changed(run: &RunDir, client: &Client) -> Result<(), CommandError> {
     }
     Ok(())
 }
-
