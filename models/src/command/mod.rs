@@ -4,6 +4,7 @@ mod distill;
 mod error;
 mod eval;
 mod forward;
+mod map;
 mod memory;
 mod models;
 mod output;
@@ -34,6 +35,8 @@ enum Command {
     Eval(eval::EvalArguments),
     /// Classify images with a run's student.
     Predict(predict::PredictArguments),
+    /// Classify a large image tile by tile, and draw the map.
+    Map(map::MapArguments),
     /// List the networks with their sizes.
     Models(models::ModelsArguments),
     /// Run one network on a batch of tensors: what other programs compare themselves with.
@@ -53,6 +56,7 @@ pub fn main() -> ExitCode {
         Command::Distill(arguments) => distill::run(&arguments, &stop),
         Command::Eval(arguments) => eval::run(&arguments, &stop),
         Command::Predict(arguments) => predict::run(&arguments, &stop),
+        Command::Map(arguments) => map::run(&arguments, &stop),
         Command::Models(arguments) => models::run(&arguments, &stop),
         Command::Forward(arguments) => forward::run(&arguments),
     };

@@ -30,7 +30,7 @@ pub(super) struct PredictArguments {
 }
 
 #[derive(Clone, Copy, ValueEnum)]
-enum Model {
+pub(super) enum Model {
     Teacher,
     StudentAlone,
     StudentDistilled,
