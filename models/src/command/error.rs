@@ -1,5 +1,6 @@
 use super::typed;
 use crate::data::DataError;
+use crate::map::MapError;
 use crate::recipe::RecipeError;
 use crate::run::RunError;
 use crate::train::TrainError;
@@ -25,6 +26,11 @@ pub(super) enum CommandError {
     Kernel(#[from] KernelError),
     #[error(transparent)]
     Weights(#[from] WeightsError),
+    #[error(transparent)]
+    Map(#[from] MapError),
+    /// A file that a map cannot be written to.
+    #[error("cannot write the map to {}: {reason}", path.display())]
+    MapFile { path: PathBuf, reason: String },
     /// Weights of another network.
     #[error("{path}: {source}")]
     Mismatch {
@@ -131,6 +137,7 @@ impl CommandError {
             Self::Stopped { .. }
                 | Self::Train(TrainError::Stopped)
                 | Self::Data(DataError::Stopped)
+                | Self::Map(MapError::Data(DataError::Stopped))
         )
     }
 }

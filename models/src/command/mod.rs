@@ -4,6 +4,7 @@ mod distill;
 mod error;
 mod eval;
 mod forward;
+mod map;
 mod memory;
 mod models;
 mod output;
@@ -37,6 +38,8 @@ enum Command {
     Predict(predict::PredictArguments),
     /// List the recipes that come with the program, or show one.
     Recipes(recipes::RecipesArguments),
+    /// Classify a large image tile by tile, and draw the map.
+    Map(map::MapArguments),
     /// List the networks with their sizes.
     Models(models::ModelsArguments),
     /// Run one network on a batch of tensors: what other programs compare themselves with.
@@ -57,6 +60,7 @@ pub fn main() -> ExitCode {
         Command::Eval(arguments) => eval::run(&arguments, &stop),
         Command::Predict(arguments) => predict::run(&arguments, &stop),
         Command::Recipes(arguments) => recipes::run(&arguments),
+        Command::Map(arguments) => map::run(&arguments, &stop),
         Command::Models(arguments) => models::run(&arguments, &stop),
         Command::Forward(arguments) => forward::run(&arguments),
     };

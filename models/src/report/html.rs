@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 /// `text` with the five characters HTML gives a meaning replaced, fit for elements and quoted attributes.
-pub(super) fn escape(text: &str) -> String {
+pub(crate) fn escape(text: &str) -> String {
     let mut safe = String::with_capacity(text.len());
     for character in text.chars() {
         match character {
@@ -42,7 +42,7 @@ pub(super) fn with_unit(number: u64) -> String {
 }
 
 /// `0.9423` as `94.23 %`.
-pub(super) fn percent(share: f64) -> String {
+pub(crate) fn percent(share: f64) -> String {
     format!("{:.2}&nbsp;%", 100.0 * share)
 }
 
@@ -67,9 +67,14 @@ pub(super) fn speed(images_per_s: f64) -> String {
 
 /// A PNG as a `data:` address.
 pub(super) fn png_address(png: &[u8]) -> String {
+    address("image/png", png)
+}
+
+/// Contents of a type as a `data:` address.
+pub(crate) fn address(kind: &str, bytes: &[u8]) -> String {
     const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let mut address = String::from("data:image/png;base64,");
-    for chunk in png.chunks(3) {
+    let mut address = format!("data:{kind};base64,");
+    for chunk in bytes.chunks(3) {
         let bits = chunk
             .iter()
             .fold(0_usize, |bits, byte| bits << 8 | *byte as usize)

@@ -7,7 +7,7 @@ mod chance;
 mod chart;
 mod classes;
 mod error;
-mod html;
+pub(crate) mod html;
 mod page;
 mod samples;
 
