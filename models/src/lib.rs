@@ -9,6 +9,7 @@ pub mod methods;
 pub mod metrics;
 pub mod nn;
 pub mod paired;
+pub mod profile;
 mod random;
 pub mod recipe;
 pub mod report;

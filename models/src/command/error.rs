@@ -67,6 +67,9 @@ pub(super) enum CommandError {
         name: String,
         names: Vec<String>,
     },
+    /// A name that no training of a recipe has.
+    #[error("the recipe has no training {name:?}; it has {}", names.join(", "))]
+    NoTraining { name: String, names: Vec<String> },
     /// A run that has no network to use yet.
     #[error(
         "the run in {} has no finished {phase}: go on with it by `{}`",

@@ -76,6 +76,7 @@ pub(super) fn run(arguments: &EvalArguments, stop: &AtomicBool) -> Result<(), Co
         stats: data.stats,
         progress: &bars,
         cache: None,
+        watch: None,
         stop,
     };
     let mut found = serde_json::Map::new();

@@ -9,6 +9,7 @@ mod memory;
 mod models;
 mod output;
 mod predict;
+mod profile;
 mod progress;
 mod recipes;
 mod signals;
@@ -40,6 +41,8 @@ enum Command {
     Recipes(recipes::RecipesArguments),
     /// Classify a large image tile by tile, and draw the map.
     Map(map::MapArguments),
+    /// Show where the time and the memory of a training step go.
+    Profile(profile::ProfileArguments),
     /// List the networks with their sizes.
     Models(models::ModelsArguments),
     /// Run one network on a batch of tensors: what other programs compare themselves with.
@@ -61,6 +64,7 @@ pub fn main() -> ExitCode {
         Command::Predict(arguments) => predict::run(&arguments, &stop),
         Command::Recipes(arguments) => recipes::run(&arguments),
         Command::Map(arguments) => map::run(&arguments, &stop),
+        Command::Profile(arguments) => profile::run(&arguments, &stop),
         Command::Models(arguments) => models::run(&arguments, &stop),
         Command::Forward(arguments) => forward::run(&arguments),
     };

@@ -88,7 +88,10 @@ fn check_without_validation(train: &Train) -> Result<(), TrainError> {
 }
 
 /// In what way the network of `planned` learns.
-fn way(session: &Session, planned: &Planned) -> Result<Way, WayError> {
+///
+/// # Errors
+/// [`WayError`].
+pub fn way(session: &Session, planned: &Planned) -> Result<Way, WayError> {
     let recipe: &Recipe = session.recipe;
     let smoothing = recipe.train_with(planned.train).label_smoothing;
     let Some(distill) = planned.way else {

@@ -273,6 +273,32 @@ pub fn train_network(
     })
 }
 
+/// One epoch of a training from its beginning, of which nothing is kept: images per second. For whoever watches, and for timing.
+///
+/// # Errors
+/// Those of [`train_network`], but for checkpoints.
+pub fn take_epoch(session: &Session, phase: Training) -> Result<f64, TrainError> {
+    let classes = session.dataset.classes.len();
+    let (height, width) = (session.dataset.height, session.dataset.width);
+    let arch = Architecture::new(phase.arch, classes).images(height, width);
+    let seed = session.recipe.seed;
+    let network = Network::new(session.client, DType::F32, arch, seed, phase.role)?;
+    let mut learner = Learner::new(network, phase.way, &phase.train);
+    let mut course = Course {
+        session,
+        learner: &mut learner,
+        train: &phase.train,
+        teachers: phase.teachers,
+        title: &phase.title,
+        epochs: phase.epochs,
+        role: phase.role,
+        drops: 0,
+    };
+    course
+        .run_epoch(&mut Position::default())?
+        .ok_or(TrainError::Stopped)
+}
+
 /// Puts the weights of the best epoch in the place of the last one's, which are kept beside.
 fn finish(
     run: &RunDir,

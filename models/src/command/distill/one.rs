@@ -134,6 +134,7 @@ pub(super) fn run(
         stats: data.stats,
         progress: &bars,
         cache: cache.as_ref(),
+        watch: None,
         stop,
     };
     let command = arguments.command(&source, wanted.skip_bad, begun.then_some(&run));
