@@ -365,22 +365,30 @@ fn samples(
     let answers = networks.map(|network| answers(session, network, &shown).map(|found| found.0));
     let [teacher, student, taught] = answers;
     let answers = [teacher?, student?, taught?];
-    let samples = shown.iter().enumerate().map(|(i, &index)| Sample {
-        rgb: session.dataset.image(index as usize).to_vec(),
-        width: session.dataset.width as u32,
-        height: session.dataset.height as u32,
-        truth: session.dataset.labels[index as usize] as usize,
-        predictions: [0, 1, 2].map(|place: usize| {
-            let answer = answers[place][i];
-            Prediction {
-                class: answer.class,
-                confidence: answer.confidence,
-            }
-        }),
-    });
+    let sample = |(i, &index): (usize, &u32)| {
+        let pixels = session.dataset.image(index as usize)?;
+        Ok::<_, TrainError>(Sample {
+            rgb: pixels.into_owned(),
+            width: session.dataset.width as u32,
+            height: session.dataset.height as u32,
+            truth: session.dataset.labels[index as usize] as usize,
+            predictions: [0, 1, 2].map(|place: usize| {
+                let answer = answers[place][i];
+                Prediction {
+                    class: answer.class,
+                    confidence: answer.confidence,
+                }
+            }),
+        })
+    };
+    let samples = shown
+        .iter()
+        .enumerate()
+        .map(sample)
+        .collect::<Result<_, _>>()?;
     let note =
         format!("{count} test images, spread evenly over the classes, not picked by result.");
-    Ok((samples.collect(), note))
+    Ok((samples, note))
 }
 
 #[cfg(test)]

@@ -77,6 +77,7 @@ impl Course<'_> {
         let (start, first) = (Instant::now(), position.step);
         let mut pending: Option<Pending> = None;
         for batch in loader {
+            let batch = batch?;
             if session.stopped() {
                 break;
             }
