@@ -47,6 +47,18 @@ pub const FIELDS: &[(&str, Allowed)] = &[
         "data.validation_fraction",
         Allowed::Real(Bound::Included(0.0), Bound::Excluded(1.0)),
     ),
+    (
+        "data.layout",
+        Allowed::OneOf(&["auto", "folders", "rsod", "dota"]),
+    ),
+    (
+        "data.objects",
+        Allowed::OneOf(&["auto", "scenes", "upright", "axis"]),
+    ),
+    ("data.margin", real(0.0, 2.0)),
+    ("data.least_size", Allowed::Whole(0, 4096)),
+    ("data.difficult", Allowed::Flag),
+    ("data.memory_mb", Allowed::Whole(0, 100_000_000)),
     // The sides to which images can be resized; those that can be drawn end earlier.
     (
         "data.image_size",
@@ -163,6 +175,9 @@ fn canonical(key: &str) -> String {
     let common = own.filter(|rest| *rest == "train" || rest.starts_with("train."));
     common.map(str::to_string).unwrap_or(key)
 }
+
+/// Keys that say how a run is done and not what comes out of it: it may go on with others.
+pub(crate) const WITHOUT_EFFECT_ON_RESULTS: [&str; 1] = ["data.memory_mb"];
 
 /// What `key` may hold, or `None` for a key no recipe has.
 pub(super) fn allowed(key: &str) -> Option<Allowed> {

@@ -120,6 +120,7 @@ impl<'a> Course<'a> {
         let mut pending: Option<Pending> = None;
         session.host("loading");
         for batch in loader {
+            let batch = batch?;
             if session.stopped() {
                 break;
             }

@@ -100,6 +100,11 @@ pub enum TrainError {
 impl TrainError {
     /// Whether the reason lies outside of the run, so that going on with it later makes sense: the disk or the device.
     pub fn may_pass(&self) -> bool {
-        matches!(self, Self::Run(RunError::Io { .. }) | Self::Kernel(_))
+        matches!(
+            self,
+            Self::Run(RunError::Io { .. })
+                | Self::Kernel(_)
+                | Self::Data(DataError::BadImage { .. })
+        )
     }
 }

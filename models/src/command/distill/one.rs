@@ -80,6 +80,7 @@ pub(super) fn run(
             recipe::DeepImages::Refuse => DeepImages::Refuse,
         },
         classes: None,
+        layout: recipe.data.layout,
         skip_bad: state.skips_bad(arguments.skip_bad),
     };
     let read = source::read(&source, &recipe, wanted, &bars, stop)?;
