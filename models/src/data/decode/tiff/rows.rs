@@ -8,7 +8,7 @@ use tiff::TiffError;
 
 /// The first image of a TIFF as rows.
 pub(in crate::data) struct TiffRows<R: Read + Seek> {
-    layout: Layout,
+    pub(super) layout: Layout,
     decoder: Decoder<CalledGrey<R>>,
     streams: Option<JpegStreams>,
     /// Rows that were read.
@@ -38,8 +38,9 @@ impl<R: Read + Seek> TiffRows<R> {
         let (height, width) = self.layout.size;
         let rows = u64::from(chunk_height).min(height as u64);
         let sample = if self.layout.is_deep() { 12 } else { 2 };
-        let chunk = rows * u64::from(chunk_width) * (self.layout.bands as u64 * sample + 12);
-        rows * width as u64 * 4 + chunk
+        let pixel = self.layout.bands as u64 * sample + 12;
+        let chunk = (rows * u64::from(chunk_width)).saturating_mul(pixel);
+        chunk.saturating_add((rows * width as u64).saturating_mul(4))
     }
 
     /// The next rows, those of one row of strips or tiles; `None` below the last.
