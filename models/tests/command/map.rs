@@ -179,6 +179,13 @@ fn the_scenes_place_is_kept_beside_the_map_and_in_the_classes() {
         "PROJCS[\"UTM 32\"]"
     );
     assert!(sandbox.at("raster.json").exists() && sandbox.at("there.html").exists());
+    // The next map of that name has no place of its own, and does not inherit one.
+    fs::remove_file(sandbox.at("scene.tfw")).unwrap();
+    let words = "map scene.tif --run run --out there.png --json";
+    let found = json(&sandbox.ghostlight(words).assert_success().stdout);
+    assert!(found["place"].is_null());
+    assert!(!sandbox.at("there.pgw").exists() && !sandbox.at("there.prj").exists());
+    assert_eq!(Place::of(&sandbox.at("there.tif")).unwrap(), None);
     // A GeoTIFF tells the place itself, and is believed before a world file.
     fs::copy(sandbox.at("raster.tif"), sandbox.at("again.tif")).unwrap();
     fs::write(sandbox.at("again.tfw"), "1\n0\n0\n-1\n5\n6\n").unwrap();
