@@ -87,6 +87,26 @@ proptest! {
 }
 
 #[test]
+fn pixels_of_a_png_that_are_not_opaque_at_all_are_missing() {
+    let clear = |x: u32, y: u32| if (x + y).is_multiple_of(2) { 0 } else { 1 };
+    let all: [DynamicImage; 4] = [
+        ImageBuffer::from_fn(7, 5, |x, y| Rgba([9u8, 9, 9, clear(x, y) as u8])).into(),
+        ImageBuffer::from_fn(7, 5, |x, y| Rgba([9u16, 9, 9, clear(x, y)])).into(),
+        ImageBuffer::from_fn(7, 5, |x, y| LumaA([9u8, clear(x, y) as u8])).into(),
+        ImageBuffer::from_fn(7, 5, |x, y| LumaA([9u16, clear(x, y)])).into(),
+    ];
+    for image in all {
+        let (_folder, path) = saved(&encoded(&image, ImageFormat::Png), "scene");
+        let rows = Scene::open(&path)
+            .unwrap()
+            .next_rows(Some(&STRETCH))
+            .unwrap();
+        let wanted: Vec<bool> = (0..35).map(|i| (i / 7 + i % 7) % 2 == 0).collect();
+        assert_eq!(rows.unwrap().missing, wanted);
+    }
+}
+
+#[test]
 fn a_scene_cut_short_anywhere_is_refused_and_named() {
     for format in [ImageFormat::Png, ImageFormat::Tiff, ImageFormat::Jpeg] {
         let whole = encoded(&image(1, (40, 30)), format);

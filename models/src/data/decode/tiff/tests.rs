@@ -226,6 +226,30 @@ fn orientation_is_applied_and_missing_values_are_none() {
 }
 
 #[test]
+fn pixels_that_are_not_opaque_at_all_are_missing() {
+    for (bits, kind) in [(8, 1), (8, 2), (16, 2), (8, 0)] {
+        let spec = Spec::rgb(5, bits);
+        let sample = |y: usize, x: usize, band| u64::from(band == 3 && (x + y) % 2 == 1);
+        let mut file = spec.file(&spec.chunks(sample), &[]);
+        // Of two further bands, 0 as the writer has them, the first becomes alpha.
+        let entry = [0x52, 1, 3, 0, 2, 0, 0, 0];
+        let place = file.windows(8).rposition(|it| it == entry).unwrap();
+        file[place + 8] = kind;
+        let mut rows = TiffRows::new(Cursor::new(&file)).unwrap();
+        let stretch = Stretch {
+            low: [0.0; 3],
+            high: [1.0; 3],
+        };
+        let mut missing = Vec::new();
+        while let Some(band) = rows.next(Some(&stretch)).unwrap() {
+            missing.extend(band.missing);
+        }
+        let wanted: Vec<bool> = (0..35).map(|i| (i / 7 + i % 7) % 2 == 0).collect();
+        assert_eq!(missing, if kind == 0 { Vec::new() } else { wanted });
+    }
+}
+
+#[test]
 fn what_is_not_read_is_refused_by_name_with_the_way_out() {
     let refused = |spec: Spec, parts: &[&str]| {
         let chunks = spec.chunks(|_, _, _| 1);
