@@ -5,6 +5,7 @@ pub mod command;
 pub mod data;
 pub mod distill;
 pub mod map;
+pub mod measure;
 pub mod methods;
 pub mod metrics;
 pub mod nn;

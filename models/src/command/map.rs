@@ -314,6 +314,8 @@ impl Made<'_> {
                 format!("{:#}\n", self.meaning()).into_bytes(),
             ),
         ];
+        // What an earlier map of this name left would give this one a place that is not its own.
+        let mut stale = vec![&files.world, &files.projection];
         if let Some(place) = &self.place {
             let pixel = |cell| cell as f64 / map.scale() as f64;
             let pixels = (pixel(map.grid.down.cell), pixel(map.grid.across.cell));
@@ -323,9 +325,11 @@ impl Made<'_> {
                 all.push((&files.projection, projection));
             }
         }
+        stale.retain(|path| all.iter().all(|(written, _)| written != path));
         for (path, bytes) in all {
             write_atomic(path, &bytes)?;
         }
+        stale.iter().for_each(|path| _ = fs::remove_file(path));
         Ok(())
     }
 

@@ -170,3 +170,6 @@ fn bad(path: &Path, reason: String) -> DataError {
         reason,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,4 +1,5 @@
 use super::Grid;
+use ghostlight_kernels::planted;
 use std::collections::VecDeque;
 
 /// Probabilities, and the pixels for which they were added up.
@@ -51,7 +52,7 @@ impl Blend {
             for (column, tile) in tiles.iter().enumerate() {
                 let Some(probabilities) = tile else { continue };
                 for (cell, pixels) in across.covered(column) {
-                    let weight = (lines * pixels) as f64;
+                    let weight = planted::or("map_blends_evenly", (lines * pixels) as f64, 1.0);
                     let (sum, total) = &mut sums[cell];
                     *total += weight;
                     for (sum, &p) in sum.iter_mut().zip(probabilities) {

@@ -27,7 +27,9 @@ const SIGHTS: [[[f32; 3]; 3]; 4] = [
 /// Steps between neighbouring candidates in each of red, green and blue.
 const STEP: usize = 15;
 /// How light colours may be, in OKLab: neither the white of what has no data nor the black of what is not there.
-const LIGHTNESS: std::ops::RangeInclusive<f32> = 0.32..=0.92;
+const LIGHTNESS: std::ops::RangeInclusive<f32> = 0.4..=0.9;
+/// How colourful they are at least, in OKLab: a grey lies between all the others.
+const LEAST_CHROMA: f32 = 0.07;
 /// The first colour; all others follow from it.
 const FIRST: [u8; 3] = [0, 105, 165];
 
@@ -38,7 +40,9 @@ pub fn colours(count: usize) -> Vec<[u8; 3]> {
     let seen = |rgb: [u8; 3]| SIGHTS.each_ref().map(|sight| lab(rgb, sight));
     let candidates: Vec<_> = all
         .map(|rgb| (rgb, seen(rgb)))
-        .filter(|(_, seen)| LIGHTNESS.contains(&seen[0][0]))
+        .filter(|(_, [[lightness, a, b], ..])| {
+            LIGHTNESS.contains(lightness) && a.hypot(*b) >= LEAST_CHROMA
+        })
         .collect();
     // The page and what has no data are white: no class is to look like it.
     let white = seen([255; 3]);

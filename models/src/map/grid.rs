@@ -1,4 +1,5 @@
 use super::MapError;
+use ghostlight_kernels::planted;
 use std::ops::Range;
 
 /// Cells that a map may have: their classes are held in memory, and a picture of more opens nowhere.
@@ -29,7 +30,7 @@ impl Axis {
     /// The pixels of the tile around the middle of cell `i`, moved inwards where it would reach past the scene. The whole cell
     /// lies in it.
     pub fn tile(&self, i: usize) -> Range<usize> {
-        let before = (self.tile - self.cell) / 2;
+        let before = planted::or("map_tiles_begin_at_cells", (self.tile - self.cell) / 2, 0);
         let start = (i * self.cell).saturating_sub(before);
         let start = start.min(self.scene - self.tile);
         start..start + self.tile

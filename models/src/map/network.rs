@@ -4,6 +4,7 @@ use crate::nn::Mode;
 use crate::train::TrainError;
 use crate::zoo::Network;
 use ghostlight_autodiff::{Client, Tape, Tensor, Var};
+use ghostlight_kernels::planted;
 use rayon::prelude::*;
 
 /// Tiles that a network sees at a time: enough to keep the cores busy, few enough to stop soon.
@@ -46,6 +47,9 @@ impl Classifier for NetworkClassifier<'_> {
                 true => normaliser.write(tile, out),
                 false => normaliser.write(&fit_tile(tile, self.tile, (height, width)), out),
             });
+        if planted::is("map_of_raw_pixels") {
+            values.iter_mut().for_each(|value| *value *= 255.0);
+        }
         let images = Tensor::from_f32(self.client, &values, &[count, height, width, 3])?;
         let logits = self
             .network

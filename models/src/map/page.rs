@@ -40,7 +40,7 @@ pub fn page(
          <div class=\"sheet\"><figure style=\"aspect-ratio:{width}/{height};max-width:calc(88vh*{width}/{height})\"><img class=\"scene\" alt=\"the scene\" src=\"{scene}\">\
          <div class=\"over\"><img class=\"sure\" alt=\"the scene's classes, the paler the less sure\" src=\"{by_confidence}\" style=\"width:{wide}%;height:{tall}%\">\
          <img class=\"flat\" alt=\"the scene's classes\" src=\"{by_class}\" style=\"width:{wide}%;height:{tall}%\"></div></figure><aside>\
-         <label>Map from here on to the right<input type=\"range\" min=\"0\" max=\"100\" value=\"50\" data-set=\"--edge\" data-unit=\"%\"></label>\
+         <label>Scene on the left, map on the right<input type=\"range\" min=\"0\" max=\"100\" value=\"50\" data-set=\"--edge\" data-unit=\"%\"></label>\
          <label>How much of the scene shows through<input type=\"range\" min=\"0\" max=\"100\" value=\"0\" data-set=\"--through\" data-unit=\"%\"></label>\
          <label class=\"check\"><input type=\"checkbox\" id=\"sure\"> Paler where the network is less sure</label>\
          <table class=\"legend\"><thead><tr><th>Class</th><th>Area</th></tr></thead><tbody>"

@@ -4,6 +4,7 @@
 //! coordinates. Coordinates may refer to a pixel's corner or to its middle; here they are those of the upper left corner.
 
 use super::MapError;
+use ghostlight_kernels::planted;
 use std::fs::{self, File};
 use std::io::{BufReader, Seek, Write};
 use std::path::{Path, PathBuf};
@@ -197,7 +198,8 @@ fn read_world_file(path: &Path) -> Result<Place, MapError> {
     if a * e - b * d == 0.0 {
         return Err(bad(format!("{a}, {d}, {b}, {e} give its pixels no area")));
     }
-    let (c, f) = (x - 0.5 * (a + b), y - 0.5 * (d + e));
+    let half = planted::or("world_file_of_corners", 0.5, 0.0);
+    let (c, f) = (x - half * (a + b), y - half * (d + e));
     Ok(Place {
         affine: [a, b, c, d, e, f],
         keys: None,

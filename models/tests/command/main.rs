@@ -5,6 +5,7 @@ mod bad_options;
 mod disk;
 mod folders;
 mod interruption;
+mod map;
 mod networks;
 mod pictures;
 mod questions;

@@ -43,6 +43,13 @@ impl Band {
         }
     }
 
+    /// Says of each pixel whether nothing was measured.
+    pub(super) fn miss(&mut self, missing: Vec<bool>) {
+        if missing.contains(&true) {
+            self.missing = missing;
+        }
+    }
+
     /// All rows of a picture, the samples of a deep one by `stretch`.
     pub(in crate::data) fn of(
         picture: Picture,

@@ -90,7 +90,14 @@ impl<R: BufRead + Seek> PngRows<R> {
             RgbImage::from_vec(columns, lines, values).map(Picture::Bytes)
         };
         let picture = picture.ok_or("its samples do not fill its image")?;
-        Band::of(picture, stretch).map(Some)
+        let mut band = Band::of(picture, stretch)?;
+        if samples % 2 == 0 {
+            let pixels = bytes.chunks_exact(samples * if deep { 2 } else { 1 });
+            let alpha = if deep { 2 } else { 1 };
+            let clear = |pixel: &[u8]| pixel[pixel.len() - alpha..].iter().all(|&byte| byte == 0);
+            band.miss(pixels.map(clear).collect());
+        }
+        Ok(Some(band))
     }
 }
 

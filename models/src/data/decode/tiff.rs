@@ -41,6 +41,8 @@ struct Layout {
     compression: CompressionMethod,
     orientation: Orientation,
     nodata: Option<f32>,
+    /// The band that says how opaque a pixel is.
+    alpha: Option<usize>,
 }
 
 /// Size and depth, from the tags alone.
@@ -150,6 +152,10 @@ impl Layout {
         let map = decoder
             .find_tag_unsigned_vec::<u16>(Tag::ColorMap)
             .map_err(tags)?;
+        let extra = decoder
+            .find_tag_unsigned_vec::<u16>(Tag::ExtraSamples)
+            .map_err(tags)?
+            .unwrap_or_default();
         let nodata = decoder.get_tag_ascii_string(GDAL_NODATA).ok();
 
         let colours = Colours::new(
@@ -210,6 +216,12 @@ impl Layout {
                 .ok()
                 .and_then(Orientation::from_exif)
                 .unwrap_or(Orientation::NoTransforms),
+            // Premultiplied or not.
+            alpha: extra
+                .iter()
+                .position(|kind| matches!(kind, 1 | 2))
+                .map(|place| bands.saturating_sub(extra.len()) + place)
+                .filter(|&band| band < bands),
             nodata: nodata.and_then(|text| text.trim_matches(['\0', ' ']).parse().ok()),
         })
     }

@@ -8,7 +8,7 @@ use tiff::TiffError;
 
 /// The first image of a TIFF as rows.
 pub(in crate::data) struct TiffRows<R: Read + Seek> {
-    layout: Layout,
+    pub(super) layout: Layout,
     decoder: Decoder<CalledGrey<R>>,
     streams: Option<JpegStreams>,
     /// Rows that were read.
@@ -38,8 +38,9 @@ impl<R: Read + Seek> TiffRows<R> {
         let (height, width) = self.layout.size;
         let rows = u64::from(chunk_height).min(height as u64);
         let sample = if self.layout.is_deep() { 12 } else { 2 };
-        let chunk = rows * u64::from(chunk_width) * (self.layout.bands as u64 * sample + 12);
-        rows * width as u64 * 4 + chunk
+        let pixel = self.layout.bands as u64 * sample + 12;
+        let chunk = (rows * u64::from(chunk_width)).saturating_mul(pixel);
+        chunk.saturating_add((rows * width as u64).saturating_mul(4))
     }
 
     /// The next rows, those of one row of strips or tiles; `None` below the last.
@@ -102,24 +103,25 @@ impl<R: Read + Seek> TiffRows<R> {
 }
 
 impl Layout {
-    /// Whether nothing was measured, for each pixel; `None` where the file knows no such pixels.
+    /// Whether nothing was measured, for each pixel; `None` where the file knows no such pixels. It is where all bands of the colours lack a
+    /// value, and where nothing is opaque.
     fn missing(&self, samples: &Samples) -> Option<Vec<bool>> {
-        let colours = self.colours.bands();
-        let pixels = 0..self.size.0 * self.size.1;
-        let of = |is_missing: &dyn Fn(usize) -> bool| {
-            let all = |pixel| {
-                colours
-                    .clone()
-                    .all(|band| is_missing(self.place(pixel, band)))
-            };
-            pixels.clone().map(all).collect()
+        let pixels = self.size.0 * self.size.1;
+        let knows = matches!(samples, Samples::Deep(_)) || self.nodata.is_some();
+        let lacks = |place: usize| match samples {
+            Samples::Deep(samples) => samples[place].is_nan(),
+            Samples::Bytes(samples) => Some(f32::from(samples[place])) == self.nodata,
         };
-        match (samples, self.nodata) {
-            (Samples::Deep(samples), _) => Some(of(&|place| samples[place].is_nan())),
-            (Samples::Bytes(samples), Some(nodata)) => {
-                Some(of(&|place| f32::from(samples[place]) == nodata))
-            }
-            (Samples::Bytes(_), None) => None,
-        }
+        let is_clear = |place: usize| match samples {
+            Samples::Deep(samples) => samples[place] == 0.0,
+            Samples::Bytes(samples) => samples[place] == 0,
+        };
+        let missing = |pixel: usize| {
+            let mut colours = self.colours.bands();
+            let alpha = self.alpha.map(|band| self.place(pixel, band));
+            alpha.is_some_and(is_clear)
+                || (knows && colours.all(|band| lacks(self.place(pixel, band))))
+        };
+        (knows || self.alpha.is_some()).then(|| (0..pixels).map(missing).collect())
     }
 }
