@@ -65,7 +65,10 @@ impl Method for CosineMethod {
         };
         let weight = self.cosine.weight * weight;
         loss.teach(|terms, share| {
-            terms.cosine = Some((CosineOptions::of(between), weight * share))
+            terms.cosine = Some(CosineOptions {
+                weight: weight * share,
+                ..CosineOptions::of(between)
+            });
         });
     }
 

@@ -9,7 +9,8 @@ use super::error::RecipeError;
 use super::fields::{allowed, order};
 use super::merge::{check, leaves, merge};
 use super::named::NAMED;
-use super::{AlignNorm, Compared, Distill, Optimiser, Recipe, Select, Train};
+use super::{AlignNorm, Compared, Distill, Optimiser, Recipe, Select, Train, Turns};
+use ghostlight_kernels::loss::distill::DistillOptions;
 use ghostlight_kernels::planted;
 use std::collections::BTreeSet;
 
@@ -194,6 +195,23 @@ impl Recipe {
                 return conflict(format!(
                     "`{key}.dual` weighs two teachers, but listens to {}; say which two in `{key}.teachers`, or add a [[teacher]]",
                     listened.len()
+                ));
+            }
+            if way.dual.is_some() && way.kd.as_ref().is_some_and(|kd| kd.weight > 0.0) {
+                return conflict(format!(
+                    "`{key}.dual` is a divergence from each teacher already; take `{key}.kd` out, or make a way of its own of it"
+                ));
+            }
+            if way.dual.is_some() && way.turns == Turns::InTurn {
+                return conflict(format!(
+                    "`{key}.dual` weighs both teachers in every step, but `{key}.turns` = \"in_turn\"; take that out"
+                ));
+            }
+            if listened.len() > DistillOptions::MOST_TEACHERS && way.turns == Turns::Together {
+                return conflict(format!(
+                    "`{key}` listens to {} teachers at once, of whom {} fit; name some in `{key}.teachers`, or set `{key}.turns` = \"in_turn\"",
+                    listened.len(),
+                    DistillOptions::MOST_TEACHERS
                 ));
             }
             if let Some(dual) = way.dual.as_ref().filter(|dual| dual.low > dual.high) {
