@@ -1,6 +1,8 @@
 use super::typed;
+use crate::compare::CompareError;
 use crate::data::DataError;
 use crate::recipe::RecipeError;
+use crate::report::ReportError;
 use crate::run::RunError;
 use crate::train::TrainError;
 use crate::weights::WeightsError;
@@ -23,6 +25,10 @@ pub(super) enum CommandError {
     Train(#[from] TrainError),
     #[error(transparent)]
     Kernel(#[from] KernelError),
+    #[error(transparent)]
+    Compare(#[from] CompareError),
+    #[error(transparent)]
+    Report(#[from] ReportError),
     #[error(transparent)]
     Weights(#[from] WeightsError),
     /// Weights of another network.
