@@ -2,6 +2,7 @@
 #![deny(missing_docs)]
 
 pub mod command;
+pub mod compare;
 pub mod data;
 pub mod distill;
 pub mod map;

@@ -1,7 +1,9 @@
 use super::typed;
+use crate::compare::CompareError;
 use crate::data::DataError;
 use crate::map::MapError;
 use crate::recipe::RecipeError;
+use crate::report::ReportError;
 use crate::run::RunError;
 use crate::train::TrainError;
 use crate::weights::WeightsError;
@@ -24,6 +26,10 @@ pub(super) enum CommandError {
     Train(#[from] TrainError),
     #[error(transparent)]
     Kernel(#[from] KernelError),
+    #[error(transparent)]
+    Compare(#[from] CompareError),
+    #[error(transparent)]
+    Report(#[from] ReportError),
     #[error(transparent)]
     Weights(#[from] WeightsError),
     #[error(transparent)]

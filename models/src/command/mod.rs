@@ -1,5 +1,6 @@
 //! The command line: what a person types, and what they see.
 
+mod compare;
 mod distill;
 mod error;
 mod eval;
@@ -33,6 +34,8 @@ struct Arguments {
 enum Command {
     /// Train teachers, students alone and students with the teachers' help, and compare them.
     Distill(distill::DistillArguments),
+    /// Compare finished runs: methods by students, over seeds.
+    Compare(compare::CompareArguments),
     /// Evaluate a run's networks on a folder of images.
     Eval(eval::EvalArguments),
     /// Classify images with a network of a run.
@@ -60,6 +63,7 @@ pub fn main() -> ExitCode {
     let stop = signals::stop_flag();
     let result = match arguments.command {
         Command::Distill(arguments) => distill::run(&arguments, &stop),
+        Command::Compare(arguments) => compare::run(&arguments),
         Command::Eval(arguments) => eval::run(&arguments, &stop),
         Command::Predict(arguments) => predict::run(&arguments, &stop),
         Command::Recipes(arguments) => recipes::run(&arguments),

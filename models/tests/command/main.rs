@@ -2,6 +2,7 @@
 
 mod bad_data;
 mod bad_options;
+mod compare;
 mod disk;
 mod folders;
 mod interruption;
