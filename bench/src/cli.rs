@@ -45,6 +45,9 @@ enum Command {
     },
     /// Shows the device's own time of every launch of one call.
     Launches { filters: Vec<String> },
+    /// Shows what kernels become on a card that is not there: registers, spills, occupancy, lines for each request of a warp.
+    #[cfg(feature = "inspect")]
+    Inspect(crate::inspect::Inspect),
 }
 
 /// What a report is told.
@@ -88,7 +91,7 @@ fn run(families: &[Family]) -> Result<ExitCode, Box<dyn Error>> {
     let words: Vec<String> = env::args().filter(|word| word != "--bench").collect();
     let first = words.get(1).map_or("", String::as_str);
     let commands = [
-        "report", "compare", "list", "launches", "help", "--help", "-h",
+        "report", "compare", "list", "launches", "inspect", "help", "--help", "-h",
     ];
     if !commands.contains(&first) {
         return criterion_then_report(families, &words[1..]);
@@ -116,6 +119,11 @@ fn run(families: &[Family]) -> Result<ExitCode, Box<dyn Error>> {
             filters,
         } => Session::new(families, cases.as_deref(), &network, &filters)?.list()?,
         Command::Launches { filters } => Session::new(families, None, &[], &filters)?.launches()?,
+        #[cfg(feature = "inspect")]
+        Command::Inspect(options) => {
+            let session = Session::new(families, None, &[], &options.filters)?;
+            return crate::inspect::run(&session, &options);
+        }
     }
     Ok(ExitCode::SUCCESS)
 }
