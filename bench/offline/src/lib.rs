@@ -9,6 +9,7 @@
 #![deny(missing_docs)]
 
 mod card;
+mod change;
 #[cfg(feature = "compile")]
 mod device;
 pub mod gate;
@@ -19,6 +20,7 @@ mod shape;
 mod toolkit;
 
 pub use card::{CARDS, Card};
+pub use change::{Change, changes};
 #[cfg(feature = "compile")]
 pub use device::{CompileError, Device, Kernel, Launch, Module};
 pub use occupancy::{Limit, Occupancy, WARP};

@@ -1,8 +1,9 @@
 use super::{Text, reason};
+use crate::input::{DTYPE, Operands};
 use crate::phase::Phase;
 use crate::session::Session;
 use crate::suite::SuiteError;
-use ghostlight_autodiff::Client;
+use ghostlight_autodiff::{Client, DType, KernelError};
 use ghostlight_offline::{
     Built, Card, Device, FORMAT, Kernel, Launch, Module, Program, Row, Shape, Table, ToolError,
     Toolkit, Usage, Walk,
@@ -23,20 +24,28 @@ type Assembled = HashMap<(usize, &'static str), Result<Usage, String>>;
 type Walks<'f> = HashMap<(usize, &'f ghostlight_offline::Geometry), Walk>;
 
 impl Found {
-    /// Launches every phase on the first of `targets`, compiled for all.
-    pub fn of(session: &Session, targets: &[&'static Card]) -> Result<Self, SuiteError> {
+    /// Launches every phase on the first of `targets`, compiled for all, on maps of `dtype`.
+    pub fn of(
+        session: &Session,
+        targets: &[&'static Card],
+        dtype: DType,
+    ) -> Result<Self, SuiteError> {
         let device = Device::open(targets[0], targets);
         let mut rows = Vec::new();
         session.each(|phase| {
             for i in 0..phase.variants.len() {
-                let refused = launch(&phase, i, device.client(), || drop(device.launches()));
+                let refused = launch(&phase, i, device.client(), dtype, || {
+                    drop(device.launches())
+                });
                 let row = Row {
                     op: phase.op.into(),
                     phase: phase.phase.into(),
                     case: phase.case.into(),
                     variant: phase.variants[i].name.into(),
-                    bytes: phase.cost.bytes_read + phase.cost.bytes_written,
-                    refused: refused.err(),
+                    // Costs are those of the type that the bench times.
+                    bytes: (phase.cost.bytes_read + phase.cost.bytes_written) * dtype.size() as u64
+                        / DTYPE.size() as u64,
+                    refused: refused.err().map(|error| error.to_string()),
                     launches: Vec::new(),
                 };
                 rows.push((row, device.launches()));
@@ -175,17 +184,17 @@ impl Found {
     }
 }
 
-/// Calls the `i`-th variant of a phase on zeros; what its preparation launches is handed to `prepared`.
-fn launch(phase: &Phase, i: usize, client: &Client, prepared: impl FnOnce()) -> Result<(), String> {
-    let mut contender = phase.variants[i].contender(client, &phase.inputs, phase.variants[i].name);
-    let zeros: Vec<Vec<f32>> = phase
-        .inputs
-        .iter()
-        .map(|input| vec![0.0; input.len()])
-        .collect();
-    contender.load(&zeros)?;
+/// Calls the `i`-th variant of a phase; what its preparation launches is handed to `prepared`.
+fn launch(
+    phase: &Phase,
+    i: usize,
+    client: &Client,
+    dtype: DType,
+    prepared: impl FnOnce(),
+) -> Result<(), KernelError> {
+    let call = phase.variants[i].open(Operands::empty(client, &phase.inputs, dtype)?)?;
     prepared();
-    contender.call().map(drop)
+    call().map(drop)
 }
 
 fn shape(launch: &Launch, walk: &Walk, targets: &[&'static Card], assembled: &Assembled) -> Shape {

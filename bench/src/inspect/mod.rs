@@ -7,6 +7,7 @@ mod gpu;
 
 use crate::session::Session;
 use clap::{Args, ValueEnum};
+use ghostlight_autodiff::DType;
 use ghostlight_offline::{CARDS, Card, Table, ToolError, Toolkit, gate, page};
 use std::error::Error;
 use std::path::PathBuf;
@@ -31,20 +32,43 @@ pub(crate) struct Inspect {
     /// The figures as JSON.
     #[arg(long)]
     json: bool,
+    /// What maps are stored as; bytes are then taken to be in proportion.
+    #[arg(long, default_value = "f32")]
+    dtype: Stored,
     /// Writes gpu-shape.md and gpu-shape.json, of the whole catalogue; into another folder than docs/results with `--write=DIR`.
     #[arg(
         long, value_name = "DIR", num_args = 0..=1, require_equals = true, default_missing_value = RESULTS,
-        conflicts_with_all = ["target", "show", "json", "check", "filters"]
+        conflicts_with_all = ["target", "show", "json", "dtype", "check", "filters"]
     )]
     write: Option<PathBuf>,
     /// Fails where a kernel spills, scatters or serialises that did not in docs/results/gpu-shape.json, or does not compile.
     #[arg(
         long, value_name = "DIR", num_args = 0..=1, require_equals = true, default_missing_value = RESULTS,
-        conflicts_with_all = ["target", "show", "json"]
+        conflicts_with_all = ["target", "show", "json", "dtype"]
     )]
     check: Option<PathBuf>,
     /// Parts of `op/phase/case`, all of which a phase must have.
     pub filters: Vec<String>,
+}
+
+/// The types of elements that a card has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Stored {
+    F16,
+    Bf16,
+    F32,
+    F64,
+}
+
+impl Stored {
+    fn dtype(self) -> DType {
+        match self {
+            Self::F16 => DType::F16,
+            Self::Bf16 => DType::Bf16,
+            Self::F32 => DType::F32,
+            Self::F64 => DType::F64,
+        }
+    }
 }
 
 /// The text of a kernel.
@@ -61,6 +85,12 @@ pub(crate) enum Text {
 /// Looks at the phases of `session`.
 pub(crate) fn run(session: &Session, options: &Inspect) -> Result<ExitCode, Box<dyn Error>> {
     if options.target == "cpu" {
+        if options.dtype != Stored::F32 {
+            return Err(
+                "--target cpu looks at what the bench runs there, which is f32: leave --dtype out"
+                    .into(),
+            );
+        }
         return match options.show {
             Some(Text::Ptx | Text::Sass) => {
                 Err("--target cpu has `--show ll` alone: CubeCL keeps no machine code".into())
@@ -83,7 +113,7 @@ pub(crate) fn run(session: &Session, options: &Inspect) -> Result<ExitCode, Box<
             .collect::<Result<Vec<_>, _>>()?,
         false => vec![card],
     };
-    let found = gpu::Found::of(session, &targets)?;
+    let found = gpu::Found::of(session, &targets, options.dtype.dtype())?;
     let mut table = found.table(&targets, toolkit.as_ref())?;
     if let Some(show) = options.show {
         return found
