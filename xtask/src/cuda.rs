@@ -11,7 +11,7 @@ use crate::llvm::{
 use std::{
     env, fs,
     path::{Path, PathBuf},
-    process,
+    process::{self, Command},
 };
 
 const FOLDER: &str = "cuda-12.9.86";
@@ -75,13 +75,16 @@ fn folder(data: &Path) -> PathBuf {
     data.join("ghostlight").join(FOLDER)
 }
 
-/// What `CUDA_PATH` is to be: nothing where the user has set it, or where the tools are not there.
-pub fn path() -> Option<PathBuf> {
+/// Shows `command` the tools as its `CUDA_PATH`, where they are there and the user shows it no others.
+pub fn show(command: &mut Command) {
     if env::var_os("CUDA_PATH").is_some() {
-        return None;
+        return;
     }
-    let folder = folder(&llvm::data_of_this_user().ok()?);
-    folder.is_dir().then_some(folder)
+    if let Ok(data) = llvm::data_of_this_user()
+        && folder(&data).is_dir()
+    {
+        command.env("CUDA_PATH", folder(&data));
+    }
 }
 
 /// Makes sure that the tools are there, unless `CUDA_PATH` names others.

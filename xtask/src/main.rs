@@ -203,27 +203,10 @@ fn bench(arguments: &[String]) -> Command {
     command.args(flags);
     if is_inspect("bench", arguments) {
         command.args(features::INSPECT);
-        with_toolkit(&mut command);
+        cuda::show(&mut command);
     }
     command.args(["--bench", "ops", "--"]).args(rest);
     command
-}
-
-/// Shows `command` the toolkit that `setup --ptxas` put in place, unless the user shows it another one.
-fn with_toolkit(command: &mut Command) {
-    if let Some(folder) = cuda::path() {
-        command.env("CUDA_PATH", folder);
-    }
-}
-
-/// Holds the kernels against the figures that are kept, in the build of the lanes.
-fn gpu_shape(flags: &[String]) -> Result<Command, String> {
-    cuda::set_up().map_err(|error| error.to_string())?;
-    let mut command = cargo(&["bench", "--workspace"]);
-    command.args(flags);
-    command.args(["--bench", "ops", "--", "inspect", "--check"]);
-    with_toolkit(&mut command);
-    Ok(command)
 }
 
 /// Lints and documents in the release profile, whose build scripts and macros the tests use again. All tests and lanes run one build.
@@ -252,13 +235,13 @@ fn ci(flags: &[String], arguments: &[String]) -> ExitCode {
     }
     // Asked for first, so that who has to install something learns of it now.
     let lavapipe = lanes::lavapipe(&[&inspect[..], flags].concat());
-    let gpu_shape = gpu_shape(&one_build);
+    let gpu_shape = lanes::gpu_shape(&one_build);
     for (name, step) in [("lavapipe", &lavapipe), ("gpu-shape", &gpu_shape)] {
         if let Err(reason) = step {
             eprintln!("ci: the step {name} will fail: {reason}");
         }
     }
-    with_toolkit(&mut test);
+    cuda::show(&mut test);
     let steps = [
         ("format", Ok(fmt)),
         ("clippy", Ok(clippy)),

@@ -1,6 +1,6 @@
 //! What an instruction computes, of bits.
 
-use super::program::{Compute, Instruction, Type};
+use super::instruction::{Compute, Instruction, Type};
 use std::cmp::Ordering;
 
 /// The low `bits` of a word.

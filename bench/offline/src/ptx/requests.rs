@@ -1,7 +1,8 @@
 //! What the units of a warp ask for together: they are lined up by how often each has come past an instruction, which is where they meet
 //! unless they diverged.
 
-use super::program::{Op, Program, Space};
+use super::instruction::{Op, Space};
+use super::program::Program;
 use std::collections::BTreeSet;
 
 /// Bytes of a line of global memory.

@@ -3,7 +3,8 @@
 //! Data is all zeros, and what is stored in global memory is forgotten: indices depend on extents, not on data. Shared memory is kept.
 
 use super::arithmetic::{mask, result};
-use super::program::{Address, Compute, Instruction, Op, Program, Space, Value};
+use super::instruction::{Address, Compute, Instruction, Op, Space, Value};
+use super::program::Program;
 use super::walk::Geometry;
 
 /// Shared memory that is modelled; a cube of the largest card may ask for less.

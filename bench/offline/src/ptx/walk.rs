@@ -1,6 +1,8 @@
 //! One launch: the cube in the middle of its grid, unit by unit, then one unit to its end.
 
-use super::program::{Hot, Op, Program, Space};
+use super::hot::Hot;
+use super::instruction::{Op, Space};
+use super::program::Program;
 use super::requests::{Addresses, lines, turns};
 use super::unit::{Cube, Seen, Unit};
 
