@@ -1,4 +1,4 @@
-use ghostlight_kernels::Cost;
+use ghostlight_kernels::{Cost, Tensor};
 
 /// Which direction an operation ran in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -26,6 +26,10 @@ pub struct Event {
 
 /// Sees every operation that runs under a tape, in order, recorded or not: the one source of MAC tables, profiles and rooflines.
 pub trait Observer {
+    /// Shown the result of each operation, before [`Observer::ran`]: its output forwards, and backwards the output's gradient, which it was
+    /// given. Nobody looks unless this is overridden.
+    fn saw(&mut self, _event: &Event, _result: &Tensor) {}
+
     /// Called after each operation was launched.
     fn ran(&mut self, event: Event);
 }

@@ -124,6 +124,20 @@ def distill(phase, inputs, n, c):
     return loss_and_grad(loss, s), of_loss
 
 
+def distill_two(phase, inputs, n, c):
+    s, teachers, y = leaf(inputs[0]), inputs[1:3], inputs[3]
+    centred = lambda x: x - x.mean(1, keepdim=True)
+
+    def loss():
+        total = F.cross_entropy(s, y, label_smoothing=0.1)
+        for t in teachers:
+            apart = 1 - F.cosine_similarity(centred(s), centred(t), dim=1)
+            total = total + 0.9 * kd_loss(s, t) + dkd_loss(s, t, y) + apart.mean()
+        return total
+
+    return loss_and_grad(loss, s), of_loss
+
+
 def dual_teacher_loss(z, v1, v2, y, t=5.0):
     q1, q2 = F.softmax(v1 / t, 1), F.softmax(v2 / t, 1)
     c1, c2 = q1.max(1)[0].mean().item(), q2.max(1)[0].mean().item()
@@ -485,7 +499,7 @@ OPS = {
     function.__name__: function
     for function in (
         activation, adamw, adaptive_average, add_relu, attention, average_pool, batch_norm_relu, batched, bilinear, cosine, dense,
-        depthwise, distill, dkd, dropout, dual_teacher, flip_align, gate, ghost_module, group_norm, grouped, kd, layer_norm,
+        depthwise, distill, distill_two, dkd, dropout, dual_teacher, flip_align, gate, ghost_module, group_norm, grouped, kd, layer_norm,
         linear_attention, max_pool, partition, separable, soft_sign, softmax,
     )
 }

@@ -5,6 +5,8 @@ use crate::results::Results;
 use crate::session::Session;
 use crate::suite::Family;
 use clap::{Args, Parser, Subcommand};
+use ghostlight_offline::gate::faults;
+use ghostlight_offline::{Card, Table, changes};
 use std::env;
 use std::error::Error;
 use std::path::PathBuf;
@@ -28,7 +30,7 @@ struct Line {
 enum Command {
     /// Times all variants beside all peers and writes report.html, results.json and results.md.
     Report(Report),
-    /// Compares two results.json: verdicts for every row of ours, and a status that is not 0 where one became slower.
+    /// Compares two results.json: verdicts for every row of ours, and a status that is not 0 where one became slower; or two gpu-shape.json.
     Compare {
         /// The earlier one.
         before: PathBuf,
@@ -45,6 +47,9 @@ enum Command {
     },
     /// Shows the device's own time of every launch of one call.
     Launches { filters: Vec<String> },
+    /// Shows what kernels become on a card that is not there: registers, spills, occupancy, lines for each request of a warp.
+    #[cfg(feature = "inspect")]
+    Inspect(crate::inspect::Inspect),
 }
 
 /// What a report is told.
@@ -88,7 +93,7 @@ fn run(families: &[Family]) -> Result<ExitCode, Box<dyn Error>> {
     let words: Vec<String> = env::args().filter(|word| word != "--bench").collect();
     let first = words.get(1).map_or("", String::as_str);
     let commands = [
-        "report", "compare", "list", "launches", "help", "--help", "-h",
+        "report", "compare", "list", "launches", "inspect", "help", "--help", "-h",
     ];
     if !commands.contains(&first) {
         return criterion_then_report(families, &words[1..]);
@@ -104,6 +109,10 @@ fn run(families: &[Family]) -> Result<ExitCode, Box<dyn Error>> {
             session.report(&options, options.quick)?;
         }
         Command::Compare { before, after } => {
+            // The figures of kernels on a card that is not there are compared as such.
+            if let (Ok(before), Ok(after)) = (Table::read(&before), Table::read(&after)) {
+                return Ok(compare_shapes(&before, &after));
+            }
             let comparison = compare(&Results::read(&before)?, &Results::read(&after)?);
             println!("{comparison}");
             if comparison.regressed() {
@@ -116,8 +125,30 @@ fn run(families: &[Family]) -> Result<ExitCode, Box<dyn Error>> {
             filters,
         } => Session::new(families, cases.as_deref(), &network, &filters)?.list()?,
         Command::Launches { filters } => Session::new(families, None, &[], &filters)?.launches()?,
+        #[cfg(feature = "inspect")]
+        Command::Inspect(options) => {
+            let session = Session::new(families, None, &[], &options.filters)?;
+            return crate::inspect::run(&session, &options);
+        }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Says what changed between two `gpu-shape.json`; a failure where something became worse than it may.
+fn compare_shapes(before: &Table, after: &Table) -> ExitCode {
+    let changes = changes(before, after);
+    for change in &changes {
+        println!("{change}");
+    }
+    println!("{} calls have other figures", changes.len());
+    let faults = Card::of(&after.target).map_or(Vec::new(), |card| faults(before, after, card));
+    for fault in &faults {
+        println!("worse: {fault}");
+    }
+    match faults.is_empty() {
+        true => ExitCode::SUCCESS,
+        false => ExitCode::FAILURE,
+    }
 }
 
 /// What `cargo bench -- FILTER` does.

@@ -113,6 +113,15 @@ impl<'a> Variant<'a> {
         }
     }
 
+    /// One call on these operands, prepared.
+    ///
+    /// # Errors
+    /// Those of the operation.
+    #[cfg(feature = "inspect")]
+    pub(crate) fn open(&self, operands: Operands) -> Result<Call<'a>, KernelError> {
+        (self.open)(Rc::new(operands))
+    }
+
     /// The variant's contender on `client`'s device, under `name`.
     pub(crate) fn contender(
         &self,

@@ -114,6 +114,31 @@ impl Operands {
         Ok(Self(made.collect::<Result<_, KernelError>>()?))
     }
 
+    /// Room for `inputs`, undefined but for labels, which are all the first class. What has more than one axis is stored as `dtype`; what
+    /// belongs to a channel stays as it is, see `docs/runtimes.md`.
+    ///
+    /// # Errors
+    /// Those of the labels.
+    #[cfg(feature = "inspect")]
+    pub(crate) fn empty(
+        client: &Client,
+        inputs: &[Input],
+        dtype: DType,
+    ) -> Result<Self, KernelError> {
+        let made = inputs.iter().map(|input| {
+            let dtype = if input.shape.len() > 1 { dtype } else { DTYPE };
+            Ok(match input.content {
+                Content::Uniform { .. } => {
+                    Operand::Tensor(Tensor::empty(client, &input.shape, dtype))
+                }
+                Content::Labels { classes } => {
+                    Operand::Labels(Labels::new(client, &vec![0; input.len()], classes)?)
+                }
+            })
+        });
+        Ok(Self(made.collect::<Result<_, KernelError>>()?))
+    }
+
     /// The labels among the inputs, of which there is one.
     ///
     /// # Panics

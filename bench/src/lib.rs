@@ -10,6 +10,8 @@ pub mod compare;
 mod contender;
 mod counts;
 mod input;
+#[cfg(feature = "inspect")]
+mod inspect;
 mod launches;
 mod locked;
 mod machine;

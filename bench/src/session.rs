@@ -77,7 +77,7 @@ impl<'a> Session<'a> {
     }
 
     /// Hands every phase that passes the filters to `visit`.
-    fn each(
+    pub fn each(
         &self,
         mut visit: impl FnMut(Phase) -> Result<(), SuiteError>,
     ) -> Result<(), SuiteError> {

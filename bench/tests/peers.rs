@@ -62,13 +62,14 @@ const CASES: &str = r#"[
     {"op": "kd", "n": 3, "c": 5},
     {"op": "dkd", "n": 3, "c": 5},
     {"op": "distill", "n": 3, "c": 5},
+    {"op": "distill_two", "n": 3, "c": 5},
     {"op": "dual_teacher", "n": 3, "c": 5},
     {"op": "cosine", "between": "softmaxes", "n": 3, "c": 5},
     {"op": "cosine", "between": "centred", "n": 3, "c": 5},
     {"op": "cosine", "between": "features", "n": 3, "c": 5}
 ]"#;
 
-const OPS: [&str; 18] = [
+const OPS: [&str; 19] = [
     "depthwise",
     "grouped",
     "dense",
@@ -85,6 +86,7 @@ const OPS: [&str; 18] = [
     "kd",
     "dkd",
     "distill",
+    "distill_two",
     "dual_teacher",
     "cosine",
 ];
@@ -106,6 +108,7 @@ const FAMILIES: &[Family] = &[
     resize::run,
     distill::kd,
     distill::sum,
+    distill::two_teachers,
     dkd::run,
     dual_teacher::run,
     cosine::run,

@@ -29,6 +29,9 @@ pub fn split(arguments: &[String]) -> (Vec<String>, Vec<String>) {
     (features, rest)
 }
 
+/// What looks at kernels for a card that is not there; it links what CUDA's runtime would.
+pub const INSPECT: [&str; 2] = ["--features", "ghostlight-bench/inspect"];
+
 /// What the runtimes among cargo's feature flags link.
 pub fn needs(flags: &[String]) -> Needs {
     let names = || {
@@ -44,7 +47,7 @@ pub fn needs(flags: &[String]) -> Needs {
     };
     let all = flags.iter().any(|flag| flag == "--all-features");
     Needs {
-        nvptx: all || names().any(|name| name == "cuda"),
+        nvptx: all || names().any(|name| matches!(name, "cuda" | "inspect")),
         lld: all || names().any(|name| name == "hip"),
     }
 }
@@ -93,6 +96,7 @@ mod tests {
             "--features=vulkan,cuda",
             "-F|ghostlight-models/cuda",
             "-Fcuda",
+            "--features|ghostlight-bench/inspect",
             "--all-features",
         ] {
             assert!(needs(&words(line)).nvptx, "{line}");

@@ -1,6 +1,6 @@
 //! Test lanes beside the plain one: the kernels on a GPU-shaped device that needs no GPU, and between fences.
 
-use crate::cargo;
+use crate::{cargo, cuda};
 use std::{
     env, fs,
     path::{Path, PathBuf},
@@ -35,6 +35,20 @@ pub fn lavapipe(arguments: &[String]) -> Result<Command, String> {
 /// The kernel tests, every buffer between two fences: what is read or written past a tensor fails.
 pub fn fenced(arguments: &[String]) -> Command {
     kernel_tests("fenced", &[], arguments)
+}
+
+/// The bench's kernels on cards that are not there, held against the figures that are kept, in the build of the lanes.
+///
+/// # Errors
+/// Why NVIDIA's assembler is not there.
+pub fn gpu_shape(flags: &[String]) -> Result<Command, String> {
+    cuda::set_up().map_err(|error| error.to_string())?;
+    let mut command = cargo(&["bench", "--workspace"]);
+    command
+        .args(flags)
+        .args(["--bench", "ops", "--", "inspect", "--check"]);
+    cuda::show(&mut command);
+    Ok(command)
 }
 
 fn kernel_tests(lane: &str, features: &[&str], arguments: &[String]) -> Command {

@@ -3,6 +3,7 @@
 //! Each makes sure that what the build links is in place and then becomes the cargo command that does the work, so that
 //! signals, exit codes and output are that command's own.
 
+mod cuda;
 mod features;
 mod lanes;
 mod llvm;
@@ -22,15 +23,16 @@ The everyday commands of Ghostlight
 
 Usage: cargo xtask <command> [arguments]
 
-  setup     puts LLVM, which CubeCL's CPU runtime links, in place
+  setup     puts LLVM, which CubeCL's CPU runtime links, in place; `setup --ptxas` NVIDIA's assembler too
   distill   trains a teacher and a student and distils the one into the other; arguments go to `ghostlight distill`
   test      runs every test; arguments go to `cargo test`
   bench     runs the benchmarks; arguments go to `cargo bench`. `bench report` times everything beside other libraries,
-            `bench compare A B` compares two of its results, `bench list` and `bench launches` show problems and launches
+            `bench compare A B` compares two of its results, `bench list` and `bench launches` show problems and launches,
+            `bench inspect` what kernels become on a GPU that is not there
   fenced    runs the kernel tests with every buffer between fences; arguments go to `cargo test`
   lavapipe  runs the kernel tests on lavapipe, a Vulkan device on the CPU; arguments go to `cargo test`
-  ci        checks format, lints and documentation, then runs `test`, whose arguments it takes, `fenced` and `lavapipe`
-            on cases of a fixed seed
+  ci        checks format, lints and documentation, then runs `test`, whose arguments it takes, `fenced`, `lavapipe` on cases
+            of a fixed seed, and `bench inspect --check`
 
 Each runs `setup` first. Cargo's feature flags choose the runtimes: `cargo xtask distill --features cuda`.
 ";
@@ -53,16 +55,21 @@ fn main() -> ExitCode {
             ExitCode::SUCCESS
         }
         "setup" => match features::split(arguments) {
-            (_, rest) if !rest.is_empty() => usage(&format!(
-                "`setup` takes cargo's feature flags only, not `{}`",
+            (flags, rest) if rest.is_empty() => set_up_alone(&flags, false),
+            (flags, rest) if rest == ["--ptxas"] => set_up_alone(&flags, true),
+            (_, rest) => usage(&format!(
+                "`setup` takes cargo's feature flags and `--ptxas` only, not `{}`",
                 rest.join(" ")
             )),
-            (flags, _) => set_up_alone(&flags),
         },
         "distill" | "test" | "bench" | "fenced" | "lavapipe" | "ci" => {
-            let (flags, _) = features::split(arguments);
+            let (mut flags, _) = features::split(arguments);
             if !has_cpp_compiler() {
                 return ExitCode::FAILURE;
+            }
+            let own = flags.clone();
+            if command == "ci" || is_inspect(command, arguments) {
+                flags.extend(features::INSPECT.map(String::from));
             }
             if let Err(error) = set_up(&flags) {
                 eprintln!("set-up: {error}");
@@ -77,9 +84,9 @@ fn main() -> ExitCode {
                 "fenced" => become_command(lanes::fenced(arguments)),
                 "lavapipe" => match lanes::lavapipe(arguments) {
                     Ok(command) => become_command(command),
-                    Err(reason) => no_lavapipe(&reason),
+                    Err(reason) => failed(&reason),
                 },
-                _ => ci(&flags, arguments),
+                _ => ci(&own, arguments),
             }
         }
         unknown => usage(&format!("there is no command `{unknown}`")),
@@ -96,8 +103,17 @@ fn set_up(flags: &[String]) -> Result<(), llvm::Error> {
     Bundle::of_this_user()?.ensure(features::needs(flags), wheels, llvm::fetch)
 }
 
-fn set_up_alone(flags: &[String]) -> ExitCode {
+/// Whether this looks at kernels on a card that is not there.
+fn is_inspect(command: &str, arguments: &[String]) -> bool {
+    command == "bench" && arguments.first().is_some_and(|word| word == "inspect")
+}
+
+fn set_up_alone(flags: &[String], ptxas: bool) -> ExitCode {
     let compiler = has_cpp_compiler();
+    if ptxas && let Err(error) = cuda::set_up() {
+        eprintln!("set-up: {error}");
+        return ExitCode::FAILURE;
+    }
     match set_up(flags) {
         Ok(()) => eprintln!("set-up: LLVM is in place"),
         Err(error) => {
@@ -174,7 +190,7 @@ fn test(arguments: &[String]) -> Command {
 }
 
 /// What `bench` is told to do by a word of its own; anything else is cargo's.
-const OF_THE_BENCH: [&str; 4] = ["report", "compare", "list", "launches"];
+const OF_THE_BENCH: [&str; 5] = ["report", "compare", "list", "launches", "inspect"];
 
 fn bench(arguments: &[String]) -> Command {
     let mut command = cargo(&["bench", "-p", "ghostlight-bench"]);
@@ -185,6 +201,10 @@ fn bench(arguments: &[String]) -> Command {
     }
     let (flags, rest) = features::split(arguments);
     command.args(flags);
+    if is_inspect("bench", arguments) {
+        command.args(features::INSPECT);
+        cuda::show(&mut command);
+    }
     command.args(["--bench", "ops", "--"]).args(rest);
     command
 }
@@ -193,34 +213,48 @@ fn bench(arguments: &[String]) -> Command {
 fn ci(flags: &[String], arguments: &[String]) -> ExitCode {
     let fmt = cargo(&["fmt", "--all", "--check"]);
     let mut clippy = cargo(&["clippy", "--workspace", "--all-targets", "--release"]);
-    clippy.args(flags).args(["--", "-D", "warnings"]);
+    clippy
+        .args(features::INSPECT)
+        .args(flags)
+        .args(["--", "-D", "warnings"]);
     let mut doc = cargo(&["doc", "--workspace", "--no-deps", "--release"]);
-    doc.args(flags).env("RUSTDOCFLAGS", "-D warnings");
+    doc.args(features::INSPECT)
+        .args(flags)
+        .env("RUSTDOCFLAGS", "-D warnings");
+    let inspect = features::INSPECT.map(String::from);
+    let one_build = [&lanes::WGPU.map(String::from), &inspect[..], flags].concat();
     let mut test = cargo(&["xtask", "test"]);
-    test.args(lanes::WGPU).args(arguments);
-    let mut fenced = lanes::fenced(&[&lanes::WGPU.map(String::from), flags].concat());
+    test.args(lanes::WGPU)
+        .args(features::INSPECT)
+        .args(arguments);
+    let mut fenced = lanes::fenced(&one_build);
     if flags.is_empty() {
         // That wgpu is linked does not make a GPU of this machine the plain lane's device.
         test.env("GHOSTLIGHT_DEVICE", "cpu");
         fenced.env("GHOSTLIGHT_DEVICE", "cpu");
     }
-    // Asked for first, so that who has to install it learns of it now.
-    let lavapipe = lanes::lavapipe(flags);
-    if let Err(reason) = &lavapipe {
-        eprintln!("ci: the last step will fail: {reason}");
+    // Asked for first, so that who has to install something learns of it now.
+    let lavapipe = lanes::lavapipe(&[&inspect[..], flags].concat());
+    let gpu_shape = lanes::gpu_shape(&one_build);
+    for (name, step) in [("lavapipe", &lavapipe), ("gpu-shape", &gpu_shape)] {
+        if let Err(reason) = step {
+            eprintln!("ci: the step {name} will fail: {reason}");
+        }
     }
+    cuda::show(&mut test);
     let steps = [
         ("format", Ok(fmt)),
         ("clippy", Ok(clippy)),
         ("documentation", Ok(doc)),
         ("tests", Ok(test)),
+        ("gpu-shape", gpu_shape),
         ("fenced", Ok(fenced)),
         ("lavapipe", lavapipe),
     ];
     for (name, step) in steps {
         let mut step = match step {
             Ok(step) => step,
-            Err(reason) => return no_lavapipe(&reason),
+            Err(reason) => return failed(&reason),
         };
         // The same cases for every change that is checked; `test` by itself draws new ones.
         step.env("PROPTEST_RNG_SEED", "1");
@@ -240,7 +274,7 @@ fn ci(flags: &[String], arguments: &[String]) -> ExitCode {
     ExitCode::SUCCESS
 }
 
-fn no_lavapipe(reason: &str) -> ExitCode {
+fn failed(reason: &str) -> ExitCode {
     eprintln!("error: {reason}");
     ExitCode::FAILURE
 }
@@ -343,6 +377,16 @@ mod tests {
                 "report --features cuda --features peers --quick dkd"
             ))),
             "bench -p ghostlight-bench --features cuda --features peers --bench ops -- report --quick dkd"
+        );
+    }
+
+    #[test]
+    fn looking_at_kernels_brings_its_feature_with_it() {
+        let words = words("inspect softmax --target sm_80");
+        assert!(is_inspect("bench", &words) && !is_inspect("test", &words));
+        assert_eq!(
+            line(&bench(&words)),
+            "bench -p ghostlight-bench --features ghostlight-bench/inspect --bench ops -- inspect softmax --target sm_80"
         );
     }
 

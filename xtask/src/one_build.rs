@@ -1,6 +1,7 @@
 //! Whichever package a command chooses, the dependencies are compiled once: CubeCL and what lies under it take minutes, and cargo
 //! compiles them again for every other set of features that a choice of packages adds up to.
 
+use crate::{features::INSPECT, lanes::WGPU};
 use serde_json::Value;
 use std::{collections::BTreeSet, env, process::Command};
 
@@ -74,6 +75,20 @@ fn key(units: &[Value], unit: usize, keys: &mut [Option<String>]) -> String {
     key
 }
 
+/// Nothing that `command` needs is missing from what was `compiled`.
+fn compiles_nothing_again(command: &[&str], compiled: &BTreeSet<String>) {
+    let again: Vec<String> = dependencies(command)
+        .difference(compiled)
+        .cloned()
+        .collect();
+    assert!(
+        again.is_empty(),
+        "cargo {} compiles again, for a set of features of its own (see kernels/Cargo.toml):\n{}",
+        command.join(" "),
+        again.join("\n")
+    );
+}
+
 #[test]
 fn every_command_uses_the_dependencies_that_the_suite_compiled() {
     let compiled = dependencies(&["test", "--release", "--workspace"]);
@@ -82,15 +97,21 @@ fn every_command_uses_the_dependencies_that_the_suite_compiled() {
         "CubeCL is a dependency"
     );
     for command in COMMANDS {
-        let again: Vec<String> = dependencies(command)
-            .difference(&compiled)
-            .cloned()
-            .collect();
-        assert!(
-            again.is_empty(),
-            "cargo {} compiles again, for a set of features of its own (see kernels/Cargo.toml):\n{}",
-            command.join(" "),
-            again.join("\n")
-        );
+        compiles_nothing_again(command, &compiled);
     }
+}
+
+#[test]
+fn kernels_are_looked_at_in_the_build_of_the_lanes() {
+    let features = [&WGPU[..], &INSPECT].concat();
+    let with = |words: &[&'static str]| [words, &features].concat();
+    let compiled = dependencies(&with(&["test", "--release", "--workspace"]));
+    assert!(
+        compiled.iter().any(|unit| unit.contains("nvptx")),
+        "LLVM's NVPTX target is a dependency"
+    );
+    compiles_nothing_again(
+        &with(&["bench", "--workspace", "--bench", "ops"]),
+        &compiled,
+    );
 }

@@ -6,13 +6,17 @@ use ghostlight_kernels::{KernelError, Labels, Tensor};
 use std::cell::OnceCell;
 use std::rc::Rc;
 
-/// A weighted sum of cross-entropy, classical and decoupled distillation of `[student logits [n, c]]`, as `[1]`; see [`distill`].
+/// A weighted sum of cross-entropy and of what up to four teachers say, classical and decoupled distillation and cosines, of
+/// `[student logits [n, c]]`, as `[1]`; see [`distill`].
 #[derive(Debug, Clone)]
 pub struct Distill {
-    /// The teacher's logits `[n, c]`, which get no gradient; wanted by the terms that distil.
-    pub teacher: Option<Tensor>,
-    /// The true classes, `n` of them; wanted by all terms but classical distillation.
+    /// The teachers' logits `[n, c]`, which get no gradient: as many as the options have terms for.
+    pub teachers: Vec<Tensor>,
+    /// The true classes, `n` of them; wanted by the cross-entropy and by decoupled distillation.
     pub labels: Option<Labels>,
+    /// What the cross-entropy, then each teacher's terms are multiplied by, `[1 + teachers]` or `[n, 1 + teachers]`; no gradient flows into
+    /// them.
+    pub factors: Option<Tensor>,
     /// The terms.
     pub options: DistillOptions,
     /// Filled by the first forward pass with each term's own losses: keep a clone of it to read them by name.
@@ -27,13 +31,14 @@ impl Function for Distill {
     }
 
     fn forward(&self, inputs: &[&Tensor]) -> Result<Step<Self::Saved>, KernelError> {
-        let (student, teacher, labels) = (inputs[0], self.teacher.as_ref(), self.labels.as_ref());
-        let found = distill::distill(student, teacher, labels, &self.options)?;
+        let (student, teachers, options) = (inputs[0], &self.teachers, &self.options);
+        let (labels, factors) = (self.labels.as_ref(), self.factors.as_ref());
+        let found = distill::distill(student, teachers, labels, factors, options)?;
         let all = found.losses.reshape(&[found.losses.len()])?;
         let step = Step {
             output: sum(&all)?,
             saved: Slope::new(found.grad.clone(), student),
-            cost: DistillProblem::new(student, teacher, labels, &self.options)?.cost(),
+            cost: DistillProblem::new(student, teachers, labels, factors, options)?.cost(),
         };
         self.terms.get_or_init(|| found);
         Ok(step)

@@ -255,13 +255,16 @@ impl Tape {
         cost: Cost,
     ) {
         if let Some(observer) = &self.observer {
-            observer.borrow_mut().ran(Event {
+            let event = Event {
                 op,
                 phase,
                 shape: output.shape().to_vec(),
                 inputs: inputs.iter().map(|input| input.shape().to_vec()).collect(),
                 cost,
-            });
+            };
+            let mut observer = observer.borrow_mut();
+            observer.saw(&event, output);
+            observer.ran(event);
         }
     }
 }

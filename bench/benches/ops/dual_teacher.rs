@@ -1,8 +1,9 @@
 //! The dual-teacher loss with its gradient, the weighing of the teachers included.
 
 use ghostlight_bench::{Case, DTYPE, Expected, Input, Phase, Suite, SuiteError, catalogue};
+use ghostlight_kernels::loss::distill::{self, DistillProblem, distill};
 use ghostlight_kernels::loss::dual_teacher::{
-    DualTeacherOptions, DualTeacherProblem, Teachers, cost, dual_teacher, reference,
+    DualTeacherOptions, DualTeacherProblem, reference, weigh,
 };
 
 const OP: &str = "dual_teacher";
@@ -17,12 +18,20 @@ pub fn run(suite: &mut Suite) -> Result<(), SuiteError> {
             options,
             dtype: DTYPE,
         };
+        let terms = options.loss();
+        let loss = DistillProblem {
+            batch: case.n,
+            classes: case.c,
+            options: terms.clone(),
+            factors: 1,
+            dtype: DTYPE,
+        };
         // Far enough apart that the teachers are confident, and the divergences count.
         let logits = |seed| Input::between(seed, &shape, -32.0, 32.0);
         suite.phase(
             Phase::new(
                 [OP, &name, "loss+grad"],
-                cost::weigh(&problem) + cost::fused(&problem),
+                problem.cost() + loss.cost(),
                 vec![
                     logits(1),
                     logits(2),
@@ -31,18 +40,18 @@ pub fn run(suite: &mut Suite) -> Result<(), SuiteError> {
                 ],
                 |v| {
                     let labels: Vec<u32> = v[3].iter().map(|&label| label as u32).collect();
-                    let sure = |teacher: &[f64]| {
-                        reference::confidence(teacher, case.c, options.temperature)
-                    };
-                    let weights = reference::weights([sure(&v[1]), sure(&v[2])], &options);
-                    let (loss, grad) =
-                        reference::dual_teacher(&problem, &v[0], [&v[1], &v[2]], &labels, weights);
-                    vec![Expected::Sum(loss.iter().sum()), Expected::Values(grad)]
+                    let (_, factors) = reference::weigh(&problem, &v[1], &v[2]);
+                    let teachers = [&v[1][..], &v[2]];
+                    let (losses, grad) =
+                        distill::reference::distill(&loss, &v[0], &teachers, &labels, &factors);
+                    vec![Expected::Sum(losses.iter().sum()), Expected::Values(grad)]
                 },
                 |t| {
-                    let teachers = Teachers::weigh(&t[1], &t[2], &options)?;
-                    let out = dual_teacher(&t[0], &teachers, t.labels())?;
-                    Ok(vec![out.loss, out.grad])
+                    let found = weigh(&t[1], &t[2], &options)?;
+                    let teachers = [t[1].clone(), t[2].clone()];
+                    let (labels, factors) = (Some(t.labels()), Some(&found.factors));
+                    let out = distill(&t[0], &teachers, labels, factors, &terms)?;
+                    Ok(vec![out.losses, out.grad])
                 },
             )
             .for_peers(&case.arguments()),

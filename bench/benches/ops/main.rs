@@ -37,6 +37,7 @@ const FAMILIES: &[Family] = &[
     dkd::run,
     distill::kd,
     distill::sum,
+    distill::two_teachers,
     dual_teacher::run,
     cosine::run,
     flip_align::run,

@@ -7,14 +7,6 @@ use super::decay::{Exponential, fall, ln_past_one};
 use crate::DType;
 use cubecl::prelude::*;
 
-/// `ln(1 + exp(x))`, without overflow, and with its full relative precision where it is small.
-#[cube]
-pub(super) fn softplus<F: Float>(x: F) -> F {
-    let e = Vector::<F, Const<1>>::new((-x.abs()).exp());
-    let log = ln_past_one::<F, Const<1>>(e, comptime!(Exponential::Device)).extract(0usize);
-    select(x > F::new(0.0f32), x + log, log)
-}
-
 /// Target against rest, from the log-odds of the target: one exponential and one logarithm for all four.
 #[derive(CubeType, Clone, Copy)]
 pub(super) struct Odds<F: Float, N: Size> {
@@ -48,12 +40,6 @@ impl<F: Float, N: Size> Odds<F, N> {
             rest_loss: select_many(ahead, log1p + log, log1p),
         }
     }
-}
-
-/// `1 / (1 + exp(-x))`.
-#[cube]
-pub(super) fn sigmoid<F: Float>(x: F) -> F {
-    F::new(1.0f32) / (F::new(1.0f32) + (-x).exp())
 }
 
 /// The polynomial of degree 5 nearest to `(exp(r) - 1 - r) / r^2` over `|r| <= 1/2`, relatively; off by 2.4e-8.

@@ -1,6 +1,9 @@
 use super::typed;
+use crate::compare::CompareError;
 use crate::data::DataError;
+use crate::map::MapError;
 use crate::recipe::RecipeError;
+use crate::report::ReportError;
 use crate::run::RunError;
 use crate::train::TrainError;
 use crate::weights::WeightsError;
@@ -24,7 +27,16 @@ pub(super) enum CommandError {
     #[error(transparent)]
     Kernel(#[from] KernelError),
     #[error(transparent)]
+    Compare(#[from] CompareError),
+    #[error(transparent)]
+    Report(#[from] ReportError),
+    #[error(transparent)]
     Weights(#[from] WeightsError),
+    #[error(transparent)]
+    Map(#[from] MapError),
+    /// A file that a map cannot be written to.
+    #[error("cannot write the map to {}: {reason}", path.display())]
+    MapFile { path: PathBuf, reason: String },
     /// Weights of another network.
     #[error("{path}: {source}")]
     Mismatch {
@@ -61,6 +73,9 @@ pub(super) enum CommandError {
         name: String,
         names: Vec<String>,
     },
+    /// A name that no training of a recipe has.
+    #[error("the recipe has no training {name:?}; it has {}", names.join(", "))]
+    NoTraining { name: String, names: Vec<String> },
     /// A run that has no network to use yet.
     #[error(
         "the run in {} has no finished {phase}: go on with it by `{}`",
@@ -131,6 +146,7 @@ impl CommandError {
             Self::Stopped { .. }
                 | Self::Train(TrainError::Stopped)
                 | Self::Data(DataError::Stopped)
+                | Self::Map(MapError::Data(DataError::Stopped))
         )
     }
 }

@@ -3,7 +3,7 @@ use super::output::{self, note};
 use super::predict::load;
 use super::progress::Bars;
 use super::source::{self, Wanted};
-use crate::data::{Dataset, DeepImages};
+use crate::data::{Dataset, DeepImages, Layout};
 use crate::distill::{RunData, plan};
 use crate::run::RunDir;
 use crate::train::{Session, measure};
@@ -35,6 +35,8 @@ pub(super) fn run(arguments: &EvalArguments, stop: &AtomicBool) -> Result<(), Co
         size: Some((data.height, data.width)),
         deep: DeepImages::AsInRun(data.stretch),
         classes: Some(&data.classes),
+        // Other images may lie otherwise than those of the run.
+        layout: Layout::Auto,
         skip_bad: arguments.skip_bad,
     };
     let read = source::read(&arguments.data, &recipe, wanted, &bars, stop)?;
@@ -76,6 +78,7 @@ pub(super) fn run(arguments: &EvalArguments, stop: &AtomicBool) -> Result<(), Co
         stats: data.stats,
         progress: &bars,
         cache: None,
+        watch: None,
         stop,
     };
     let mut found = serde_json::Map::new();

@@ -1,8 +1,9 @@
-use super::distill::architectures;
 use super::error::CommandError;
 use crate::data::Dataset;
 use crate::data::memory::available;
+use crate::distill::plan;
 use crate::recipe::Recipe;
+use crate::summary::Role;
 use crate::train::StepMemory;
 use crate::zoo::{Architecture, ZooError};
 use ghostlight_autodiff::Client;
@@ -14,11 +15,19 @@ pub(super) fn check(
     client: &Client,
     recipe: &Recipe,
     dataset: &Dataset,
-    batch: usize,
+    images: usize,
 ) -> Result<(), CommandError> {
     let (classes, size) = (dataset.classes.len(), (dataset.height, dataset.width));
     let available = available().filter(|_| launch::is_cpu(client));
-    for (_, arch) in architectures(recipe) {
+    // All trainings of a student take the same steps.
+    for planned in plan(recipe)
+        .into_iter()
+        .filter(|it| it.role != Role::Taught)
+    {
+        let (arch, batch) = (
+            planned.arch,
+            recipe.train_with(planned.train).batch.min(images),
+        );
         let step = StepMemory {
             arch: Architecture::new(arch, classes).images(size.0, size.1),
         };

@@ -1,14 +1,18 @@
 //! The command line: what a person types, and what they see.
 
+mod compare;
 mod distill;
 mod error;
 mod eval;
 mod forward;
+mod map;
 mod memory;
 mod models;
 mod output;
 mod predict;
+mod profile;
 mod progress;
+mod recipes;
 mod signals;
 mod source;
 mod table;
@@ -28,12 +32,20 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Train a teacher, a student alone and the student with the teacher's help, and compare them.
+    /// Train teachers, students alone and students with the teachers' help, and compare them.
     Distill(distill::DistillArguments),
+    /// Compare finished runs: methods by students, over seeds.
+    Compare(compare::CompareArguments),
     /// Evaluate a run's networks on a folder of images.
     Eval(eval::EvalArguments),
-    /// Classify images with a run's student.
+    /// Classify images with a network of a run.
     Predict(predict::PredictArguments),
+    /// List the recipes that come with the program, or show one.
+    Recipes(recipes::RecipesArguments),
+    /// Classify a large image tile by tile, and draw the map.
+    Map(map::MapArguments),
+    /// Show where the time and the memory of a training step go.
+    Profile(profile::ProfileArguments),
     /// List the networks with their sizes.
     Models(models::ModelsArguments),
     /// Run one network on a batch of tensors: what other programs compare themselves with.
@@ -51,8 +63,12 @@ pub fn main() -> ExitCode {
     let stop = signals::stop_flag();
     let result = match arguments.command {
         Command::Distill(arguments) => distill::run(&arguments, &stop),
+        Command::Compare(arguments) => compare::run(&arguments),
         Command::Eval(arguments) => eval::run(&arguments, &stop),
         Command::Predict(arguments) => predict::run(&arguments, &stop),
+        Command::Recipes(arguments) => recipes::run(&arguments),
+        Command::Map(arguments) => map::run(&arguments, &stop),
+        Command::Profile(arguments) => profile::run(&arguments, &stop),
         Command::Models(arguments) => models::run(&arguments, &stop),
         Command::Forward(arguments) => forward::run(&arguments),
     };

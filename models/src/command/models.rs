@@ -1,6 +1,7 @@
 use super::error::CommandError;
 use super::output::result;
-use crate::nn::{Mode, Randomness};
+use crate::measure::{Latency, latency, of_batches};
+use crate::nn::Randomness;
 use crate::train::TrainError;
 use crate::zoo::{self, Architecture, Network, Size, ZooError};
 use clap::Args;
@@ -25,12 +26,13 @@ pub(super) struct ModelsArguments {
     /// Print one JSON array on standard output.
     #[arg(long)]
     json: bool,
-    /// Time training steps and inference too, which takes seconds a network.
+    /// Time training steps, inference and inference of a single image too, which takes seconds a network; the energy of the last where the
+    /// processor counts it.
     #[arg(long)]
     measure: bool,
 }
 
-/// How long each of a network's two speeds is measured for, once it is warm.
+/// How long training steps are measured for, once they are warm.
 const MEASURED: Duration = Duration::from_secs(2);
 
 pub(super) fn run(arguments: &ModelsArguments, stop: &AtomicBool) -> Result<(), CommandError> {
@@ -65,8 +67,14 @@ pub(super) fn run(arguments: &ModelsArguments, stop: &AtomicBool) -> Result<(), 
 fn header(arguments: &ModelsArguments) -> Result<(), CommandError> {
     let speeds = match arguments.measure {
         true => format!(
-            "{:>14} {:>8} {:>14} {:>8}",
-            "train images/s", "first, s", "infer images/s", "first, s"
+            "{:>14} {:>8} {:>14} {:>8} {:>13} {:>9} {:>9}",
+            "train images/s",
+            "first, s",
+            "infer images/s",
+            "first, s",
+            "one image, ms",
+            "95 %, ms",
+            "mJ"
         ),
         false => String::new(),
     };
@@ -82,8 +90,7 @@ struct Row {
     side: usize,
     size: Size,
     step_bytes: u64,
-    /// In training and in inference.
-    speeds: Option<[Speed; 2]>,
+    speeds: Option<Speeds>,
 }
 
 impl Row {
@@ -118,9 +125,19 @@ impl Row {
     }
 
     fn print(&self) -> Result<(), CommandError> {
-        let show = |speed: Speed| format!("{:>14.0} {:>8.2}", speed.images_per_s, speed.first_s);
-        let speeds = self.speeds.map_or_else(String::new, |[train, infer]| {
-            format!("{} {}", show(train), show(infer))
+        let speeds = self.speeds.map_or_else(String::new, |speeds| {
+            let Speeds { infer, single, .. } = speeds;
+            let joules = single.joules_per_image;
+            format!(
+                "{:>14.0} {:>8.2} {:>14.0} {:>8.2} {:>13.2} {:>9.2} {:>9}",
+                speeds.train_images_per_s,
+                speeds.first_train_s,
+                infer.images_per_s,
+                infer.first_s,
+                1e3 * single.median_s,
+                1e3 * single.p95_s,
+                joules.map_or_else(|| "-".to_string(), |joules| format!("{:.2}", 1e3 * joules)),
+            )
         });
         result(format_args!(
             "{:24} {:>5} {:>13} {:>11.2} {:>16.1} {speeds}",
@@ -140,66 +157,65 @@ impl Row {
             "macs": self.size.macs,
             "step_bytes": self.step_bytes,
         });
-        if let Some([train, infer]) = self.speeds {
-            row["train_images_per_s"] = train.images_per_s.into();
-            row["first_train_step_s"] = train.first_s.into();
+        if let Some(speeds) = self.speeds {
+            let Speeds { infer, single, .. } = speeds;
+            row["train_images_per_s"] = speeds.train_images_per_s.into();
+            row["first_train_step_s"] = speeds.first_train_s.into();
             row["infer_images_per_s"] = infer.images_per_s.into();
             row["first_inference_s"] = infer.first_s.into();
+            row["infer_joules_per_image"] = infer.joules_per_image.into();
+            row["single_median_s"] = single.median_s.into();
+            row["single_p95_s"] = single.p95_s.into();
+            row["single_joules"] = single.joules_per_image.into();
         }
         row
     }
 }
 
-/// How fast steps of one kind are.
+/// How fast a network is on the default device.
 #[derive(Clone, Copy)]
-struct Speed {
-    /// Images a second, once its kernels are compiled.
-    images_per_s: f64,
-    /// The first step, which compiles what no step before it did, in seconds.
-    first_s: f64,
+struct Speeds {
+    /// Images a second of training steps (forward and backward pass, without the optimiser), once their kernels are compiled.
+    train_images_per_s: f64,
+    /// The first training step, which compiles those kernels that inference does not have, in seconds.
+    first_train_s: f64,
+    /// Inference in batches, which comes first and finds no kernel compiled.
+    infer: Latency,
+    /// Inference of one image.
+    single: Latency,
 }
 
-/// The speed of training steps (forward and backward pass, without the optimiser) and of inference, on the default device. Inference comes
-/// first: its first step finds no kernel compiled, that of training only those that both have.
-fn measure(arch: Architecture, batch: usize) -> Result<[Speed; 2], CommandError> {
+fn measure(arch: Architecture, batch: usize) -> Result<Speeds, CommandError> {
     let client = cubecl::Device::default().client();
     let network = Network::new(&client, DType::F32, arch, 0, 0)?;
     let [height, width] = arch.image;
     let shape = [batch, height, width, 3];
     let images = vec![0.5; shape.iter().product()];
+    let infer = of_batches(&client, &network, &images, batch)?;
+    let single = latency(&client, &network, &images)?;
     let images = Var::constant(Tensor::from_f32(&client, &images, &shape)?);
-    let speed = |mode| -> Result<Speed, CommandError> {
-        let step = || -> Result<(), CommandError> {
-            let tape = Tape::new();
-            let logits = match mode {
-                Mode::Infer => network.forward(&tape, mode, &images)?,
-                Mode::Train => {
-                    let randomness = Randomness::of_step(0, 0, 0, 0, None);
-                    network.forward_dropping(&tape, randomness, &images)?
-                }
-            };
-            if mode == Mode::Train {
-                tape.backward(&[(&logits, 1.0)])?;
-                // Done when the first parameter's gradient is there, which comes last.
-                network.store.grads().slice(0, &[1])?.to_f32()?;
-            }
-            logits.tensor().to_f32()?;
-            Ok(())
-        };
-        let start = Instant::now();
-        step()?;
-        let first_s = start.elapsed().as_secs_f64();
-        let (start, mut steps) = (Instant::now(), 0);
-        while start.elapsed() < MEASURED {
-            step()?;
-            steps += 1;
-        }
-        let images_per_s = f64::from(steps) * batch as f64 / start.elapsed().as_secs_f64();
-        Ok(Speed {
-            images_per_s,
-            first_s,
-        })
+    let step = || -> Result<(), CommandError> {
+        let tape = Tape::new();
+        let randomness = Randomness::of_step(0, 0, 0, 0, None);
+        let logits = network.forward_dropping(&tape, randomness, &images)?;
+        tape.backward(&[(&logits, 1.0)])?;
+        // Done when the first parameter's gradient is there, which comes last.
+        network.store.grads().slice(0, &[1])?.to_f32()?;
+        logits.tensor().to_f32()?;
+        Ok(())
     };
-    let infer = speed(Mode::Infer)?;
-    Ok([speed(Mode::Train)?, infer])
+    let start = Instant::now();
+    step()?;
+    let first_train_s = start.elapsed().as_secs_f64();
+    let (start, mut steps) = (Instant::now(), 0);
+    while start.elapsed() < MEASURED {
+        step()?;
+        steps += 1;
+    }
+    Ok(Speeds {
+        train_images_per_s: f64::from(steps) * batch as f64 / start.elapsed().as_secs_f64(),
+        first_train_s,
+        infer,
+        single,
+    })
 }

@@ -124,7 +124,10 @@ pub(super) fn chosen<'a>(
     found.cloned().ok_or_else(|| CommandError::Network {
         run: run.path().to_path_buf(),
         name: name.unwrap_or_default().to_string(),
-        names: trainings.iter().map(|planned| planned.name.clone()).collect(),
+        names: trainings
+            .iter()
+            .map(|planned| planned.name.clone())
+            .collect(),
     })
 }
 

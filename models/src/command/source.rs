@@ -1,7 +1,7 @@
 use super::error::CommandError;
 use super::output::note;
 use super::progress::Bars;
-use crate::data::{Dataset, DeepImages, LoadOptions, Loaded, Stretch, folder, synthetic};
+use crate::data::{Dataset, DeepImages, Layout, LoadOptions, Loaded, Stretch, folder, synthetic};
 use crate::recipe::Recipe;
 use crate::train::Progress;
 use std::path::Path;
@@ -28,6 +28,8 @@ pub(super) struct Wanted<'a> {
     pub deep: DeepImages,
     /// The classes of a run whose networks are to be evaluated.
     pub classes: Option<&'a [String]>,
+    /// How the folder is laid out.
+    pub layout: Layout,
     /// Go on without files that cannot be read.
     pub skip_bad: bool,
 }
@@ -59,6 +61,9 @@ pub(super) fn read(
         size: wanted.size,
         classes: wanted.classes,
         deep: wanted.deep,
+        layout: wanted.layout,
+        objects: recipe.data.object_options(),
+        memory: recipe.data.memory_limit(),
         stop,
         progress: &progress,
     };
@@ -86,6 +91,34 @@ pub(super) fn read(
 /// Names what is not as it lay in the folder.
 fn say_what_was_done(loaded: &Loaded) {
     let (height, width) = (loaded.dataset.height, loaded.dataset.width);
+    let dataset = &loaded.dataset;
+    if loaded.layout != Layout::Folders {
+        note(format_args!(
+            "note: the folder is laid out as {}; its {} images are {}",
+            loaded.layout,
+            dataset.len(),
+            if loaded.objects {
+                "objects cut out of its scenes"
+            } else {
+                "whole scenes"
+            },
+        ));
+    }
+    if loaded.left_out.total() > 0 {
+        note(format_args!(
+            "note: {} objects were left out: {}",
+            loaded.left_out.total(),
+            loaded.left_out
+        ));
+    }
+    if dataset.in_memory() < dataset.len() {
+        note(format_args!(
+            "note: {} of {} images are kept in memory; the others are decoded whenever they are needed, which takes time and changes no \
+             result (data.memory_mb)",
+            dataset.in_memory(),
+            dataset.len()
+        ));
+    }
     if loaded.passed_over.total() > 0 {
         note(format_args!(
             "note: {} files were passed over: {}",

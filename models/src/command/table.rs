@@ -5,7 +5,10 @@ use crate::summary::{Gain, NetworkSummary, Summary};
 /// The closing table.
 pub(super) fn print(summary: &Summary) -> Result<(), CommandError> {
     let width = |of: fn(&NetworkSummary) -> &str, least: usize| {
-        let widths = summary.networks.iter().map(|network| of(network).chars().count());
+        let widths = summary
+            .networks
+            .iter()
+            .map(|network| of(network).chars().count());
         widths.fold(least, usize::max)
     };
     let (names, archs) = (width(|it| &it.title, 16), width(|it| &it.arch, 8));
@@ -37,7 +40,11 @@ pub(super) fn print(summary: &Summary) -> Result<(), CommandError> {
             network.infer_images_per_s,
         ))?;
     }
-    for network in summary.networks.iter().filter(|it| it.chosen_epoch != it.epochs) {
+    for network in summary
+        .networks
+        .iter()
+        .filter(|it| it.chosen_epoch != it.epochs)
+    {
         result(format_args!(
             "{}: epoch {} did best on the validation images; the last, {}, has {:.2} % on the test images",
             network.title,

@@ -48,10 +48,10 @@ pub struct LoaderOptions {
 }
 
 /// Yields the batches of an order of images, in order, made ahead on a background thread that spreads the images of a batch
-/// over rayon's pool. Dropping it ends the thread.
+/// over rayon's pool: those that are not in memory are decoded there. Dropping it ends the thread.
 pub struct Loader {
     /// `None` once the thread is told to end.
-    batches: Option<Receiver<Batch>>,
+    batches: Option<Receiver<Result<Batch, DataError>>>,
     worker: Option<JoinHandle<()>>,
     remaining: usize,
 }
@@ -92,9 +92,10 @@ impl Loader {
 }
 
 impl Iterator for Loader {
-    type Item = Batch;
+    /// An image that cannot be had any more, [`Dataset::image`]'s error, ends the batches.
+    type Item = Result<Batch, DataError>;
 
-    fn next(&mut self) -> Option<Batch> {
+    fn next(&mut self) -> Option<Self::Item> {
         if self.remaining == 0 {
             return None;
         }
@@ -105,7 +106,10 @@ impl Iterator for Loader {
             // An epoch that ends early would pass for a whole one.
             std::panic::resume_unwind(panic);
         }
-        self.remaining -= 1;
+        self.remaining = match &batch {
+            Some(Err(_)) => 0,
+            _ => self.remaining - 1,
+        };
         batch
     }
 
@@ -132,7 +136,7 @@ fn make_batches(
     order: &[u32],
     all: usize,
     options: &LoaderOptions,
-    sender: &SyncSender<Batch>,
+    sender: &SyncSender<Result<Batch, DataError>>,
 ) {
     let normaliser = Normaliser::new(&options.stats);
     let chunks = order
@@ -141,7 +145,8 @@ fn make_batches(
         .skip(options.first_batch);
     for indices in chunks {
         let batch = make_batch(dataset, indices, options.augment, &normaliser);
-        if sender.send(batch).is_err() {
+        let last = batch.is_err();
+        if sender.send(batch).is_err() || last {
             return;
         }
     }
@@ -152,23 +157,24 @@ fn make_batch(
     indices: &[u32],
     augment: Option<(Augment, AugmentSeed)>,
     normaliser: &Normaliser,
-) -> Batch {
+) -> Result<Batch, DataError> {
     let size = (dataset.height, dataset.width);
     let mut images = vec![0.0; indices.len() * dataset.image_bytes()];
     images
         .par_chunks_exact_mut(dataset.image_bytes())
         .zip(indices)
-        .for_each(|(out, &index)| {
-            let image = dataset.image(index as usize);
+        .try_for_each(|(out, &index)| {
+            let image = dataset.image(index as usize)?;
             let placement = match augment {
                 Some((augment, at)) => augment.draw(at, index, size.0 == size.1),
                 None => Placement::default(),
             };
             match placement == Placement::default() {
-                true => normaliser.write(image, out),
-                false => placement.write(image, size, normaliser, out),
+                true => normaliser.write(&image, out),
+                false => placement.write(&image, size, normaliser, out),
             }
-        });
+            Ok::<(), DataError>(())
+        })?;
     let labels = match planted::is("labels_in_the_data_sets_order") {
         false => indices
             .iter()
@@ -176,11 +182,11 @@ fn make_batch(
             .collect(),
         true => dataset.labels[..indices.len()].to_vec(),
     };
-    Batch {
+    Ok(Batch {
         images,
         labels,
         indices: indices.to_vec(),
-    }
+    })
 }
 
 #[cfg(test)]
@@ -215,6 +221,7 @@ mod tests {
     fn load(data: &Arc<Dataset>, order: &[u32], options: LoaderOptions) -> Vec<Batch> {
         Loader::new(data.clone(), order.to_vec(), options)
             .unwrap()
+            .map(Result::unwrap)
             .collect()
     }
 
@@ -267,7 +274,7 @@ mod tests {
             ..options(2)
         };
         let batch = &load(&data, &[2], plain)[0];
-        for (&value, &byte) in batch.images.iter().zip(data.image(2)) {
+        for (&value, &byte) in batch.images.iter().zip(&*data.image(2).unwrap()) {
             assert_eq!(value, (byte as f32 / 255.0 - 0.5) / 0.25);
         }
     }
@@ -288,7 +295,7 @@ mod tests {
             .unwrap();
         let normaliser = Normaliser::new(&options(6).stats);
         let alone = || make_batch(&data, &order[..6], options(6).augment, &normaliser);
-        assert_eq!(pool.install(alone), whole[0]);
+        assert_eq!(pool.install(alone).unwrap(), whole[0]);
         let beyond = LoaderOptions {
             first_batch: 40,
             ..options(6)
@@ -374,10 +381,10 @@ mod tests {
             let mut turned = 0;
             for epoch in 0..20 {
                 let at = AugmentSeed { seed: 4, epoch };
-                let batch = make_batch(&data, &[1], Some((augment, at)), &normaliser);
+                let batch = make_batch(&data, &[1], Some((augment, at)), &normaliser).unwrap();
                 let placement = augment.draw(at, 1, height == width);
                 let mut wanted = vec![0.0; data.image_bytes()];
-                placement.write(data.image(1), size, &normaliser, &mut wanted);
+                placement.write(&data.image(1).unwrap(), size, &normaliser, &mut wanted);
                 assert_eq!(batch.images, wanted, "{height} x {width}, {placement:?}");
                 turned += usize::from(placement.transpose);
             }

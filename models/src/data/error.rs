@@ -1,5 +1,6 @@
 //! Everything that can be wrong with a data set, each error naming the place and the way out.
 
+use super::{Layout, LeftOut};
 use std::path::PathBuf;
 
 /// Why a data set could not be loaded, split or batched.
@@ -107,7 +108,7 @@ pub enum DataError {
     },
     /// The decoded images do not fit into memory.
     #[error(
-        "{images} images of {height} x {width} pixels need {:.1} GB of memory, {}; set data.image_size to {}",
+        "{images} images of {height} x {width} pixels need {:.1} GB of memory, {}; set data.image_size to {}, or lower data.memory_mb (0 takes half of what is left)",
         *.images as f64 * *.height as f64 * *.width as f64 * 3e-9, left(*.available), smaller(*.images, *.available)
     )]
     TooLarge {
@@ -150,6 +151,52 @@ pub enum DataError {
         /// Another.
         second: String,
     },
+    /// A folder that is not laid out as it was said to be.
+    #[error(
+        "`{}` is laid out as {found}, not as {asked}; set data.layout to \"auto\", or give another folder", dir.display()
+    )]
+    OtherLayout {
+        /// The data folder.
+        dir: PathBuf,
+        /// What the recipe says.
+        asked: Layout,
+        /// What its folders' names say.
+        found: Layout,
+    },
+    /// Whole scenes asked for where a scene has no class.
+    #[error(
+        "`{}` is laid out as {}, whose scenes hold objects of many classes: they have none of their own; set data.objects to \"upright\" or \"axis\"",
+        dir.display(), Layout::Dota
+    )]
+    NoScenes {
+        /// The data folder.
+        dir: PathBuf,
+    },
+    /// Objects asked for where none are annotated.
+    #[error(
+        "`{}` holds a folder of images for each class and no annotated objects; set data.objects to \"auto\", or give a folder laid out as {} or as {}",
+        dir.display(), Layout::Rsod, Layout::Dota
+    )]
+    NoObjects {
+        /// The data folder.
+        dir: PathBuf,
+    },
+    /// No object of any image is wanted.
+    #[error(
+        "no object is left of the {scenes} annotated images in `{}`: {left_out} were left out; lower data.least_size or set data.difficult",
+        dir.display()
+    )]
+    NoObjectsLeft {
+        /// The data folder.
+        dir: PathBuf,
+        /// Images with annotations.
+        scenes: usize,
+        /// Objects that are not wanted.
+        left_out: LeftOut,
+    },
+    /// Objects to be cut out at no size.
+    #[error("crops of objects have no size of their own; set data.image_size (64 is usual)")]
+    CropSize,
     /// Images to evaluate, of classes that the networks do not know.
     #[error(
         "`{}` holds images of classes that the run does not know: {}; it knows {}. Name the folders alike, or leave these out",

@@ -1,11 +1,14 @@
-//! A folder with one subfolder of images per class.
+//! A folder of labelled images, read.
 
 use super::decode::{self, Header, Picture};
 use super::identity::ImageDigest;
-use super::scan::{PassedOver, Scan, Source, check_class_sizes, name_of, scan};
+use super::layout;
+use super::scan::{Listing, PassedOver, Source, check_class_sizes, name_of};
+use super::store::{MemoryLimit, Store, fit_into};
 use super::stretch::{Histogram, Stretch};
-use super::{DataError, Dataset, memory, stop};
+use super::{DataError, Dataset, Layout, LeftOut, ObjectOptions, memory, stop};
 use rayon::prelude::*;
+use sha2::{Digest, Sha256};
 use std::collections::HashMap;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -35,6 +38,12 @@ pub struct LoadOptions<'a> {
     pub classes: Option<&'a [String]>,
     /// What becomes of images with more than 8 bits a sample.
     pub deep: DeepImages,
+    /// How the folder is laid out.
+    pub layout: Layout,
+    /// What is made of annotated objects.
+    pub objects: ObjectOptions,
+    /// How much memory decoded images may take; those beyond it are decoded whenever they are asked for.
+    pub memory: MemoryLimit,
     /// Set from outside to stop at once.
     pub stop: &'a AtomicBool,
     /// Called from many threads with (files decoded, files in all). Files that are decoded twice, once to learn their range, count twice.
@@ -48,6 +57,9 @@ impl Default for LoadOptions<'_> {
             size: None,
             classes: None,
             deep: DeepImages::Stretch,
+            layout: Layout::Auto,
+            objects: ObjectOptions::default(),
+            memory: MemoryLimit::Share,
             stop: &stop::NEVER,
             progress: &|_, _| (),
         }
@@ -59,7 +71,11 @@ impl Default for LoadOptions<'_> {
 pub struct Loaded {
     /// The images.
     pub dataset: Dataset,
-    /// Files left out with `skip_bad`, each with the reason.
+    /// How they lay in the folder; never [`Layout::Auto`].
+    pub layout: Layout,
+    /// Whether they are objects, cut out of larger images.
+    pub objects: bool,
+    /// Files and annotations left out with `skip_bad`, each with the reason.
     pub skipped: Vec<(String, String)>,
     /// Images that had another size and were resized.
     pub resized: usize,
@@ -67,17 +83,22 @@ pub struct Loaded {
     pub deep: usize,
     /// Files that are no images by their name, or lie in no class.
     pub passed_over: PassedOver,
+    /// Annotated objects that are not wanted.
+    pub left_out: LeftOut,
 }
 
-/// Reads `dir/CLASS/**/IMAGE`: classes and files in the byte order of their names, hidden entries and runs left out, images decoded in
-/// parallel on rayon's pool straight into the data set, so that memory stays near the size of the pixels.
+/// Reads the images of `dir`, whatever its [`Layout`]: classes and files in the byte order of their names, hidden entries and runs left
+/// out, images decoded in parallel on rayon's pool straight to where they are kept, so that memory stays near the size of those. What is
+/// not kept is decoded once all the same: every file is known to be sound before a run begins.
 ///
 /// # Errors
-/// In this order: [`DataError::Size`]; [`DataError::Missing`], [`DataError::NotAFolder`], [`DataError::Io`];
+/// In this order: [`DataError::Size`]; [`DataError::Missing`], [`DataError::NotAFolder`], [`DataError::Io`], [`DataError::OtherLayout`],
+/// [`DataError::NoScenes`], [`DataError::NoObjects`];
 /// with classes given [`DataError::NoImages`], [`DataError::UnknownClasses`], otherwise [`DataError::NoClasses`],
-/// [`DataError::OneClass`], [`DataError::SplitFolders`], [`DataError::EmptyClass`], [`DataError::ClassTooSmall`];
-/// [`DataError::TooLarge`]; [`DataError::Deep`]; [`DataError::BadFile`] for the first file in order that cannot be decoded or, with
-/// `skip_bad`, [`DataError::ClassTooSmall`] for a class of which too little is left. [`DataError::Stopped`] at any time.
+/// [`DataError::NoObjectsLeft`], [`DataError::OneClass`], [`DataError::SplitFolders`], [`DataError::EmptyClass`],
+/// [`DataError::ClassTooSmall`]; [`DataError::BadFile`] for an annotation; [`DataError::CropSize`]; [`DataError::TooLarge`];
+/// [`DataError::Deep`]; [`DataError::BadFile`] for the first file in order that cannot be decoded or, with `skip_bad`,
+/// [`DataError::ClassTooSmall`] for a class of which too little is left. [`DataError::Stopped`] at any time.
 pub fn load(dir: &Path, options: &LoadOptions) -> Result<Loaded, DataError> {
     let sides = options
         .size
@@ -90,55 +111,64 @@ pub fn load(dir: &Path, options: &LoadOptions) -> Result<Loaded, DataError> {
             max: *SIZES.end(),
         });
     }
-    let Scan {
+    let Listing {
+        layout,
         classes,
         mut sources,
         passed_over,
-    } = scan(dir, options.classes, options.stop)?;
+        left_out,
+        broken: mut skipped,
+    } = layout::list(dir, options)?;
+    options.refuse(&skipped)?;
     let work = Work::new(options);
-    let headers = work.each(&sources, |source| Header::read(&source.path))?;
-    let size = options.size.unwrap_or_else(|| most_common_size(&headers));
-    let mut pixels = room(sources.len(), size, memory::available())?;
+    let files: Vec<&[Source]> = sources.chunk_by(|a, b| a.path == b.path).collect();
+    let headers = work.each(&files, |file| Header::read(&file[0].path))?;
+    let crops = sources.iter().any(|source| source.crop.is_some());
+    let size = match options.size {
+        Some(size) => size,
+        None if crops => return Err(DataError::CropSize),
+        None => most_common_size(&headers),
+    };
+    let mut pixels = options
+        .memory
+        .room(sources.len(), size, memory::available())?;
 
-    let deep: Vec<&Source> = sources
+    let is_deep = |header: &Option<Header>| header.as_ref().is_some_and(|h| h.deep);
+    let deep_files: Vec<&Source> = files
         .iter()
         .zip(&headers)
-        .filter(|(_, header)| header.as_ref().is_some_and(|h| h.deep))
-        .map(|(source, _)| source)
+        .filter(|(_, header)| is_deep(header))
+        .map(|(file, _)| &file[0])
         .collect();
-    let passes = sources.len()
-        + if work.needs_range(&deep) {
-            deep.len()
-        } else {
-            0
-        };
-    work.total.store(passes, Ordering::Relaxed);
-    let stretch = work.stretch(&deep)?;
-    let (deep, image_bytes) = (deep.len(), size.0 * size.1 * 3);
-    let outcomes: Vec<Result<Decoded, String>> = sources
-        .par_iter()
-        .zip(pixels.par_chunks_exact_mut(image_bytes))
-        .map(|(source, out)| work.one(|| decode_into(&source.path, size, stretch.as_ref(), out)))
+    let deep = files
+        .iter()
+        .zip(&headers)
+        .filter(|(_, header)| is_deep(header));
+    let deep = deep.map(|(file, _)| file.len()).sum();
+    let again = match work.needs_range(&deep_files) {
+        true => deep_files.len(),
+        false => 0,
+    };
+    work.total.store(files.len() + again, Ordering::Relaxed);
+    let stretch = work.stretch(&deep_files)?;
+    let image_bytes = size.0 * size.1 * 3;
+    let outcomes: Vec<Result<Vec<Decoded>, String>> = jobs(&files, &mut pixels, image_bytes)
+        .into_par_iter()
+        .map(|(file, kept)| work.one(|| decode_file(file, kept, size, stretch.as_ref())))
         .map(|outcome| outcome.unwrap_or_else(|| Err(String::new())))
         .collect();
     work.check()?;
 
-    let bad = |(source, outcome): (&Source, &Result<Decoded, String>)| {
-        outcome
-            .as_ref()
-            .err()
-            .map(|reason| (source.name.clone(), reason.clone()))
-    };
-    let skipped: Vec<_> = sources.iter().zip(&outcomes).filter_map(bad).collect();
-    if let (false, [(file, reason), others @ ..]) = (options.skip_bad, skipped.as_slice()) {
-        let (file, reason) = (file.clone(), reason.clone());
-        return Err(DataError::BadFile {
-            file,
-            reason,
-            others: others.len(),
-        });
+    for (file, outcome) in files.iter().zip(&outcomes) {
+        if let Err(reason) = outcome {
+            skipped.push((file[0].file().to_string(), reason.clone()));
+        }
     }
-    let keep: Vec<bool> = outcomes.iter().map(Result::is_ok).collect();
+    options.refuse(&skipped)?;
+    let sound = files.iter().zip(&outcomes);
+    let keep: Vec<bool> = sound
+        .flat_map(|(file, outcome)| std::iter::repeat_n(outcome.is_ok(), file.len()))
+        .collect();
     retain(&keep, &mut sources, &mut pixels, image_bytes);
     if options.classes.is_none() {
         check_class_sizes(&classes, &sources)?;
@@ -148,20 +178,62 @@ pub fn load(dir: &Path, options: &LoadOptions) -> Result<Loaded, DataError> {
         });
     }
 
-    let decoded: Vec<Decoded> = outcomes.into_iter().flatten().collect();
+    let decoded: Vec<Decoded> = outcomes.into_iter().flatten().flatten().collect();
+    let kept = pixels.len() / image_bytes;
     let labels = sources.iter().map(|s| s.label).collect();
-    let files = sources.into_iter().map(|s| s.name).collect();
-    let name = name_of(dir);
-    let mut dataset = Dataset::new_until(options.stop, name, classes, size, pixels, labels, files)?;
+    let names = sources.iter().map(|s| s.name.clone()).collect();
+    let rest = sources.into_iter().zip(&decoded).skip(kept);
+    let rest = rest.map(|(source, image)| (source, image.digest)).collect();
+    let mut dataset = Dataset::assemble(
+        name_of(dir),
+        classes,
+        Store::new(size, pixels, rest, stretch),
+        decoded.iter().map(|image| image.pixels).collect(),
+        labels,
+        names,
+    );
     dataset.digests = decoded.iter().map(|image| image.digest).collect();
     dataset.stretch = stretch;
     Ok(Loaded {
         dataset,
+        layout,
+        objects: crops,
         skipped,
         resized: decoded.iter().filter(|image| image.resized).count(),
         deep,
         passed_over,
+        left_out,
     })
+}
+
+impl LoadOptions<'_> {
+    /// Passes where there is nothing that cannot be used, or where that is to be skipped.
+    fn refuse(&self, unusable: &[(String, String)]) -> Result<(), DataError> {
+        match unusable {
+            [(file, reason), others @ ..] if !self.skip_bad => Err(DataError::BadFile {
+                file: file.clone(),
+                reason: reason.clone(),
+                others: others.len(),
+            }),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Each file's images with the room for those of them that are kept.
+fn jobs<'a>(
+    files: &[&'a [Source]],
+    mut pixels: &'a mut [u8],
+    image_bytes: usize,
+) -> Vec<(&'a [Source], &'a mut [u8])> {
+    let mut jobs = Vec::with_capacity(files.len());
+    for file in files {
+        let kept = pixels.len().min(file.len() * image_bytes);
+        let (own, rest) = pixels.split_at_mut(kept);
+        jobs.push((*file, own));
+        pixels = rest;
+    }
+    jobs
 }
 
 /// An image read on its own.
@@ -238,11 +310,11 @@ impl<'a> Work<'a> {
     /// `act` for each file, not reported.
     fn each<T: Send>(
         &self,
-        sources: &[Source],
-        act: impl Fn(&Source) -> T + Sync,
+        files: &[&[Source]],
+        act: impl Fn(&[Source]) -> T + Sync,
     ) -> Result<Vec<T>, DataError> {
-        let act = |source| self.check().map(|()| act(source));
-        sources.par_iter().map(act).collect()
+        let act = |file: &&[Source]| self.check().map(|()| act(file));
+        files.par_iter().map(act).collect()
     }
 
     /// Whether the range of the `deep` images must be found.
@@ -276,31 +348,9 @@ impl<'a> Work<'a> {
             return Ok(Some(histogram.stretch()));
         }
         let in_run = self.options.deep != DeepImages::Refuse;
-        let (first, others) = (deep[0].name.clone(), deep.len() - 1);
+        let (first, others) = (deep[0].file().to_string(), deep.len() - 1);
         Err(DataError::deep(first, others, histogram.extremes(), in_run))
     }
-}
-
-/// Room for the pixels of `images` images, where `available` bytes of memory are known to be left.
-fn room(
-    images: usize,
-    (height, width): (usize, usize),
-    available: Option<u64>,
-) -> Result<Vec<u8>, DataError> {
-    let too_large = || DataError::TooLarge {
-        images,
-        height,
-        width,
-        available,
-    };
-    let bytes = images.saturating_mul(height * width * 3);
-    if available.is_some_and(|available| bytes as u64 > available) {
-        return Err(too_large());
-    }
-    let mut pixels = Vec::new();
-    pixels.try_reserve_exact(bytes).map_err(|_| too_large())?;
-    pixels.resize(bytes, 0);
-    Ok(pixels)
 }
 
 /// The size that most headers give, the smaller of equals. When none can be read, decoding will fail for every file and any
@@ -319,46 +369,57 @@ fn most_common_size(headers: &[Option<Header>]) -> (usize, usize) {
         .map_or((1, 1), |(&size, _)| size)
 }
 
-/// What is known of an image whose pixels are in place.
+/// What is known of an image that was decoded.
 struct Decoded {
     digest: ImageDigest,
+    /// The digest of its pixels.
+    pixels: [u8; 32],
     resized: bool,
 }
 
-/// Decodes one file to its place.
-fn decode_into(
-    path: &Path,
+/// Decodes one file, and each of its images to its place among those that are kept; the others are seen once and forgotten.
+fn decode_file(
+    file: &[Source],
+    kept: &mut [u8],
     size: (usize, usize),
     stretch: Option<&Stretch>,
-    out: &mut [u8],
-) -> Result<Decoded, String> {
-    let bytes = std::fs::read(path).map_err(|e| e.to_string())?;
+) -> Result<Vec<Decoded>, String> {
+    let bytes = std::fs::read(&file[0].path).map_err(|e| e.to_string())?;
     let digest = ImageDigest::of(&bytes);
     let image = decode::decode(bytes)?.into_bytes(stretch)?;
-    let resized = fit_into(&image, size, out);
-    Ok(Decoded { digest, resized })
+    let mut places = kept.chunks_exact_mut(size.0 * size.1 * 3);
+    let mut once = Vec::new();
+    let decoded = file.iter().map(|source| {
+        let out = match places.next() {
+            Some(place) => place,
+            None => {
+                once.resize(size.0 * size.1 * 3, 0);
+                &mut once
+            }
+        };
+        let resized = source.write(&image, size, out);
+        Decoded {
+            digest: source.digest(digest),
+            pixels: Sha256::digest(&*out).into(),
+            resized,
+        }
+    });
+    Ok(decoded.collect())
 }
 
-/// Puts an image in place; true when it had to be resized.
-fn fit_into(image: &image::RgbImage, size: (usize, usize), out: &mut [u8]) -> bool {
-    let other_size = (image.height() as usize, image.width() as usize) != size;
-    match other_size {
-        true => out.copy_from_slice(&decode::fit(image, size)),
-        false => out.copy_from_slice(image),
-    }
-    other_size
-}
-
-/// Closes the gaps that the images not kept leave, in place.
+/// Takes out the images not kept, and closes the gaps that they leave among the pixels of the first ones.
 fn retain(keep: &[bool], sources: &mut Vec<Source>, pixels: &mut Vec<u8>, bytes: usize) {
-    let mut kept = 0;
+    let (mut first, mut kept) = (0, 0);
+    for i in (0..pixels.len() / bytes).filter(|&i| keep[i]) {
+        pixels.copy_within(i * bytes..(i + 1) * bytes, first * bytes);
+        first += 1;
+    }
+    pixels.truncate(first * bytes);
     for i in (0..keep.len()).filter(|&i| keep[i]) {
-        pixels.copy_within(i * bytes..(i + 1) * bytes, kept * bytes);
         sources.swap(i, kept);
         kept += 1;
     }
     sources.truncate(kept);
-    pixels.truncate(kept * bytes);
 }
 
 #[cfg(test)]

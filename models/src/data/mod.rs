@@ -1,20 +1,24 @@
 //! Labelled images: read from a folder or generated, split, described, augmented and batched.
 //!
-//! A [`Dataset`] holds every image decoded, as u8 RGB in one allocation; normalisation and augmentation happen while a batch
-//! is written. Every random choice is a pure function of (seed, purpose, epoch, image), see `random.rs`, so a run that resumes
+//! A [`Dataset`] holds its images decoded, as u8 RGB, as far as there is memory for them, and decodes the others when they are asked for
+//! (`store.rs`); normalisation and augmentation happen while a batch is written. Every random choice is a pure function of (seed, purpose, epoch, image), see `random.rs`, so a run that resumes
 //! in the middle of an epoch sees the bytes it would have seen.
 
 pub mod augment;
 pub mod batches;
+mod crop;
 mod decode;
 mod error;
 pub mod folder;
 mod identity;
+mod layout;
 pub mod memory;
 mod scan;
+mod scene;
 pub mod split;
 pub mod stats;
 pub mod stop;
+mod store;
 mod stretch;
 pub mod synthetic;
 
@@ -23,15 +27,21 @@ pub use batches::{Batch, Loader, LoaderOptions};
 pub use error::DataError;
 pub use folder::{DeepImages, LoadOptions, Loaded};
 pub use identity::{Duplicates, ImageDigest};
+pub use layout::{Layout, LeftOut, ObjectOptions, Objects};
 pub use scan::PassedOver;
+pub(crate) use scene::fit_tile;
+pub use scene::{Scene, SceneRows};
 pub use split::{Shares, Split};
 pub use stats::{ChannelStats, Normaliser};
+pub use store::MemoryLimit;
 pub use stretch::Stretch;
 
 use rayon::prelude::*;
 use sha2::{Digest, Sha256};
+use std::borrow::Cow;
 use std::fmt::Write;
 use std::sync::atomic::AtomicBool;
+use store::Store;
 
 /// Labelled RGB images of one size.
 #[derive(Debug, Clone)]
@@ -44,8 +54,7 @@ pub struct Dataset {
     pub height: usize,
     /// Columns of each image.
     pub width: usize,
-    /// `[n, height, width, 3]`, RGB, row-major.
-    pub pixels: Vec<u8>,
+    pixels: Store,
     /// One label per image, below `classes.len()`.
     pub labels: Vec<u32>,
     /// One name per image: its path relative to the data folder, with `/` between the parts.
@@ -121,8 +130,22 @@ impl Dataset {
             .par_chunks_exact(height * width * 3)
             .map(|image| stop::check(stop).map(|()| Sha256::digest(image).into()))
             .collect::<Result<_, _>>()?;
+        let store = Store::in_memory((height, width), pixels);
+        Ok(Self::assemble(name, classes, store, digests, labels, files))
+    }
+
+    /// The data set of parts that belong together; `digests` are those of the pixels.
+    fn assemble(
+        name: String,
+        classes: Vec<String>,
+        pixels: Store,
+        digests: Vec<[u8; 32]>,
+        labels: Vec<u32>,
+        files: Vec<String>,
+    ) -> Self {
+        let (height, width) = pixels.size();
         let fingerprint = fingerprint(&classes, (height, width), &digests, &labels);
-        Ok(Self {
+        Self {
             name,
             classes,
             height,
@@ -133,7 +156,7 @@ impl Dataset {
             fingerprint,
             digests: digests.iter().map(ImageDigest::from_sha256).collect(),
             stretch: None,
-        })
+        }
     }
 
     /// Number of images.
@@ -146,13 +169,21 @@ impl Dataset {
         self.labels.is_empty()
     }
 
-    /// Pixels of image `i`, `[height, width, 3]`.
+    /// Pixels of image `i`, `[height, width, 3]`, RGB, row-major: lent where they are in memory, decoded where they are not.
+    ///
+    /// # Errors
+    /// [`DataError::BadImage`] for an image that is not in memory and whose file is gone, cannot be read, or is no longer the one that it
+    /// was.
     ///
     /// # Panics
     /// When `i` is not below [`len`](Self::len).
-    pub fn image(&self, i: usize) -> &[u8] {
-        let bytes = self.image_bytes();
-        &self.pixels[i * bytes..(i + 1) * bytes]
+    pub fn image(&self, i: usize) -> Result<Cow<'_, [u8]>, DataError> {
+        self.pixels.image(i)
+    }
+
+    /// Images whose pixels are in memory; the others are decoded whenever they are asked for.
+    pub fn in_memory(&self) -> usize {
+        self.pixels.in_memory_len()
     }
 
     /// Bytes of one image, `height * width * 3`.
@@ -216,7 +247,7 @@ mod tests {
     fn the_fingerprint_changes_with_pixels_labels_and_class_names() {
         let base = tiny(&["a", "b"], vec![0, 1], (0..12).collect()).unwrap();
         assert_eq!(base.fingerprint.len(), 64);
-        assert_eq!(base.image(1), [6, 7, 8, 9, 10, 11]);
+        assert_eq!(*base.image(1).unwrap(), [6, 7, 8, 9, 10, 11]);
         let again = tiny(&["a", "b"], vec![0, 1], (0..12).collect()).unwrap();
         assert_eq!(base.fingerprint, again.fingerprint);
         for other in [
@@ -242,7 +273,7 @@ mod tests {
             data.name,
             classes,
             size,
-            data.pixels,
+            (0..12).collect(),
             labels,
             data.files,
         );

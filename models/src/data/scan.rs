@@ -1,7 +1,8 @@
 //! Which classes and image files a data folder holds, in which order, and what it holds besides.
 
+use super::crop::Crop;
 use super::decode::{ACCEPTED, is_image_name};
-use super::{DataError, stop};
+use super::{DataError, Layout, LeftOut, stop};
 use std::collections::{BTreeMap, HashSet};
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -24,12 +25,31 @@ const NOT_DATA: [&str; 13] = [
     "__pycache__",
 ];
 
-/// An image file, not yet decoded.
+/// An image, not yet decoded.
+#[derive(Debug, Clone)]
 pub(super) struct Source {
+    /// The file that holds it.
     pub path: PathBuf,
-    /// Relative to the data folder, `/` between the parts.
+    /// The file relative to the data folder, `/` between the parts; for one of its objects `#` and a number behind it.
     pub name: String,
     pub label: u32,
+    /// Which part of the file's image it is; `None` for all of it.
+    pub crop: Option<Crop>,
+}
+
+impl Source {
+    /// The file's name relative to the data folder.
+    pub(super) fn file(&self) -> &str {
+        match self.crop {
+            Some(_) => file_of(&self.name),
+            None => &self.name,
+        }
+    }
+}
+
+/// The file of the object called `name`.
+pub(super) fn file_of(name: &str) -> &str {
+    name.rsplit_once('#').map_or(name, |(file, _)| file)
 }
 
 /// Files that are no images as far as their names say, by kind.
@@ -40,8 +60,13 @@ pub struct PassedOver {
 }
 
 impl PassedOver {
-    fn add(&mut self, kind: String, name: String) {
+    pub(super) fn add(&mut self, kind: String, name: String) {
         self.kinds.entry(kind).or_insert((0, name)).0 += 1;
+    }
+
+    /// Counts a file that is no image.
+    pub(super) fn add_kind_of(&mut self, path: &Path, name: String) {
+        self.add(kind(path), name);
     }
 
     /// Number of files.
@@ -70,30 +95,25 @@ struct Found {
     others: usize,
 }
 
-/// A data folder, listed.
-pub(super) struct Scan {
+/// A data folder, listed. The images of one file follow each other.
+pub(super) struct Listing {
+    pub layout: Layout,
     pub classes: Vec<String>,
     pub sources: Vec<Source>,
     pub passed_over: PassedOver,
+    pub left_out: LeftOut,
+    /// Annotations that cannot be used: place and reason.
+    pub broken: Vec<(String, String)>,
 }
 
-/// Lists `dir/CLASS/**/IMAGE`. With `known` classes, labels are indices into them, and there may be any number of images of each;
+/// Lists `dir/CLASS/inner/**/IMAGE`. With `known` classes, labels are indices into them, and there may be any number of images of each;
 /// otherwise the folders are the classes, and each must hold what a split needs.
 pub(super) fn scan(
     dir: &Path,
+    inner: Option<&str>,
     known: Option<&[String]>,
     stop: &AtomicBool,
-) -> Result<Scan, DataError> {
-    if !dir.exists() {
-        return Err(DataError::Missing {
-            dir: dir.to_path_buf(),
-        });
-    }
-    if !dir.is_dir() {
-        return Err(DataError::NotAFolder {
-            dir: dir.to_path_buf(),
-        });
-    }
+) -> Result<Listing, DataError> {
     let (folders, files): (Vec<_>, Vec<_>) = entries(dir)?.into_iter().partition(|p| p.is_dir());
     let mut passed_over = PassedOver::default();
     for file in &files {
@@ -107,7 +127,13 @@ pub(super) fn scan(
     for folder in folders {
         let class = name_of(&folder);
         let mut walk = Walk::new(&mut passed_over, stop);
-        walk.enter(&folder, &class)?;
+        match inner {
+            Some(inner) if folder.join(inner).is_dir() => {
+                walk.enter(&folder.join(inner), &format!("{class}/{inner}"))?;
+            }
+            Some(_) => continue,
+            None => walk.enter(&folder, &class)?,
+        }
         // A folder of runs is no class, nor is a run.
         if !(walk.images.is_empty() && walk.met_a_run) {
             found.push(Found {
@@ -126,7 +152,9 @@ pub(super) fn scan(
         None => {
             let classes: Vec<String> = found.iter().map(|class| class.name.clone()).collect();
             check_trainable(dir, &classes, files.len())?;
-            check_no_splits(dir, &found)?;
+            if inner.is_none() {
+                check_no_splits(dir, &found)?;
+            }
             if let Some(empty) = found.iter().find(|class| class.images.is_empty()) {
                 return Err(DataError::EmptyClass {
                     class: empty.name.clone(),
@@ -146,24 +174,33 @@ pub(super) fn scan(
     {
         // Every class found is one of `classes` by now.
         let label = classes.iter().position(|c| *c == class).unwrap_or_default() as u32;
-        let source = |(name, path)| Source { path, name, label };
+        let source = |(name, path)| Source {
+            path,
+            name,
+            label,
+            crop: None,
+        };
         sources.extend(images.into_iter().map(source));
     }
     if known.is_none() {
         check_class_sizes(&classes, &sources)?;
     }
-    Ok(Scan {
+    Ok(Listing {
+        layout: Layout::Folders,
         classes,
         sources,
         passed_over,
+        left_out: LeftOut::default(),
+        broken: Vec::new(),
     })
 }
 
 /// The images of one class.
-struct Walk<'a> {
+pub(super) struct Walk<'a> {
     /// Name relative to the data folder, and path.
-    images: Vec<(String, PathBuf)>,
+    pub images: Vec<(String, PathBuf)>,
     others: usize,
+    all_files: bool,
     met_a_run: bool,
     passed_over: &'a mut PassedOver,
     stop: &'a AtomicBool,
@@ -172,10 +209,11 @@ struct Walk<'a> {
 }
 
 impl<'a> Walk<'a> {
-    fn new(passed_over: &'a mut PassedOver, stop: &'a AtomicBool) -> Self {
+    pub(super) fn new(passed_over: &'a mut PassedOver, stop: &'a AtomicBool) -> Self {
         Self {
             images: Vec::new(),
             others: 0,
+            all_files: false,
             met_a_run: false,
             passed_over,
             stop,
@@ -183,7 +221,15 @@ impl<'a> Walk<'a> {
         }
     }
 
-    fn enter(&mut self, folder: &Path, name: &str) -> Result<(), DataError> {
+    /// The same, taking every file for an image.
+    pub(super) fn of_all_files(self) -> Self {
+        Self {
+            all_files: true,
+            ..self
+        }
+    }
+
+    pub(super) fn enter(&mut self, folder: &Path, name: &str) -> Result<(), DataError> {
         if is_run(folder) {
             self.met_a_run = true;
             return Ok(());
@@ -199,7 +245,7 @@ impl<'a> Walk<'a> {
             let name = format!("{name}/{}", name_of(&path));
             if path.is_dir() {
                 self.enter(&path, &name)?;
-            } else if is_image_name(&path) {
+            } else if self.all_files || is_image_name(&path) {
                 self.images.push((name, path));
             } else {
                 self.others += 1;
@@ -221,6 +267,16 @@ fn kind(path: &Path) -> String {
         Some(extension) => format!(".{}", extension.to_string_lossy().to_lowercase()),
         None => "without an extension".to_string(),
     }
+}
+
+/// The folders in `dir` that may be classes, in the order of their names.
+pub(super) fn visible_folders(dir: &Path) -> Result<Vec<PathBuf>, DataError> {
+    let mut folders = entries(dir)?;
+    let runs = |path: &Path| {
+        is_run(path) || entries(path).is_ok_and(|inner| inner.iter().any(|it| is_run(it)))
+    };
+    folders.retain(|path| path.is_dir() && !runs(path));
+    Ok(folders)
 }
 
 /// What a folder holds in the byte order of the names, hidden entries and those that are no person's left out.
@@ -258,7 +314,11 @@ pub(super) fn name_of(path: &Path) -> String {
     }
 }
 
-fn check_trainable(dir: &Path, classes: &[String], files: usize) -> Result<(), DataError> {
+pub(super) fn check_trainable(
+    dir: &Path,
+    classes: &[String],
+    files: usize,
+) -> Result<(), DataError> {
     let dir = dir.to_path_buf();
     match classes {
         [] => Err(DataError::NoClasses { dir, files }),
@@ -303,7 +363,7 @@ fn check_no_splits(dir: &Path, found: &[Found]) -> Result<(), DataError> {
     }
 }
 
-fn check_known<'a>(
+pub(super) fn check_known<'a>(
     dir: &Path,
     known: &[String],
     found: impl Iterator<Item = &'a String>,

@@ -23,7 +23,7 @@ impl ChannelStats {
     /// The statistics of the images `indices`. Sums are exact integers, so neither order nor thread count shows.
     ///
     /// # Errors
-    /// [`DataError::NoImages`], [`DataError::Index`]; [`DataError::Stopped`] once `stop` is set.
+    /// [`DataError::NoImages`], [`DataError::Index`]; those of [`Dataset::image`]; [`DataError::Stopped`] once `stop` is set.
     pub fn of(dataset: &Dataset, indices: &[u32], stop: &AtomicBool) -> Result<Self, DataError> {
         if indices.is_empty() {
             return Err(DataError::NoImages {
@@ -34,8 +34,11 @@ impl ChannelStats {
         let add = |a: [u64; 6], b: [u64; 6]| std::array::from_fn(|i| a[i] + b[i]);
         let sums = indices
             .par_iter()
-            .map(|&i| stop::check(stop).map(|()| channel_sums(dataset.image(i as usize))))
-            .try_reduce(|| [0; 6], |a, b| Ok(add(a, b)))?;
+            .map(|&i| {
+                stop::check(stop)?;
+                Ok(channel_sums(&dataset.image(i as usize)?))
+            })
+            .try_reduce(|| [0; 6], |a, b| Ok::<_, DataError>(add(a, b)))?;
         let count = (indices.len() * dataset.height * dataset.width) as f64;
         let mean = std::array::from_fn(|c| sums[c] as f64 / count);
         let std = std::array::from_fn(|c| {
@@ -121,10 +124,11 @@ mod tests {
 
     #[test]
     fn normalised_pixels_have_mean_zero_and_deviation_one() {
-        let data = two_images(vec![3, 50, 255, 90, 120, 0, 14, 200, 77, 31, 2, 90]);
+        let pixels = vec![3, 50, 255, 90, 120, 0, 14, 200, 77, 31, 2, 90];
+        let data = two_images(pixels.clone());
         let normaliser = Normaliser::new(&ChannelStats::of(&data, &[0, 1], &NEVER).unwrap());
         let mut out = [0.0; 12];
-        normaliser.write(&data.pixels, &mut out);
+        normaliser.write(&pixels, &mut out);
         for c in 0..3 {
             let values: Vec<f32> = out.iter().skip(c).step_by(3).copied().collect();
             let mean = values.iter().sum::<f32>() / 4.0;

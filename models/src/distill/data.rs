@@ -69,11 +69,6 @@ impl RunData {
         })
     }
 
-    /// Images per training step: the recipe's, or all there are.
-    pub fn batch(&self, recipe: &Recipe) -> usize {
-        recipe.train.batch.min(self.split.train.len())
-    }
-
     /// The digests of the images that the run was trained on or its epochs chosen by, to be looked for in `dataset`; `None` for a run that has no record of
     /// them, unless `dataset` is its own.
     pub fn trained_on(&self, dataset: &Dataset) -> Option<HashSet<ImageDigest>> {

@@ -10,7 +10,7 @@ pub use plan::{Planned, plan};
 pub use teachers::LoadedTeacher;
 
 use crate::methods::{Way, WayError};
-use crate::recipe::Recipe;
+use crate::recipe::{Recipe, Schedule, Train};
 use crate::report::render;
 use crate::run::{Platform, RunDir};
 use crate::summary::{Role, Summary};
@@ -37,6 +37,11 @@ pub fn distill(
     // Hours before it would be used, a way to teach that fits no network is refused.
     let ways = trainings.iter().map(|planned| way(session, planned));
     let ways: Vec<Way> = ways.collect::<Result<_, _>>()?;
+    if session.split.validation.is_empty() {
+        for planned in &trainings {
+            check_without_validation(&recipe.train_with(planned.train))?;
+        }
+    }
     let mut teachers: Vec<Network> = Vec::new();
     let mut outcomes = Vec::new();
     for (planned, way) in trainings.iter().zip(ways) {
@@ -72,19 +77,43 @@ pub fn distill(
     Ok(summary)
 }
 
+/// Refuses a training that would wait for validation images that are not there.
+fn check_without_validation(train: &Train) -> Result<(), TrainError> {
+    let choice = match (train.early_stop, train.schedule) {
+        (0, Schedule::Plateau) => "train.schedule = \"plateau\"".to_string(),
+        (0, _) => return Ok(()),
+        (epochs, _) => format!("train.early_stop = {epochs}"),
+    };
+    Err(TrainError::NoValidation { choice })
+}
+
 /// In what way the network of `planned` learns.
-fn way(session: &Session, planned: &Planned) -> Result<Way, WayError> {
+///
+/// # Errors
+/// [`WayError`].
+pub fn way(session: &Session, planned: &Planned) -> Result<Way, WayError> {
     let recipe: &Recipe = session.recipe;
     let smoothing = recipe.train_with(planned.train).label_smoothing;
     let Some(distill) = planned.way else {
         return Ok(Way::alone(smoothing));
     };
     let dataset = session.dataset;
-    let arch = |name| Architecture::new(name, dataset.classes.len()).images(dataset.height, dataset.width);
-    let teachers = recipe.teacher.iter().map(|teacher| arch(teacher.arch.as_str()));
+    let arch =
+        |name| Architecture::new(name, dataset.classes.len()).images(dataset.height, dataset.width);
+    let teachers = recipe
+        .teacher
+        .iter()
+        .map(|teacher| arch(teacher.arch.as_str()));
     let teachers: Vec<Architecture> = teachers.collect();
     let seeds = (recipe.seed, planned.seed_role);
-    Way::new(session.client, distill, smoothing, arch(planned.arch), &teachers, seeds)
+    Way::new(
+        session.client,
+        distill,
+        smoothing,
+        arch(planned.arch),
+        &teachers,
+        seeds,
+    )
 }
 
 #[cfg(test)]

@@ -1,9 +1,7 @@
 use super::{Planned, RunData};
 use crate::metrics::Confusion;
 use crate::paired::Paired;
-use crate::report::{
-    Comparison, DataSummary, EpochPoint, ModelReport, Prediction, Report, Sample,
-};
+use crate::report::{Comparison, DataSummary, EpochPoint, ModelReport, Prediction, Report, Sample};
 use crate::run::{MetricsLog, Platform, RunDir};
 use crate::summary::{DataUsed, Gain, NetworkSummary, Role, Summary};
 use crate::train::{Answer, EpochRecord, Session, TrainError, Trained, answers, evaluate, measure};
@@ -201,19 +199,22 @@ pub(super) fn conclude(
         names.join(" and ")
     };
     let shown = shown(session);
-    let samples = shown.iter().enumerate().map(|(i, &index)| Sample {
-        rgb: session.dataset.image(index as usize).to_vec(),
-        width: session.dataset.width as u32,
-        height: session.dataset.height as u32,
-        truth: session.dataset.labels[index as usize] as usize,
-        predictions: outcomes
-            .iter()
-            .map(|outcome| Prediction {
-                class: outcome.samples[i].class,
-                confidence: outcome.samples[i].confidence,
-            })
-            .collect(),
-    });
+    let sample = |(i, &index): (usize, &u32)| {
+        Ok::<_, TrainError>(Sample {
+            rgb: session.dataset.image(index as usize)?.into_owned(),
+            width: session.dataset.width as u32,
+            height: session.dataset.height as u32,
+            truth: session.dataset.labels[index as usize] as usize,
+            predictions: outcomes
+                .iter()
+                .map(|outcome| Prediction {
+                    class: outcome.samples[i].class,
+                    confidence: outcome.samples[i].confidence,
+                })
+                .collect(),
+        })
+    };
+    let samples = shown.iter().enumerate().map(sample);
     let report = Report {
         title: format!(
             "{}: {} taught by {}",
@@ -235,7 +236,7 @@ pub(super) fn conclude(
         },
         models: outcomes.iter().map(Outcome::report).collect(),
         comparisons,
-        samples: samples.collect(),
+        samples: samples.collect::<Result<_, _>>()?,
         samples_note: format!(
             "{} test images, spread evenly over the classes, not picked by result.",
             shown.len()

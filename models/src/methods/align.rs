@@ -46,7 +46,9 @@ impl AlignedStage {
             teacher: teacher.to_string(),
             size: [height, width],
             adaptor: Conv::new(path.at("conv"), ConvShape::new([channels, wanted], 1)),
-            norm: align.batch_norm.then(|| BatchNorm::new(path.at("norm"), wanted)),
+            norm: align
+                .batch_norm
+                .then(|| BatchNorm::new(path.at("norm"), wanted)),
         }
     }
 
@@ -97,8 +99,14 @@ impl AlignMethod {
             selection: match self.align.select {
                 Select::Hard => Selection::Hard,
                 Select::SoftMin => Selection::SoftMin { tau },
-                Select::Attention => Selection::Attention { tau, detached: false },
-                Select::AttentionDetached => Selection::Attention { tau, detached: true },
+                Select::Attention => Selection::Attention {
+                    tau,
+                    detached: false,
+                },
+                Select::AttentionDetached => Selection::Attention {
+                    tau,
+                    detached: true,
+                },
                 Select::Mixed => Selection::Mixed { tau },
             },
             normalisation: match self.align.norm {
@@ -132,7 +140,10 @@ impl AlignMethod {
                     }
                 }
             }
-            Ok(counts.into_iter().map(|count| count / f64::max(samples, 1.0)).collect())
+            Ok(counts
+                .into_iter()
+                .map(|count| count / f64::max(samples, 1.0))
+                .collect())
         };
         Reading {
             names: self.watches(),
@@ -168,7 +179,9 @@ impl Method for AlignMethod {
             let aligned = FlipAlign {
                 teacher: teacher.stage(&stage.teacher)?.clone(),
                 options: self.options(lesson.seed),
-                report: Some(Rc::new(move |found| seen.borrow_mut().push(found.chosen.clone()))),
+                report: Some(Rc::new(move |found| {
+                    seen.borrow_mut().push(found.chosen.clone())
+                })),
             };
             let value = lesson.tape.apply(aligned, &[&map])?;
             loss.add(&name, value, share);
@@ -182,7 +195,10 @@ impl Method for AlignMethod {
     fn feature_terms(&self) -> Vec<String> {
         match &self.stages[..] {
             [_] => vec!["align".to_string()],
-            several => several.iter().map(|stage| format!("align {}", stage.student)).collect(),
+            several => several
+                .iter()
+                .map(|stage| format!("align {}", stage.student))
+                .collect(),
         }
     }
 

@@ -64,7 +64,12 @@ impl Method for CosineMethod {
             Compared::Features => return,
         };
         let weight = self.cosine.weight * weight;
-        loss.teach(|terms, share| terms.cosine = Some((CosineOptions::of(between), weight * share)));
+        loss.teach(|terms, share| {
+            terms.cosine = Some(CosineOptions {
+                weight: weight * share,
+                ..CosineOptions::of(between)
+            });
+        });
     }
 
     fn on_features(
@@ -78,8 +83,12 @@ impl Method for CosineMethod {
             return Ok(());
         };
         let map = lesson.student.stage(&features.student)?;
-        let projected = features.projector.forward(pass, &averaged(lesson.tape, map)?)?;
-        let theirs: &Tensor = lesson.teacher(features.teacher)?.stage(&features.of_teacher)?;
+        let projected = features
+            .projector
+            .forward(pass, &averaged(lesson.tape, map)?)?;
+        let theirs: &Tensor = lesson
+            .teacher(features.teacher)?
+            .stage(&features.of_teacher)?;
         let theirs = averaged(lesson.tape, &Var::constant(theirs.clone()))?;
         let cosine = ops::Cosine {
             teacher: theirs.tensor().clone(),
@@ -91,7 +100,10 @@ impl Method for CosineMethod {
     }
 
     fn feature_terms(&self) -> Vec<String> {
-        let name = self.features.as_ref().map(|_| "cosine of features".to_string());
+        let name = self
+            .features
+            .as_ref()
+            .map(|_| "cosine of features".to_string());
         name.into_iter().collect()
     }
 }

@@ -1,7 +1,7 @@
 use super::{Lesson, LogitLoss, Loss, Method, Reading};
-use crate::recipe::DualTeacher;
+use crate::recipe::{self, DualTeacher};
 use ghostlight_autodiff::KernelError;
-use ghostlight_kernels::loss::dual_teacher::{DualTeacherOptions, Teachers};
+use ghostlight_kernels::loss::dual_teacher::{DualTeacherOptions, Rule, Scope, Thresholds, weigh};
 use ghostlight_kernels::loss::kd::KdOptions;
 
 /// Two teachers, each weighted by how confident it is of the batch (Le et al. 2025; `docs/methods.md` section 4.3).
@@ -12,6 +12,40 @@ pub struct DualTeacherMethod {
     pub teachers: [usize; 2],
 }
 
+impl DualTeacherMethod {
+    fn options(&self) -> DualTeacherOptions {
+        let DualTeacher {
+            temperature,
+            rule,
+            per_sample,
+            low,
+            high,
+            minimum,
+            even,
+            lesser,
+            greater,
+        } = self.dual;
+        DualTeacherOptions {
+            temperature,
+            rule: match rule {
+                recipe::Rule::Proportional => Rule::Proportional,
+                recipe::Rule::Table => Rule::Thresholds(Thresholds {
+                    low,
+                    high,
+                    minimum,
+                    even,
+                    lesser,
+                    greater,
+                }),
+            },
+            scope: match per_sample {
+                true => Scope::Sample,
+                false => Scope::Batch,
+            },
+        }
+    }
+}
+
 impl Method for DualTeacherMethod {
     fn weigh(
         &self,
@@ -20,36 +54,24 @@ impl Method for DualTeacherMethod {
         loss: &mut Loss,
     ) -> Result<(), KernelError> {
         let [first, second] = self.teachers.map(|index| lesson.teacher(index));
-        let DualTeacher {
-            temperature,
-            low,
-            high,
-            minimum,
-            even,
-            lesser,
-            greater,
-            ..
-        } = self.dual;
-        let options = DualTeacherOptions {
-            temperature,
-            low,
-            high,
-            minimum,
-            even,
-            lesser,
-            greater,
+        let found = weigh(&first?.logits, &second?.logits, &self.options())?;
+        logits.factors = Some(found.factors);
+        let read = move || {
+            // One row for the batch, or one a sample.
+            let rows = found.weights.to_f64()?;
+            let count = (rows.len() / 4).max(1) as f64;
+            let mean = |column: usize| rows.iter().skip(column).step_by(4).sum::<f64>() / count;
+            Ok((0..4).map(mean).collect())
         };
-        let teachers = Teachers::weigh(&first?.logits, &second?.logits, &options)?;
-        let weights = teachers.weights().clone();
         loss.watched.push(Reading {
             names: self.watches(),
-            read: Box::new(move || Ok(weights.to_f32()?.into_iter().map(f64::from).collect())),
+            read: Box::new(read),
         });
-        logits.dual = Some(teachers);
         Ok(())
     }
 
     fn on_logits(&self, weight: f64, loss: &mut LogitLoss) {
+        // The factors share the weight.
         loss.teach(|terms, _| {
             terms.kd = Some(KdOptions {
                 temperature: self.dual.temperature,

@@ -1,32 +1,18 @@
-use super::{Lesson, Loss};
-use ghostlight_autodiff::{KernelError, ops};
-use ghostlight_kernels::loss::cosine::CosineOptions;
-use ghostlight_kernels::loss::distill::{CrossEntropyOptions, DistillOptions};
-use ghostlight_kernels::loss::dkd::DkdOptions;
-use ghostlight_kernels::loss::dual_teacher::Teachers;
-use ghostlight_kernels::loss::kd::KdOptions;
+use super::{Lesson, Loss, Reading};
+use ghostlight_autodiff::ops::Distill;
+use ghostlight_autodiff::{KernelError, Tensor};
+use ghostlight_kernels::loss::distill::{CrossEntropyOptions, DistillOptions, TeacherTerms};
 use std::cell::OnceCell;
 use std::rc::Rc;
 
-/// All terms of a step on logits.
+/// All terms of a step on logits: one launch, however many methods and teachers they are of.
 #[derive(Default)]
 pub struct LogitLoss {
     /// Cross-entropy with the labels.
     pub cross_entropy: Option<CrossEntropyOptions>,
-    /// Both teachers with the weights that their confidence gives them.
-    pub dual: Option<Teachers>,
+    /// What multiplies the cross-entropy and each active teacher's terms, `[1 + teachers]` or `[n, 1 + teachers]`.
+    pub factors: Option<Tensor>,
     taught: Vec<Taught>,
-}
-
-/// A teacher's terms.
-#[derive(Default)]
-pub struct TeacherTerms {
-    /// Classical distillation.
-    pub kd: Option<KdOptions>,
-    /// Decoupled distillation.
-    pub dkd: Option<DkdOptions>,
-    /// The angle, and its weight.
-    pub cosine: Option<(CosineOptions, f64)>,
 }
 
 /// A teacher that is listened to.
@@ -65,20 +51,21 @@ impl LogitLoss {
         }
     }
 
+    /// Those of the active teachers that have a term.
+    fn heard(&self) -> impl Iterator<Item = &Taught> {
+        self.taught.iter().filter(|it| it.terms.terms() > 0)
+    }
+
     /// The active teachers that have a term, counted from 0.
     pub fn asked(&self) -> impl Iterator<Item = usize> {
-        let asked = |terms: &TeacherTerms| {
-            terms.kd.is_some() || terms.dkd.is_some() || terms.cosine.is_some()
-        };
-        let taught = self.taught.iter();
-        taught.filter(move |it| asked(&it.terms)).map(|it| it.index)
+        self.heard().map(|it| it.index)
     }
 
     /// The names of the terms, in their order.
     pub fn names(&self) -> Vec<String> {
         let mut names: Vec<String> = Vec::new();
         names.extend(self.cross_entropy.map(|_| "ce".to_string()));
-        for Taught { suffix, terms, .. } in &self.taught {
+        for Taught { suffix, terms, .. } in self.heard() {
             let on = [
                 ("kd", terms.kd.is_some()),
                 ("dkd", terms.dkd.is_some()),
@@ -90,54 +77,44 @@ impl LogitLoss {
         names
     }
 
-    /// Adds the terms to `loss`.
+    /// Adds the terms to `loss`, if there are any.
     ///
     /// # Errors
-    /// Those of the kernels; a teacher that was not asked.
+    /// Those of the kernel; a teacher that was not asked.
     pub fn apply(self, lesson: &Lesson, loss: &mut Loss) -> Result<(), KernelError> {
-        let student = &lesson.student.logits;
-        if let Some(teachers) = self.dual {
-            let labels = lesson.labels.clone();
-            let value = lesson.tape.apply(ops::DualTeacher { teachers, labels }, &[student])?;
-            loss.add("ce", value, 1.0);
+        let names = self.names();
+        if names.is_empty() {
             return Ok(());
         }
-        let mut cross_entropy = self.cross_entropy;
-        for Taught { index, suffix, terms, .. } in &self.taught {
-            let teacher = &lesson.teacher(*index)?.logits;
-            for options in [
-                DistillOptions { cross_entropy: cross_entropy.take(), ..Default::default() },
-                DistillOptions { kd: terms.kd, ..Default::default() },
-                DistillOptions { dkd: terms.dkd, ..Default::default() },
-            ] {
-                let name = match options {
-                    DistillOptions { cross_entropy: Some(_), .. } => "ce".to_string(),
-                    DistillOptions { kd: Some(_), .. } => format!("kd{suffix}"),
-                    DistillOptions { dkd: Some(_), .. } => format!("dkd{suffix}"),
-                    _ => continue,
-                };
-                let op = ops::Distill {
-                    teacher: Some(teacher.clone()),
-                    labels: Some(lesson.labels.clone()),
-                    options,
-                    terms: Rc::new(OnceCell::new()),
-                };
-                loss.add(&name, lesson.tape.apply(op, &[student])?, 1.0);
-            }
-            if let Some((options, weight)) = terms.cosine {
-                let op = ops::Cosine { teacher: teacher.clone(), options };
-                loss.add(&format!("cosine{suffix}"), lesson.tape.apply(op, &[student])?, weight);
-            }
-        }
-        if let Some(term) = cross_entropy {
-            let op = ops::Distill {
-                teacher: None,
-                labels: Some(lesson.labels.clone()),
-                options: DistillOptions { cross_entropy: Some(term), ..Default::default() },
-                terms: Rc::new(OnceCell::new()),
+        let teachers = self
+            .asked()
+            .map(|index| Ok(lesson.teacher(index)?.logits.clone()));
+        let terms = Rc::new(OnceCell::new());
+        let op = Distill {
+            teachers: teachers.collect::<Result<_, KernelError>>()?,
+            labels: Some(lesson.labels.clone()),
+            options: DistillOptions {
+                cross_entropy: self.cross_entropy,
+                teachers: self.heard().map(|it| it.terms).collect(),
+            },
+            factors: self.factors,
+            terms: terms.clone(),
+        };
+        let value = lesson.tape.apply(op, &[&lesson.student.logits])?;
+        loss.outputs.push((value, 1.0));
+        let rows = names.len();
+        let read = move || {
+            let Some(found) = terms.get() else {
+                return Ok(vec![0.0; rows]);
             };
-            loss.add("ce", lesson.tape.apply(op, &[student])?, 1.0);
-        }
+            let losses = found.losses.to_f64()?;
+            let samples = (losses.len() / rows).max(1);
+            Ok(losses.chunks(samples).map(|row| row.iter().sum()).collect())
+        };
+        loss.terms.push(Reading {
+            names,
+            read: Box::new(read),
+        });
         Ok(())
     }
 }

@@ -85,7 +85,13 @@ impl Way {
             smoothing,
             weight: 1.0,
         };
-        Self::of("alone".into(), None, Vec::new(), vec![Box::new(labels)], None)
+        Self::of(
+            "alone".into(),
+            None,
+            Vec::new(),
+            vec![Box::new(labels)],
+            None,
+        )
     }
 
     /// The way `distill` for the student `student`, taught by those of `teachers` that it listens to. The parameters of its own are
@@ -110,7 +116,10 @@ impl Way {
         for term in distill.terms() {
             let method: Option<Box<dyn Method>> = match term {
                 "kd" => distill.kd.clone().map(|kd| Box::new(KdMethod { kd }) as _),
-                "dkd" => distill.dkd.clone().map(|dkd| Box::new(DkdMethod { dkd }) as _),
+                "dkd" => distill
+                    .dkd
+                    .clone()
+                    .map(|dkd| Box::new(DkdMethod { dkd }) as _),
                 "dual" => {
                     let pair = <[usize; 2]>::try_from(&listened[..]).ok();
                     let both = distill.dual.clone().zip(pair);
@@ -120,7 +129,13 @@ impl Way {
                     Some(cosine) => {
                         let teacher = listened[0];
                         let own = (cosine.of == Compared::Features).then(|| {
-                            features(distill, cosine, student, (teacher, teachers[teacher]), &mut declarations)
+                            features(
+                                distill,
+                                cosine,
+                                student,
+                                (teacher, teachers[teacher]),
+                                &mut declarations,
+                            )
                         });
                         Some(Box::new(CosineMethod {
                             cosine: cosine.clone(),
@@ -144,9 +159,21 @@ impl Way {
         }
         let aids = match declarations.is_empty() {
             true => None,
-            false => Some(Store::new(client, DType::F32, declarations, seed, AIDS + role)?),
+            false => Some(Store::new(
+                client,
+                DType::F32,
+                declarations,
+                seed,
+                AIDS + role,
+            )?),
         };
-        Ok(Self::of(distill.title(), Some(distill.clone()), listened, methods, aids))
+        Ok(Self::of(
+            distill.title(),
+            Some(distill.clone()),
+            listened,
+            methods,
+            aids,
+        ))
     }
 
     fn of(
@@ -157,7 +184,9 @@ impl Way {
         aids: Option<Store>,
     ) -> Self {
         let mut all = LogitLoss::new(&listened, &listened);
-        methods.iter().for_each(|method| method.on_logits(1.0, &mut all));
+        methods
+            .iter()
+            .for_each(|method| method.on_logits(1.0, &mut all));
         let features = methods.iter().flat_map(|method| method.feature_terms());
         Self {
             names: all.names().into_iter().chain(features).collect(),
@@ -220,12 +249,17 @@ impl Way {
     pub fn needs(&self, epoch: usize, epochs: usize) -> Vec<Need> {
         let mut needs: Vec<Need> = Vec::new();
         let mut logits = LogitLoss::new(&self.listened, &self.active(epoch, epochs));
-        self.methods.iter().for_each(|method| method.on_logits(1.0, &mut logits));
+        self.methods
+            .iter()
+            .for_each(|method| method.on_logits(1.0, &mut logits));
         needs.extend(logits.asked().map(|teacher| Need {
             teacher,
             stages: Vec::new(),
         }));
-        let stages = self.methods.iter().filter_map(|method| method.stages().teacher);
+        let stages = self
+            .methods
+            .iter()
+            .filter_map(|method| method.stages().teacher);
         for (teacher, stages) in stages {
             let known = needs.iter().position(|need| need.teacher == teacher);
             let known = known.unwrap_or_else(|| {
@@ -249,7 +283,10 @@ impl Way {
     /// # Errors
     /// Those of the methods.
     pub fn loss(&self, lesson: &Lesson, epochs: usize) -> Result<Loss, KernelError> {
-        let ramp = self.distill.as_ref().map(|distill| distill.weight_at(lesson.epoch));
+        let ramp = self
+            .distill
+            .as_ref()
+            .map(|distill| distill.weight_at(lesson.epoch));
         let ramp = f64::from(ramp.unwrap_or(1.0));
         let ramp = planted::or("dkd_without_warmup", ramp, 1.0);
         let mut loss = Loss::default();
@@ -276,7 +313,12 @@ impl Way {
 }
 
 /// The map of the stage `wanted` of `arch`, or of its last one where none is named.
-fn map<'a>(way: &Distill, arch: Architecture, maps: &'a Maps, wanted: &str) -> Result<&'a (String, [usize; 3]), WayError> {
+fn map<'a>(
+    way: &Distill,
+    arch: Architecture,
+    maps: &'a Maps,
+    wanted: &str,
+) -> Result<&'a (String, [usize; 3]), WayError> {
     let found = match wanted.is_empty() {
         true => maps.last(),
         false => maps.iter().find(|(name, _)| name == wanted),
@@ -343,7 +385,12 @@ fn stages(
         }
         let path = &mut declarations.root();
         let path = path.at(format_args!("align.{number}"));
-        found.push(AlignedStage::new(path, align, (ours, *channels), (theirs, *size)));
+        found.push(AlignedStage::new(
+            path,
+            align,
+            (ours, *channels),
+            (theirs, *size),
+        ));
     }
     Ok(found)
 }

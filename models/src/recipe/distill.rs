@@ -227,7 +227,10 @@ impl Distill {
             ("kd", on(self.kd.as_ref().map(|kd| kd.weight))),
             ("dkd", on(self.dkd.as_ref().map(dkd))),
             ("dual", self.dual.is_some()),
-            ("cosine", on(self.cosine.as_ref().map(|cosine| cosine.weight))),
+            (
+                "cosine",
+                on(self.cosine.as_ref().map(|cosine| cosine.weight)),
+            ),
             ("align", on(self.align.as_ref().map(|align| align.weight))),
         ]
         .into_iter()

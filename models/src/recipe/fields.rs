@@ -47,6 +47,18 @@ pub const FIELDS: &[(&str, Allowed)] = &[
         "data.validation_fraction",
         Allowed::Real(Bound::Included(0.0), Bound::Excluded(1.0)),
     ),
+    (
+        "data.layout",
+        Allowed::OneOf(&["auto", "folders", "rsod", "dota"]),
+    ),
+    (
+        "data.objects",
+        Allowed::OneOf(&["auto", "scenes", "upright", "axis"]),
+    ),
+    ("data.margin", real(0.0, 2.0)),
+    ("data.least_size", Allowed::Whole(0, 4096)),
+    ("data.difficult", Allowed::Flag),
+    ("data.memory_mb", Allowed::Whole(0, 100_000_000)),
     // The sides to which images can be resized; those that can be drawn end earlier.
     (
         "data.image_size",
@@ -97,7 +109,10 @@ pub const FIELDS: &[(&str, Allowed)] = &[
     ("distill.dkd.beta", real(0.0, 100.0)),
     ("distill.dkd.temperature", real(0.1, 100.0)),
     ("distill.dual.temperature", real(0.1, 100.0)),
-    ("distill.dual.rule", Allowed::OneOf(&["table", "proportional"])),
+    (
+        "distill.dual.rule",
+        Allowed::OneOf(&["table", "proportional"]),
+    ),
     ("distill.dual.per_sample", Allowed::Flag),
     ("distill.dual.low", real(0.0, 1.0)),
     ("distill.dual.high", real(0.0, 1.0)),
@@ -131,10 +146,19 @@ pub const FIELDS: &[(&str, Allowed)] = &[
     ),
     (
         "distill.align.select",
-        Allowed::OneOf(&["hard", "soft_min", "attention", "attention_detached", "mixed"]),
+        Allowed::OneOf(&[
+            "hard",
+            "soft_min",
+            "attention",
+            "attention_detached",
+            "mixed",
+        ]),
     ),
     ("distill.align.tau", real(1e-6, 1e6)),
-    ("distill.align.norm", Allowed::OneOf(&["none", "sample", "position"])),
+    (
+        "distill.align.norm",
+        Allowed::OneOf(&["none", "sample", "position"]),
+    ),
     ("distill.align.batch_norm", Allowed::Flag),
 ];
 
@@ -145,10 +169,15 @@ pub(super) const LISTS: &[&str] = &["teacher", "student", "distill"];
 fn canonical(key: &str) -> String {
     let parts = key.split('.').filter(|part| part.parse::<usize>().is_err());
     let key = parts.collect::<Vec<_>>().join(".");
-    let own = ["teacher.", "student."].iter().find_map(|role| key.strip_prefix(role));
+    let own = ["teacher.", "student."]
+        .iter()
+        .find_map(|role| key.strip_prefix(role));
     let common = own.filter(|rest| *rest == "train" || rest.starts_with("train."));
     common.map(str::to_string).unwrap_or(key)
 }
+
+/// Keys that say how a run is done and not what comes out of it: it may go on with others.
+pub(crate) const WITHOUT_EFFECT_ON_RESULTS: [&str; 1] = ["data.memory_mb"];
 
 /// What `key` may hold, or `None` for a key no recipe has.
 pub(super) fn allowed(key: &str) -> Option<Allowed> {
@@ -206,10 +235,12 @@ impl Allowed {
             (Self::ZeroOrWhole(min, max), Value::Integer(n)) => *n == 0 || (min..=max).contains(&n),
             (Self::Real(min, max), Value::Float(x)) => (*min, *max).contains(x),
             (Self::Real(min, max), Value::Integer(n)) => (*min, *max).contains(&(*n as f64)),
-            (Self::Numbers(least), Value::Array(items)) => {
-                items.iter().all(|item| Self::Whole(*least, i64::MAX).contains(item))
+            (Self::Numbers(least), Value::Array(items)) => items
+                .iter()
+                .all(|item| Self::Whole(*least, i64::MAX).contains(item)),
+            (Self::Names, Value::Array(items)) => {
+                items.iter().all(|item| Self::Name.contains(item))
             }
-            (Self::Names, Value::Array(items)) => items.iter().all(|item| Self::Name.contains(item)),
             (Self::WordOrReal(word, ..), Value::String(text)) => text == word,
             (Self::WordOrReal(_, min, max), number) => Self::Real(*min, *max).contains(number),
             _ => false,

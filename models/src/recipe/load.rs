@@ -9,7 +9,8 @@ use super::error::RecipeError;
 use super::fields::{allowed, order};
 use super::merge::{check, leaves, merge};
 use super::named::NAMED;
-use super::{Compared, Distill, Optimiser, Recipe, Select, AlignNorm, Train};
+use super::{AlignNorm, Compared, Distill, Optimiser, Recipe, Select, Train, Turns};
+use ghostlight_kernels::loss::distill::DistillOptions;
 use ghostlight_kernels::planted;
 use std::collections::BTreeSet;
 
@@ -128,7 +129,12 @@ impl Recipe {
                 ),
             });
         }
-        for own in self.teacher.iter().map(|it| &it.train).chain(self.student.iter().map(|it| &it.train)) {
+        for own in self
+            .teacher
+            .iter()
+            .map(|it| &it.train)
+            .chain(self.student.iter().map(|it| &it.train))
+        {
             check_train(&self.train_with(own))?;
         }
         self.check_ways()
@@ -143,7 +149,9 @@ impl Recipe {
             ("distill", self.distill.len()),
         ] {
             if count == 0 {
-                return conflict(format!("`{key}` is an empty list; give at least one [[{key}]]"));
+                return conflict(format!(
+                    "`{key}` is an empty list; give at least one [[{key}]]"
+                ));
             }
         }
         let mut titles = BTreeSet::new();
@@ -160,38 +168,77 @@ impl Recipe {
                 ));
             }
             if !titles.insert(title.clone()) {
-                return conflict(format!("two ways to teach are called \"{title}\"; give one of them a `name`"));
+                return conflict(format!(
+                    "two ways to teach are called \"{title}\"; give one of them a `name`"
+                ));
             }
             let teaches = !way.terms().is_empty();
             if way.ce_weight == 0.0 && !teaches {
-                return conflict(format!("`{key}` has neither labels (`{key}.ce_weight` is 0) nor a teacher's term above 0: nothing to learn; raise one"));
+                return conflict(format!(
+                    "`{key}` has neither labels (`{key}.ce_weight` is 0) nor a teacher's term above 0: nothing to learn; raise one"
+                ));
             }
             let count = self.teacher.len();
             let unknown = way.teachers.iter().find(|&&teacher| teacher > count);
-            let aligned = way.align.as_ref().map(|align| align.teacher).filter(|&it| it > count);
+            let aligned = way
+                .align
+                .as_ref()
+                .map(|align| align.teacher)
+                .filter(|&it| it > count);
             if let Some(teacher) = unknown.copied().or(aligned) {
-                return conflict(format!("`{key}` listens to teacher {teacher}, but the recipe has {count}; add a [[teacher]], or listen to another"));
+                return conflict(format!(
+                    "`{key}` listens to teacher {teacher}, but the recipe has {count}; add a [[teacher]], or listen to another"
+                ));
             }
             let listened = way.listened(count);
             if way.dual.is_some() && listened.len() != 2 {
-                return conflict(format!("`{key}.dual` weighs two teachers, but listens to {}; say which two in `{key}.teachers`, or add a [[teacher]]", listened.len()));
+                return conflict(format!(
+                    "`{key}.dual` weighs two teachers, but listens to {}; say which two in `{key}.teachers`, or add a [[teacher]]",
+                    listened.len()
+                ));
+            }
+            if way.dual.is_some() && way.kd.as_ref().is_some_and(|kd| kd.weight > 0.0) {
+                return conflict(format!(
+                    "`{key}.dual` is a divergence from each teacher already; take `{key}.kd` out, or make a way of its own of it"
+                ));
+            }
+            if way.dual.is_some() && way.turns == Turns::InTurn {
+                return conflict(format!(
+                    "`{key}.dual` weighs both teachers in every step, but `{key}.turns` = \"in_turn\"; take that out"
+                ));
+            }
+            if listened.len() > DistillOptions::MOST_TEACHERS && way.turns == Turns::Together {
+                return conflict(format!(
+                    "`{key}` listens to {} teachers at once, of whom {} fit; name some in `{key}.teachers`, or set `{key}.turns` = \"in_turn\"",
+                    listened.len(),
+                    DistillOptions::MOST_TEACHERS
+                ));
             }
             if let Some(dual) = way.dual.as_ref().filter(|dual| dual.low > dual.high) {
-                return conflict(format!("`{key}.dual.low` = {} lies above `{key}.dual.high` = {}", dual.low, dual.high));
+                return conflict(format!(
+                    "`{key}.dual.low` = {} lies above `{key}.dual.high` = {}",
+                    dual.low, dual.high
+                ));
             }
             if let Some(align) = &way.align {
                 let (ours, theirs) = (align.student_stages.len(), align.teacher_stages.len());
                 if ours != theirs {
-                    return conflict(format!("`{key}.align` names {ours} of the student's stages and {theirs} of the teacher's; name one for each"));
+                    return conflict(format!(
+                        "`{key}.align` names {ours} of the student's stages and {theirs} of the teacher's; name one for each"
+                    ));
                 }
                 if align.select == Select::Mixed && align.norm != AlignNorm::None {
-                    return conflict(format!("`{key}.align.select` = \"mixed\" has no gradient through a norm; set `{key}.align.norm` = \"none\""));
+                    return conflict(format!(
+                        "`{key}.align.select` = \"mixed\" has no gradient through a norm; set `{key}.align.norm` = \"none\""
+                    ));
                 }
             }
             if let Some(cosine) = &way.cosine {
                 let named = !(cosine.student_stage.is_empty() && cosine.teacher_stage.is_empty());
                 if named && cosine.of != Compared::Features {
-                    return conflict(format!("`{key}.cosine` names stages, which only `{key}.cosine.of` = \"features\" compares"));
+                    return conflict(format!(
+                        "`{key}.cosine` names stages, which only `{key}.cosine.of` = \"features\" compares"
+                    ));
                 }
             }
         }
@@ -211,7 +258,9 @@ impl Recipe {
         let (left, right) = (leaves(&self.to_table()), leaves(&other.to_table()));
         let find = |side: &[(String, Value)], key: &str| {
             let found = side.iter().find(|(k, _)| k == key);
-            found.map(|(_, value)| value.to_string()).unwrap_or_default()
+            found
+                .map(|(_, value)| value.to_string())
+                .unwrap_or_default()
         };
         let both = left.iter().chain(&right).map(|(key, _)| key.clone());
         let mut keys: Vec<String> = both.collect::<BTreeSet<_>>().into_iter().collect();

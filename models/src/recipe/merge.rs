@@ -34,7 +34,9 @@ fn merge_section(
             _ => format!("{section}.{key}"),
         };
         if LISTS.contains(&path.as_str()) {
-            let list = target.entry(key).or_insert_with(|| Value::Array(Vec::new()));
+            let list = target
+                .entry(key)
+                .or_insert_with(|| Value::Array(Vec::new()));
             let Value::Array(list) = list else {
                 unreachable!("recipes keep lists of these")
             };
@@ -43,7 +45,9 @@ fn merge_section(
         }
         match value {
             Value::Table(inner) if allowed(&path).is_none() && is_section(&path) => {
-                let entry = target.entry(key).or_insert_with(|| Value::Table(Table::new()));
+                let entry = target
+                    .entry(key)
+                    .or_insert_with(|| Value::Table(Table::new()));
                 let Value::Table(entry) = entry else {
                     unreachable!("a section is a table")
                 };
@@ -101,7 +105,12 @@ fn merge_list(
                 let index = number.parse::<usize>().unwrap_or(0).wrapping_sub(1);
                 let (Some(Value::Table(element)), Value::Table(item)) = (list.get_mut(index), item)
                 else {
-                    return Err(refuse(&format!("asked for its number {number}"), format!("one of the {count} that the recipe has, from {path}.1 on, with a key")));
+                    return Err(refuse(
+                        &format!("asked for its number {number}"),
+                        format!(
+                            "one of the {count} that the recipe has, from {path}.1 on, with a key"
+                        ),
+                    ));
                 };
                 merge_section(origin, &format!("{path}.{number}"), element, item)?;
             }
@@ -111,7 +120,10 @@ fn merge_list(
             [Value::Table(only)] => merge_section(origin, path, only, item),
             several => Err(refuse(
                 &format!("a list of {}", several.len()),
-                format!("told apart by number, as {path}.1.{}", item.keys().next().map_or("KEY", |key| key)),
+                format!(
+                    "told apart by number, as {path}.1.{}",
+                    item.keys().next().map_or("KEY", |key| key)
+                ),
             )),
         },
         other => Err(refuse(&other, section())),
@@ -136,7 +148,8 @@ fn blank(path: &str) -> Table {
 /// several. A table where a value belongs counts as a value.
 pub(super) fn leaves(table: &Table) -> Vec<(String, Value)> {
     let each = table.iter();
-    each.flat_map(|(key, value)| leaves_below(key, value)).collect()
+    each.flat_map(|(key, value)| leaves_below(key, value))
+        .collect()
 }
 
 fn leaves_below(path: &str, value: &Value) -> Vec<(String, Value)> {

@@ -28,11 +28,14 @@ mod schedule;
 mod train;
 
 pub use distill::{
-    Align, AlignGroup, AlignNorm, Compared, Cosine, Distill, Dkd, DualTeacher, Kd, Rule, Select, Turns,
+    Align, AlignGroup, AlignNorm, Compared, Cosine, Distill, Dkd, DualTeacher, Kd, Rule, Select,
+    Turns,
 };
 pub use error::RecipeError;
+pub(crate) use fields::WITHOUT_EFFECT_ON_RESULTS;
 pub use fields::{Allowed, FIELDS};
 pub use load::Difference;
+pub use named::{headline, text};
 pub use schedule::{Moment, lr_at};
 pub use train::{Dropout, Optimiser, OwnRates, Schedule, Train};
 
@@ -68,6 +71,19 @@ pub struct Data {
     pub test_fraction: f64,
     /// Share of what testing leaves of each class by which epochs and values are chosen; 0 keeps none for that. Default 0.1.
     pub validation_fraction: f64,
+    /// How the folder is laid out; `"auto"` goes by the names of its folders. Default `"auto"`.
+    pub layout: data::Layout,
+    /// What the images of an annotated folder are; `"auto"` takes the scenes of RSOD and the upright objects of DOTA. Default `"auto"`.
+    pub objects: data::Objects,
+    /// What the crop of an object shows around its box on each side, in longer sides of the box. Default 0.1.
+    pub margin: f64,
+    /// Objects whose longer side has fewer pixels are left out. Default 8.
+    pub least_size: usize,
+    /// Keep objects that are marked as difficult. Default false.
+    pub difficult: bool,
+    /// Megabytes (of 10^6 bytes) that decoded images may take; what is beyond is decoded again in every epoch, which changes no result. 0
+    /// takes half of the memory that is left. Default 0.
+    pub memory_mb: usize,
     /// Side in pixels to which images are resized, or at which synthetic ones are drawn; 0 keeps the stored size or
     /// `synthetic_size`. Default 0.
     pub image_size: usize,
@@ -148,6 +164,26 @@ impl Data {
     }
 }
 
+impl Data {
+    /// Which annotated objects become images, and how.
+    pub fn object_options(&self) -> data::ObjectOptions {
+        data::ObjectOptions {
+            how: self.objects,
+            margin: self.margin,
+            least_size: self.least_size,
+            difficult: self.difficult,
+        }
+    }
+
+    /// How much memory decoded images may take.
+    pub fn memory_limit(&self) -> data::MemoryLimit {
+        match self.memory_mb {
+            0 => data::MemoryLimit::Share,
+            megabytes => data::MemoryLimit::Bytes(megabytes as u64 * 1_000_000),
+        }
+    }
+}
+
 impl Augment {
     /// As images go through them.
     pub fn changes(&self) -> data::Augment {
@@ -177,6 +213,12 @@ impl Default for Data {
         Self {
             test_fraction: 0.2,
             validation_fraction: 0.1,
+            layout: data::Layout::Auto,
+            objects: data::Objects::Auto,
+            margin: 0.1,
+            least_size: 8,
+            difficult: false,
+            memory_mb: 0,
             image_size: 0,
             deep_images: DeepImages::Stretch,
             synthetic_per_class: 300,

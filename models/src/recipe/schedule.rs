@@ -90,7 +90,9 @@ mod tests {
             final_ratio: 0.01,
             ..Train::default()
         };
-        (0..total).map(|step| lr_at(&train, moment(step, total))).collect()
+        (0..total)
+            .map(|step| lr_at(&train, moment(step, total)))
+            .collect()
     }
 
     #[test]
@@ -173,10 +175,20 @@ mod tests {
             ..Train::default()
         };
         let at = |train: &Train, step, drops| {
-            let moment = Moment { drops, ..moment(step, 60) };
+            let moment = Moment {
+                drops,
+                ..moment(step, 60)
+            };
             f64::from(lr_at(train, moment)) / train.peak_lr
         };
-        for (when, wanted) in [(0, 1.0), (19, 1.0), (20, 0.1), (39, 0.1), (40, 0.01), (900, 0.01)] {
+        for (when, wanted) in [
+            (0, 1.0),
+            (19, 1.0),
+            (20, 0.1),
+            (39, 0.1),
+            (40, 0.01),
+            (900, 0.01),
+        ] {
             assert!((at(&step, when, 3) - wanted).abs() < 1e-6, "step {when}");
         }
         let plateau = Train {
@@ -185,7 +197,10 @@ mod tests {
             ..step
         };
         for (drops, wanted) in [(0, 1.0), (1, 0.5), (3, 0.125)] {
-            assert!((at(&plateau, 35, drops) - wanted).abs() < 1e-6, "{drops} drops");
+            assert!(
+                (at(&plateau, 35, drops) - wanted).abs() < 1e-6,
+                "{drops} drops"
+            );
         }
     }
 

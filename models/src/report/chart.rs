@@ -12,14 +12,19 @@ use super::ReportError;
 use super::html::escape;
 
 /// One line of a chart. Points that are not finite are left out.
-pub(super) struct Series {
-    pub(super) name: String,
-    /// Index into [`COLOURS`].
-    pub(super) colour: usize,
-    pub(super) points: Vec<(usize, f64)>,
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Series {
+    pub(crate) name: String,
+    /// Which colour and which dashes; see [`key`].
+    pub(crate) place: usize,
+    pub(crate) points: Vec<(usize, f64)>,
+    /// An epoch with its lowest and its highest value, drawn as a band under the line.
+    pub(crate) band: Vec<(usize, f64, f64)>,
+    /// The epoch whose point gets a ring.
+    pub(crate) ring: Option<usize>,
 }
 
-/// From the palette of Okabe and Ito, distinct to colour-blind readers. The first three stand for the models.
+/// From the palette of Okabe and Ito, distinct to colour-blind readers.
 pub(super) const COLOURS: [RGBColor; 6] = [
     RGBColor(107, 107, 107),
     RGBColor(213, 94, 0),
@@ -28,10 +33,64 @@ pub(super) const COLOURS: [RGBColor; 6] = [
     RGBColor(204, 121, 167),
     RGBColor(230, 159, 0),
 ];
+/// What lines of the same colour are told apart by, as `stroke-dasharray`.
+const DASHES: [&str; 3] = ["none", "9 4", "2 3"];
+
+/// The style classes of the line at `place`: the colours in order, then again with dashes, then with dots, then from the start.
+pub(crate) fn key(place: usize) -> String {
+    match dashes(place) {
+        0 => format!("key c{}", place % COLOURS.len()),
+        dash => format!("key c{} d{dash}", place % COLOURS.len()),
+    }
+}
+
+fn dashes(place: usize) -> usize {
+    place / COLOURS.len() % DASHES.len()
+}
+
+/// The colour that the plotter writes for the line at `place`: the lowest bits of its blue say which dashes [`rules`] gives it.
+fn ink(place: usize) -> RGBColor {
+    let RGBColor(red, green, blue) = COLOURS[place % COLOURS.len()];
+    RGBColor(red, green, blue ^ dashes(place) as u8)
+}
+
+/// The style rules that give what the plotter drew the page's own colours, and the dashes it does not draw itself.
+pub(super) fn rules() -> String {
+    let mut rules = String::new();
+    for place in 0..COLOURS.len() * DASHES.len() {
+        let RGBColor(red, green, blue) = ink(place);
+        let (hex, colour) = (
+            format!("#{red:02X}{green:02X}{blue:02X}"),
+            place % COLOURS.len(),
+        );
+        _ = writeln!(
+            rules,
+            ".chart [stroke=\"{hex}\"]{{stroke:var(--c{colour});stroke-dasharray:{}}}.chart [fill=\"{hex}\"]{{fill:var(--c{colour})}}",
+            DASHES[dashes(place)]
+        );
+    }
+    rules
+}
+
+/// The legend of `names` in the order of their places.
+pub(crate) fn legend<'a>(names: impl Iterator<Item = (usize, &'a str)>) -> String {
+    let entries = names
+        .map(|(place, name)| format!("<span class=\"{}\">{}</span>", key(place), escape(name)));
+    entries.collect::<Vec<_>>().join(" ")
+}
+
+/// Where the names of a figure's lines are read.
+#[derive(Clone, Copy, PartialEq)]
+pub(crate) enum Legend {
+    /// In the figure's caption.
+    Own,
+    /// Above all figures of a section, once.
+    Shared,
+}
 
 /// What the vertical axis measures.
 #[derive(Clone, Copy, PartialEq)]
-pub(super) enum Axis {
+pub(crate) enum Axis {
     /// The values as they are.
     Plain,
     /// Shares, drawn as percentages.
@@ -41,39 +100,34 @@ pub(super) enum Axis {
 }
 
 const SIZE: (u32, u32) = (520, 300);
-/// Above this many points markers would hide the line.
+/// Above this many points, or lines, markers would hide the lines.
 const MARKED_POINTS: usize = 40;
+const MARKED_LINES: usize = COLOURS.len();
+/// How much of a band's colour is seen.
+const BAND: f64 = 0.16;
 
 /// A figure with its title, legend and lines over the epochs.
-pub(super) fn figure(title: &str, series: &[Series], axis: Axis) -> Result<String, ReportError> {
+pub(crate) fn figure(
+    title: &str,
+    series: &[Series],
+    axis: Axis,
+    names: Legend,
+) -> Result<String, ReportError> {
     let scale = if axis == Axis::Plain { 1.0 } else { 100.0 };
-    let lines: Vec<(usize, Vec<(f64, f64)>)> = series
-        .iter()
-        .map(|line| {
-            let finite = line.points.iter().filter(|(_, y)| y.is_finite());
-            (
-                line.colour % COLOURS.len(),
-                finite.map(|(x, y)| (*x as f64, y * scale)).collect(),
-            )
-        })
-        .collect();
+    let lines: Vec<Line> = series.iter().map(|line| Line::of(line, scale)).collect();
     let lost = series.iter().map(|line| line.points.len()).sum::<usize>()
-        - lines.iter().map(|(_, points)| points.len()).sum::<usize>();
+        - lines.iter().map(|line| line.points.len()).sum::<usize>();
 
     let mut figure = format!(
-        "<figure class=\"chart\"><figcaption><b>{}</b><span class=\"legend\">",
+        "<figure class=\"chart\"><figcaption><b>{}</b>",
         escape(title)
     );
-    for line in series {
-        _ = write!(
-            figure,
-            "<span class=\"c{}\">{}</span> ",
-            line.colour % COLOURS.len(),
-            escape(&line.name)
-        );
+    if names == Legend::Own {
+        let names = series.iter().map(|line| (line.place, line.name.as_str()));
+        _ = write!(figure, "<span class=\"legend\">{}</span>", legend(names));
     }
-    figure.push_str("</span></figcaption>");
-    if lines.iter().any(|(_, points)| !points.is_empty()) {
+    figure.push_str("</figcaption>");
+    if lines.iter().any(|line| !line.points.is_empty()) {
         let svg = draw(&lines, axis).map_err(|reason| ReportError::Chart {
             chart: title.into(),
             reason: reason.to_string(),
@@ -94,10 +148,41 @@ pub(super) fn figure(title: &str, series: &[Series], axis: Axis) -> Result<Strin
     Ok(figure)
 }
 
+/// What can be drawn of a [`Series`], in the axis's unit.
+struct Line {
+    place: usize,
+    points: Vec<(f64, f64)>,
+    /// The band's outline.
+    band: Vec<(f64, f64)>,
+    ring: Option<(f64, f64)>,
+}
+
+impl Line {
+    fn of(series: &Series, scale: f64) -> Self {
+        let finite = series.points.iter().filter(|(_, y)| y.is_finite());
+        let points: Vec<(f64, f64)> = finite.map(|(x, y)| (*x as f64, y * scale)).collect();
+        let band = series.band.iter();
+        let band = band.filter(|(_, low, high)| low.is_finite() && high.is_finite());
+        let lows = band.clone().map(|(x, low, _)| (*x as f64, low * scale));
+        let highs = band.map(|(x, _, high)| (*x as f64, high * scale)).rev();
+        let ringed = |point: &&(f64, f64)| Some(point.0) == series.ring.map(|epoch| epoch as f64);
+        Self {
+            place: series.place,
+            ring: points.iter().find(ringed).copied(),
+            band: lows.chain(highs).collect(),
+            points,
+        }
+    }
+}
+
 type Drawn<T> = Result<T, Box<dyn std::error::Error>>;
 
-fn draw(lines: &[(usize, Vec<(f64, f64)>)], axis: Axis) -> Drawn<String> {
-    let all = || lines.iter().flat_map(|(_, points)| points);
+fn draw(lines: &[Line], axis: Axis) -> Drawn<String> {
+    let all = || {
+        lines
+            .iter()
+            .flat_map(|line| line.points.iter().chain(&line.band))
+    };
     let (first, last) = span(all().map(|point| point.0));
     // A difference is judged by its distance from nothing.
     let zero = (axis == Axis::Points).then_some(0.0);
@@ -125,18 +210,28 @@ fn draw(lines: &[(usize, Vec<(f64, f64)>)], axis: Axis) -> Drawn<String> {
             .y_labels(6)
             .y_label_formatter(&|y| tick(*y, top - bottom, axis))
             .draw()?;
-        for (colour, points) in lines {
-            let style = COLOURS[*colour].stroke_width(2);
-            chart.draw_series(LineSeries::new(points.iter().copied(), style))?;
-            if points.len() <= MARKED_POINTS {
-                let marks = points.iter().copied();
-                match colour % 3 {
-                    0 => chart
-                        .draw_series(marks.map(|at| TriangleMarker::new(at, 4, style.filled())))?,
-                    1 => chart.draw_series(marks.map(|at| Cross::new(at, 3, style)))?,
-                    _ => chart.draw_series(marks.map(|at| Circle::new(at, 3, style.filled())))?,
+        for line in lines.iter().filter(|line| !line.band.is_empty()) {
+            let style = ink(line.place).mix(BAND).filled();
+            let band = Polygon::new(line.band.clone(), style);
+            chart.draw_series(std::iter::once(band))?;
+        }
+        for line in lines {
+            let style = ink(line.place).stroke_width(2);
+            let points = line.points.iter().copied();
+            chart.draw_series(LineSeries::new(points.clone(), style))?;
+            // A lone point has no line to be seen by.
+            let few = points.len() <= MARKED_POINTS && lines.len() <= MARKED_LINES;
+            if few || points.len() == 1 {
+                match (dashes(line.place), line.place % 3) {
+                    (0, 0) => chart
+                        .draw_series(points.map(|at| TriangleMarker::new(at, 4, style.filled())))?,
+                    (0, 1) => chart.draw_series(points.map(|at| Cross::new(at, 3, style)))?,
+                    _ => chart.draw_series(points.map(|at| Circle::new(at, 3, style.filled())))?,
                 };
             }
+            // Drawn without dashes, which would break so small a ring.
+            let style = ink(line.place % COLOURS.len()).stroke_width(2);
+            chart.draw_series(line.ring.iter().map(|at| Circle::new(*at, 7, style)))?;
         }
         area.present()?;
     }

@@ -2,6 +2,7 @@
 
 use std::fmt::Write;
 
+use super::chart::key;
 use super::html::{cell, escape, grouped, percent, points};
 use super::{ModelReport, Report};
 
@@ -10,29 +11,32 @@ pub(super) fn recall_table(report: &Report) -> String {
     let mut table = String::from(
         "<div class=\"scroll\"><table class=\"numbers\"><thead><tr><th>Class</th><th>Test images</th>",
     );
-    for model in &report.models {
-        _ = write!(table, "<th>{}</th>", escape(&model.title));
-    }
-    for comparison in &report.comparisons {
-        let title = &report.models[comparison.taught].title;
-        _ = write!(table, "<th>{} − alone</th>", escape(title));
+    for (place, model) in report.models.iter().enumerate() {
+        _ = write!(
+            table,
+            "<th class=\"{}\">{}</th>",
+            key(place),
+            escape(&model.title)
+        );
     }
     table.push_str("</tr></thead><tbody>");
     for (class, name) in report.data.classes.iter().enumerate() {
-        _ = write!(table, "<tr><th>{}</th>", escape(name));
-        let images = report
-            .models
-            .first()
-            .map(|model| model.confusion.truths(class));
-        cell(&mut table, &grouped(images.unwrap_or(0)));
+        let name = escape(name);
+        _ = write!(table, "<tr><th title=\"{name}\">{name}</th>");
+        let first = report.models.first();
+        let images = first.map_or(0, |model| model.confusion.truths(class));
+        cell(&mut table, &grouped(images));
         let recall = |model: usize| report.models[model].confusion.recall(class);
         for model in 0..report.models.len() {
-            cell(&mut table, &recall(model).map_or("–".into(), percent));
-        }
-        for comparison in &report.comparisons {
-            let gain = recall(comparison.taught).zip(recall(comparison.alone));
-            let gain = gain.map(|(taught, alone)| points(taught - alone));
-            cell(&mut table, &gain.unwrap_or("–".into()));
+            let mut text = recall(model).map_or("–".into(), percent);
+            let mut comparisons = report.comparisons.iter();
+            let alone = comparisons.find(|comparison| comparison.taught == model);
+            let gain =
+                alone.and_then(|comparison| Some(recall(model)? - recall(comparison.alone)?));
+            if let Some(gain) = gain {
+                text.push_str(&beside(gain));
+            }
+            cell(&mut table, &text);
         }
         table.push_str("</tr>");
     }
@@ -40,13 +44,26 @@ pub(super) fn recall_table(report: &Report) -> String {
     table
 }
 
-/// The confusion matrix of one model as a shaded table, with its most frequent mistakes in words.
-pub(super) fn matrix(classes: &[String], model: &ModelReport) -> String {
+/// A difference in points, small, to stand beside the value that differs.
+pub(crate) fn beside(difference: f64) -> String {
+    let text = points(difference);
+    let class = match text.chars().next() {
+        Some('+') => "more",
+        Some('−') => "less",
+        _ => "same",
+    };
+    format!(" <small class=\"{class}\">{text}</small>")
+}
+
+/// The confusion matrix of one model as a shaded table, with its most frequent mistakes in words; `folded` until it is asked for.
+pub(super) fn matrix(classes: &[String], model: &ModelReport, folded: bool) -> String {
     let confusion = &model.confusion;
-    let mut html = format!(
-        "<figure class=\"matrix\"><figcaption><b>{}</b>",
-        escape(&model.title)
-    );
+    let title = escape(&model.title);
+    let mut html = match folded {
+        true => format!("<details class=\"folded\"><summary>{title}</summary>"),
+        false => String::new(),
+    };
+    _ = write!(html, "<figure class=\"matrix\"><figcaption><b>{title}</b>");
     let mistakes = mistakes(confusion.rows());
     if mistakes.is_empty() {
         html.push_str("<p>No mistakes.</p>");
@@ -87,6 +104,9 @@ pub(super) fn matrix(classes: &[String], model: &ModelReport) -> String {
         html.push_str("</tr>");
     }
     html.push_str("</tbody></table></div></figure>");
+    if folded {
+        html.push_str("</details>");
+    }
     html
 }
 

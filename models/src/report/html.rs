@@ -1,9 +1,24 @@
 //! Text, numbers and bytes as HTML.
 
+use super::chart;
 use std::fmt::Write;
 
+const STYLE: &str = include_str!("style.css");
+
+/// A whole page without outside parts. `title` is text, `lead` and `body` are HTML.
+pub(crate) fn page(eyebrow: &str, title: &str, lead: &str, body: &str) -> String {
+    let title = escape(title);
+    format!(
+        "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\
+         <meta name=\"viewport\" content=\"width=device-width,initial-scale=1\">\
+         <meta name=\"color-scheme\" content=\"light dark\"><title>{title}</title><style>{STYLE}{}</style></head><body><main>\
+         <header><p class=\"eyebrow\">{eyebrow}</p><h1>{title}</h1>{lead}</header>{body}</main></body></html>\n",
+        chart::rules()
+    )
+}
+
 /// `text` with the five characters HTML gives a meaning replaced, fit for elements and quoted attributes.
-pub(super) fn escape(text: &str) -> String {
+pub(crate) fn escape(text: &str) -> String {
     let mut safe = String::with_capacity(text.len());
     for character in text.chars() {
         match character {
@@ -19,7 +34,7 @@ pub(super) fn escape(text: &str) -> String {
 }
 
 /// `1234567` as `1,234,567`.
-pub(super) fn grouped(number: u64) -> String {
+pub(crate) fn grouped(number: u64) -> String {
     let digits = number.to_string();
     let groups: Vec<_> = digits
         .as_bytes()
@@ -31,7 +46,7 @@ pub(super) fn grouped(number: u64) -> String {
 }
 
 /// `31234567` as `31.2 M`.
-pub(super) fn with_unit(number: u64) -> String {
+pub(crate) fn with_unit(number: u64) -> String {
     let (scale, unit) = match number {
         0..1_000 => return number.to_string(),
         1_000..1_000_000 => (1e3, "k"),
@@ -42,12 +57,12 @@ pub(super) fn with_unit(number: u64) -> String {
 }
 
 /// `0.9423` as `94.23 %`.
-pub(super) fn percent(share: f64) -> String {
+pub(crate) fn percent(share: f64) -> String {
     format!("{:.2}&nbsp;%", 100.0 * share)
 }
 
 /// `-0.0123` as `−1.23`, with a sign always; a difference that rounds to nothing is `0.00`.
-pub(super) fn points(difference: f64) -> String {
+pub(crate) fn points(difference: f64) -> String {
     let rounded = (1e4 * difference).round() / 1e2;
     match rounded {
         0.0 => "0.00".into(),
@@ -56,8 +71,46 @@ pub(super) fn points(difference: f64) -> String {
     }
 }
 
+/// A difference with its interval as a bar, on a scale from `-reach` to `reach` around nothing.
+pub(crate) fn interval_bar(difference: f64, (low, high): (f64, f64), reach: f64) -> String {
+    let place = |value: f64| (50.0 + 50.0 * value / reach.max(1e-9)).clamp(0.0, 100.0);
+    format!(
+        "<span class=\"bar\" style=\"--a:{:.1}%;--b:{:.1}%;--m:{:.1}%\"></span>",
+        place(low),
+        100.0 - place(high),
+        place(difference)
+    )
+}
+
+/// How far from nothing the intervals of a table reach.
+pub(crate) fn reach(intervals: impl Iterator<Item = (f64, f64)>) -> f64 {
+    intervals.fold(0.0, |reach, (low, high)| {
+        reach.max(low.abs()).max(high.abs())
+    })
+}
+
+/// Milliseconds with as many digits as mean something.
+pub(crate) fn milliseconds(ms: f64) -> String {
+    match ms {
+        x if !x.is_finite() || x < 0.0 => "–".into(),
+        x if x < 10.0 => format!("{x:.2}"),
+        x if x < 100.0 => format!("{x:.1}"),
+        x => grouped(x.round() as u64),
+    }
+}
+
+/// Joules with three digits that mean something.
+pub(crate) fn joules(energy: f64) -> String {
+    match energy {
+        x if !x.is_finite() || x < 0.0 => "–".into(),
+        x if x < 0.1 => format!("{x:.4}"),
+        x if x < 10.0 => format!("{x:.3}"),
+        x => format!("{x:.1}"),
+    }
+}
+
 /// A speed with as many digits as mean something.
-pub(super) fn speed(images_per_s: f64) -> String {
+pub(crate) fn speed(images_per_s: f64) -> String {
     match images_per_s {
         x if !x.is_finite() || x < 0.0 => "–".into(),
         x if x < 100.0 => format!("{x:.1}"),
@@ -66,10 +119,15 @@ pub(super) fn speed(images_per_s: f64) -> String {
 }
 
 /// A PNG as a `data:` address.
-pub(super) fn png_address(png: &[u8]) -> String {
+pub(crate) fn png_address(png: &[u8]) -> String {
+    address("image/png", png)
+}
+
+/// Contents of a type as a `data:` address.
+pub(crate) fn address(kind: &str, bytes: &[u8]) -> String {
     const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let mut address = String::from("data:image/png;base64,");
-    for chunk in png.chunks(3) {
+    let mut address = format!("data:{kind};base64,");
+    for chunk in bytes.chunks(3) {
         let bits = chunk
             .iter()
             .fold(0_usize, |bits, byte| bits << 8 | *byte as usize)
@@ -87,7 +145,7 @@ pub(super) fn png_address(png: &[u8]) -> String {
 }
 
 /// A table cell.
-pub(super) fn cell(into: &mut String, text: &str) {
+pub(crate) fn cell(into: &mut String, text: &str) {
     _ = write!(into, "<td>{text}</td>");
 }
 

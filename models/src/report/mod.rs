@@ -4,12 +4,15 @@
 //! places on the page can disagree; every comparison of students must agree with theirs.
 
 mod chance;
-mod chart;
-mod classes;
+pub(crate) mod chart;
+pub(crate) mod classes;
+mod curves;
 mod error;
-mod html;
+pub(crate) mod html;
 mod page;
+mod results;
 mod samples;
+mod watched;
 
 pub use error::ReportError;
 pub use page::render;

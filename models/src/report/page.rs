@@ -2,67 +2,75 @@
 
 use std::fmt::Write;
 
-use super::chart::{Axis, Series, figure};
-use super::html::{cell, escape, grouped, percent, points, speed, with_unit};
-use super::{EpochPoint, ModelReport, Report, ReportError, Role, chance, classes, samples};
+use super::html::{escape, grouped, page, percent, points};
+use super::{
+    Comparison, ModelReport, Report, ReportError, Role, chance, chart, classes, curves, results,
+    samples, watched,
+};
 use ghostlight_kernels::planted;
 
-const STYLE: &str = include_str!("style.css");
 /// Matrices of more classes get small cells: 45 of them then still fit the page.
 const DENSE_ABOVE: usize = 20;
+/// With more models, each confusion matrix is folded until it is asked for.
+const FOLDED_ABOVE: usize = 4;
 
 /// The whole page as one HTML file without outside parts.
 ///
 /// Errors, in order: [`Classes`](ReportError::Classes) if a matrix or a sample does not fit the class names,
 /// [`Predictions`](ReportError::Predictions) if a sample lacks an answer, [`Place`](ReportError::Place) and
-/// [`Students`](ReportError::Students) if a comparison does not fit the models and their matrices, [`Chart`](ReportError::Chart), [`SampleSize`](ReportError::SampleSize), [`Encode`](ReportError::Encode).
+/// [`Students`](ReportError::Students) if a comparison does not fit the models and their matrices, [`Chart`](ReportError::Chart),
+/// [`SampleSize`](ReportError::SampleSize), [`Encode`](ReportError::Encode).
 pub fn render(report: &Report) -> Result<String, ReportError> {
     check_classes(report)?;
     chance::check(report)?;
-    let title = escape(&report.title);
-    let mut page = format!(
-        "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\
-         <meta name=\"viewport\" content=\"width=device-width,initial-scale=1\">\
-         <meta name=\"color-scheme\" content=\"light dark\"><title>{title}</title><style>{STYLE}</style></head><body><main>\
-         <header><p class=\"eyebrow\">Ghostlight run</p><h1>{title}</h1>{}</header>",
-        lead(report)
+    let mut body = results::table(report);
+    body.push_str(&chance::section(report));
+    body.push_str("<h2>Learning curves</h2>");
+    body.push_str(&curves::section(&report.models)?);
+    body.push_str(&watched::section(report)?);
+    body.push_str(
+        "<h2>Class by class</h2><p class=\"note\">Recall: the share of a class's test images that were recognised. Beside a \
+         taught student's, in percentage points, what it has over the same network alone.</p>",
     );
-    page.push_str(&results(&report.models));
-    page.push_str(&chance::notes(report));
-    page.push_str("<h2>Learning curves</h2>");
-    page.push_str(&curves(&report.models)?);
-    page.push_str("<h2>Class by class</h2><p class=\"note\">Recall: the share of a class's test images that were recognised. The last column is in percentage points.</p>");
-    page.push_str(&classes::recall_table(report));
-    page.push_str(
+    body.push_str(&classes::recall_table(report));
+    body.push_str(
         "<h2>Confusion</h2><p class=\"note\">Rows are true classes, columns predictions, cells count test images; an empty cell is 0. \
          Blue, right: shaded by the share of the row. Orange, wrong: shaded by the square root of that share, so that rare mistakes show.</p>",
     );
     let count = report.data.classes.len();
     let dense = if count > DENSE_ABOVE { " dense" } else { "" };
     _ = write!(
-        page,
+        body,
         "<div class=\"matrices{dense}\" style=\"--w:{}px\">",
         150 + 34 * count
     );
+    let folded = report.models.len() > FOLDED_ABOVE;
     for model in &report.models {
-        page.push_str(&classes::matrix(&report.data.classes, model));
+        body.push_str(&classes::matrix(&report.data.classes, model, folded));
     }
-    page.push_str("</div>");
+    body.push_str("</div>");
     if !report.samples.is_empty() {
         _ = write!(
-            page,
-            "<h2>Examples</h2><p class=\"note\">{} ",
-            escape(&report.samples_note)
+            body,
+            "<h2>Examples</h2><p class=\"note\">{} Under each image its true class, then what each model says and how sure it is.</p>\
+             <p class=\"legend\">{}</p>",
+            escape(&report.samples_note),
+            legend(report)
         );
-        page.push_str(
-            "Under each image its true class, then what each model says and how sure it is.</p>",
-        );
-        _ = write!(page, "<p class=\"legend\">{}</p>", legend(&report.models));
-        page.push_str(&samples::sheet(report)?);
+        body.push_str(&samples::sheet(report)?);
     }
-    page.push_str(&appendix(report));
-    page.push_str("</main></body></html>\n");
-    Ok(page)
+    body.push_str(&appendix(report));
+    Ok(page("Ghostlight run", &report.title, &lead(report), &body))
+}
+
+fn legend(report: &Report) -> String {
+    chart::legend(
+        report
+            .models
+            .iter()
+            .map(|model| model.title.as_str())
+            .enumerate(),
+    )
 }
 
 fn check_classes(report: &Report) -> Result<(), ReportError> {
@@ -91,13 +99,10 @@ fn check_classes(report: &Report) -> Result<(), ReportError> {
                 models,
             });
         }
-        let highest = sample
-            .predictions
-            .iter()
-            .map(|prediction| prediction.class)
-            .max()
-            .unwrap_or(0)
-            .max(sample.truth);
+        let answers = sample.predictions.iter();
+        let highest = answers
+            .map(|answer| answer.class)
+            .fold(sample.truth, usize::max);
         if highest >= classes {
             return refuse(format!("sample {number}"), highest + 1);
         }
@@ -105,8 +110,27 @@ fn check_classes(report: &Report) -> Result<(), ReportError> {
     Ok(())
 }
 
-/// The outcome in a sentence for each taught student.
+/// The outcome in a sentence or two.
 fn lead(report: &Report) -> String {
+    let text = match report.comparisons.as_slice() {
+        [] => {
+            let models = report.models.iter();
+            let right = models.map(|model| {
+                let (title, confusion) = (escape(&model.title), &model.confusion);
+                let (share, images) = (percent(confusion.accuracy()), grouped(confusion.total()));
+                format!("{title} classifies <b>{share}</b> of {images} test images right.")
+            });
+            right.collect::<Vec<_>>().join(" ")
+        }
+        [only] => lead_of_one(report, only),
+        many => lead_of_many(many),
+    };
+    format!("<p class=\"lead\">{text}</p>")
+}
+
+fn lead_of_one(report: &Report, comparison: &Comparison) -> String {
+    let [taught, alone] = [comparison.taught, comparison.alone].map(|it| &report.models[it]);
+    let [with, without] = [taught, alone].map(|model| model.confusion.accuracy());
     let against = |difference: f64, whom: &str| match points(difference).as_str() {
         "0.00" => format!("exactly what {whom} reaches"),
         text => {
@@ -117,162 +141,64 @@ fn lead(report: &Report) -> String {
             )
         }
     };
-    let mut lead = String::new();
-    for comparison in &report.comparisons {
-        let [taught, alone] = [comparison.taught, comparison.alone].map(|it| &report.models[it]);
-        let difference = taught.confusion.accuracy() - alone.confusion.accuracy();
-        _ = write!(
-            lead,
-            "<p class=\"lead\">{} classifies <b>{}</b> of {} test images right: {}.</p>",
-            escape(&taught.title),
-            percent(taught.confusion.accuracy()),
-            grouped(taught.confusion.total()),
-            against(
-                planted::or("gain_turned_round", difference, -difference),
-                &format!(
-                    "the same network trained alone ({})",
-                    percent(alone.confusion.accuracy())
-                )
-            ),
-        );
-    }
-    lead
-}
-
-fn results(models: &[ModelReport]) -> String {
-    let mut table = String::from(
-        "<div class=\"scroll\"><table class=\"numbers results\"><thead><tr><th rowspan=\"2\">Model</th><th rowspan=\"2\">Architecture</th>\
-         <th rowspan=\"2\">Parameters</th><th rowspan=\"2\">MACs<br>per image</th><th rowspan=\"2\">Accuracy</th>\
-         <th colspan=\"2\">Mean over classes</th><th colspan=\"2\">Images per second</th></tr>\
-         <tr><th>Precision</th><th>Recall</th><th>Training</th><th>Inference</th></tr></thead><tbody>",
+    let gain = planted::or("gain_turned_round", with - without, without - with);
+    let whom = format!("the same network trained alone ({})", percent(without));
+    let mut text = format!(
+        "{} classifies <b>{}</b> of {} test images right: {}",
+        escape(&taught.title),
+        percent(with),
+        grouped(taught.confusion.total()),
+        against(gain, &whom)
     );
-    for (index, model) in models.iter().enumerate() {
-        _ = write!(
-            table,
-            "<tr><th class=\"c{index}\">{}</th>",
-            escape(&model.title)
-        );
-        for text in [
-            escape(&model.arch),
-            grouped(model.params),
-            with_unit(model.macs),
-            format!("<b>{}</b>", percent(model.confusion.accuracy())),
-            percent(model.confusion.macro_precision()),
-            percent(model.confusion.macro_recall()),
-            speed(model.train_images_per_s),
-            speed(model.infer_images_per_s),
-        ] {
-            cell(&mut table, &text);
-        }
-        table.push_str("</tr>");
-    }
-    table.push_str("</tbody></table></div>");
-    table
-}
-
-fn legend(models: &[ModelReport]) -> String {
-    let entries = models
+    let teachers = report.models.iter();
+    let teachers: Vec<_> = teachers.filter(|it| it.role == Role::Teacher).collect();
+    let accuracy = |model: &&&ModelReport| model.confusion.accuracy();
+    let best = teachers
         .iter()
-        .enumerate()
-        .map(|(index, model)| format!("<span class=\"c{index}\">{}</span>", escape(&model.title)));
-    entries.collect::<Vec<_>>().join(" ")
-}
-
-fn curves(models: &[ModelReport]) -> Result<String, ReportError> {
-    let by_model = |value: fn(&EpochPoint) -> Option<f64>| -> Vec<Series> {
-        let lines = models.iter().enumerate();
-        lines
-            .map(|(colour, model)| Series {
-                name: model.title.clone(),
-                colour,
-                points: model
-                    .curve
-                    .iter()
-                    .filter_map(|point| Some((point.epoch, value(point)?)))
-                    .collect(),
-            })
-            .collect()
+        .max_by(|a, b| accuracy(a).total_cmp(&accuracy(b)));
+    let Some(best) = best else {
+        return text + ".";
     };
-    let mut html = String::from("<div class=\"charts\">");
-    html.push_str(&figure(
-        "Validation accuracy",
-        &by_model(|point| point.validation_accuracy),
-        Axis::Percent,
-    )?);
-    html.push_str(&figure(
-        "Training accuracy, augmented images",
-        &by_model(|point| Some(point.train_accuracy)),
-        Axis::Percent,
-    )?);
-    html.push_str(&figure(
-        "Training loss",
-        &by_model(|point| Some(point.train_loss)),
-        Axis::Plain,
-    )?);
-    for model in models.iter().filter(|model| model.role == Role::Taught) {
-        html.push_str(&figure(
-            &format!("Loss terms of {}", model.title),
-            &terms(&model.curve),
-            Axis::Plain,
-        )?);
-    }
-    html.push_str(&figure(
-        "Learning rate at the end of the epoch",
-        &by_model(|point| Some(point.lr)),
-        Axis::Plain,
-    )?);
-    html.push_str("</div>");
-    html.push_str("<details><summary>The curves as numbers</summary><div class=\"scroll\"><table class=\"numbers\"><thead><tr><th>Model</th><th>Epoch</th><th>Loss</th><th>Loss terms</th><th>Training accuracy</th><th>Validation accuracy</th><th>Learning rate</th></tr></thead><tbody>");
-    for (index, model) in models.iter().enumerate() {
-        for point in &model.curve {
-            let terms: Vec<_> = point
-                .loss_terms
-                .iter()
-                .map(|(name, x)| format!("{} {x:.4}", escape(name)))
-                .collect();
-            _ = write!(
-                html,
-                "<tr><th class=\"c{index}\">{}</th>",
-                escape(&model.title)
-            );
-            for text in [
-                point.epoch.to_string(),
-                format!("{:.4}", point.train_loss),
-                terms.join(", "),
-                percent(point.train_accuracy),
-                point.validation_accuracy.map_or("–".into(), percent),
-                format!("{:.3e}", point.lr),
-            ] {
-                cell(&mut html, &text);
-            }
-            html.push_str("</tr>");
-        }
-    }
-    html.push_str("</tbody></table></div></details>");
-    Ok(html)
+    let best_accuracy = best.confusion.accuracy();
+    let whom = match teachers.len() {
+        1 => format!("its teacher ({})", percent(best_accuracy)),
+        _ => format!(
+            "the best of its teachers ({}, {})",
+            escape(&best.title),
+            percent(best_accuracy)
+        ),
+    };
+    _ = write!(
+        text,
+        ", and {}. It has {} parameters, that teacher {}.",
+        against(with - best_accuracy, &whom),
+        grouped(taught.params),
+        grouped(best.params)
+    );
+    text
 }
 
-/// A line per loss term, in colours the models do not use.
-fn terms(curve: &[EpochPoint]) -> Vec<Series> {
-    let mut lines: Vec<Series> = Vec::new();
-    for point in curve {
-        for (name, value) in &point.loss_terms {
-            let at = lines
-                .iter()
-                .position(|line| line.name == *name)
-                .unwrap_or_else(|| {
-                    let colour = 3 + lines.len() % 3;
-                    lines.push(Series {
-                        name: name.clone(),
-                        colour,
-                        points: Vec::new(),
-                    });
-                    lines.len() - 1
-                });
-            lines[at].points.push((point.epoch, *value));
+fn lead_of_many(comparisons: &[Comparison]) -> String {
+    let count = |of: fn(&Comparison) -> bool| comparisons.iter().filter(|it| of(it)).count();
+    let more = count(|it| !it.students.may_be_chance() && it.students.difference() > 0.0);
+    let less = count(|it| !it.students.may_be_chance() && it.students.difference() < 0.0);
+    let agree = |count: usize, one: &str, many: &str| match count {
+        1 => format!("1 {one}"),
+        _ => format!("{count} {many}"),
+    };
+    format!(
+        "{} students were taught. On the {} test images <b>{}</b> and {} than the same network alone, by more than chance makes of \
+         these images; chance alone may make the difference of {}.",
+        comparisons.len(),
+        grouped(comparisons[0].students.images),
+        agree(more, "does better", "do better"),
+        agree(less, "does worse", "do worse"),
+        match comparisons.len() - more - less {
+            0 => "none".to_string(),
+            1 => "1 other".to_string(),
+            others => format!("{others} others"),
         }
-    }
-    lines
+    )
 }
 
 fn appendix(report: &Report) -> String {
@@ -286,12 +212,13 @@ fn appendix(report: &Report) -> String {
         ),
     };
     format!(
-        "<h2>Data and recipe</h2><p>{}: {} classes, {} training and {} test images of {size} × {size} pixels.{skipped}</p>\
+        "<h2>Data and recipe</h2><p>{}: {} classes, {} training, {} validation and {} test images of {size} × {size} pixels.{skipped}</p>\
          <p>Computed by {}.</p><p>The command that repeats this run:</p><pre>{}</pre>\
          <details><summary>The recipe, every field</summary><pre>{}</pre></details>",
         escape(&data.name),
         data.classes.len(),
         grouped(data.train_images as u64),
+        grouped(data.validation_images as u64),
         grouped(data.test_images as u64),
         escape(&report.platforms.join(", then by ")),
         escape(&report.command),

@@ -5,6 +5,7 @@ use std::io::Cursor;
 
 use image::{ImageFormat, RgbImage};
 
+use super::chart::COLOURS;
 use super::html::{escape, png_address};
 use super::{Report, ReportError, Sample};
 
@@ -29,7 +30,8 @@ pub(super) fn sheet(report: &Report) -> Result<String, ReportError> {
             let name = escape(&classes[prediction.class]);
             _ = write!(
                 html,
-                "<li class=\"c{model} {word}\" title=\"{}: {name}\"><i>{mark}</i><span>{name}</span><em>{:.0}&nbsp;%</em></li>",
+                "<li class=\"c{} {word}\" title=\"{}: {name}\"><i>{mark}</i><span>{name}</span><em>{:.0}&nbsp;%</em></li>",
+                model % COLOURS.len(),
                 escape(&report.models[model].title),
                 100.0 * prediction.confidence
             );

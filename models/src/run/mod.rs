@@ -38,7 +38,7 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::recipe::Recipe;
+use crate::recipe::{self, Recipe};
 
 /// Where runs go that were given no folder.
 const RUNS: &str = "runs";
@@ -220,9 +220,11 @@ impl RunDir {
         Ok(Recipe::parse(&path.display().to_string(), &text)?)
     }
 
-    /// Refuses to go on under another recipe: [`OtherRecipe`](RunError::OtherRecipe) lists every key that differs.
+    /// Refuses to go on under another recipe: [`OtherRecipe`](RunError::OtherRecipe) lists every key that differs and decides what comes
+    /// out.
     pub fn check_recipe(&self, given: &Recipe) -> Result<(), RunError> {
-        let differences = self.recipe()?.differences(given);
+        let mut differences = self.recipe()?.differences(given);
+        differences.retain(|it| !recipe::WITHOUT_EFFECT_ON_RESULTS.contains(&it.key.as_str()));
         match differences.is_empty() {
             true => Ok(()),
             false => Err(RunError::OtherRecipe {

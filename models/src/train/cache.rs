@@ -71,7 +71,10 @@ impl TeacherCache {
         classes: usize,
     ) -> Result<CachedEpoch<'_>, TrainError> {
         let name = crate::run::digest_of(&serde_json::json!(key).to_string());
-        let path = self.folder.join(&name[..32]).join(format!("epoch-{:05}.safetensors", epoch + 1));
+        let path = self
+            .folder
+            .join(&name[..32])
+            .join(format!("epoch-{:05}.safetensors", epoch + 1));
         let len = key.batch * classes;
         let known = known(&path)?.and_then(|file| {
             let about: About = serde_json::from_value(file.state).ok()?;

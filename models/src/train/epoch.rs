@@ -8,7 +8,7 @@ use crate::nn::{Mode, Randomness};
 use crate::recipe::{Moment, Train, lr_at};
 use crate::run::{Platform, digest_of, weights_digest};
 use crate::zoo::Network;
-use ghostlight_autodiff::{Labels, Tape, Tensor, Var};
+use ghostlight_autodiff::{Labels, Tensor, Var};
 use ghostlight_kernels::planted;
 use serde::{Deserialize, Serialize};
 use std::time::Instant;
@@ -118,15 +118,19 @@ impl<'a> Course<'a> {
         let mut asked = self.asked(position.epoch)?;
         let (start, first) = (Instant::now(), position.step);
         let mut pending: Option<Pending> = None;
+        session.host("loading");
         for batch in loader {
+            let batch = batch?;
             if session.stopped() {
                 break;
             }
             let next = self.step(&batch, &mut asked, position.epoch, position.step)?;
             position.step += 1;
+            session.host("reading results");
             if let Some(done) = pending.replace(next) {
                 self.settle(done, position)?;
             }
+            session.host("loading");
         }
         if let Some(done) = pending {
             self.settle(done, position)?;
@@ -140,7 +144,10 @@ impl<'a> Course<'a> {
     /// Whom the epoch asks for what, with the answers that the cache has.
     fn asked(&self, epoch: usize) -> Result<Vec<Asked<'a>>, TrainError> {
         let session = self.session;
-        let (steps, batch) = (session.steps_per_epoch(self.train), session.batch_of(self.train));
+        let (steps, batch) = (
+            session.steps_per_epoch(self.train),
+            session.batch_of(self.train),
+        );
         let mut all = Vec::new();
         for need in self.learner.way.needs(epoch + 1, self.epochs) {
             let known = match session.cache.filter(|_| need.stages.is_empty()) {
@@ -174,7 +181,10 @@ impl<'a> Course<'a> {
         step: usize,
     ) -> Result<Vec<Option<Answers<Tensor>>>, TrainError> {
         let mut all: Vec<_> = self.teachers.iter().map(|_| None).collect();
-        let shape = [images.tensor().shape()[0], self.session.dataset.classes.len()];
+        let shape = [
+            images.tensor().shape()[0],
+            self.session.dataset.classes.len(),
+        ];
         for Asked { need, known } in asked {
             if let Some(logits) = known.as_ref().and_then(|known| known.answer(step)) {
                 all[need.teacher] = Some(Answers {
@@ -187,7 +197,8 @@ impl<'a> Course<'a> {
             let mode = planted::or("teacher_in_training_mode", Mode::Infer, Mode::Train);
             let stages: Vec<&str> = need.stages.iter().map(String::as_str).collect();
             let teacher = &self.teachers[need.teacher];
-            let (logits, found) = teacher.forward_with_stages(&Tape::new(), mode, images, &stages)?;
+            let (logits, found) =
+                teacher.forward_with_stages(&self.session.tape(), mode, images, &stages)?;
             let found = found.iter().map(|value| value.tensor().clone());
             if let Some(known) = known {
                 let values = logits.tensor().to_f32()?;
@@ -211,11 +222,14 @@ impl<'a> Course<'a> {
     ) -> Result<Pending, TrainError> {
         let session = self.session;
         let dataset = session.dataset;
+        session.host("uploading");
         let shape = [batch.labels.len(), dataset.height, dataset.width, 3];
         let images = Var::constant(Tensor::from_f32(session.client, &batch.images, &shape)?);
         let labels = Labels::new(session.client, &batch.labels, dataset.classes.len())?;
+        session.host("teachers");
         let teachers = self.taught(&images, asked, step)?;
-        let tape = Tape::new();
+        session.host("forward");
+        let tape = session.tape();
         let seed = session.recipe.seed;
         let rate = self.train.dropout.rate();
         let randomness = Randomness::of_step(seed, self.role, epoch, step, rate);
@@ -238,13 +252,16 @@ impl<'a> Course<'a> {
             epoch: epoch + 1,
             seed: chance,
         };
+        session.host("loss");
         let loss = self.learner.way.loss(&lesson, self.epochs)?;
         let outputs: Vec<(&Var, f64)> = loss
             .outputs
             .iter()
             .map(|(value, weight)| (value, *weight))
             .collect();
+        session.host("backward");
         tape.backward(&outputs)?;
+        session.host("optimiser");
         let rate = self.lr_at(epoch, step);
         self.learner.step(self.train, rate)?;
         Ok(Pending {

@@ -40,6 +40,14 @@ pub enum TrainError {
     /// A way to teach that the networks do not allow.
     #[error(transparent)]
     Way(#[from] WayError),
+    /// A choice by validation images where none are kept.
+    #[error(
+        "{choice} goes by the validation images, but none are kept: set data.validation_fraction above 0, or take that back"
+    )]
+    NoValidation {
+        /// The field and its value.
+        choice: String,
+    },
     /// A teacher that was trained elsewhere and does not fit.
     #[error("the teacher {}: {reason}", path.display())]
     LoadedTeacher {
@@ -92,6 +100,11 @@ pub enum TrainError {
 impl TrainError {
     /// Whether the reason lies outside of the run, so that going on with it later makes sense: the disk or the device.
     pub fn may_pass(&self) -> bool {
-        matches!(self, Self::Run(RunError::Io { .. }) | Self::Kernel(_))
+        matches!(
+            self,
+            Self::Run(RunError::Io { .. })
+                | Self::Kernel(_)
+                | Self::Data(DataError::BadImage { .. })
+        )
     }
 }

@@ -79,6 +79,7 @@ pub fn answers(
     let mut found = Vec::with_capacity(indices.len());
     let start = Instant::now();
     for batch in loader {
+        let batch = batch?;
         session.check()?;
         let count = batch.labels.len();
         let images = Tensor::from_f32(session.client, &batch.images, &[count, height, width, 3])?;

@@ -1,7 +1,7 @@
 //! The training loop: one network over its epochs, with checkpoints from which it goes on bit by bit.
 
-mod epoch;
 mod cache;
+mod epoch;
 mod error;
 mod evaluate;
 mod learner;
@@ -17,11 +17,12 @@ pub use evaluate::{Answer, Evaluation, answers, evaluate, measure};
 pub use memory::StepMemory;
 pub use progress::{Progress, Silent};
 pub use record::EpochRecord;
-pub use training::{Trained, Training, train_network};
+pub use training::{Trained, Training, take_epoch, train_network};
 
 use crate::data::{Augment, ChannelStats, Dataset, Split};
+use crate::profile::Watching;
 use crate::recipe::{Recipe, Train};
-use ghostlight_autodiff::Client;
+use ghostlight_autodiff::{Client, Tape};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -41,11 +42,26 @@ pub struct Session<'a> {
     pub progress: &'a dyn Progress,
     /// Where teachers' answers are kept from one training to the next, if they are.
     pub cache: Option<&'a TeacherCache>,
+    /// Who watches the steps, if anybody does.
+    pub watch: Option<&'a Watching>,
     /// Set from outside to stop after the current step, with a checkpoint.
     pub stop: &'a AtomicBool,
 }
 
 impl Session<'_> {
+    /// A tape for one pass, watched if anybody does.
+    fn tape(&self) -> Tape {
+        self.watch
+            .map_or_else(Tape::new, |watch| Tape::observed(watch.observer()))
+    }
+
+    /// Tells who watches what the host does now.
+    fn host(&self, what: &'static str) {
+        if let Some(watch) = self.watch {
+            watch.host(what);
+        }
+    }
+
     fn stopped(&self) -> bool {
         self.stop.load(Ordering::Relaxed)
     }

@@ -9,6 +9,7 @@ use crate::zoo::{Architecture, Network};
 use ghostlight_autodiff::DType;
 use ghostlight_kernels::planted;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
 
 /// One training of a run.
 pub struct Training<'a> {
@@ -154,12 +155,11 @@ pub fn train_network(
         ..
     } = phase;
     let mut learner = Learner::new(network, way, &train);
+    let needs = (1..=epochs).flat_map(|epoch| learner.way.needs(epoch, epochs));
+    let asked: BTreeSet<usize> = needs.map(|need| need.teacher).collect();
     let mut digests = Vec::new();
-    for need in (1..=epochs).flat_map(|epoch| learner.way.needs(epoch, epochs)) {
-        let digest = weights_digest(&teachers[need.teacher].store.weights()?);
-        if !digests.contains(&digest) {
-            digests.push(digest);
-        }
+    for teacher in asked {
+        digests.push(weights_digest(&teachers[teacher].store.weights()?));
     }
     let mut state = State::default();
     let path = run.checkpoint_path(&name);
@@ -178,8 +178,11 @@ pub fn train_network(
             return Err(TrainError::OtherTeacher { path });
         }
         if !state.finished {
-            let steps = state.position.epoch * session.steps_per_epoch(&train) + state.position.step;
-            learner.restore(&checkpoint.optimiser, steps).map_err(weights)?;
+            let steps =
+                state.position.epoch * session.steps_per_epoch(&train) + state.position.step;
+            learner
+                .restore(&checkpoint.optimiser, steps)
+                .map_err(weights)?;
         }
     }
     state.teachers = digests;
@@ -208,7 +211,11 @@ pub fn train_network(
             return Err(TrainError::Stopped);
         };
         let epoch = state.position.epoch + 1;
-        let found = match validate(session, &learner.network, &format!("{title} {epoch}/{epochs}")) {
+        let found = match validate(
+            session,
+            &learner.network,
+            &format!("{title} {epoch}/{epochs}"),
+        ) {
             Ok(found) => found,
             Err(TrainError::Stopped) => {
                 // All steps are taken: resuming evaluates again and goes on.
@@ -223,7 +230,11 @@ pub fn train_network(
             train_images_per_s: speed,
             validation_accuracy: found.as_ref().map(|found| found.confusion.accuracy()),
             validation_loss: found.as_ref().map(|found| found.loss),
-            ..state.position.record(&learner.way, session.steps_per_epoch(&train), session.batch_of(&train))
+            ..state.position.record(
+                &learner.way,
+                session.steps_per_epoch(&train),
+                session.batch_of(&train),
+            )
         };
         session.progress.end(&summary(&title, epochs, &record));
         metrics.append(&record)?;
@@ -250,7 +261,9 @@ pub fn train_network(
     let chosen_epoch = state.best.map_or(epochs, |best| best.epoch);
     let last = match chosen_epoch == epochs {
         true => None,
-        false => run.load_checkpoint(&last_of(&name))?.map(|last| last.weights),
+        false => run
+            .load_checkpoint(&last_of(&name))?
+            .map(|last| last.weights),
     };
     Ok(Trained {
         network: learner.network,
@@ -258,6 +271,32 @@ pub fn train_network(
         epochs,
         last,
     })
+}
+
+/// One epoch of a training from its beginning, of which nothing is kept: images per second. For whoever watches, and for timing.
+///
+/// # Errors
+/// Those of [`train_network`], but for checkpoints.
+pub fn take_epoch(session: &Session, phase: Training) -> Result<f64, TrainError> {
+    let classes = session.dataset.classes.len();
+    let (height, width) = (session.dataset.height, session.dataset.width);
+    let arch = Architecture::new(phase.arch, classes).images(height, width);
+    let seed = session.recipe.seed;
+    let network = Network::new(session.client, DType::F32, arch, seed, phase.role)?;
+    let mut learner = Learner::new(network, phase.way, &phase.train);
+    let mut course = Course {
+        session,
+        learner: &mut learner,
+        train: &phase.train,
+        teachers: phase.teachers,
+        title: &phase.title,
+        epochs: phase.epochs,
+        role: phase.role,
+        drops: 0,
+    };
+    course
+        .run_epoch(&mut Position::default())?
+        .ok_or(TrainError::Stopped)
 }
 
 /// Puts the weights of the best epoch in the place of the last one's, which are kept beside.
@@ -268,7 +307,10 @@ fn finish(
     state: &mut State,
 ) -> Result<(), TrainError> {
     state.finished = true;
-    if state.best.is_none_or(|best| best.epoch == state.position.epoch) {
+    if state
+        .best
+        .is_none_or(|best| best.epoch == state.position.epoch)
+    {
         return Ok(());
     }
     let last = Checkpoint {

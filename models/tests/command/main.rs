@@ -2,9 +2,11 @@
 
 mod bad_data;
 mod bad_options;
+mod compare;
 mod disk;
 mod folders;
 mod interruption;
+mod map;
 mod networks;
 mod pictures;
 mod questions;

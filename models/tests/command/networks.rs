@@ -60,8 +60,15 @@ fn a_network_can_be_measured_at_a_size_of_ones_own() {
         "first_train_step_s",
         "infer_images_per_s",
         "first_inference_s",
+        "single_median_s",
+        "single_p95_s",
     ] {
         assert!(rows[0][speed].as_f64().unwrap() > 0.0, "{rows}");
+    }
+    for energy in ["infer_joules_per_image", "single_joules"] {
+        // Not every machine has a counter, and not everybody may read it.
+        let joules = rows[0].get(energy).expect("a number or null");
+        assert!(joules.is_null() || joules.as_f64().unwrap() > 0.0, "{rows}");
     }
 }
 

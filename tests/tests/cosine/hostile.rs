@@ -25,6 +25,7 @@ fn a_zero_vector_stands_at_a_right_angle_to_all_others() {
         options: CosineOptions {
             between: Comparison::Rows,
             epsilon: 2f64.powi(-10),
+            weight: 1.0,
         },
     };
     for dtype in dtypes_with_exp() {
@@ -173,6 +174,7 @@ fn refusals_come_in_the_documented_order() {
         CosineOptions {
             between: Comparison::Softmaxes(0.0),
             epsilon: 0.0,
+            weight: -1.0,
         },
     );
     let of = |shape: &[usize], dtype| Tensor::zeros(&client, shape, dtype);
@@ -218,6 +220,11 @@ fn refusals_come_in_the_documented_order() {
         assert_refuses_range(cosine(&good, &good, &options), "epsilon", epsilon);
     }
     options.epsilon = 1e-18;
+    for weight in [-1.0, f64::NAN, f64::INFINITY, 1e39] {
+        options.weight = weight;
+        assert_refuses_range(cosine(&good, &good, &options), "weight", weight);
+    }
+    options.weight = 0.0;
     assert!(cosine(&good, &good, &options).is_ok());
 }
 
@@ -228,13 +235,13 @@ proptest! {
     fn no_problem_panics(
         shapes in [prop::collection::vec(0usize..4, 0..4), prop::collection::vec(0usize..4, 0..4)],
         alike in any::<bool>(),
-        [temperature, epsilon] in [any::<f64>(), any::<f64>()],
+        [temperature, epsilon, weight] in prop::array::uniform3(any::<f64>()),
         which in 0usize..3,
     ) {
         let [student, teacher] = shapes;
         let teacher = if alike { student.clone() } else { teacher };
         let between = [Comparison::Rows, Comparison::CentredRows, Comparison::Softmaxes(temperature)][which];
-        let options = CosineOptions { between, epsilon };
+        let options = CosineOptions { between, epsilon, weight };
         let of = |shape: &[usize]| {
             upload(&vec![0.5; shape.iter().product()], shape, DType::F32)
         };

@@ -1,40 +1,47 @@
 //! One sum of losses on the host, and the ways to solve it.
 
+use ghostlight_kernels::loss::cosine::{Comparison, reference::compared};
 use ghostlight_kernels::loss::distill::{
-    CrossEntropyOptions, DistillOptions, DistillProblem, Distilled, distill, reference,
+    CrossEntropyOptions, DistillOptions, DistillProblem, Distilled, TeacherTerms, distill,
+    reference,
 };
 use ghostlight_kernels::loss::dkd::DkdOptions;
 use ghostlight_kernels::loss::kd::KdOptions;
 use ghostlight_kernels::{DType, Labels, Tensor};
 use ghostlight_tests::{client, upload};
 
-/// Student and teacher logits with labels, on the host.
+/// The logits of all networks with labels and factors, on the host.
 #[derive(Debug, Clone)]
 pub struct Case {
     pub classes: usize,
     pub student: Vec<f64>,
-    pub teacher: Vec<f64>,
+    pub teachers: Vec<Vec<f64>>,
     pub labels: Vec<u32>,
+    /// One for each term's network and, perhaps, sample; or none.
+    pub factors: Vec<f64>,
     pub options: DistillOptions,
 }
 
-/// All three terms, each with a weight of its own.
+/// The cross-entropy and both divergences from one teacher, each with a weight of its own.
 pub fn all(kd_temperature: f64, dkd_temperature: f64) -> DistillOptions {
     DistillOptions {
         cross_entropy: Some(CrossEntropyOptions {
             smoothing: 0.1,
             weight: 0.7,
         }),
-        kd: Some(KdOptions {
-            temperature: kd_temperature,
-            weight: 0.9,
-        }),
-        dkd: Some(DkdOptions {
-            alpha: 1.5,
-            beta: 6.0,
-            temperature: dkd_temperature,
-            weight: 0.5,
-        }),
+        teachers: vec![TeacherTerms {
+            kd: Some(KdOptions {
+                temperature: kd_temperature,
+                weight: 0.9,
+            }),
+            dkd: Some(DkdOptions {
+                alpha: 1.5,
+                beta: 6.0,
+                temperature: dkd_temperature,
+                weight: 0.5,
+            }),
+            cosine: None,
+        }],
     }
 }
 
@@ -44,8 +51,9 @@ impl Case {
         Self {
             classes: 4,
             student: vec![1.0, 2.0, -0.5, 0.3, 0.2, -1.0, 1.5, 0.0],
-            teacher: vec![3.0, 0.5, -1.0, 0.0, -0.5, 0.1, 2.5, 1.0],
+            teachers: vec![vec![3.0, 0.5, -1.0, 0.0, -0.5, 0.1, 2.5, 1.0]],
             labels: vec![0, 3],
+            factors: Vec::new(),
             options,
         }
     }
@@ -56,25 +64,50 @@ impl Case {
         Self {
             classes,
             student: (0..batch * classes).map(|i| wave(i, 1.3)).collect(),
-            teacher: (0..batch * classes).map(|i| wave(i, 2.1)).collect(),
+            teachers: (0..options.teachers.len())
+                .map(|t| {
+                    let logits = 0..batch * classes;
+                    logits.map(|i| wave(i, 2.1 + t as f64)).collect()
+                })
+                .collect(),
             labels: (0..batch).map(|n| (n * 7919 % classes) as u32).collect(),
+            factors: Vec::new(),
             options,
         }
     }
 
-    pub fn tensors(&self, dtype: DType) -> (Tensor, Tensor, Labels) {
+    pub fn tensors(&self, dtype: DType) -> (Tensor, Vec<Tensor>, Labels) {
         let shape = [self.labels.len(), self.classes];
         let labels = Labels::new(&client(), &self.labels, self.classes).expect("labels in range");
+        let teachers = self.teachers.iter();
         (
             upload(&self.student, &shape, dtype),
-            upload(&self.teacher, &shape, dtype),
+            teachers.map(|v| upload(v, &shape, dtype)).collect(),
             labels,
         )
     }
 
+    pub fn factors(&self, dtype: DType) -> Option<Tensor> {
+        let width = 1 + self.teachers.len();
+        let shape = match self.factors.len() {
+            0 => return None,
+            shared if shared == width => vec![width],
+            all => vec![all / width, width],
+        };
+        Some(upload(&self.factors, &shape, dtype))
+    }
+
     pub fn launch(&self, dtype: DType) -> Distilled {
-        let (student, teacher, labels) = self.tensors(dtype);
-        distill(&student, Some(&teacher), Some(&labels), &self.options).expect("a valid problem")
+        let (student, teachers, labels) = self.tensors(dtype);
+        let factors = self.factors(dtype);
+        distill(
+            &student,
+            &teachers,
+            Some(&labels),
+            factors.as_ref(),
+            &self.options,
+        )
+        .expect("a valid problem")
     }
 
     /// Losses and gradient.
@@ -90,28 +123,49 @@ impl Case {
         let problem = DistillProblem {
             batch: self.labels.len(),
             classes: self.classes,
-            options: self.options,
+            options: self.options.clone(),
+            factors: self.factors.len() / (1 + self.teachers.len()),
             dtype: DType::F64,
         };
-        reference::distill(&problem, &self.student, &self.teacher, &self.labels)
+        let teachers: Vec<&[f64]> = self.teachers.iter().map(Vec::as_slice).collect();
+        reference::distill(
+            &problem,
+            &self.student,
+            &teachers,
+            &self.labels,
+            &self.factors,
+        )
     }
 
-    /// What a sample's losses, and the gradient, would be for divergences and differences of 1.
+    /// What a sample's losses, and the gradient, would be for divergences, doubts and differences of 1.
     pub fn units(&self) -> (f64, f64) {
-        let DistillOptions {
-            cross_entropy,
-            kd,
-            dkd,
-        } = self.options;
         let of = |weight: f64, t: f64| (weight * t * t, weight * t);
-        let parts = [
-            of(cross_entropy.map_or(0.0, |term| term.weight), 1.0),
-            kd.map_or((0.0, 0.0), |term| of(term.weight, term.temperature)),
-            dkd.map_or((0.0, 0.0), |term| {
-                of(term.weight * (term.alpha + term.beta), term.temperature)
-            }),
-        ];
-        let mean = 1.0 / self.labels.len() as f64;
+        let entropy = self.options.cross_entropy;
+        let mut parts = vec![of(entropy.map_or(0.0, |term| term.weight), 1.0)];
+        for terms in &self.options.teachers {
+            if let Some(kd) = terms.kd {
+                parts.push(of(kd.weight, kd.temperature));
+            }
+            if let Some(dkd) = terms.dkd {
+                parts.push(of(dkd.weight * (dkd.alpha + dkd.beta), dkd.temperature));
+            }
+            if let Some(cosine) = terms.cosine {
+                let length = |row: &[f64]| {
+                    let vector = compared(row, cosine.between);
+                    vector.iter().map(|v| v * v).sum::<f64>().sqrt()
+                };
+                let shortest = (self.student.chunks(self.classes).map(length))
+                    .fold(f64::INFINITY, f64::min)
+                    .max(cosine.epsilon);
+                let slope = match cosine.between {
+                    Comparison::Softmaxes(temperature) => 1.0 / temperature,
+                    _ => 1.0 / shortest,
+                };
+                parts.push((cosine.weight, cosine.weight * slope));
+            }
+        }
+        let largest = self.factors.iter().fold(1.0f64, |m, f| m.max(f.abs()));
+        let mean = largest / self.labels.len() as f64;
         (
             mean * parts.iter().fold(0.0f64, |m, p| m.max(p.0)),
             mean * parts.iter().map(|p| p.1).sum::<f64>(),

@@ -14,7 +14,7 @@ fn hostile_but_finite_logits_give_finite_results() {
                 let (above, below, apart) = (target(0), target(1), target(2));
                 case.student[above] = scale;
                 case.student[below] = -scale;
-                (case.student[apart], case.teacher[apart]) = (scale, -scale);
+                (case.student[apart], case.teachers[0][apart]) = (scale, -scale);
                 let (losses, grad) = case.run(DType::F32);
                 assert!(
                     losses.iter().all(|v| v.is_finite() && *v >= 0.0),
@@ -39,7 +39,7 @@ fn an_offset_shared_by_all_logits_of_a_network_costs_no_digits() {
     let mut case = Case::spread(4, 100, 2.0, all(4.0, 4.0));
     let snap = |v: f64| (v * 2048.0).round() / 2048.0;
     case.student = case.student.iter().map(|&v| snap(v)).collect();
-    case.teacher = case.teacher.iter().map(|&v| snap(v)).collect();
+    case.teachers[0].iter_mut().for_each(|v| *v = snap(*v));
     let plain = case.run(DType::F32);
     for v in &mut case.student {
         *v += 4096.0;
@@ -67,7 +67,7 @@ fn a_logit_that_is_not_finite_spoils_its_own_row_alone() {
                 for in_teacher in [false, true] {
                     let mut case = clean.clone();
                     let logits = if in_teacher {
-                        &mut case.teacher
+                        &mut case.teachers[0]
                     } else {
                         &mut case.student
                     };

@@ -3,12 +3,16 @@
 mod case;
 mod hostile;
 mod refusals;
+mod several;
 
 use case::{Case, all, assert_close};
 use ghostlight_autodiff::check::{GradcheckOptions, gradcheck};
 use ghostlight_autodiff::ops::{Distill, Kd};
 use ghostlight_autodiff::{Tape, Var};
-use ghostlight_kernels::loss::distill::{CrossEntropyOptions, DistillOptions, Distilled, distill};
+use ghostlight_kernels::loss::cosine::{Comparison, CosineOptions};
+use ghostlight_kernels::loss::distill::{
+    CrossEntropyOptions, DistillOptions, Distilled, TeacherTerms, distill,
+};
 use ghostlight_kernels::loss::dkd::{DkdOptions, dkd};
 use ghostlight_kernels::loss::kd::{KdOptions, kd};
 use ghostlight_kernels::loss::{cross_entropy::cross_entropy, sum};
@@ -20,21 +24,15 @@ use ghostlight_tests::{
 use proptest::prelude::*;
 use std::rc::Rc;
 
-const NONE: DistillOptions = DistillOptions {
-    cross_entropy: None,
-    kd: None,
-    dkd: None,
-};
-
 fn only_kd(temperature: f64) -> DistillOptions {
     let weight = 1.0;
-    DistillOptions {
+    DistillOptions::of_teacher(TeacherTerms {
         kd: Some(KdOptions {
             temperature,
             weight,
         }),
-        ..NONE
-    }
+        ..TeacherTerms::default()
+    })
 }
 
 #[test]
@@ -62,22 +60,27 @@ fn the_golden_vectors_of_classical_distillation_hold() {
 fn each_term_of_a_sum_has_its_golden_value_by_name() {
     let case = Case::golden(DistillOptions {
         cross_entropy: Some(CrossEntropyOptions::default()),
-        kd: Some(KdOptions::default()),
-        dkd: Some(DkdOptions::default()),
+        teachers: vec![TeacherTerms {
+            kd: Some(KdOptions::default()),
+            dkd: Some(DkdOptions::default()),
+            cosine: Some(CosineOptions::of(Comparison::Rows)),
+        }],
     });
     let out = case.launch(DType::F32);
     for (term, wanted) in [
         (out.cross_entropy(), 1.7231005320),
-        (out.kd(), 0.6322401280),
-        (out.dkd(), 2.2518366334),
+        (out.kd(0), 0.6322401280),
+        (out.dkd(0), 2.2518366334),
+        (out.cosine(0), 0.3387842537),
     ] {
         let total = sum(&term.expect("it was asked for")).expect("a vector");
         assert_close(&download(&total), &[wanted], 2e-6);
     }
     let out = Case::golden(only_kd(4.0)).launch(DType::F32);
-    assert!(out.cross_entropy().is_none() && out.dkd().is_none());
+    assert!(out.cross_entropy().is_none() && out.dkd(0).is_none());
+    assert!(out.cosine(0).is_none() && out.kd(1).is_none());
     assert_close(
-        &[download(&out.kd().expect("it was asked for")).iter().sum()],
+        &[download(&out.kd(0).expect("it was asked for")).iter().sum()],
         &[0.632240128],
         1e-6,
     );
@@ -86,35 +89,39 @@ fn each_term_of_a_sum_has_its_golden_value_by_name() {
 #[test]
 fn a_sum_of_one_term_is_that_term_bit_by_bit() {
     let case = Case::spread(5, 45, 6.0, all(3.0, 4.0));
-    let (student, teacher, labels) = case.tensors(DType::F32);
-    let term = |options: DistillOptions| {
-        let out = distill(&student, Some(&teacher), Some(&labels), &options).expect("valid");
+    let (student, teachers, labels) = case.tensors(DType::F32);
+    let of_teacher = case.options.teachers[0];
+    let teacher = &teachers[0];
+    let term = |teachers: &[Tensor], options: DistillOptions| {
+        let out = distill(&student, teachers, Some(&labels), None, &options).expect("valid");
         let losses = out.losses.reshape(&[5]).expect("one term");
         (losses, out.grad)
     };
-    let options = case.options;
-    let found = kd(&student, &teacher, &options.kd.expect("there")).expect("valid");
-    let summed = term(DistillOptions {
-        kd: options.kd,
-        ..NONE
+    let alone = |terms: TeacherTerms| term(&teachers, DistillOptions::of_teacher(terms));
+    let none = TeacherTerms::default();
+    let found = kd(&student, teacher, &of_teacher.kd.expect("there")).expect("valid");
+    let summed = alone(TeacherTerms {
+        kd: of_teacher.kd,
+        ..none
     });
     assert_same_bits("kd", &found.loss, &summed.0);
     assert_same_bits("kd's gradient", &found.grad, &summed.1);
-    let found = dkd(&student, &teacher, &labels, &options.dkd.expect("there")).expect("valid");
-    let summed = term(DistillOptions {
-        dkd: options.dkd,
-        ..NONE
+    let found = dkd(&student, teacher, &labels, &of_teacher.dkd.expect("there")).expect("valid");
+    let summed = alone(TeacherTerms {
+        dkd: of_teacher.dkd,
+        ..none
     });
     assert_same_bits("dkd", &found.loss, &summed.0);
     assert_same_bits("dkd's gradient", &found.grad, &summed.1);
     let found = cross_entropy(&student, &labels, 0.1).expect("valid");
-    let weight = 1.0;
-    let smoothing = 0.1;
-    let entropy = Some(CrossEntropyOptions { smoothing, weight });
-    let summed = term(DistillOptions {
-        cross_entropy: entropy,
-        ..NONE
-    });
+    let (weight, smoothing) = (1.0, 0.1);
+    let summed = term(
+        &[],
+        DistillOptions {
+            cross_entropy: Some(CrossEntropyOptions { smoothing, weight }),
+            ..DistillOptions::default()
+        },
+    );
     assert_same_bits("cross-entropy", &found.loss, &summed.0);
     assert_same_bits("cross-entropy's gradient", &found.grad, &summed.1);
 }
@@ -153,7 +160,7 @@ fn a_maximum_in_any_block_of_a_long_row_agrees_with_the_reference() {
     let mut case = Case::spread(6, classes, 1.0, all(4.0, 4.0));
     for (n, place) in [0, 1023, 1024, 2500, 4999, 4000].into_iter().enumerate() {
         case.student[n * classes + place] = 40.0;
-        case.teacher[n * classes + (place + 1500) % classes] = 35.0;
+        case.teachers[0][n * classes + (place + 1500) % classes] = 35.0;
     }
     case.assert_agrees(DType::F32, 4e-6);
 }
@@ -166,7 +173,7 @@ fn equal_networks_have_neither_loss_nor_gradient() {
             ..all(3.0, 4.0)
         };
         let mut case = Case::spread(3, classes, 9.0, options);
-        case.teacher.clone_from(&case.student);
+        case.teachers = vec![case.student.clone()];
         for dtype in dtypes_with_exp() {
             let (losses, grad) = case.run(dtype);
             assert!(
@@ -194,13 +201,10 @@ fn a_high_temperature_costs_no_digits_in_f32() {
 #[test]
 fn every_sum_is_one_launch_and_an_empty_one_is_none() {
     for options in [all(1.0, 1.0), all(2.0, 3.0), only_kd(4.0)] {
-        let case = Case::spread(4, 100, 3.0, options);
-        let (student, teacher, labels) = case.tensors(DType::F32);
-        let run = || distill(&student, Some(&teacher), Some(&labels), &options).expect("valid");
-        assert_launches("distill", 1, run);
-        let empty = Case::spread(0, 100, 3.0, options);
-        let (student, teacher, labels) = empty.tensors(DType::F32);
-        let run = || distill(&student, Some(&teacher), Some(&labels), &options).expect("valid");
+        let case = Case::spread(4, 100, 3.0, options.clone());
+        assert_launches("distill", 1, || case.launch(DType::F32));
+        let empty = Case::spread(0, 100, 3.0, options.clone());
+        let run = || empty.launch(DType::F32);
         let out = assert_launches("distill of nothing", 0, run);
         assert_eq!(out.losses.shape(), [options.terms(), 0]);
         assert_eq!(download(&out.grad), Vec::<f64>::new());
@@ -242,9 +246,10 @@ fn a_row_of_few_classes_has_the_same_bits_wherever_it_stands() {
                 let part = Case {
                     classes,
                     student: whole.student[logits.clone()].to_vec(),
-                    teacher: whole.teacher[logits.clone()].to_vec(),
+                    teachers: vec![whole.teachers[0][logits.clone()].to_vec()],
                     labels: whole.labels[first..first + rows].to_vec(),
-                    options: whole.options,
+                    factors: Vec::new(),
+                    options: whole.options.clone(),
                 };
                 let (part_losses, part_grad) = part.run(dtype);
                 let scaled: Vec<f64> = part_grad.iter().map(|g| g * scale).collect();
@@ -263,11 +268,12 @@ fn a_row_of_few_classes_has_the_same_bits_wherever_it_stands() {
 fn the_gradient_through_the_tape_is_that_of_the_sum_of_all_terms() {
     let case = Case::spread(3, 10, 4.0, all(3.0, 4.0));
     let dtype = DType::F32;
-    let (student, teacher, labels) = case.tensors(dtype);
+    let (student, teachers, labels) = case.tensors(dtype);
     let found = case.launch(dtype);
     let function = Distill {
-        teacher: Some(teacher),
+        teachers,
         labels: Some(labels),
+        factors: None,
         options: case.options,
         terms: Rc::default(),
     };
@@ -280,7 +286,7 @@ fn the_gradient_through_the_tape_is_that_of_the_sum_of_all_terms() {
     tape.backward(&[(&loss, 1.0)]).expect("a scalar");
     assert_same_bits("gradient", &grad, &found.grad);
     let terms = terms.get().expect("the forward pass ran");
-    let of = |found: &Distilled| found.dkd().expect("it was asked for");
+    let of = |found: &Distilled| found.dkd(0).expect("it was asked for");
     assert_same_bits("terms by name", &of(terms), &of(&found));
 }
 
@@ -291,17 +297,18 @@ fn the_gradients_are_the_derivatives_of_the_losses() {
     }
     for (kd_temperature, dkd_temperature) in [(1.0, 1.0), (3.0, 3.0), (2.0, 4.0)] {
         let case = Case::spread(3, 7, 3.0, all(kd_temperature, dkd_temperature));
-        let (_, teacher, labels) = case.tensors(DType::F64);
+        let (_, teachers, labels) = case.tensors(DType::F64);
         let inputs = [(case.student.clone(), vec![3, 7])];
+        let kd = Kd {
+            teacher: teachers[0].clone(),
+            options: case.options.teachers[0].kd.expect("there"),
+        };
         let distill = Distill {
-            teacher: Some(teacher.clone()),
+            teachers,
             labels: Some(labels),
+            factors: None,
             options: case.options,
             terms: Rc::default(),
-        };
-        let kd = Kd {
-            teacher,
-            options: case.options.kd.expect("there"),
         };
         let options = GradcheckOptions::default();
         let apply = |tape: &Tape, v: &[Var]| tape.apply(distill.clone(), &[&v[0]]);
@@ -338,8 +345,11 @@ fn cases() -> impl Strategy<Value = Case> {
         })
         .prop_map(|(cross_entropy, kd, dkd)| DistillOptions {
             cross_entropy,
-            kd,
-            dkd,
+            teachers: vec![TeacherTerms {
+                kd,
+                dkd,
+                cosine: None,
+            }],
         });
     // Few rows of any length, and rows of few classes in any number.
     let shape = prop_oneof![(1usize..5, classes), (1usize..40, 2usize..=20)];
@@ -347,12 +357,14 @@ fn cases() -> impl Strategy<Value = Case> {
         let scale = 10f64.powf(log10) as f32;
         let logits = || prop::collection::vec(-scale..scale, batch * classes);
         let labels = prop::collection::vec(0..classes as u32, batch);
+        let options = options.clone();
         (logits(), logits(), labels).prop_map(move |(student, teacher, labels)| Case {
             classes,
             student: student.into_iter().map(f64::from).collect(),
-            teacher: teacher.into_iter().map(f64::from).collect(),
+            teachers: vec![teacher.into_iter().map(f64::from).collect()],
             labels,
-            options,
+            factors: Vec::new(),
+            options: options.clone(),
         })
     })
 }
@@ -371,7 +383,7 @@ proptest! {
         let snap = |v: &f64| (v * 64.0).round() / 64.0;
         let mut case = case;
         case.student = case.student.iter().map(snap).collect();
-        case.teacher = case.teacher.iter().map(snap).collect();
+        case.teachers[0] = case.teachers[0].iter().map(snap).collect();
         let mut moved = case.clone();
         for z in &mut moved.student {
             *z += f64::from(shift);
@@ -386,8 +398,9 @@ fn integer_logits_of_two_even_classes_are_exact() {
     let case = Case {
         classes: 2,
         student: vec![3.0; 4],
-        teacher: vec![-1.0; 4],
+        teachers: vec![vec![-1.0; 4]],
         labels: vec![0, 1],
+        factors: Vec::new(),
         options: DistillOptions {
             cross_entropy: Some(CrossEntropyOptions::default()),
             ..only_kd(2.0)

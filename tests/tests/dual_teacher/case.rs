@@ -1,8 +1,8 @@
 //! One batch under two teachers on the host, and the ways to solve it.
 
-use ghostlight_kernels::loss::LossAndGrad;
+use ghostlight_kernels::loss::distill::{self, DistillProblem, Distilled, distill};
 use ghostlight_kernels::loss::dual_teacher::{
-    DualTeacherOptions, DualTeacherProblem, Teachers, dual_teacher, reference,
+    DualTeacherOptions, DualTeacherProblem, Rule, Scope, Thresholds, Weighed, reference, weigh,
 };
 use ghostlight_kernels::{DType, Labels};
 use ghostlight_tests::{client, download, reals, upload};
@@ -19,10 +19,19 @@ pub struct Case {
 
 /// What a launch left, on the host.
 pub struct Found {
+    /// Of each sample, all terms together.
     pub loss: Vec<f64>,
     pub grad: Vec<f64>,
-    /// `c1, c2, alpha, beta`.
+    /// `c1, c2, alpha, beta`, of the batch or of each sample.
     pub weights: Vec<f64>,
+    /// Of the cross-entropy and of each teacher.
+    pub factors: Vec<f64>,
+}
+
+/// Each sample's terms added up.
+fn by_sample(losses: &[f64], batch: usize) -> Vec<f64> {
+    let of = |n| losses.iter().skip(n).step_by(batch).sum();
+    (0..batch).map(of).collect()
 }
 
 pub fn at(temperature: f64) -> DualTeacherOptions {
@@ -66,49 +75,94 @@ impl Case {
         self.labels.len()
     }
 
-    pub fn teachers(&self, dtype: DType) -> Teachers {
+    fn logits(&self, dtype: DType) -> [ghostlight_kernels::Tensor; 2] {
         let shape = [self.batch(), self.classes];
-        let [first, second] = self.teachers.each_ref().map(|v| upload(v, &shape, dtype));
-        Teachers::weigh(&first, &second, &self.options).expect("the teachers are valid")
+        self.teachers.each_ref().map(|v| upload(v, &shape, dtype))
     }
 
-    pub fn launch(&self, teachers: &Teachers, dtype: DType) -> LossAndGrad {
+    /// The literals of the rule.
+    pub fn literals(&mut self) -> &mut Thresholds {
+        match &mut self.options.rule {
+            Rule::Thresholds(thresholds) => thresholds,
+            Rule::Proportional => panic!("it has no literals"),
+        }
+    }
+
+    pub fn weigh(&self, dtype: DType) -> Weighed {
+        let [first, second] = self.logits(dtype);
+        weigh(&first, &second, &self.options).expect("the teachers are valid")
+    }
+
+    pub fn launch(&self, weighed: &Weighed, dtype: DType) -> Distilled {
         let student = upload(&self.student, &[self.batch(), self.classes], dtype);
         let labels =
             Labels::new(&client(), &self.labels, self.classes).expect("labels are classes");
-        dual_teacher(&student, teachers, &labels).expect("the problem is valid")
+        let (factors, terms) = (Some(&weighed.factors), self.options.loss());
+        distill(
+            &student,
+            &self.logits(dtype),
+            Some(&labels),
+            factors,
+            &terms,
+        )
+        .expect("the problem is valid")
     }
 
     pub fn run(&self, dtype: DType) -> Found {
-        let teachers = self.teachers(dtype);
-        let out = self.launch(&teachers, dtype);
+        let weighed = self.weigh(dtype);
+        let out = self.launch(&weighed, dtype);
         Found {
-            loss: download(&out.loss),
+            loss: by_sample(&download(&out.losses), self.batch()),
             grad: download(&out.grad),
-            weights: download(teachers.weights()),
+            weights: download(&weighed.weights),
+            factors: download(&weighed.factors),
+        }
+    }
+
+    pub fn problem(&self) -> DualTeacherProblem {
+        DualTeacherProblem {
+            batch: self.batch(),
+            classes: self.classes,
+            options: self.options,
+            dtype: DType::F64,
         }
     }
 
     /// The reference for teachers of the weights alpha and beta, or of those that their confidences ask for.
     pub fn reference(&self, weights: Option<[f64; 2]>) -> Found {
-        let problem = DualTeacherProblem {
+        let [first, second] = self.teachers.each_ref().map(Vec::as_slice);
+        let (mut all, mut factors) = reference::weigh(&self.problem(), first, second);
+        if let Some(chosen) = weights {
+            all[2..].copy_from_slice(&chosen);
+            factors = reference::factors(chosen).to_vec();
+        }
+        self.reference_of(all, factors)
+    }
+
+    /// The reference for these weights and factors.
+    pub fn reference_of(&self, weights: Vec<f64>, factors: Vec<f64>) -> Found {
+        let problem = DistillProblem {
             batch: self.batch(),
             classes: self.classes,
-            options: self.options,
+            options: self.options.loss(),
+            factors: factors.len() / 3,
             dtype: DType::F64,
         };
-        let confidence =
-            |v: &Vec<f64>| reference::confidence(v, self.classes, self.options.temperature);
-        let c = self.teachers.each_ref().map(confidence);
-        let chosen = weights.unwrap_or(reference::weights(c, &self.options));
         let teachers = self.teachers.each_ref().map(Vec::as_slice);
-        let (loss, grad) =
-            reference::dual_teacher(&problem, &self.student, teachers, &self.labels, chosen);
+        let (losses, grad) =
+            distill::reference::distill(&problem, &self.student, &teachers, &self.labels, &factors);
         Found {
-            loss,
+            loss: by_sample(&losses, self.batch()),
             grad,
-            weights: [c, chosen].concat(),
+            weights,
+            factors,
         }
+    }
+
+    /// The same, each sample weighed by itself.
+    pub fn by_sample(mut self) -> Self {
+        self.options.scope = Scope::Sample;
+        self
     }
 
     /// What a sample's loss and the gradient would be for terms of 1.

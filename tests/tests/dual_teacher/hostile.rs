@@ -1,8 +1,10 @@
 //! Logits, labels and options at the edge of what is allowed, and past it.
 
-use crate::case::{Case, assert_near, at};
-use ghostlight_kernels::loss::dual_teacher::{DualTeacherOptions, Teachers, dual_teacher};
-use ghostlight_kernels::{DType, Labels, Tensor};
+use crate::case::{Case, assert_near};
+use ghostlight_kernels::loss::dual_teacher::{
+    DualTeacherOptions, Rule, Scope, Thresholds, Weighed, weigh,
+};
+use ghostlight_kernels::{DType, Tensor};
 use ghostlight_tests::{
     assert_refuses_dtype, assert_refuses_range, assert_refuses_shape, cases, client, download,
     dtypes_with_exp, upload,
@@ -52,7 +54,7 @@ fn a_confident_sample_keeps_the_digits_of_its_cross_entropy() {
     let mut case = Case::random(1, 1, 2, 1.0, 5.0);
     case.student = vec![50.0, 0.0];
     case.teachers = [vec![0.0; 2], vec![0.0; 2]];
-    (case.options.low, case.options.high) = (1.0, 1.0);
+    (case.literals().low, case.literals().high) = (1.0, 1.0);
     let found = case.run(DType::F32);
     let wanted = (-50f64).exp();
     for (got, wanted) in [
@@ -130,11 +132,34 @@ fn a_teacher_logit_that_is_not_finite_spoils_the_batch_and_never_passes_for_conf
 }
 
 #[test]
-fn refusals_of_teachers_come_in_the_documented_order() {
+fn a_teacher_logit_that_is_not_finite_spoils_its_own_row_alone_where_samples_are_weighed() {
+    for rule in [Rule::Proportional, Rule::Thresholds(Thresholds::default())] {
+        for (classes, class) in [(2, 0), (10, 9), (35, 3)] {
+            let mut clean = Case::random(2, 3, classes, 4.0, 2.0).by_sample();
+            clean.options.rule = rule;
+            let before = clean.run(DType::F32);
+            for value in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
+                let mut case = clean.clone();
+                case.teachers[1][classes + class] = value;
+                let after = case.run(DType::F32);
+                assert!(after.loss[1].is_nan() && after.weights[7].is_nan());
+                for row in [0, 2] {
+                    let span = row * classes..(row + 1) * classes;
+                    assert_eq!(after.loss[row], before.loss[row], "{value}");
+                    assert_eq!(after.grad[span.clone()], before.grad[span], "{value}");
+                }
+                let spoilt = &after.grad[classes..2 * classes];
+                assert!(spoilt.iter().all(|g| g.is_nan()), "{spoilt:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn refusals_come_in_the_documented_order() {
     let client = client();
     let of = |shape: &[usize], dtype| Tensor::zeros(&client, shape, dtype);
-    let mut options = DualTeacherOptions {
-        temperature: 0.0,
+    let mut literals = Thresholds {
         low: -1.0,
         high: 1.5,
         minimum: f64::NAN,
@@ -142,10 +167,11 @@ fn refusals_of_teachers_come_in_the_documented_order() {
         lesser: 2.0,
         greater: f64::INFINITY,
     };
+    let mut temperature = 0.0;
     let (f32, f64) = (DType::F32, DType::F64);
     let good = of(&[2, 3], f32);
     let window = of(&[2, 4], f32).window(1, 3).unwrap();
-    let is_window = |result: Result<Teachers, _>, name| {
+    let is_window = |result: Result<Weighed, _>, name| {
         let error = result.map(|_| ()).unwrap_err();
         let ghostlight_kernels::KernelError::Window { tensor, .. } = error else {
             panic!("{error:?}");
@@ -153,62 +179,43 @@ fn refusals_of_teachers_come_in_the_documented_order() {
         assert_eq!(tensor, name);
     };
     // Each line repairs what the line before it was refused for.
-    let weigh = |a: &Tensor, b: &Tensor, options| Teachers::weigh(a, b, &options);
-    assert_refuses_shape(
-        weigh(&of(&[6], f32), &of(&[2, 4], f64), options),
-        "first",
-        &[6],
-    );
-    is_window(weigh(&window, &of(&[2, 4], f64), options), "first");
-    assert_refuses_shape(weigh(&good, &of(&[2, 4], f64), options), "second", &[2, 4]);
-    assert_refuses_dtype(weigh(&good, &of(&[2, 3], f64), options), "second", f64);
-    is_window(weigh(&good, &window, options), "second");
+    let refuse = |a: &Tensor, b: &Tensor, temperature: f64, literals: Thresholds| {
+        let options = DualTeacherOptions {
+            temperature,
+            rule: Rule::Thresholds(literals),
+            scope: Scope::Batch,
+        };
+        weigh(a, b, &options)
+    };
+    let bad = |a: &Tensor, b: &Tensor| refuse(a, b, temperature, literals);
+    assert_refuses_shape(bad(&of(&[6], f32), &of(&[2, 4], f64)), "first", &[6]);
+    is_window(bad(&window, &of(&[2, 4], f64)), "first");
+    assert_refuses_shape(bad(&good, &of(&[2, 4], f64)), "second", &[2, 4]);
+    assert_refuses_dtype(bad(&good, &of(&[2, 3], f64)), "second", f64);
+    is_window(bad(&good, &window), "second");
     let one = of(&[2, 1], f32);
-    assert_refuses_range(weigh(&one, &one, options), "number of classes", 1);
-    for temperature in [0.0, -1.0, f64::NAN, f64::INFINITY, 1e25, 1e-42] {
-        options.temperature = temperature;
-        assert_refuses_range(weigh(&good, &good, options), "temperature", temperature);
+    assert_refuses_range(bad(&one, &one), "number of classes", 1);
+    for wrong in [0.0, -1.0, f64::NAN, f64::INFINITY, 1e25, 1e-42] {
+        let found = refuse(&good, &good, wrong, literals);
+        assert_refuses_range(found, "temperature", wrong);
     }
-    options.temperature = 5.0;
-    assert_refuses_range(weigh(&good, &good, options), "low", -1);
-    options.low = 0.75;
-    assert_refuses_range(weigh(&good, &good, options), "high", 1.5);
-    options.high = 0.5;
-    assert_refuses_range(weigh(&good, &good, options), "minimum", "NaN");
-    options.minimum = 0.0;
-    assert_refuses_range(weigh(&good, &good, options), "even", -0.5);
-    options.even = 1.0;
-    assert_refuses_range(weigh(&good, &good, options), "lesser", 2);
-    options.lesser = 0.0;
-    assert_refuses_range(weigh(&good, &good, options), "greater", "inf");
-    options.greater = 1.0;
-    assert_refuses_range(weigh(&good, &good, options), "low", 0.75);
-    options.low = 0.5;
-    assert!(weigh(&good, &good, options).is_ok());
-}
-
-#[test]
-fn refusals_of_a_student_come_in_the_documented_order() {
-    let client = client();
-    let of = |shape: &[usize], dtype| Tensor::zeros(&client, shape, dtype);
-    let labels = |count: usize, classes| Labels::new(&client, &vec![0; count], classes).unwrap();
-    let good = of(&[2, 3], DType::F32);
-    let teachers = Teachers::weigh(&good, &good, &at(5.0)).unwrap();
-    let learn = |student: &Tensor, labels| dual_teacher(student, &teachers, &labels);
-    let wrong = of(&[3, 3], DType::F64);
-    assert_refuses_shape(learn(&wrong, labels(3, 4)), "student", &[3, 3]);
-    let wrong = of(&[2, 3], DType::F64);
-    assert_refuses_dtype(learn(&wrong, labels(3, 4)), "student", DType::F64);
-    let window = of(&[2, 4], DType::F32).window(0, 3).unwrap();
-    let error = learn(&window, labels(3, 4)).unwrap_err().to_string();
-    assert!(
-        error.starts_with("dual_teacher: student [2, 3] is a window"),
-        "{error}"
-    );
-    assert_refuses_shape(learn(&good, labels(3, 4)), "labels", &[3]);
-    let parameter = "number of classes of labels";
-    assert_refuses_range(learn(&good, labels(2, 4)), parameter, 4);
-    assert!(learn(&good, labels(2, 3)).is_ok());
+    temperature = 5.0;
+    let refuse = |literals: Thresholds| refuse(&good, &good, temperature, literals);
+    assert_refuses_range(refuse(literals), "low", -1);
+    literals.low = 0.75;
+    assert_refuses_range(refuse(literals), "high", 1.5);
+    literals.high = 0.5;
+    assert_refuses_range(refuse(literals), "minimum", "NaN");
+    literals.minimum = 0.0;
+    assert_refuses_range(refuse(literals), "even", -0.5);
+    literals.even = 1.0;
+    assert_refuses_range(refuse(literals), "lesser", 2);
+    literals.lesser = 0.0;
+    assert_refuses_range(refuse(literals), "greater", "inf");
+    literals.greater = 1.0;
+    assert_refuses_range(refuse(literals), "low", 0.75);
+    literals.low = 0.5;
+    assert!(refuse(literals).is_ok());
 }
 
 proptest! {
@@ -219,15 +226,19 @@ proptest! {
         shapes in [prop::collection::vec(0usize..4, 0..4), prop::collection::vec(0usize..4, 0..4)],
         alike in any::<bool>(),
         literals in prop::array::uniform7(prop_oneof![any::<f64>(), 0.0f64..1.0]),
+        (proportional, by_sample) in any::<(bool, bool)>(),
     ) {
         let [first, second] = shapes;
         let second = if alike { first.clone() } else { second };
         let of = |shape: &[usize]| upload(&vec![0.5; shape.iter().product()], shape, DType::F32);
         let [temperature, low, high, minimum, even, lesser, greater] = literals;
-        let options = DualTeacherOptions { temperature, low, high, minimum, even, lesser, greater };
-        if let Ok(teachers) = Teachers::weigh(&of(&first), &of(&second), &options) {
-            let weights = download(teachers.weights());
-            prop_assert!(weights.iter().all(|w| (0.0..=1.0).contains(w)), "{weights:?}");
+        let thresholds = Thresholds { low, high, minimum, even, lesser, greater };
+        let rule = if proportional { Rule::Proportional } else { Rule::Thresholds(thresholds) };
+        let scope = if by_sample { Scope::Sample } else { Scope::Batch };
+        let options = DualTeacherOptions { temperature, rule, scope };
+        if let Ok(found) = weigh(&of(&first), &of(&second), &options) {
+            let found = [download(&found.weights), download(&found.factors)].concat();
+            prop_assert!(found.iter().all(|w| (0.0..=1.0).contains(w)), "{found:?}");
         }
     }
 }

@@ -4,14 +4,15 @@ mod case;
 mod hostile;
 mod rule;
 
-use case::{Case, assert_near, at};
+use case::{Case, assert_near};
 use ghostlight_autodiff::check::{GradcheckOptions, gradcheck, values};
-use ghostlight_autodiff::ops::DualTeacher;
-use ghostlight_kernels::loss::dual_teacher::reference;
+use ghostlight_autodiff::ops::Distill;
+use ghostlight_autodiff::{Tape, Var};
+use ghostlight_kernels::loss::dual_teacher::{Rule, Scope, reference};
 use ghostlight_kernels::{DType, Labels};
 use ghostlight_tests::{
     Fingerprint, assert_launches, assert_same_bits, assert_same_bits_on_one_core, cases, client,
-    download, dtypes_with_exp,
+    download, dtypes_with_exp, upload,
 };
 use proptest::prelude::*;
 
@@ -44,11 +45,11 @@ fn a_student_that_equals_both_teachers_has_the_cross_entropy_alone() {
         for classes in [2, 10, 45, 100] {
             let mut case = Case::random(6, 5, classes, 8.0, 1.0);
             case.teachers = [case.student.clone(), case.student.clone()];
-            (case.options.low, case.options.high) = (0.0, 0.0);
+            (case.literals().low, case.literals().high) = (0.0, 0.0);
             let with = case.run(dtype);
             assert_eq!(with.weights[2..], [0.5, 0.5]);
             // Half of the weight is the cross-entropy's; a rule that trusts nobody leaves all of it.
-            (case.options.low, case.options.high) = (1.0, 1.0);
+            (case.literals().low, case.literals().high) = (1.0, 1.0);
             case.teachers = case.teachers.map(|v| vec![0.0; v.len()]);
             let without = case.run(dtype);
             assert_eq!(without.weights[2..], [0.0, 0.0]);
@@ -63,7 +64,7 @@ fn a_student_that_equals_both_teachers_has_the_cross_entropy_alone() {
 fn a_high_temperature_costs_no_digits_in_f32() {
     // All softmaxes are flat here: summed as q (ln q - ln p), rounding alone would change the divergences by percents.
     let mut case = Case::random(5, 8, 10, 1.0, 100.0);
-    (case.options.low, case.options.high) = (0.0, 0.0);
+    (case.literals().low, case.literals().high) = (0.0, 0.0);
     let found = case.run(DType::F32);
     assert_eq!(found.weights[2..], [0.5, 0.5]);
     for (got, wanted) in found.loss.iter().zip(case.reference(None).loss) {
@@ -71,18 +72,48 @@ fn a_high_temperature_costs_no_digits_in_f32() {
     }
 }
 
+/// The loss on the tape, weighed anew.
+fn operation(case: &Case, dtype: DType) -> Distill {
+    let shape = [case.batch(), case.classes];
+    Distill {
+        teachers: case
+            .teachers
+            .iter()
+            .map(|v| upload(v, &shape, dtype))
+            .collect(),
+        labels: Some(Labels::new(&client(), &case.labels, case.classes).unwrap()),
+        factors: Some(case.weigh(dtype).factors),
+        options: case.options.loss(),
+        terms: Default::default(),
+    }
+}
+
 #[test]
-fn weighing_takes_two_launches_and_the_loss_one() {
-    let case = Case::random(1, 5, 33, 4.0, 5.0);
-    let teachers = assert_launches("weighing", 2, || case.teachers(DType::F32));
-    assert_launches("loss", 1, || case.launch(&teachers, DType::F32));
+fn a_batch_is_weighed_in_two_launches_its_samples_in_one_and_the_loss_takes_one_and_its_sum() {
+    for classes in [10, 33] {
+        let case = Case::random(1, 5, classes, 4.0, 5.0);
+        let weighed = assert_launches("weighing", 2, || case.weigh(DType::F32));
+        assert_launches("loss", 1, || case.launch(&weighed, DType::F32));
+        let student = upload(&case.student, &[5, classes], DType::F32);
+        let (tape, student) = (Tape::new(), Var::constant(student));
+        let whole = || tape.apply(operation(&case, DType::F32), &[&student]);
+        assert_launches("a step", 4, whole).unwrap();
+        let case = case.by_sample();
+        assert_launches("samples", 1, || case.weigh(DType::F32));
+    }
     let none = Case::random(1, 0, 33, 4.0, 5.0);
-    let teachers = assert_launches("weighing nothing", 0, || none.teachers(DType::F32));
-    let out = assert_launches("no loss", 0, || none.launch(&teachers, DType::F32));
-    assert_eq!((download(&out.loss), download(&out.grad)), (vec![], vec![]));
+    let weighed = assert_launches("weighing nothing", 0, || none.weigh(DType::F32));
+    let out = assert_launches("no loss", 0, || none.launch(&weighed, DType::F32));
     assert_eq!(
-        (out.grad.shape(), download(teachers.weights())),
-        (&[0, 33][..], vec![0.0; 4])
+        (download(&out.losses), download(&out.grad)),
+        (vec![], vec![])
+    );
+    assert_eq!(download(&weighed.weights), vec![0.0; 4]);
+    assert_eq!(download(&weighed.factors), vec![1.0, 0.0, 0.0]);
+    let weighed = assert_launches("no samples", 0, || none.by_sample().weigh(DType::F32));
+    assert_eq!(
+        (weighed.weights.len(), weighed.factors.shape()),
+        (0, &[0, 3][..])
     );
 }
 
@@ -91,15 +122,16 @@ fn results_have_the_same_bits_on_one_core() {
     let mut fingerprint = Fingerprint::default();
     for (batch, classes) in [(33, 100), (64, 10), (3, 5000)] {
         let case = Case::random(9, batch, classes, 16.0, 2.0);
-        let (teachers, again) = (case.teachers(DType::F32), case.teachers(DType::F32));
-        assert_same_bits("weights", teachers.weights(), again.weights());
-        let out = case.launch(&teachers, DType::F32);
-        let out_again = case.launch(&again, DType::F32);
-        assert_same_bits("loss", &out_again.loss, &out.loss);
-        assert_same_bits("gradient", &out_again.grad, &out.grad);
-        fingerprint.add(teachers.weights());
-        fingerprint.add(&out.loss);
-        fingerprint.add(&out.grad);
+        for case in [case.clone(), case.by_sample()] {
+            let (weighed, again) = (case.weigh(DType::F32), case.weigh(DType::F32));
+            assert_same_bits("weights", &weighed.weights, &again.weights);
+            assert_same_bits("factors", &weighed.factors, &again.factors);
+            let out = case.launch(&weighed, DType::F32);
+            fingerprint.add(&weighed.weights);
+            fingerprint.add(&weighed.factors);
+            fingerprint.add(&out.losses);
+            fingerprint.add(&out.grad);
+        }
     }
     assert_same_bits_on_one_core("results_have_the_same_bits_on_one_core", &fingerprint);
 }
@@ -154,6 +186,41 @@ proptest! {
 }
 
 proptest! {
+    #![proptest_config(cases(48))]
+
+    #[test]
+    fn samples_and_proportions_agree_with_the_reference(
+        case in problems(),
+        (proportional, by_sample) in any::<(bool, bool)>(),
+    ) {
+        let mut case = case;
+        if proportional {
+            case.options.rule = Rule::Proportional;
+        }
+        case.options.scope = if by_sample { Scope::Sample } else { Scope::Batch };
+        let found = case.run(DType::F32);
+        let [first, second] = case.teachers.each_ref().map(Vec::as_slice);
+        let (wanted, _) = reference::weigh(&case.problem(), first, second);
+        assert_eq!(found.weights.len(), wanted.len());
+        let mut factors = Vec::new();
+        for (got, wanted) in found.weights.chunks(4).zip(wanted.chunks(4)) {
+            assert_near("confidences", &got[..2], &wanted[..2], 2e-6);
+            // From the confidences as the device has them: rounding may carry one over a threshold.
+            let chosen = reference::weights([got[0], got[1]], &case.options);
+            assert_near("weights", &got[2..], &chosen, 2e-6);
+            factors.extend(reference::factors(chosen));
+        }
+        assert_near("factors", &found.factors, &factors, 2e-6);
+        let wanted = case.reference_of(found.weights.clone(), found.factors.clone());
+        let (loss_unit, grad_unit) = case.units();
+        for (got, wanted) in found.loss.iter().zip(&wanted.loss) {
+            prop_assert!((got - wanted).abs() <= 2e-5 * wanted + 2e-6 * loss_unit);
+        }
+        assert_near("gradient", &found.grad, &wanted.grad, 1e-5 * grad_unit);
+    }
+}
+
+proptest! {
     #![proptest_config(cases(12))]
 
     #[test]
@@ -163,24 +230,10 @@ proptest! {
     ) {
         if dtypes_with_exp().contains(&DType::F64) {
             let case = Case::random(seed.into(), batch, classes, 4.0, temperature);
-            let labels = Labels::new(&client(), &case.labels, classes).unwrap();
-            let op = DualTeacher { teachers: case.teachers(DType::F64), labels };
+            let op = operation(&case, DType::F64);
             let input = (values(u64::from(seed) + 1, batch * classes), vec![batch, classes]);
             let options = GradcheckOptions::default();
             gradcheck(&client(), &[input], |tape, v| tape.apply(op.clone(), &[&v[0]]), options)?;
         }
     }
-}
-
-#[test]
-fn an_operation_under_a_tape_reports_the_weights_that_it_used() {
-    let case = Case::golden(2.0);
-    let labels = Labels::new(&client(), &case.labels, 4).unwrap();
-    let op = DualTeacher {
-        teachers: case.teachers(DType::F32),
-        labels,
-    };
-    let seen = download(op.teachers.weights());
-    assert_near("weights", &seen[2..], &[0.3, 0.7], 1e-7);
-    assert_eq!(op.teachers.problem().options, at(2.0));
 }

@@ -2,7 +2,7 @@
 
 use crate::case::{Case, assert_near, at};
 use ghostlight_kernels::DType;
-use ghostlight_kernels::loss::dual_teacher::{DualTeacherOptions, reference};
+use ghostlight_kernels::loss::dual_teacher::{DualTeacherOptions, Rule, Thresholds, reference};
 use ghostlight_tests::dtypes_with_exp;
 
 /// Logits of one row of ten classes whose largest softmax at `temperature` is `confidence`.
@@ -74,7 +74,7 @@ fn a_confidence_at_a_threshold_has_passed_it() {
     let even = |classes: usize, low: f64, high: f64| {
         let mut case = Case::random(1, 3, classes, 1.0, 5.0);
         case.teachers = case.teachers.map(|v| vec![7.0; v.len()]);
-        (case.options.low, case.options.high) = (low, high);
+        (case.literals().low, case.literals().high) = (low, high);
         dtypes_with_exp()
             .into_iter()
             .map(move |dtype| case.run(dtype).weights)
@@ -92,14 +92,17 @@ fn a_confidence_at_a_threshold_has_passed_it() {
 
 #[test]
 fn every_literal_of_the_rule_can_be_chosen() {
-    let options = DualTeacherOptions {
-        temperature: 1.0,
+    let literals = Thresholds {
         low: 0.25,
         high: 0.75,
         minimum: 0.125,
         even: 0.375,
         lesser: 0.0,
         greater: 1.0,
+    };
+    let options = DualTeacherOptions {
+        rule: Rule::Thresholds(literals),
+        ..at(1.0)
     };
     let points = [
         ([0.2, 0.2], [0.0, 0.0]),
@@ -127,7 +130,51 @@ fn every_literal_of_the_rule_can_be_chosen() {
 fn the_confidence_of_a_large_batch_does_not_drift() {
     let mut case = Case::random(3, 20_001, 10, 8.0, 2.0);
     case.student.fill(0.0);
-    let (found, wanted) = (case.teachers(DType::F32), case.reference(None).weights);
-    let found = ghostlight_tests::download(found.weights());
+    let (found, wanted) = (case.weigh(DType::F32), case.reference(None).weights);
+    let found = ghostlight_tests::download(&found.weights);
     assert_near("confidences", &found[..2], &wanted[..2], 3e-7);
+}
+
+#[test]
+fn the_factors_are_the_weights_shares_of_labels_and_teachers() {
+    for (confidences, [alpha, beta]) in POINTS {
+        let [c1, c2] = confidences;
+        let found = case(c1, c2, 5.0).run(DType::F32).factors;
+        let soft = (alpha + beta) / 2.0;
+        let wanted = [1.0 - soft, soft * alpha, soft * beta];
+        assert_near("factors", &found, &wanted, 1e-6);
+    }
+}
+
+#[test]
+fn each_sample_is_weighed_by_its_own_confidences() {
+    let rows = |c: [f64; 3]| c.map(|c| row(c, 5.0)).concat();
+    let case = Case {
+        teachers: [rows([0.3, 0.5, 0.8]), rows([0.3, 0.7, 0.5])],
+        ..Case::random(1, 3, 10, 2.0, 5.0)
+    };
+    let found = case.by_sample().run(DType::F32);
+    let wanted = [
+        [0.3, 0.3, 0.0, 0.0],
+        [0.5, 0.7, 0.3, 0.7],
+        [0.8, 0.5, 0.7, 0.3],
+    ];
+    assert_near("weights", &found.weights, &wanted.concat(), 1e-6);
+    let wanted = [[1.0, 0.0, 0.0], [0.5, 0.15, 0.35], [0.5, 0.35, 0.15]];
+    assert_near("factors", &found.factors, &wanted.concat(), 1e-6);
+}
+
+#[test]
+fn proportional_weights_are_each_teachers_share_of_both_confidences() {
+    let mut case = case(0.3, 0.9, 5.0);
+    case.options.rule = Rule::Proportional;
+    let found = case.run(DType::F32);
+    assert_near("weights", &found.weights, &[0.3, 0.9, 0.25, 0.75], 1e-6);
+    assert_near("factors", &found.factors, &[0.5, 0.125, 0.375], 1e-6);
+    let found = case.by_sample().run(DType::F32);
+    for (got, factors) in found.weights.chunks(4).zip(found.factors.chunks(3)) {
+        let wanted = got[0] / (got[0] + got[1]);
+        assert_near("weights", &got[2..], &[wanted, 1.0 - wanted], 1e-6);
+        assert_near("labels", &factors[..1], &[0.5], 1e-6);
+    }
 }

@@ -1,9 +1,11 @@
 use super::{Draw, assert_rounded_once, halves, unit};
 use ghostlight_autodiff::{Tape, Var, ops};
 use ghostlight_kernels::loss::cosine::{Comparison, CosineOptions, cosine};
-use ghostlight_kernels::loss::distill::{CrossEntropyOptions, DistillOptions, distill};
+use ghostlight_kernels::loss::distill::{
+    CrossEntropyOptions, DistillOptions, TeacherTerms, distill,
+};
 use ghostlight_kernels::loss::dkd::{DkdOptions, dkd};
-use ghostlight_kernels::loss::dual_teacher::{Teachers, dual_teacher};
+use ghostlight_kernels::loss::dual_teacher::{DualTeacherOptions, Scope, weigh};
 use ghostlight_kernels::loss::flip_align::{
     FlipOptions, Group, Normalisation, Selection, flip_align,
 };
@@ -12,6 +14,7 @@ use ghostlight_kernels::loss::sum;
 use ghostlight_kernels::{DType, KernelError, Tensor};
 use ghostlight_tests::download;
 use proptest::prelude::*;
+use std::slice::from_ref;
 
 fn classes() -> impl Strategy<Value = usize> {
     prop::sample::select(&[2usize, 3, 10, 16, 45, 100, 1000, 3000][..])
@@ -31,10 +34,16 @@ proptest! {
             let alone = dkd(&student, &teacher, &labels, &options).unwrap();
             let options = DistillOptions {
                 cross_entropy: Some(CrossEntropyOptions { smoothing: 0.125, weight: 1.0 }),
-                kd: Some(KdOptions { temperature: 2.0, weight: 0.5 }),
-                dkd: Some(options),
+                teachers: vec![TeacherTerms {
+                    kd: Some(KdOptions { temperature: 2.0, weight: 0.5 }),
+                    dkd: Some(options),
+                    cosine: Some(CosineOptions::default()),
+                }],
             };
-            let all = distill(&student, Some(&teacher), Some(&labels), &options).unwrap();
+            let teachers = from_ref(&teacher);
+            let factors = draw.positive_row(2);
+            let factors = Some(&factors);
+            let all = distill(&student, teachers, Some(&labels), factors, &options).unwrap();
             vec![
                 ("dkd, mean", sum(&alone.loss).unwrap()),
                 ("dkd, loss", alone.loss),
@@ -46,16 +55,19 @@ proptest! {
     }
 
     #[test]
-    fn two_teachers(batch in 0usize..40, classes in classes()) {
+    fn two_teachers(batch in 0usize..40, classes in classes(), by_sample in any::<bool>()) {
+        let scope = if by_sample { Scope::Sample } else { Scope::Batch };
+        let options = DualTeacherOptions { scope, ..DualTeacherOptions::default() };
         assert_rounded_once(|draw| {
             let logits = || draw.scaled(&[batch, classes], 8.0);
-            let (student, first, second) = (logits(), logits(), logits());
-            let teachers = Teachers::weigh(&first, &second, &Default::default()).unwrap();
-            let labels = draw.labels(batch, classes);
-            let out = dual_teacher(&student, &teachers, &labels).unwrap();
+            let (student, teachers) = (logits(), [logits(), logits()]);
+            let found = weigh(&teachers[0], &teachers[1], &options).unwrap();
+            let (labels, factors) = (draw.labels(batch, classes), Some(&found.factors));
+            let loss = options.loss();
+            let out = distill(&student, &teachers, Some(&labels), factors, &loss).unwrap();
             vec![
-                ("weights", teachers.weights().clone()),
-                ("loss", out.loss),
+                ("weights", found.weights.clone()),
+                ("losses", out.losses),
                 ("gradient", out.grad),
             ]
         });
@@ -144,22 +156,33 @@ const LOSSES: [(&str, Loss); 7] = [
     }),
     ("distill", |draw, tape, logits| {
         let loss = ops::Distill {
-            teacher: Some(draw.scaled(&[BATCH, CLASSES], 8.0)),
+            teachers: vec![draw.scaled(&[BATCH, CLASSES], 8.0)],
             labels: Some(draw.labels(BATCH, CLASSES)),
+            factors: None,
             options: DistillOptions {
                 cross_entropy: Some(CrossEntropyOptions::default()),
-                kd: Some(KdOptions::default()),
-                dkd: None,
+                teachers: vec![TeacherTerms {
+                    kd: Some(KdOptions::default()),
+                    ..TeacherTerms::default()
+                }],
             },
             terms: Default::default(),
         };
         tape.apply(loss, &[logits])
     }),
     ("dual_teacher", |draw, tape, logits| {
+        let options = DualTeacherOptions::default();
         let teacher = || draw.scaled(&[BATCH, CLASSES], 8.0);
-        let teachers = Teachers::weigh(&teacher(), &teacher(), &Default::default())?;
-        let labels = draw.labels(BATCH, CLASSES);
-        tape.apply(ops::DualTeacher { teachers, labels }, &[logits])
+        let teachers = vec![teacher(), teacher()];
+        let found = weigh(&teachers[0], &teachers[1], &options)?;
+        let loss = ops::Distill {
+            teachers,
+            labels: Some(draw.labels(BATCH, CLASSES)),
+            factors: Some(found.factors),
+            options: options.loss(),
+            terms: Default::default(),
+        };
+        tape.apply(loss, &[logits])
     }),
     ("cosine", |draw, tape, logits| {
         let teacher = draw.scaled(&[BATCH, CLASSES], 8.0);

@@ -9,6 +9,13 @@ pub enum Error {
     NoDataDir,
     /// No wheel is published for this machine.
     UnsupportedPlatform { os: String, arch: String },
+    /// No wheel of NVIDIA's assembler is published for this machine.
+    NoCudaTools { os: String, arch: String },
+    /// A wheel lacks the file that it was fetched for.
+    Missing {
+        requirement: String,
+        file: &'static str,
+    },
     /// The `hip` feature links `lld`, which the wheels do not hold.
     NoLld { folder: PathBuf, installed: bool },
     /// An LLVM that set-up did not install lacks the NVIDIA target.
@@ -48,6 +55,16 @@ impl fmt::Display for Error {
                 f,
                 "the mlc-llvm-static package has no LLVM with an llvm-config for {os} on {arch}"
             ),
+            Self::NoCudaTools { os, arch } => write!(
+                f,
+                "NVIDIA publishes no wheel of ptxas for {os} on {arch}: set CUDA_PATH to the folder of a CUDA toolkit"
+            ),
+            Self::Missing { requirement, file } => {
+                write!(
+                    f,
+                    "the wheel of {requirement} holds no {file}, for which it was pinned"
+                )
+            }
             Self::NoLld {
                 folder,
                 installed: true,
@@ -67,7 +84,7 @@ impl fmt::Display for Error {
             ),
             Self::NoPython { source } => write!(
                 f,
-                "python3, which fetches LLVM and runs its llvm-config, cannot be started ({source}): install it \
+                "python3, which fetches what set-up puts in place and runs LLVM's llvm-config, cannot be started ({source}): install it \
                  (Debian, Ubuntu: `apt-get install python3 python3-pip`) and run again"
             ),
             Self::NoPip => write!(

@@ -9,8 +9,8 @@
 
 mod error;
 #[cfg(test)]
-mod tests;
-mod wheel;
+pub mod tests;
+pub mod wheel;
 
 use std::{
     env,
@@ -60,8 +60,7 @@ pub struct Bundle {
 impl Bundle {
     /// The bundle of this user, whether it is there or not.
     pub fn of_this_user() -> Result<Self, Error> {
-        let data = data_local_dir(env::consts::OS, env::home_dir(), |name| env::var_os(name));
-        data.map(|data| Self::under(&data)).ok_or(Error::NoDataDir)
+        data_of_this_user().map(|data| Self::under(&data))
     }
 
     /// The bundle in the user's data folder `data`.
@@ -95,7 +94,7 @@ impl Bundle {
             return Ok(());
         }
         let wheels = wheels?;
-        let _lock = self.lock()?;
+        let _lock = lock(&self.parent)?;
         self.sweep();
         if self.libraries().is_err() {
             let staging = Staging::beside(&folder)?;
@@ -135,20 +134,6 @@ impl Bundle {
         let marker = folder.join(MARKER);
         fs::metadata(&marker).map_err(failed("find", &marker))?;
         query_libraries(&folder)
-    }
-
-    /// Waits until no other set-up is at work here.
-    fn lock(&self) -> Result<File, Error> {
-        fs::create_dir_all(&self.parent).map_err(failed("create", &self.parent))?;
-        let path = self.parent.join(LOCK);
-        let file = File::create(&path).map_err(failed("create", &path))?;
-        match file.try_lock() {
-            Ok(()) => return Ok(file),
-            Err(TryLockError::WouldBlock) => eprintln!("set-up: waiting for another one to end"),
-            Err(TryLockError::Error(source)) => return Err(failed("lock", &path)(source)),
-        }
-        file.lock().map_err(failed("lock", &path))?;
-        Ok(file)
     }
 
     /// The temporaries of other runs.
@@ -211,6 +196,20 @@ fn partial(run: &str) -> String {
     format!("{FOLDER}.partial-{run}")
 }
 
+/// Waits until no other set-up is at work in the folder `parent`, which is made.
+pub fn lock(parent: &Path) -> Result<File, Error> {
+    fs::create_dir_all(parent).map_err(failed("create", parent))?;
+    let path = parent.join(LOCK);
+    let file = File::create(&path).map_err(failed("create", &path))?;
+    match file.try_lock() {
+        Ok(()) => return Ok(file),
+        Err(TryLockError::WouldBlock) => eprintln!("set-up: waiting for another one to end"),
+        Err(TryLockError::Error(source)) => return Err(failed("lock", &path)(source)),
+    }
+    file.lock().map_err(failed("lock", &path))?;
+    Ok(file)
+}
+
 /// Asks llvm-config as the build scripts do. It fails too when one of the libraries is missing.
 fn query_libraries(folder: &Path) -> Result<String, Error> {
     let broken = |reason| Error::Broken {
@@ -257,17 +256,23 @@ fn collect(root: &Path, under: &Path, files: &mut Vec<PathBuf>) -> Result<(), Er
     Ok(())
 }
 
-fn rename(from: &Path, to: &Path) -> Result<(), Error> {
+pub fn rename(from: &Path, to: &Path) -> Result<(), Error> {
     fs::rename(from, to).map_err(failed("move what set-up unpacked to", to))
 }
 
-fn failed(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Error {
+pub fn failed(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Error {
     let path = path.to_path_buf();
     move |source| Error::Io {
         action,
         path,
         source,
     }
+}
+
+/// The local data folder of this user.
+pub fn data_of_this_user() -> Result<PathBuf, Error> {
+    let data = data_local_dir(env::consts::OS, env::home_dir(), |name| env::var_os(name));
+    data.ok_or(Error::NoDataDir)
 }
 
 /// The user's local data folder as the `dirs` crate, which the build script asks, defines it.

@@ -31,12 +31,15 @@ echo "-lLLVMCore"
 
 const MAKE_WHEEL: &str = r#"
 import hashlib, sys, zipfile
-path, *files = sys.argv[1:]
+path, root, *files = sys.argv[1:]
 with zipfile.ZipFile(path, "w") as archive:
     for name, text in zip(files[::2], files[1::2]):
-        archive.writestr("mlc_llvm_static/static/" + name, text)
+        archive.writestr(root + name, text)
 print(hashlib.sha256(open(path, "rb").read()).hexdigest())
 "#;
+
+/// The folder of a wheel that holds LLVM.
+const LLVM: &str = "mlc_llvm_static/static/";
 
 /// A package index with one small wheel for each package, and a data folder.
 struct World {
@@ -54,8 +57,8 @@ impl World {
             ("lib/libLLVMCore.a", "core"),
         ];
         let extra = [(EXTRA_MARKER, "{}"), ("lib/libLLVMNVPTXCodeGen.a", "nvptx")];
-        wheels.base.sha256 = make_wheel(&root.path().join(wheels.base.package), &base);
-        wheels.extra.sha256 = make_wheel(&root.path().join(wheels.extra.package), &extra);
+        wheels.base.sha256 = make_wheel(&root.path().join(wheels.base.package), LLVM, &base);
+        wheels.extra.sha256 = make_wheel(&root.path().join(wheels.extra.package), LLVM, &extra);
         Self { root, wheels }
     }
 
@@ -99,10 +102,12 @@ impl World {
     }
 }
 
-fn make_wheel(path: &Path, files: &[(&str, &str)]) -> String {
+/// Makes a wheel whose files lie in the folder `root`; returns its SHA-256.
+pub fn make_wheel(path: &Path, root: &str, files: &[(&str, &str)]) -> String {
     let output = Command::new("python3")
         .args(["-c", MAKE_WHEEL])
         .arg(path)
+        .arg(root)
         .args(files.iter().flat_map(|(name, text)| [name, text]))
         .output()
         .unwrap();

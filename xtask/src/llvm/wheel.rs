@@ -21,13 +21,16 @@ pub const ROOT: &str = "mlc_llvm_static/static";
 #[derive(Clone, Debug, PartialEq)]
 pub struct Wheel {
     pub package: &'static str,
+    pub version: &'static str,
     pub sha256: String,
+    /// What it brings, for whoever waits for it.
+    pub brings: &'static str,
 }
 
 impl Wheel {
     /// What pip is asked for.
     pub fn requirement(&self) -> String {
-        format!("{}=={VERSION}", self.package)
+        format!("{}=={}", self.package, self.version)
     }
 }
 
@@ -69,11 +72,15 @@ impl Wheels {
         Ok(Self {
             base: Wheel {
                 package: BASE,
+                version: VERSION,
                 sha256: base.into(),
+                brings: "LLVM, which the runtimes link",
             },
             extra: Wheel {
                 package: EXTRA,
+                version: VERSION,
                 sha256: extra.into(),
+                brings: "LLVM, which the runtimes link",
             },
         })
     }
@@ -83,7 +90,8 @@ impl Wheels {
 pub fn fetch(wheel: &Wheel, into: &Path) -> Result<PathBuf, Error> {
     let python = python_with_pip(into)?;
     let requirement = wheel.requirement();
-    eprintln!("set-up: fetching {requirement} with pip (LLVM, which the runtimes link; once)");
+    let brings = wheel.brings;
+    eprintln!("set-up: fetching {requirement} with pip ({brings}; once)");
     let status = Command::new(&python)
         .args(["-m", "pip", "--disable-pip-version-check", "download"])
         // Nothing of the wheel is imported, and its llvm-config is tried before it is used: any Python that runs it will do.
@@ -169,7 +177,7 @@ pub fn complaint(output: &Output) -> String {
 
 /// Zip files carry the run bit, but Python's unpacking drops it.
 #[cfg(unix)]
-fn make_runnable(bin: &Path) -> Result<(), Error> {
+pub fn make_runnable(bin: &Path) -> Result<(), Error> {
     use std::os::unix::fs::PermissionsExt;
 
     // The wheel of the extra targets has no programs.

@@ -1,22 +1,34 @@
-use super::angle::Norms;
-use super::{Comparison, CosineProblem, OP, team};
+use super::angle::{Norms, One, Scalars, ScalarsLaunch, along_sample};
+use super::{Comparison, CosineOptions, CosineProblem, OP, team};
 use crate::cascade::{Cascade, block_end, block_start, blocks};
 use crate::lanes::{Lanes, channel, load, store};
 use crate::loss::LossAndGrad;
 use crate::loss::row::{element, fresh, row_max, where_finite};
-use crate::{KernelError, Tensor, launch, planted};
+use crate::{DType, KernelError, Tensor, launch, planted};
 use cubecl::prelude::*;
 
 /// [`Comparison`] as the kernel's variant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(super) enum Blueprint {
+pub(in crate::loss) enum Blueprint {
     Rows,
     CentredRows,
     Softmaxes,
 }
 
-/// One unit owns a run of samples. `kept` has two rows for each unit, `pitch` elements apart, for vectors that are not the rows
-/// themselves; `mean` is 1 over the batch.
+/// Where one unit's sample lies.
+#[derive(CubeType, Clone, Copy)]
+pub(in crate::loss) struct Sample {
+    /// The element at which it starts.
+    pub start: usize,
+    pub length: usize,
+    /// Vectors of it.
+    pub vectors: usize,
+    /// Two rows of scratch, `pitch` elements apart, for vectors that are not the rows themselves.
+    pub kept: usize,
+    pub pitch: usize,
+}
+
+/// One unit owns a run of samples. `kept` has two rows for each unit, `pitch` elements apart.
 #[cube(launch_unchecked)]
 fn fused<S: Float, F: Float, B: Size, N: Size>(
     student: &[Vector<S, B>],
@@ -25,9 +37,7 @@ fn fused<S: Float, F: Float, B: Size, N: Size>(
     kept: &mut [Vector<F, B>],
     loss: &mut [F],
     grad: &mut [Vector<F, B>],
-    epsilon: InputScalar,
-    inverse_t: InputScalar,
-    mean: InputScalar,
+    scalars: Scalars,
     batch: usize,
     length: usize,
     vectors: usize,
@@ -36,56 +46,76 @@ fn fused<S: Float, F: Float, B: Size, N: Size>(
     #[comptime] blueprint: Blueprint,
     #[define(S, F)] _dtypes: [cubecl::ir::ElemType; 2],
 ) {
-    let epsilon = epsilon.get::<F>();
-    let inverse_t = inverse_t.get::<F>();
-    let mean = mean.get::<F>();
-    let own = 2 * ABSOLUTE_POS * pitch;
+    let weight = scalars.weight.get::<F>();
     let first = ABSOLUTE_POS * run;
     let last = min(first + run, batch);
     for n in first..last {
-        let start = n * length;
-        if comptime!(blueprint == Blueprint::Rows) {
-            loss[n] = turn::<S, F, B, N>(
-                student, teacher, start, start, grad, start, length, vectors, epsilon, inverse_t,
-                mean, blueprint,
-            );
-        } else {
-            if comptime!(blueprint == Blueprint::CentredRows) {
-                centre::<S, F, B, N>(student, start, kept, own, length, vectors);
-                centre::<S, F, B, N>(teacher, start, kept, own + pitch, length, vectors);
-            } else {
-                soften::<S, F, B, N>(student, start, kept, own, length, vectors, inverse_t);
-                soften::<S, F, B, N>(
-                    teacher,
-                    start,
-                    kept,
-                    own + pitch,
-                    length,
-                    vectors,
-                    inverse_t,
-                );
-            }
-            let rows = kept.slice(0usize, (own + 2 * pitch) / B::value());
-            loss[n] = turn::<F, F, B, N>(
-                rows,
-                rows,
-                own,
-                own + pitch,
-                grad,
-                start,
-                length,
-                vectors,
-                epsilon,
-                inverse_t,
-                mean,
-                blueprint,
-            );
-        }
+        let sample = Sample {
+            start: n * length,
+            length,
+            vectors,
+            kept: 2 * ABSOLUTE_POS * pitch,
+            pitch,
+        };
+        loss[n] = turn_sample::<S, F, B, N>(
+            student, teacher, kept, grad, &scalars, weight, &sample, blueprint, false,
+        );
     }
 }
 
-/// Writes a sample's gradient from `start` of `grad` on and returns its loss, for the vectors that start at `offset_u` of `student` and at
-/// `offset_w` of `teacher`.
+/// Writes a sample's gradient, or adds it to what is there, and returns its loss.
+#[cube]
+pub(in crate::loss) fn turn_sample<S: Float, F: Float, B: Size, N: Size>(
+    student: &[Vector<S, B>],
+    teacher: &[Vector<S, B>],
+    kept: &mut [Vector<F, B>],
+    grad: &mut [Vector<F, B>],
+    scalars: &Scalars,
+    weight: F,
+    sample: &Sample,
+    #[comptime] blueprint: Blueprint,
+    #[comptime] added: bool,
+) -> F {
+    let inverse_t = scalars.inverse_t.get::<F>();
+    let (start, length, vectors) = (sample.start, sample.length, sample.vectors);
+    let (own, pitch) = (sample.kept, sample.pitch);
+    if comptime!(blueprint == Blueprint::Rows) {
+        turn::<S, F, B, N>(
+            student, teacher, start, start, grad, scalars, weight, sample, blueprint, added,
+        )
+    } else {
+        if comptime!(blueprint == Blueprint::CentredRows) {
+            centre::<S, F, B, N>(student, start, kept, own, length, vectors);
+            centre::<S, F, B, N>(teacher, start, kept, own + pitch, length, vectors);
+        } else {
+            soften::<S, F, B, N>(student, start, kept, own, length, vectors, inverse_t);
+            soften::<S, F, B, N>(
+                teacher,
+                start,
+                kept,
+                own + pitch,
+                length,
+                vectors,
+                inverse_t,
+            );
+        }
+        let rows = kept.slice(0usize, (own + 2 * pitch) / B::value());
+        turn::<F, F, B, N>(
+            rows,
+            rows,
+            own,
+            own + pitch,
+            grad,
+            scalars,
+            weight,
+            sample,
+            blueprint,
+            added,
+        )
+    }
+}
+
+/// [`turn_sample`] for the vectors that start at `offset_u` of `student` and at `offset_w` of `teacher`.
 #[cube]
 fn turn<S: Float, F: Float, B: Size, N: Size>(
     student: &[Vector<S, B>],
@@ -93,33 +123,38 @@ fn turn<S: Float, F: Float, B: Size, N: Size>(
     offset_u: usize,
     offset_w: usize,
     grad: &mut [Vector<F, B>],
-    start: usize,
-    length: usize,
-    vectors: usize,
-    epsilon: F,
-    inverse_t: F,
-    mean: F,
+    scalars: &Scalars,
+    weight: F,
+    sample: &Sample,
     #[comptime] blueprint: Blueprint,
+    #[comptime] added: bool,
 ) -> F {
+    let (start, length, vectors) = (sample.start, sample.length, sample.vectors);
     let u_square = square_sum::<S, F, B, N>(student, offset_u, length, vectors);
     let w_square = square_sum::<S, F, B, N>(teacher, offset_w, length, vectors);
-    let norms = Norms::<F>::new(u_square, w_square, epsilon);
-    let ratio = norms.ratio;
+    let epsilon = scalars.epsilon.get::<F>();
+    let norms = Norms::<F, One>::new(Vector::new(u_square), Vector::new(w_square), epsilon);
+    let ratio = norms.ratio.extract(0usize);
     let apart =
         square_distance::<S, F, B, N>(student, offset_u, teacher, offset_w, length, vectors, ratio);
-    let turned = norms.turned::<N>(apart, mean);
-    let ratio = Vector::<F, N>::new(ratio);
+    let turned = norms.turned(Vector::new(apart), Vector::new(weight));
+    let turned = along_sample::<F, N>(&turned);
     for v in 0..vectors {
         let offset = channel::<N>(v, length);
         let u = load::<S, F, B, N>(student, offset_u + offset);
         let w = load::<S, F, B, N>(teacher, offset_w + offset);
-        let mut g = turned.pull(u, w, ratio);
+        let mut g = turned.pull(u, w);
         if comptime!(blueprint == Blueprint::Softmaxes) {
-            g *= u * Vector::new(inverse_t);
+            g *= u * Vector::new(scalars.inverse_t.get::<F>());
+        }
+        if comptime!(added && !planted::is("distill_cosine_overwrites")) {
+            // What the vector before holds too, it has added.
+            let there = load::<F, F, B, N>(&*grad, start + offset);
+            g = select_many(fresh::<N>(v, offset), there + g, there);
         }
         store::<F, F, B, N>(grad, start + offset, g);
     }
-    turned.loss
+    turned.loss.extract(0usize)
 }
 
 /// Writes the row less its mean, zeros where all elements are equal.
@@ -274,6 +309,32 @@ fn square_distance<S: Float, F: Float, B: Size, N: Size>(
     where_finite::<F>(total, total)
 }
 
+impl CosineOptions {
+    /// The kernel's variant.
+    pub(in crate::loss) fn blueprint(&self) -> Blueprint {
+        match self.between {
+            Comparison::Rows => Blueprint::Rows,
+            Comparison::CentredRows => Blueprint::CentredRows,
+            Comparison::Softmaxes(_) => Blueprint::Softmaxes,
+        }
+    }
+
+    /// What a kernel for `batch` samples multiplies by.
+    pub(in crate::loss) fn scalars(&self, batch: usize, dtype: DType) -> ScalarsLaunch {
+        // A softmax is never short: its largest element is 1 before the division.
+        let (epsilon, temperature) = match self.between {
+            Comparison::Rows | Comparison::CentredRows => (self.epsilon, 1.0),
+            Comparison::Softmaxes(temperature) => (0.0, temperature),
+        };
+        let inverse_t = planted::or("cosine_temperature", 1.0 / temperature, 1.0);
+        ScalarsLaunch::new(
+            dtype.scalar(planted::or("cosine_epsilon", epsilon, 0.0)),
+            dtype.scalar(inverse_t),
+            dtype.scalar(self.weight / batch as f64),
+        )
+    }
+}
+
 /// Launches loss and gradient into `out`.
 pub(super) fn launch_fused(
     problem: &CosineProblem,
@@ -288,23 +349,14 @@ pub(super) fn launch_fused(
         options,
         dtype,
     } = problem;
-    // A softmax is never short: its largest element is 1 before the division.
-    let (blueprint, epsilon, temperature) = match options.between {
-        Comparison::Rows => (Blueprint::Rows, options.epsilon, 1.0),
-        Comparison::CentredRows => (Blueprint::CentredRows, options.epsilon, 1.0),
-        Comparison::Softmaxes(temperature) => (Blueprint::Softmaxes, 0.0, temperature),
-    };
-    let epsilon = planted::or("cosine_epsilon", epsilon, 0.0);
-    let inverse_t = planted::or("cosine_temperature", 1.0 / temperature, 1.0);
     if !launch::is_cpu(client) {
-        let scalars = team::Scalars { epsilon, inverse_t };
-        let logits = [student, teacher];
-        team::launch_by_teams([batch, length], dtype, blueprint, &scalars, logits, out);
+        team::launch_by_teams(problem, [student, teacher], out);
         return Ok(());
     }
     let lanes = Lanes::of(client, dtype, length, &[student, teacher, &out.grad]);
     let grid = launch::grid_for(client, batch, batch * length);
     let pitch = length.next_multiple_of(lanes.width);
+    let blueprint = options.blueprint();
     let rows = if blueprint == Blueprint::Rows {
         0
     } else {
@@ -326,9 +378,7 @@ pub(super) fn launch_fused(
             lanes.arg(&kept),
             out.loss.arg(1),
             lanes.arg(&out.grad),
-            dtype.scalar(epsilon),
-            dtype.scalar(inverse_t),
-            dtype.scalar(1.0 / batch as f64),
+            options.scalars(batch, dtype),
             batch,
             length,
             lanes.vectors(),

@@ -1,9 +1,9 @@
 //! One minus the cosine between what student and teacher say about a sample, and its gradient with respect to the student.
 //!
-//! **Computes** `loss[n] = 1/N (1 - <u, w> / (|u| |w|))` for the vectors `u` of the student and `w` of the teacher, which are
+//! **Computes** `loss[n] = weight/N (1 - <u, w> / (|u| |w|))` for the vectors `u` of the student and `w` of the teacher, which are
 //! ([`Comparison`]) the rows themselves (logits or features), the rows less their means (one minus Pearson's correlation, blind to a
-//! constant on all logits as a softmax is), or their softmaxes at a temperature. With `u^ = u / |u|`, `w^ = w / |w|` and `L = 1 - cos` the
-//! gradient of the sum is `-(w^ - cos u^) / (N |u|)`, less its mean for centred rows, and `-p^ (w^ - cos p^) / (N T)`, element by element,
+//! constant on all logits as a softmax is), or their softmaxes at a temperature. With `u^ = u / |u|`, `w^ = w / |w|` and `L = 1 - cos` the gradient of
+//! the sum, for a weight of 1, is `-(w^ - cos u^) / (N |u|)`, less its mean for centred rows, and `-p^ (w^ - cos p^) / (N T)`, element by element,
 //! for softmaxes: the term `<p, dL/dp>` of a softmax's chain rule is 0, as a cosine does not change with a vector's length.
 //! Source: `docs/methods.md` section 5 (VGG16 to MobileNetV2 with KL and cosine losses).
 //!
@@ -16,7 +16,7 @@
 //! sample. Loss `[n]`. A row has any length; its vectors start at any address where the device can load them there.
 //!
 //! **Map.** `fused.rs` walks and launches on a CPU, `team.rs` on a GPU, where `row_transform.rs` finds what turns rows into vectors. `angle.rs` has
-//! the formulas of both.
+//! the formulas of both. [`distill`](super::distill) takes the same walks, and adds what they find to its gradient.
 //!
 //! **One unit owns** a run of samples. Centred rows and softmaxes it first writes to two rows of scratch of its own, so that each
 //! exponential is taken once; then it reads both vectors for the norms, for the loss, and for the gradient, which needs the loss.
@@ -35,12 +35,12 @@
 //! **Not finite**: a NaN or an infinity in either row, or a sum of squares that overflows the element type, gives that sample a NaN
 //! loss and a NaN gradient; other samples are untouched.
 
-mod angle;
+pub(super) mod angle;
 pub mod cost;
-mod fused;
+pub(super) mod fused;
 pub mod reference;
-mod row_transform;
-mod team;
+pub(super) mod row_transform;
+pub(super) mod team;
 
 use super::{LossAndGrad, holds};
 use crate::{Cost, DType, KernelError, Tensor};
@@ -65,22 +65,43 @@ pub struct CosineOptions {
     pub between: Comparison,
     /// The least norm that a vector is divided by; above 0.
     pub epsilon: f64,
+    /// Multiplies the loss.
+    pub weight: f64,
 }
 
 impl Default for CosineOptions {
-    /// Centred logits, the variant that does not change with what a softmax ignores; `epsilon` 1e-8.
+    /// Centred logits, the variant that does not change with what a softmax ignores; `epsilon` 1e-8, weight 1.
     fn default() -> Self {
         Self::of(Comparison::CentredRows)
     }
 }
 
 impl CosineOptions {
-    /// The cosine of these vectors, with the default `epsilon` of 1e-8.
+    /// The cosine of these vectors, with the default `epsilon` of 1e-8 and weight of 1.
     pub fn of(between: Comparison) -> Self {
         Self {
             between,
             epsilon: 1e-8,
+            weight: 1.0,
         }
+    }
+
+    /// Passes when a kernel can compute with these numbers in `dtype`.
+    pub(super) fn check(&self, op: &'static str, dtype: DType) -> Result<(), KernelError> {
+        if let Comparison::Softmaxes(temperature) = self.between {
+            let wanted = "above 0, with a reciprocal that the element type holds";
+            KernelError::check_float(op, "temperature", temperature, wanted, |t| {
+                t > 0.0 && holds(dtype, 1.0 / t)
+            })?;
+        }
+        let wanted = "above 0, with a square and its reciprocal that the element type holds";
+        KernelError::check_float(op, "epsilon", self.epsilon, wanted, |e| {
+            e > 0.0 && holds(dtype, e * e) && holds(dtype, 1.0 / (e * e))
+        })?;
+        let wanted = "at least 0, a number that the element type holds";
+        KernelError::check_float(op, "weight", self.weight, wanted, |w| {
+            w >= 0.0 && holds(dtype, w)
+        })
     }
 }
 
@@ -103,7 +124,8 @@ impl CosineProblem {
     /// # Errors
     /// In this order: `student` has fewer than two axes, or is a window; shape, element type, then window of `teacher`; no element in
     /// a sample; a temperature that is not above 0, or whose reciprocal the element type does not hold; an `epsilon` that is not
-    /// above 0, or whose square or its reciprocal the element type does not hold.
+    /// above 0, or whose square or its reciprocal the element type does not hold; a weight below 0 or that the element type does not
+    /// hold.
     pub fn new(
         student: &Tensor,
         teacher: &Tensor,
@@ -125,16 +147,7 @@ impl CosineProblem {
         if length == 0 {
             return Err(wrong("at least one element in a sample"));
         }
-        if let Comparison::Softmaxes(temperature) = options.between {
-            let wanted = "above 0, with a reciprocal that the element type holds";
-            KernelError::check_float(OP, "temperature", temperature, wanted, |t| {
-                t > 0.0 && holds(dtype, 1.0 / t)
-            })?;
-        }
-        let wanted = "above 0, with a square and its reciprocal that the element type holds";
-        KernelError::check_float(OP, "epsilon", options.epsilon, wanted, |e| {
-            e > 0.0 && holds(dtype, e * e) && holds(dtype, 1.0 / (e * e))
-        })?;
+        options.check(OP, dtype)?;
         Ok(Self {
             batch: shape[0],
             length,

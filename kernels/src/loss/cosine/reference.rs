@@ -35,6 +35,7 @@ pub fn cosine(problem: &CosineProblem, student: &[f64], teacher: &[f64]) -> (Vec
         Comparison::Softmaxes(_) => 0.0,
         _ => options.epsilon,
     };
+    let mean = options.weight / batch as f64;
     let (mut loss, mut grad) = (Vec::new(), Vec::new());
     for (student, teacher) in student.chunks(length).zip(teacher.chunks(length)) {
         let u = compared(student, options.between);
@@ -42,7 +43,7 @@ pub fn cosine(problem: &CosineProblem, student: &[f64], teacher: &[f64]) -> (Vec
         let (u_norm, w_norm) = (dot(&u, &u).sqrt(), dot(&w, &w).sqrt());
         let (u_divisor, w_divisor) = (larger(u_norm, epsilon), larger(w_norm, epsilon));
         let cos = dot(&u, &w) / (u_divisor * w_divisor);
-        loss.push((1.0 - cos) / batch as f64);
+        loss.push((1.0 - cos) * mean);
         let by_vector: Vec<f64> = (u.iter().zip(&w))
             .map(|(u, w)| {
                 let towards = w / w_divisor;
@@ -52,7 +53,7 @@ pub fn cosine(problem: &CosineProblem, student: &[f64], teacher: &[f64]) -> (Vec
                 } else {
                     cos * u / u_divisor
                 };
-                -(towards - along) / (u_divisor * batch as f64)
+                -(towards - along) * mean / u_divisor
             })
             .collect();
         grad.extend(by_row(&u, by_vector, options.between));

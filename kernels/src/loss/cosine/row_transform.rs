@@ -8,7 +8,7 @@ use crate::team::{Team, quad};
 use cubecl::prelude::*;
 
 /// Numbers that are reduced at a time.
-pub(super) type Quad = Const<4>;
+pub(in crate::loss) type Quad = Const<4>;
 
 /// How a row is seen.
 #[derive(CubeType, Clone, Copy)]
@@ -67,7 +67,7 @@ impl<F: Float> RowTransforms<F> {
 
 /// A sample's rows.
 #[derive(CubeType, Clone, Copy)]
-pub(super) struct TeamRow {
+pub(in crate::loss) struct TeamRow {
     pub start: usize,
     pub vectors: usize,
     pub length: usize,

@@ -83,7 +83,8 @@ pub fn cross_entropy(
             cross_entropy: Some(CrossEntropyOptions { smoothing, weight }),
             ..DistillOptions::default()
         },
+        factors: 0,
         dtype,
     };
-    distill::one_term(&problem, logits, None, Some(labels))
+    distill::one_term(&problem, logits, &[], Some(labels))
 }

@@ -1,10 +1,10 @@
-//! From what is known of the segments to the losses and to the factors of the gradient: one lane a row, or, for a row that was split,
+//! From what is known of the segments to the losses and to the slopes of the gradient: one lane a row, or, for a row that was split,
 //! the row's numbers in all lanes.
 
-use super::fused::{Blueprint, Extents};
+use super::blueprint::{Blueprint, Extents};
 use super::join::{Blocks, Rows, row_distances, row_divergence, row_max, row_sum};
 use super::scratch::{Fact, Finding, Network, ScratchLayout};
-use super::terms::{Constants, Destination, Pull, Samples, pull};
+use super::terms::{Constants, Destination, Factors, Pull, Samples, pull};
 use crate::loss::decay::{Exponential, logarithm};
 use crate::special::nan;
 use cubecl::prelude::*;
@@ -38,12 +38,13 @@ pub(super) fn beside<F: Float, N: Size>(sum: Vector<F, N>, number: Vector<F, N>)
     select_many(finite, sum, Vector::new(nan::<F>()))
 }
 
-/// Writes the losses of the rows at `destination` and notes the factors of their gradients.
+/// Writes the losses of the rows at `destination` and notes the slopes of their gradients.
 #[cube]
 pub(super) fn finalize<F: Float, N: Size>(
     scratch: &mut [Vector<F, N>],
     layout: &ScratchLayout,
     loss: &mut [F],
+    factors: &[F],
     destination: &Destination,
     extents: &Extents,
     constants: &Sequence<Constants>,
@@ -51,8 +52,6 @@ pub(super) fn finalize<F: Float, N: Size>(
 ) {
     let one = Vector::<F, N>::new(F::new(1.0f32));
     let zero = Vector::<F, N>::new(F::new(0.0f32));
-    let temperatures = comptime!(blueprint.uses.len());
-    let any_taught = comptime!(blueprint.taught().contains(&true));
     let mut count = 1usize.runtime();
     if comptime!(!blueprint.whole) {
         count = extents.blocks;
@@ -63,30 +62,26 @@ pub(super) fn finalize<F: Float, N: Size>(
         vectors: (count + N::value() - 1) / N::value(),
     };
     let others = F::cast_from(extents.classes - 1);
-    let z = of_row::<F, N>(scratch[layout.fact(0usize, Fact::StudentTarget)], split);
-    let mut student_max = scratch[layout.fact(0usize, Fact::StudentMax)];
-    let mut v = z;
-    let mut teacher_max = student_max;
-    if any_taught {
-        v = of_row::<F, N>(scratch[layout.fact(0usize, Fact::TeacherTarget)], split);
-        teacher_max = scratch[layout.fact(0usize, Fact::TeacherMax)];
-    }
+    let student = comptime!(Network::STUDENT);
+    let z = of_row::<F, N>(
+        scratch[layout.fact(0usize, comptime!(student.target()))],
+        split,
+    );
+    let mut student_max = scratch[layout.fact(0usize, comptime!(student.max()))];
     if split {
-        student_max = row_max::<F, N>(&*scratch, layout, &blocks, Network::Student);
-        if any_taught {
-            teacher_max = row_max::<F, N>(&*scratch, layout, &blocks, Network::Teacher);
-        }
+        student_max = row_max::<F, N>(&*scratch, layout, &blocks, student);
     }
+    let factored = comptime!(blueprint.factored);
     let mut at_target = zero;
     let mut even = zero;
     #[unroll]
-    for t in 0..temperatures {
+    for t in 0..comptime!(blueprint.uses.len()) {
         let uses = comptime!(blueprint.uses[t]);
         let term = constants.index(t);
         let inverse_t = term.inverse_t.get::<F>();
         let mut rows = Rows::<F, N> {
             student_max,
-            teacher_max,
+            teacher_max: student_max,
             student_sum: scratch[layout.finding(0usize, t, Finding::StudentSum)],
             teacher_sum: one,
         };
@@ -98,7 +93,7 @@ pub(super) fn finalize<F: Float, N: Size>(
                 student_max,
                 inverse_t,
                 t,
-                Network::Student,
+                student,
             );
         }
         let distance = (z - student_max) * Vector::new(inverse_t);
@@ -112,24 +107,24 @@ pub(super) fn finalize<F: Float, N: Size>(
             distances: zero,
             divergence: zero,
         };
-        if comptime!(uses.teacher()) {
+        if comptime!(uses.teacher.is_some()) {
+            let teacher = comptime!(uses.network());
+            let v = scratch[layout.fact(0usize, comptime!(teacher.target()))];
+            let v = of_row::<F, N>(v, split);
+            rows.teacher_max = scratch[layout.fact(0usize, comptime!(teacher.max()))];
             rows.teacher_sum = scratch[layout.finding(0usize, t, Finding::TeacherSum)];
             let mut apart = scratch[layout.finding(0usize, t, Finding::Divergence)];
             if split {
-                rows.teacher_sum = row_sum::<F, N>(
-                    &*scratch,
-                    layout,
-                    &blocks,
-                    teacher_max,
-                    inverse_t,
-                    t,
-                    Network::Teacher,
-                );
+                let max = row_max::<F, N>(&*scratch, layout, &blocks, teacher);
+                rows.teacher_max = max;
+                rows.teacher_sum =
+                    row_sum::<F, N>(&*scratch, layout, &blocks, max, inverse_t, t, teacher);
                 let terms = comptime!(blueprint.terms);
-                apart =
-                    row_divergence::<F, N>(&*scratch, layout, &blocks, &rows, inverse_t, t, terms);
+                apart = row_divergence::<F, N>(
+                    &*scratch, layout, &blocks, &rows, inverse_t, t, teacher, terms,
+                );
             }
-            let distance = (v - teacher_max) * Vector::new(inverse_t);
+            let distance = (v - rows.teacher_max) * Vector::new(inverse_t);
             // A logit that is not finite shows in the divergence, whichever network's it is.
             rows.teacher_sum = beside::<F, N>(rows.teacher_sum, distance);
             rows.teacher_sum = beside::<F, N>(rows.teacher_sum, apart);
@@ -144,11 +139,13 @@ pub(super) fn finalize<F: Float, N: Size>(
                     row_distances::<F, N>(&*scratch, layout, &blocks, student_max, t);
             }
         }
+        let factors = Factors::<F, N>::new(factors, extents.factors, destination, uses, factored);
         let found = pull::<F, N>(
             loss,
             destination,
             others,
             &samples,
+            &factors,
             term,
             uses,
             comptime!(blueprint.terms),
@@ -156,7 +153,7 @@ pub(super) fn finalize<F: Float, N: Size>(
         );
         at_target += found.at_target;
         even += found.even;
-        store_factors::<F, N>(
+        store_slopes::<F, N>(
             scratch,
             layout,
             &blocks,
@@ -165,7 +162,7 @@ pub(super) fn finalize<F: Float, N: Size>(
             inverse_t,
             split,
             t,
-            comptime!(uses.teacher()),
+            comptime!(uses.teacher.map(|_| uses.network())),
         );
     }
     for vector in 0..blocks.vectors {
@@ -177,7 +174,7 @@ pub(super) fn finalize<F: Float, N: Size>(
 /// Notes what each segment's kept lines are multiplied by. The networks' distance was kept for the ratio of the segment's sums; what the
 /// row's differs is made good by the student's own line, by 0 where the networks are equal.
 #[cube]
-fn store_factors<F: Float, N: Size>(
+fn store_slopes<F: Float, N: Size>(
     scratch: &mut [Vector<F, N>],
     layout: &ScratchLayout,
     blocks: &Blocks,
@@ -186,20 +183,23 @@ fn store_factors<F: Float, N: Size>(
     inverse_t: F,
     split: bool,
     #[comptime] t: usize,
-    #[comptime] taught: bool,
+    #[comptime] teacher: Option<Network>,
 ) {
     let one = Vector::<F, N>::new(F::new(1.0f32));
     for v in 0..blocks.vectors {
         let mut share = one / rows.student_sum;
         if split {
-            let down = scratch[layout.fact(v, Fact::StudentMax)] - rows.student_max;
+            let max = scratch[layout.fact(v, comptime!(Network::STUDENT.max()))];
+            let down = max - rows.student_max;
             share *= (down * Vector::new(inverse_t)).exp();
         }
         let mut own = share * pull.own;
-        if taught {
+        if comptime!(teacher.is_some()) {
+            let network = comptime!(teacher.unwrap_or(Network::STUDENT));
             let mut teacher_share = one / rows.teacher_sum;
             if split {
-                let down = scratch[layout.fact(v, Fact::TeacherMax)] - rows.teacher_max;
+                let max = scratch[layout.fact(v, comptime!(network.max()))];
+                let down = max - rows.teacher_max;
                 teacher_share *= (down * Vector::new(inverse_t)).exp();
             }
             let ratio = scratch[layout.finding(v, t, Finding::Ratio)];

@@ -1,98 +1,35 @@
+use super::blueprint::{Blueprint, CosineBlueprint, Extents};
 use super::finalize::{compare, finalize};
-use super::passes::{Slope, Wanted, divergence, exponentials, gradient, largest};
-use super::problem::{DistillProblem, Uses};
+use super::passes::{Slope, divergence, exponentials, gradient, largest};
 use super::scratch::{Fact, Finding, ScratchLayout};
 use super::segment::Segment;
-use super::terms::{Constants, Destination};
-use crate::Client;
-use crate::loss::decay::Exponential;
-use crate::loss::log_space::series_terms;
+use super::terms::{Constants, Destination, factor};
+use crate::loss::cosine::{angle, fused as cosine};
 use crate::loss::row::lane_numbers;
 use cubecl::prelude::*;
 
-/// What a launch is compiled for, beside the vectors.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(super) struct Blueprint {
-    /// The terms of each temperature.
-    pub uses: Vec<Uses>,
-    /// Without labels every sample's target is class 0: classical distillation may be split at any class.
-    pub labelled: bool,
-    pub exponential: Exponential,
-    /// Whether to fetch the logits behind those whose exponentials are taken.
-    pub ahead: bool,
-    /// Whether no row is split.
-    pub whole: bool,
-    /// Of the divergences' polynomial.
-    pub terms: usize,
-}
-
-impl Blueprint {
-    /// For rows that may be split, without fetching ahead.
-    pub fn of(problem: &DistillProblem, client: &Client) -> Self {
-        let accumulator = problem.dtype.accumulator();
-        let temperatures = problem.temperatures();
-        Self {
-            uses: temperatures.iter().map(|&(_, uses)| uses).collect(),
-            labelled: problem.options.needs_labels(),
-            exponential: Exponential::of(client, accumulator),
-            ahead: false,
-            whole: false,
-            terms: series_terms(accumulator),
-        }
-    }
-
-    /// For each temperature, whether the teacher's softmax is needed.
-    pub fn taught(&self) -> Vec<bool> {
-        self.uses.iter().map(Uses::teacher).collect()
-    }
-
-    /// What the exponentials' walk of temperature `t` is to find.
-    pub fn wanted(&self, t: usize) -> Wanted {
-        let taught = self.taught();
-        Wanted {
-            exponential: self.exponential,
-            teacher: taught[t],
-            distances: self.uses[t].cross_entropy.is_some(),
-            ahead: t == 0 && self.ahead,
-            apart: taught.iter().position(|&taught| taught) == Some(t),
-        }
-    }
-}
-
-/// The extents of a launch.
-#[derive(CubeLaunch, CubeType, Clone, Copy)]
-pub(super) struct Extents {
-    pub batch: usize,
-    pub classes: usize,
-    /// Blocks of a row.
-    pub blocks: usize,
-    /// Rows of one unit.
-    pub run: usize,
-    /// Rows that are noted side by side.
-    pub group: usize,
-    /// Vectors of a row's notes, and of the part that outlives no block.
-    pub line: usize,
-    pub short_line: usize,
-}
-
 /// One unit owns a run of rows, and walks them in bundles: some rows side by side, or one row in blocks.
+///
+/// `logits` are all networks', the student's first. `kept` has two rows for each unit, for the cosines.
 #[cube(launch_unchecked)]
 pub(super) fn fused<S: Float, F: Float, B: Size, N: Size>(
-    student: &[Vector<S, B>],
-    teacher: &[Vector<S, B>],
+    logits: &Sequence<Box<[Vector<S, B>]>>,
     labels: &[u32],
+    factors: &[F],
     loss: &mut [F],
     grad: &mut [Vector<F, B>],
     scratch: &mut [Vector<F, N>],
+    kept: &mut [Vector<F, B>],
     _unaligned: &[S],
     constants: Sequence<Constants>,
+    scalars: Sequence<angle::Scalars>,
     extents: Extents,
     #[comptime] blueprint: Blueprint,
     #[define(S, F)] _dtypes: [cubecl::ir::ElemType; 2],
 ) {
-    let temperatures = comptime!(blueprint.uses.len());
+    let pairs = comptime!(blueprint.uses.len());
     let vectors = (extents.blocks + N::value() - 1) / N::value();
-    let layout = ScratchLayout::new(&extents, vectors, temperatures);
+    let layout = ScratchLayout::new(&extents, vectors, comptime!(blueprint.contents()));
     let labelled = comptime!(blueprint.labelled);
     let first = ABSOLUTE_POS * extents.run;
     let last = min(first + extents.run, extents.batch);
@@ -108,8 +45,7 @@ pub(super) fn fused<S: Float, F: Float, B: Size, N: Size>(
             for p in from..from + together {
                 let segment = Segment::new::<N>(&extents, labels, n, p, labelled);
                 sum_segment::<S, F, B, N>(
-                    student,
-                    teacher,
+                    logits,
                     &*grad,
                     scratch,
                     &layout,
@@ -120,8 +56,8 @@ pub(super) fn fused<S: Float, F: Float, B: Size, N: Size>(
                 );
             }
             #[unroll]
-            for t in 0..temperatures {
-                if comptime!(blueprint.uses[t].teacher()) {
+            for t in 0..pairs {
+                if comptime!(blueprint.uses[t].teacher.is_some()) {
                     compare::<F, N>(
                         scratch,
                         &layout,
@@ -153,6 +89,7 @@ pub(super) fn fused<S: Float, F: Float, B: Size, N: Size>(
             scratch,
             &layout,
             loss,
+            factors,
             &destination,
             &extents,
             &constants,
@@ -170,6 +107,23 @@ pub(super) fn fused<S: Float, F: Float, B: Size, N: Size>(
                 &segment,
                 comptime!(blueprint.taught()),
             );
+        }
+        #[unroll]
+        for c in 0..comptime!(blueprint.cosines.len()) {
+            for row in n..n + rows {
+                add_cosine::<S, F, B, N>(
+                    logits,
+                    factors,
+                    loss,
+                    grad,
+                    kept,
+                    scalars.index(c),
+                    &extents,
+                    row,
+                    comptime!(blueprint.cosines[c]),
+                    comptime!(blueprint.cosines[c].factor(&blueprint)),
+                );
+            }
         }
         n += rows;
     }
@@ -197,11 +151,54 @@ fn set_lane<F: Float, N: Size>(
     scratch[index] = select_many(lane_numbers::<N>().equal(&lane), value, scratch[index]);
 }
 
+/// Writes the loss of row `n`'s cosine, and adds its gradient to what is there.
+#[cube]
+fn add_cosine<S: Float, F: Float, B: Size, N: Size>(
+    logits: &Sequence<Box<[Vector<S, B>]>>,
+    factors: &[F],
+    loss: &mut [F],
+    grad: &mut [Vector<F, B>],
+    kept: &mut [Vector<F, B>],
+    scalars: &angle::Scalars,
+    extents: &Extents,
+    n: usize,
+    #[comptime] blueprint: CosineBlueprint,
+    #[comptime] place: Option<usize>,
+) {
+    let destination = Destination {
+        n,
+        rows: 1usize.runtime(),
+        batch: extents.batch,
+    };
+    let vectors = (extents.classes + N::value() - 1) / N::value();
+    let pitch = vectors * N::value();
+    let sample = cosine::Sample {
+        start: n * extents.classes,
+        length: extents.classes,
+        vectors,
+        kept: 2 * ABSOLUTE_POS * pitch,
+        pitch,
+    };
+    let by = factor::<F, angle::One>(factors, extents.factors, &destination, place);
+    let weight = scalars.weight.get::<F>() * by.extract(0usize);
+    let found = cosine::turn_sample::<S, F, B, N>(
+        logits.index(0usize),
+        logits.index(comptime!(blueprint.network().0)),
+        kept,
+        grad,
+        scalars,
+        weight,
+        &sample,
+        comptime!(blueprint.between),
+        true,
+    );
+    loss[comptime!(blueprint.row) * extents.batch + n] = found;
+}
+
 /// Keeps a segment's exponentials and notes its maxima and sums.
 #[cube]
 fn sum_segment<S: Float, F: Float, B: Size, N: Size>(
-    student: &[Vector<S, B>],
-    teacher: &[Vector<S, B>],
+    logits: &Sequence<Box<[Vector<S, B>]>>,
     grad: &[Vector<F, B>],
     scratch: &mut [Vector<F, N>],
     layout: &ScratchLayout,
@@ -212,23 +209,23 @@ fn sum_segment<S: Float, F: Float, B: Size, N: Size>(
 ) {
     let v = p / N::value();
     let target = segment.start + segment.target;
-    let any_taught = comptime!(blueprint.taught().contains(&true));
     let any_distances = comptime!(
         blueprint
             .uses
             .iter()
             .any(|uses| uses.cross_entropy.is_some())
     );
-    let student_max = largest::<S, F, B, N>(student, segment);
-    let mut teacher_max = student_max;
-    let z = logit::<S, F, B, N>(student, target);
-    set_lane::<F, N>(scratch, layout.fact(v, Fact::StudentTarget), p, z);
-    set_lane::<F, N>(scratch, layout.fact(v, Fact::StudentMax), p, student_max);
-    if any_taught {
-        teacher_max = largest::<S, F, B, N>(teacher, segment);
-        let z = logit::<S, F, B, N>(teacher, target);
-        set_lane::<F, N>(scratch, layout.fact(v, Fact::TeacherTarget), p, z);
-        set_lane::<F, N>(scratch, layout.fact(v, Fact::TeacherMax), p, teacher_max);
+    let networks = comptime!(blueprint.networks());
+    let mut maxima = Sequence::<Vector<F, N>>::new();
+    #[unroll]
+    for i in 0..comptime!(networks.len()) {
+        let network = comptime!(networks[i]);
+        let logits = logits.index(comptime!(network.0));
+        let max = largest::<S, F, B, N>(logits, segment);
+        let z = logit::<S, F, B, N>(logits, target);
+        set_lane::<F, N>(scratch, layout.fact(v, comptime!(network.target())), p, z);
+        set_lane::<F, N>(scratch, layout.fact(v, comptime!(network.max())), p, max);
+        maxima.push(max);
     }
     if any_distances {
         let counted = Vector::new(F::cast_from(segment.others::<N>()));
@@ -237,15 +234,17 @@ fn sum_segment<S: Float, F: Float, B: Size, N: Size>(
     #[unroll]
     for t in 0..comptime!(blueprint.uses.len()) {
         let wanted = comptime!(blueprint.wanted(t));
+        let network = comptime!(blueprint.uses[t].network());
+        let place = comptime!(networks.iter().position(|&n| n == network).unwrap_or(0));
         let sums = exponentials::<S, F, B, N>(
-            student,
-            teacher,
+            logits.index(0usize),
+            logits.index(comptime!(network.0)),
             grad,
             scratch,
             layout,
             segment,
-            student_max,
-            teacher_max,
+            *maxima.index(0usize),
+            *maxima.index(place),
             constants.index(t),
             t,
             wanted,
@@ -267,7 +266,7 @@ fn sum_segment<S: Float, F: Float, B: Size, N: Size>(
                 sums.distances,
             );
         }
-        if comptime!(wanted.teacher) {
+        if comptime!(wanted.teacher.is_some()) {
             set_lane::<F, N>(
                 scratch,
                 layout.finding(v, t, Finding::TeacherSum),
@@ -291,7 +290,7 @@ fn diverge_segment<F: Float, N: Size>(
     let (v, lane) = (p / N::value(), p % N::value());
     #[unroll]
     for t in 0..comptime!(blueprint.uses.len()) {
-        if comptime!(blueprint.uses[t].teacher()) {
+        if comptime!(blueprint.uses[t].teacher.is_some()) {
             let inverse_t = constants.index(t).inverse_t.get::<F>();
             let ratio = scratch[layout.finding(v, t, Finding::Ratio)].extract_dynamic(lane);
             let log_ratio = scratch[layout.finding(v, t, Finding::LogRatio)].extract_dynamic(lane);
@@ -303,6 +302,7 @@ fn diverge_segment<F: Float, N: Size>(
                 ratio,
                 log_ratio,
                 t,
+                comptime!(blueprint.uses[t].teacher.unwrap_or(0)),
                 comptime!(blueprint.terms),
             );
             set_lane::<F, N>(scratch, layout.finding(v, t, Finding::Divergence), p, found);

@@ -66,7 +66,7 @@ pub(super) fn row_sum<F: Float, N: Size>(
     total::<F, N>(sum)
 }
 
-/// Two networks' rows at one temperature.
+/// Two networks' rows at one temperature, those of a pair.
 #[derive(CubeType, Clone, Copy)]
 pub(super) struct Rows<F: Float, N: Size> {
     pub student_max: Vector<F, N>,
@@ -85,6 +85,7 @@ pub(super) fn row_divergence<F: Float, N: Size>(
     rows: &Rows<F, N>,
     inverse_t: F,
     #[comptime] t: usize,
+    #[comptime] teacher: Network,
     #[comptime] terms: usize,
 ) -> Vector<F, N> {
     let zero = Vector::<F, N>::new(F::new(0.0f32));
@@ -94,10 +95,10 @@ pub(super) fn row_divergence<F: Float, N: Size>(
     for v in 0..blocks.vectors {
         let own = scratch[layout.finding(v, t, Finding::StudentSum)];
         let taught = scratch[layout.finding(v, t, Finding::TeacherSum)];
-        let x =
-            (scratch[layout.fact(v, Fact::StudentMax)] - rows.student_max) * Vector::new(inverse_t);
-        let y =
-            (scratch[layout.fact(v, Fact::TeacherMax)] - rows.teacher_max) * Vector::new(inverse_t);
+        let student_max = scratch[layout.fact(v, comptime!(Network::STUDENT.max()))];
+        let teacher_max = scratch[layout.fact(v, comptime!(teacher.max()))];
+        let x = (student_max - rows.student_max) * Vector::new(inverse_t);
+        let y = (teacher_max - rows.teacher_max) * Vector::new(inverse_t);
         let fall = y.exp();
         let p = x.exp() * own * ratio;
         let r = (x - y) + (own.ln() - taught.ln()) + log_ratio;
@@ -120,7 +121,8 @@ pub(super) fn row_distances<F: Float, N: Size>(
     let zero = Vector::<F, N>::new(F::new(0.0f32));
     let mut all = zero;
     for v in 0..blocks.vectors {
-        let down = scratch[layout.fact(v, Fact::StudentMax)] - row_max;
+        let max = scratch[layout.fact(v, comptime!(Network::STUDENT.max()))];
+        let down = max - row_max;
         let counted = scratch[layout.fact(v, Fact::Counted)];
         let found = fma(
             down,

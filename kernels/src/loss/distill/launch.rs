@@ -1,26 +1,55 @@
-use super::fused::{Blueprint, ExtentsLaunch, fused};
-use super::problem::DistillProblem;
-use super::scratch::scratch_len;
+use super::blueprint::{Blueprint, ExtentsLaunch};
+use super::fused::fused;
+use super::problem::{DistillProblem, TeacherTerms, Uses};
 use super::segment::BLOCK;
 use super::short::launch_short;
 use super::team::launch_by_teams;
 use super::terms::ConstantsLaunch;
 use crate::lanes::Lanes;
+use crate::loss::cosine::angle::Scalars;
 use crate::loss::decay::{Exponential, Rate};
 use crate::{KernelError, Labels, Tensor, launch, planted, row_per_lane};
+use cubecl::prelude::*;
 
 /// Vectors of one line of notes that rows side by side may take together: they are settled together.
 const SIDE_BY_SIDE: usize = 128;
 
+/// What a launch reads and writes.
+#[derive(Clone, Copy)]
+pub(super) struct Operands<'a> {
+    pub student: &'a Tensor,
+    pub teachers: &'a [Tensor],
+    pub labels: Option<&'a Labels>,
+    pub factors: Option<&'a Tensor>,
+    pub loss: &'a Tensor,
+    pub grad: &'a Tensor,
+}
+
+impl Operands<'_> {
+    /// The logits of all networks, the student's first.
+    pub fn logits(&self, lanes: &Lanes) -> impl Iterator<Item = BufferArg> {
+        let all = [self.student].into_iter().chain(self.teachers);
+        all.map(|logits| lanes.arg(logits))
+    }
+
+    /// The labels, or what stands in for them where nothing reads them.
+    pub fn labels(&self) -> BufferArg {
+        let none = || self.student.buffer(1, 0);
+        self.labels.map_or_else(none, Labels::arg)
+    }
+
+    /// The factors, or what stands in for them where nothing reads them.
+    pub fn factors(&self) -> BufferArg {
+        self.factors.unwrap_or(self.student).buffer(1, 0)
+    }
+}
+
 /// Launches losses and gradient.
 pub(super) fn launch_fused(
     problem: &DistillProblem,
-    student: &Tensor,
-    teacher: Option<&Tensor>,
-    labels: Option<&Labels>,
-    loss: &Tensor,
-    grad: &Tensor,
+    operands: &Operands,
 ) -> Result<(), KernelError> {
+    let (student, grad) = (operands.student, operands.grad);
     let client = student.client();
     let &DistillProblem {
         batch,
@@ -28,16 +57,22 @@ pub(super) fn launch_fused(
         dtype,
         ..
     } = problem;
-    let teacher = teacher.unwrap_or(student);
-    let labels = labels.filter(|_| problem.options.needs_labels());
+    if batch == 0 {
+        return Ok(());
+    }
+    // What no term asks for is not read.
+    let needed = operands.labels.filter(|_| problem.options.needs_labels());
+    let operands = &Operands {
+        labels: needed,
+        ..*operands
+    };
     if !launch::is_cpu(client) {
-        launch_by_teams(problem, student, teacher, labels, loss, grad);
+        launch_by_teams(problem, operands);
         return Ok(());
     }
     if row_per_lane::are_short(client, dtype, classes) {
-        return launch_short(problem, student, teacher, labels, loss, grad);
+        return launch_short(problem, operands);
     }
-    let temperatures = problem.temperatures();
     let lanes = Lanes::of(client, dtype, classes, &[student]);
     let grid = launch::grid_for(client, batch, batch * classes);
     let whole = classes / lanes.width;
@@ -52,22 +87,26 @@ pub(super) fn launch_fused(
     };
     // Units past the last row take no notes.
     let note_takers = grid.units.min(batch.div_ceil(grid.run));
-    let vectors_of_segments = blocks.div_ceil(lanes.width);
-    let scratch = scratch_len(
-        temperatures.len(),
-        [group, line, short_line],
-        vectors_of_segments,
-    );
-    let accumulator = dtype.accumulator();
-    let scratch = [note_takers, scratch * lanes.width];
-    let scratch = Tensor::room("distill", "scratch", client, &scratch, accumulator)?;
     let blueprint = Blueprint::of(problem, client);
+    let vectors_of_segments = blocks.div_ceil(lanes.width);
+    let contents = blueprint.contents();
+    let scratch = contents.len([group, line, short_line], vectors_of_segments);
+    let room =
+        |shape: &[usize]| Tensor::room("distill", "scratch", client, shape, dtype.accumulator());
+    let scratch = room(&[note_takers, scratch * lanes.width])?;
+    // Only cosines keep rows.
+    let kept = if blueprint.cosines.is_empty() {
+        scratch.clone()
+    } else {
+        room(&[2 * note_takers, classes.next_multiple_of(lanes.width)])?
+    };
     let blueprint = Blueprint {
         // What is fetched is read as 32 bits.
         ahead: blueprint.exponential == Exponential::Polynomial && !dtype.is_half(),
         ..blueprint
     };
     let constants = constants(problem, blueprint.exponential).collect();
+    let stride = problem.factor_stride();
     // SAFETY: the problem relates the extents, every label is a class, and no unit that has a row is without notes.
     unsafe {
         fused::launch_unchecked(
@@ -76,15 +115,19 @@ pub(super) fn launch_fused(
             grid.dim,
             lanes.item,
             lanes.width,
-            lanes.arg(student),
-            lanes.arg(teacher),
-            labels.map_or_else(|| student.buffer(1, 0), Labels::arg),
-            loss.arg(1),
+            operands.logits(&lanes).collect(),
+            operands.labels(),
+            operands.factors(),
+            operands.loss.arg(1),
             lanes.arg(grad),
             scratch.arg(lanes.width),
+            lanes.arg(&kept),
             lanes.unaligned(student),
             constants,
-            ExtentsLaunch::new(batch, classes, blocks, grid.run, group, line, short_line),
+            scalars(problem),
+            ExtentsLaunch::new(
+                batch, classes, blocks, grid.run, group, line, short_line, stride,
+            ),
             blueprint,
             dtype.elems(),
         );
@@ -93,31 +136,42 @@ pub(super) fn launch_fused(
     Ok(())
 }
 
-/// What the terms of each temperature multiply by.
+/// What the terms of each pair multiply by.
 pub(super) fn constants(
     problem: &DistillProblem,
     exponential: Exponential,
 ) -> impl Iterator<Item = ConstantsLaunch> {
-    let temperatures = problem.temperatures().into_iter();
-    temperatures.map(move |(temperature, _)| constants_of(problem, exponential, temperature))
+    let pairs = problem.pairs().into_iter();
+    pairs.map(move |(temperature, uses)| constants_of(problem, exponential, temperature, uses))
 }
 
-/// A term of another temperature, or none, multiplies by 0.
+/// What the cosines multiply by.
+pub(super) fn scalars(problem: &DistillProblem) -> SequenceArg<Scalars> {
+    let cosines = problem.cosines().into_iter();
+    let each = cosines.map(|cosine| cosine.options.scalars(problem.batch, problem.dtype));
+    each.collect()
+}
+
+/// A term of another pair, or none, multiplies by 0.
 fn constants_of(
     problem: &DistillProblem,
     exponential: Exponential,
     temperature: f64,
+    uses: Uses,
 ) -> ConstantsLaunch {
     let &DistillProblem {
         batch,
         classes,
-        options,
+        ref options,
         dtype,
+        ..
     } = problem;
     let mean = 1.0 / batch as f64;
     let entropy = options.cross_entropy.unwrap_or_default();
-    let kd = options.kd.map_or(0.0, |kd| kd.weight);
-    let dkd = options.dkd.unwrap_or_default();
+    let teacher = uses.teacher.map(|teacher| options.teachers[teacher]);
+    let TeacherTerms { kd, dkd, .. } = teacher.unwrap_or_default();
+    let kd = kd.map_or(0.0, |kd| kd.weight);
+    let dkd = dkd.unwrap_or_default();
     let in_grad = temperature * mean;
     let in_loss = in_grad * planted::or("dkd_temperature", temperature, 1.0);
     let scalar = |value: f64| dtype.scalar(value);

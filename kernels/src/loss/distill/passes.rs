@@ -55,11 +55,11 @@ const AHEAD: usize = 1024;
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub(super) struct Wanted {
     pub exponential: Exponential,
-    /// The teacher's.
-    pub teacher: bool,
+    /// This teacher's.
+    pub teacher: Option<usize>,
     /// The sum of the student's distances to its maximum.
     pub distances: bool,
-    /// The distances between the networks, which other temperatures share.
+    /// The distances between the networks, which the teacher's other pairs share.
     pub apart: bool,
     /// Whether to fetch the logits behind, and the lines that a row's gradient is to be written to.
     pub ahead: bool,
@@ -108,7 +108,7 @@ pub(super) fn exponentials<S: Float, F: Float, B: Size, N: Size>(
     let walk = Operands::<F, N> {
         student_at: layout.student(segment.row, t),
         teacher_at: layout.teacher(segment.row, t),
-        apart_at: layout.distances(segment.row),
+        apart_at: layout.distances(segment.row, comptime!(wanted.teacher.unwrap_or(0))),
         student_max,
         teacher_max,
         rate: constants.rate.rate.get::<F>(),
@@ -161,7 +161,7 @@ pub(super) fn exponentials<S: Float, F: Float, B: Size, N: Size>(
         distances = total::<F, N>(sums.distances);
     }
     let mut taught = zero;
-    if comptime!(wanted.teacher) {
+    if comptime!(wanted.teacher.is_some()) {
         taught = total::<F, N>(sums.teacher);
     }
     Sums::<F, N> {
@@ -192,7 +192,7 @@ fn step<S: Float, F: Float, B: Size, N: Size>(
     let mut e = decay::<F, N>(d, walk.rate, walk.floor, exponential);
     let mut taught = zero;
     let mut apart = zero;
-    if comptime!(wanted.teacher) {
+    if comptime!(wanted.teacher.is_some()) {
         let teacher_d = load::<S, F, B, N>(teacher, segment.start + class) - walk.teacher_max;
         taught = decay::<F, N>(teacher_d, walk.rate, walk.floor, exponential);
         // The maxima went first: the logits may share an offset that would round the difference of the networks.
@@ -206,7 +206,7 @@ fn step<S: Float, F: Float, B: Size, N: Size>(
         apart = select_many(counted, apart, zero);
     }
     scratch[walk.student_at + i] = e;
-    if comptime!(wanted.teacher) {
+    if comptime!(wanted.teacher.is_some()) {
         scratch[walk.teacher_at + i] = taught;
     }
     if comptime!(wanted.apart) {
@@ -217,7 +217,7 @@ fn step<S: Float, F: Float, B: Size, N: Size>(
         let index = min(segment.start + class + AHEAD, segment.all - 1);
         let behind = select(segment.split, segment.start, segment.start + class);
         fetched = fetch::<S, B>(student, index) + fetch::<F, B>(grad, behind);
-        if comptime!(wanted.teacher) {
+        if comptime!(wanted.teacher.is_some()) {
             fetched += fetch::<S, B>(teacher, index);
         }
     }
@@ -247,11 +247,12 @@ pub(super) fn divergence<F: Float, N: Size>(
     ratio: F,
     log_ratio: F,
     #[comptime] t: usize,
+    #[comptime] of_teacher: usize,
     #[comptime] terms: usize,
 ) -> Vector<F, N> {
     let student_at = layout.student(segment.row, t);
     let teacher_at = layout.teacher(segment.row, t);
-    let apart_at = layout.distances(segment.row);
+    let apart_at = layout.distances(segment.row, of_teacher);
     let inverse_t = Vector::<F, N>::new(inverse_t);
     let ratio = Vector::<F, N>::new(ratio);
     let log_ratio = Vector::<F, N>::new(log_ratio);
@@ -266,7 +267,7 @@ pub(super) fn divergence<F: Float, N: Size>(
     total::<F, N>(sum)
 }
 
-/// How one temperature's kept lines enter the gradient of a segment.
+/// How one pair's kept lines enter the gradient of a segment.
 #[derive(CubeType, Clone, Copy)]
 pub(super) struct Slope<F: Float> {
     /// Multiplies the student's exponentials.
@@ -297,7 +298,7 @@ fn slope<F: Float, N: Size>(
     sum
 }
 
-/// Writes the gradient of a segment: `at_target` at the target, elsewhere the slopes of all temperatures and `even`.
+/// Writes the gradient of a segment: `at_target` at the target, elsewhere the slopes of all pairs and `even`.
 #[cube]
 pub(super) fn gradient<F: Float, B: Size, N: Size>(
     scratch: &[Vector<F, N>],

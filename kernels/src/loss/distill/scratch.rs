@@ -1,8 +1,9 @@
-use super::fused::Extents;
+use super::blueprint::Extents;
+use crate::planted;
 use cubecl::prelude::*;
 
-/// A unit's scratch for the rows at hand, in vectors: for each temperature the lines that the gradient is made of, then the lines that
-/// outlive a block only where a block is a row, then what is known of each segment, one lane a segment.
+/// A unit's scratch for the rows at hand, in vectors: for each pair of softmaxes the lines that the gradient is made of, then for each
+/// teacher the line that outlives a block only where a block is a row, then what is known of each segment, one lane a segment.
 #[derive(CubeType, Clone, Copy)]
 pub(super) struct ScratchLayout {
     base: usize,
@@ -15,37 +16,63 @@ pub(super) struct ScratchLayout {
     facts: usize,
     /// Facts and findings of one vector of segments.
     per_vector: usize,
+    #[cube(comptime)]
+    contents: Contents,
 }
 
-/// Whose logits.
+/// How many pairs of softmaxes and teachers a scratch has room for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) enum Network {
-    Student,
-    Teacher,
+pub(super) struct Contents {
+    pub pairs: usize,
+    pub teachers: usize,
 }
+
+impl Contents {
+    /// Facts and findings of one vector of segments.
+    fn per_vector(self) -> usize {
+        FACTS + FACTS_OF_NETWORK * (1 + self.teachers) + FINDINGS * self.pairs
+    }
+
+    /// Where the findings of pair `t` begin.
+    fn findings(self, t: usize) -> usize {
+        FACTS + FACTS_OF_NETWORK * (1 + self.teachers) + FINDINGS * t
+    }
+
+    /// Vectors of the scratch of one unit.
+    pub fn len(self, [group, line, short_line]: [usize; 3], vectors_of_segments: usize) -> usize {
+        group * (2 * self.pairs * line + self.teachers * short_line)
+            + vectors_of_segments * self.per_vector()
+    }
+}
+
+/// Whose logits: the place among all networks' of a launch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Network(pub usize);
 
 impl Network {
+    pub const STUDENT: Self = Self(0);
+
+    /// That of a teacher.
+    pub fn teacher(teacher: usize) -> Self {
+        Self(1 + planted::or("distill_first_teacher_for_all", teacher, 0))
+    }
+
     /// Its target's logit.
     pub fn target(self) -> Fact {
-        match self {
-            Self::Student => Fact::StudentTarget,
-            Self::Teacher => Fact::TeacherTarget,
-        }
+        Fact::Target(self)
     }
 
     /// Its largest logit but the target's.
     pub fn max(self) -> Fact {
-        match self {
-            Self::Student => Fact::StudentMax,
-            Self::Teacher => Fact::TeacherMax,
-        }
+        Fact::Max(self)
     }
 
     /// Its sum of exponentials.
     pub fn sum(self) -> Finding {
-        match self {
-            Self::Student => Finding::StudentSum,
-            Self::Teacher => Finding::TeacherSum,
+        if self == Self::STUDENT {
+            Finding::StudentSum
+        } else {
+            Finding::TeacherSum
         }
     }
 }
@@ -53,11 +80,6 @@ impl Network {
 /// What is known of a segment, whatever the temperature.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Fact {
-    /// The target's logit in either network, and the largest of the others.
-    StudentTarget,
-    TeacherTarget,
-    StudentMax,
-    TeacherMax,
     /// The number of classes but the target.
     Counted,
     /// The gradient at the target, and what all others have in common.
@@ -65,12 +87,29 @@ pub(super) enum Fact {
     Even,
     /// Where what was fetched ahead ends, so that it is not left out for having no use.
     Fetched,
+    /// The target's logit in a network, and the largest of the others.
+    Target(Network),
+    Max(Network),
 }
 
-/// How many there are.
-const FACTS: usize = Fact::Fetched as usize + 1;
+/// How many there are, beside those of each network.
+const FACTS: usize = 4;
+const FACTS_OF_NETWORK: usize = 2;
 
-/// What is found about a segment at each temperature.
+impl Fact {
+    fn place(self) -> usize {
+        match self {
+            Self::Counted => 0,
+            Self::AtTarget => 1,
+            Self::Even => 2,
+            Self::Fetched => 3,
+            Self::Target(network) => FACTS + FACTS_OF_NETWORK * network.0,
+            Self::Max(network) => FACTS + FACTS_OF_NETWORK * network.0 + 1,
+        }
+    }
+}
+
+/// What is found about a segment for each pair.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Finding {
     /// The sums of exponentials, and of the student's distances to its maximum.
@@ -95,14 +134,10 @@ impl ScratchLayout {
     /// Those of the unit at hand.
     ///
     /// `vectors` of segments are noted side by side.
-    pub fn new(
-        extents: &Extents,
-        vectors: usize,
-        #[comptime] temperatures: usize,
-    ) -> ScratchLayout {
-        let lines = comptime!(2 * temperatures).runtime() * extents.group * extents.line;
-        let distances = extents.group * extents.short_line;
-        let per_vector = comptime!(FACTS + FINDINGS * temperatures).runtime();
+    pub fn new(extents: &Extents, vectors: usize, #[comptime] contents: Contents) -> ScratchLayout {
+        let lines = comptime!(2 * contents.pairs).runtime() * extents.group * extents.line;
+        let distances = comptime!(contents.teachers).runtime() * extents.group * extents.short_line;
+        let per_vector = comptime!(contents.per_vector()).runtime();
         let facts = vectors * per_vector;
         let base = ABSOLUTE_POS * (lines + distances + facts);
         ScratchLayout {
@@ -113,6 +148,7 @@ impl ScratchLayout {
             distances: base + lines,
             facts: base + lines + distances,
             per_vector,
+            contents,
         }
     }
 
@@ -126,6 +162,7 @@ impl ScratchLayout {
             distances: self.distances + v * self.short_line,
             facts: self.facts + v * self.per_vector,
             per_vector: self.per_vector,
+            contents: self.contents,
         }
     }
 
@@ -140,28 +177,18 @@ impl ScratchLayout {
     }
 
     /// How much further a logit lies from its maximum in the teacher than in the student.
-    pub fn distances(&self, row: usize) -> usize {
-        self.distances + row * self.short_line
+    pub fn distances(&self, row: usize, #[comptime] teacher: usize) -> usize {
+        self.distances + (teacher * self.rows + row) * self.short_line
     }
 
     /// A fact about the segments of vector `v` of segments.
     pub fn fact(&self, v: usize, #[comptime] fact: Fact) -> usize {
-        self.facts + v * self.per_vector + comptime!(fact as usize)
+        self.facts + v * self.per_vector + comptime!(fact.place())
     }
 
-    /// A finding about the segments of vector `v` of segments, at temperature `t`.
+    /// A finding about the segments of vector `v` of segments, of pair `t`.
     pub fn finding(&self, v: usize, #[comptime] t: usize, #[comptime] finding: Finding) -> usize {
-        let behind = comptime!(FACTS + t * FINDINGS + finding as usize);
+        let behind = comptime!(self.contents.findings(t) + finding as usize);
         self.facts + v * self.per_vector + behind
     }
-}
-
-/// Vectors of the scratch of one unit.
-pub(super) fn scratch_len(
-    temperatures: usize,
-    [group, line, short_line]: [usize; 3],
-    vectors_of_segments: usize,
-) -> usize {
-    group * (2 * temperatures * line + short_line)
-        + vectors_of_segments * (FACTS + FINDINGS * temperatures)
 }

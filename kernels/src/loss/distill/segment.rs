@@ -1,6 +1,6 @@
 //! The part of a row that is walked at once: the whole row, or one of a long row's blocks.
 
-use super::fused::Extents;
+use super::blueprint::Extents;
 use crate::loss::row::lane_numbers;
 use cubecl::prelude::*;
 

@@ -1,12 +1,13 @@
-//! What the softmaxes of rows at one temperature come to, one lane a row: the losses of the terms that share it, and their slopes.
+//! What a pair of softmaxes of rows comes to, one lane a row: the losses of the terms that share it, and their slopes.
 
 use super::problem::Uses;
 use crate::lanes::store_unaligned;
 use crate::loss::decay::{Exponential, Rate};
 use crate::loss::log_space::{Odds, divergence, target_difference};
+use crate::planted;
 use cubecl::prelude::*;
 
-/// The constants of one temperature. Every weight includes what the mean over the batch and the temperature ask for.
+/// The constants of one pair of softmaxes. Every weight includes what the mean over the batch and the temperature ask for.
 #[derive(CubeLaunch, CubeType, Clone, Copy)]
 pub(super) struct Constants {
     pub inverse_t: InputScalar,
@@ -23,7 +24,7 @@ pub(super) struct Constants {
     pub beta_grad: InputScalar,
 }
 
-/// Rows' softmaxes at one temperature, as all terms see them. The teacher's half is a copy of the student's where there is none.
+/// Rows' pairs of softmaxes, as all terms see them. The teacher's half is a copy of the student's where there is none.
 #[derive(CubeType, Clone, Copy)]
 pub(super) struct Samples<F: Float, N: Size> {
     /// `ln(p_target / (1 - p_target))`.
@@ -37,7 +38,7 @@ pub(super) struct Samples<F: Float, N: Size> {
     pub divergence: Vector<F, N>,
 }
 
-/// The slope of all terms of one temperature.
+/// The slope of all terms of one pair.
 #[derive(CubeType, Clone, Copy)]
 pub(super) struct Pull<F: Float, N: Size> {
     /// At the target.
@@ -59,8 +60,59 @@ pub(super) struct Destination {
     pub batch: usize,
 }
 
+/// What the terms of rows are multiplied by, a row a lane: factor `place` of each, of as many as `stride` apart; 1 without any.
 #[cube]
-fn write<F: Float, N: Size>(
+pub(super) fn factor<F: Float, N: Size>(
+    factors: &[F],
+    stride: usize,
+    destination: &Destination,
+    #[comptime] place: Option<usize>,
+) -> Vector<F, N> {
+    let mut all = Vector::<F, N>::new(F::new(1.0f32));
+    if comptime!(place.is_some()) {
+        let place = comptime!(place.unwrap_or(0));
+        #[unroll]
+        for lane in 0..N::value().comptime() {
+            // Lanes past the last row stand for it again, all lanes of a split row for that row.
+            let behind = min(lane, destination.rows - 1);
+            all.insert(lane, factors[(destination.n + behind) * stride + place]);
+        }
+    }
+    all
+}
+
+/// What the terms of a pair are multiplied by.
+#[derive(CubeType, Clone, Copy)]
+pub(super) struct Factors<F: Float, N: Size> {
+    pub cross_entropy: Vector<F, N>,
+    pub teacher: Vector<F, N>,
+}
+
+#[cube]
+impl<F: Float, N: Size> Factors<F, N> {
+    pub fn new(
+        factors: &[F],
+        stride: usize,
+        destination: &Destination,
+        #[comptime] uses: Uses,
+        #[comptime] there: bool,
+    ) -> Factors<F, N> {
+        let entropy = comptime!((there && uses.cross_entropy.is_some()).then_some(0));
+        let teacher = comptime!(uses.teacher.filter(|_| there).map(of_teacher));
+        Factors::<F, N> {
+            cross_entropy: factor::<F, N>(factors, stride, destination, entropy),
+            teacher: factor::<F, N>(factors, stride, destination, teacher),
+        }
+    }
+}
+
+/// The place of a teacher's factor.
+pub(super) fn of_teacher(teacher: usize) -> usize {
+    planted::or("distill_factor_of_the_labels", 1 + teacher, 0)
+}
+
+#[cube]
+pub(super) fn write<F: Float, N: Size>(
     loss: &mut [F],
     destination: &Destination,
     #[comptime] term: usize,
@@ -85,6 +137,7 @@ pub(super) fn pull<F: Float, N: Size>(
     destination: &Destination,
     others: F,
     samples: &Samples<F, N>,
+    factors: &Factors<F, N>,
     constants: &Constants,
     #[comptime] uses: Uses,
     #[comptime] terms: usize,
@@ -100,7 +153,8 @@ pub(super) fn pull<F: Float, N: Size>(
         let row = comptime!(uses.cross_entropy.unwrap_or(0));
         let smoothing = constants.smoothing.get::<F>();
         let spread = Vector::<F, N>::new(constants.spread.get::<F>());
-        let weight = Vector::<F, N>::new(constants.cross_entropy.get::<F>());
+        let weight =
+            Vector::<F, N>::new(constants.cross_entropy.get::<F>()) * factors.cross_entropy;
         let of_target = student.target_loss;
         let others = Vector::<F, N>::new(others);
         let of_others = others * (samples.log_sum + student.rest_loss) - samples.distances;
@@ -111,31 +165,32 @@ pub(super) fn pull<F: Float, N: Size>(
         own += weight * student.rest;
         even -= weight * spread;
     }
-    if comptime!(uses.teacher()) {
+    if comptime!(uses.teacher.is_some()) {
+        let by = factors.teacher;
         let teacher = Odds::<F, N>::new(samples.teacher_odds, exponential);
         let binary = binary_divergence::<F, N>(&student, &teacher, terms);
         let gap = target_difference::<F, N>(&student, &teacher, terms, exponential);
-        let mut alpha = F::new(0.0f32);
+        let mut alpha = zero;
         if comptime!(uses.kd.is_some()) {
             let row = comptime!(uses.kd.unwrap_or(0));
             // The divergence of the whole rows is that of target against rest, and that of the rests, which the teacher weighs.
             let doubt = teacher.rest;
-            let weight = Vector::<F, N>::new(constants.kd_loss.get::<F>());
+            let weight = Vector::<F, N>::new(constants.kd_loss.get::<F>()) * by;
             let found = weight * (binary + doubt * samples.divergence);
             write::<F, N>(loss, destination, row, found);
-            alpha += constants.kd_grad.get::<F>();
-            apart += Vector::new(constants.kd_grad.get::<F>()) * doubt;
+            let slope = Vector::<F, N>::new(constants.kd_grad.get::<F>()) * by;
+            alpha += slope;
+            apart += slope * doubt;
         }
         if comptime!(uses.dkd.is_some()) {
             let row = comptime!(uses.dkd.unwrap_or(0));
-            let alpha_loss = Vector::<F, N>::new(constants.alpha_loss.get::<F>());
-            let beta_loss = Vector::<F, N>::new(constants.beta_loss.get::<F>());
+            let alpha_loss = Vector::<F, N>::new(constants.alpha_loss.get::<F>()) * by;
+            let beta_loss = Vector::<F, N>::new(constants.beta_loss.get::<F>()) * by;
             let found = alpha_loss * binary + beta_loss * samples.divergence;
             write::<F, N>(loss, destination, row, found);
-            alpha += constants.alpha_grad.get::<F>();
-            apart += Vector::new(constants.beta_grad.get::<F>());
+            alpha += Vector::<F, N>::new(constants.alpha_grad.get::<F>()) * by;
+            apart += Vector::<F, N>::new(constants.beta_grad.get::<F>()) * by;
         }
-        let alpha = Vector::<F, N>::new(alpha);
         at_target += alpha * gap;
         own -= alpha * gap;
     }

@@ -24,9 +24,10 @@
 pub mod cost;
 pub mod reference;
 
-use super::distill::{self, DistillOptions, DistillProblem};
+use super::distill::{self, DistillOptions, DistillProblem, TeacherTerms};
 use super::{LossAndGrad, check_labels, check_temperature, holds};
 use crate::{Cost, DType, KernelError, Labels, Tensor};
+use std::slice::from_ref;
 
 const OP: &str = "dkd";
 
@@ -142,12 +143,12 @@ pub fn dkd(
     let problem = DistillProblem {
         batch,
         classes,
-        options: DistillOptions {
+        options: DistillOptions::of_teacher(TeacherTerms {
             dkd: Some(options),
-            ..DistillOptions::default()
-        },
+            ..TeacherTerms::default()
+        }),
+        factors: 0,
         dtype,
     };
-    let (teacher, labels) = (Some(teacher), Some(labels));
-    distill::one_term(&problem, student, teacher, labels)
+    distill::one_term(&problem, student, from_ref(teacher), Some(labels))
 }

@@ -1,36 +1,28 @@
-//! Traffic of the dual-teacher loss. The later reads of a row are left out: they find the row in a cache.
+//! Traffic of weighing two teachers. The second read of a row is left out: it finds the row in a cache.
 
-use super::DualTeacherProblem;
+use super::{DualTeacherProblem, Scope};
 use crate::Cost;
 
-/// Bytes of one label.
-const LABEL: u64 = size_of::<u32>() as u64;
+/// Numbers that are written for one pair of confidences.
+const WEIGHTS_AND_FACTORS: usize = 7;
 
-/// Reads both teachers' logits; writes four statistics a row, reads them, and writes four weights.
+/// Reads both teachers' logits, and writes weights and factors: of each sample, or, with two confidences a row written and read on the
+/// way, of the batch.
 pub fn weigh(problem: &DualTeacherProblem) -> Cost {
     let &DualTeacherProblem {
         batch,
         classes,
+        options,
         dtype,
-        ..
     } = problem;
-    Cost::traffic(2 * batch * classes + 4 * batch, 4 * batch + 4, dtype.size())
-}
-
-/// Reads the logits of all three networks, the teachers' four statistics a row, the labels and the weights; writes loss and gradient.
-pub fn fused(problem: &DualTeacherProblem) -> Cost {
-    let &DualTeacherProblem {
-        batch,
-        classes,
-        dtype,
-        ..
-    } = problem;
-    let read = 3 * batch * classes + 4 * batch + 4;
-    let floats = Cost::of_loss(read, batch * classes + batch, dtype);
-    Cost {
-        bytes_read: floats.bytes_read + batch as u64 * LABEL,
-        ..floats
-    }
+    let (confidences, pairs) = match options.scope {
+        Scope::Batch => (2 * batch, 1),
+        Scope::Sample => (0, batch),
+    };
+    let accumulator = dtype.accumulator().size();
+    let logits = Cost::traffic(2 * batch * classes, 0, dtype.size());
+    let written = confidences + WEIGHTS_AND_FACTORS * pairs;
+    logits + Cost::traffic(confidences, written, accumulator)
 }
 
 #[cfg(test)]
@@ -39,26 +31,29 @@ mod tests {
     use crate::{DType, loss::dual_teacher::DualTeacherOptions};
 
     #[test]
-    fn a_hand_computed_case() {
-        let problem = DualTeacherProblem {
+    fn hand_computed_cases() {
+        let problem = |scope, dtype| DualTeacherProblem {
             batch: 3,
             classes: 5,
-            options: DualTeacherOptions::default(),
-            dtype: DType::F32,
+            options: DualTeacherOptions {
+                scope,
+                ..DualTeacherOptions::default()
+            },
+            dtype,
         };
-        // Two times 15 logits and 12 statistics come in; the statistics and 4 weights go out.
-        let weighing = Cost {
+        // Two times 15 logits and 6 confidences come in; the confidences, 4 weights and 3 factors go out.
+        let of_batch = Cost {
             macs: 0,
-            bytes_read: 4 * 42,
-            bytes_written: 4 * 16,
+            bytes_read: 4 * 36,
+            bytes_written: 4 * 13,
         };
-        assert_eq!(problem.cost_of_weighing(), weighing);
-        // Three times 15 logits, 12 statistics, 4 weights and 3 labels come in; 15 gradients and 3 losses go out.
-        let loss = Cost {
+        assert_eq!(problem(Scope::Batch, DType::F32).cost(), of_batch);
+        // Two times 15 logits of 2 bytes come in; 12 weights and 9 factors of 4 go out.
+        let of_samples = Cost {
             macs: 0,
-            bytes_read: 4 * 64,
-            bytes_written: 4 * 18,
+            bytes_read: 2 * 30,
+            bytes_written: 4 * 21,
         };
-        assert_eq!(problem.cost(), loss);
+        assert_eq!(problem(Scope::Sample, DType::F16).cost(), of_samples);
     }
 }

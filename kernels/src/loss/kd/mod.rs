@@ -10,9 +10,10 @@
 pub mod cost;
 pub mod reference;
 
-use super::distill::{self, DistillOptions, DistillProblem};
+use super::distill::{self, DistillOptions, DistillProblem, TeacherTerms};
 use super::{LossAndGrad, check_classes, check_temperature, holds};
 use crate::{Cost, DType, KernelError, Tensor};
+use std::slice::from_ref;
 
 const OP: &str = "kd";
 
@@ -112,11 +113,12 @@ pub fn kd(
     let problem = DistillProblem {
         batch,
         classes,
-        options: DistillOptions {
+        options: DistillOptions::of_teacher(TeacherTerms {
             kd: Some(options),
-            ..DistillOptions::default()
-        },
+            ..TeacherTerms::default()
+        }),
+        factors: 0,
         dtype,
     };
-    distill::one_term(&problem, student, Some(teacher), None)
+    distill::one_term(&problem, student, from_ref(teacher), None)
 }

@@ -61,7 +61,10 @@ impl DistillArguments {
     /// Applies --epochs, --seed and --set to a recipe and checks the whole.
     fn complete(&self, mut recipe: Recipe) -> Result<Recipe, CommandError> {
         if let Some(epochs) = &self.epochs {
-            for (list, count) in [("teacher", recipe.teacher.len()), ("student", recipe.student.len())] {
+            for (list, count) in [
+                ("teacher", recipe.teacher.len()),
+                ("student", recipe.student.len()),
+            ] {
                 for number in 1..=count {
                     recipe.set_from("--epochs", &format!("{list}.{number}.epochs"), epochs)?;
                 }
@@ -116,7 +119,10 @@ impl DistillArguments {
             option("teacher", &Some(typed::absolute(teacher)));
         }
         let cache = self.cache_teacher.as_ref();
-        option("cache-teacher", &cache.map(|folder| typed::absolute(folder)));
+        option(
+            "cache-teacher",
+            &cache.map(|folder| typed::absolute(folder)),
+        );
         words.extend(self.set.iter().map(|set| format!("--set {}", quoted(set))));
         words.extend(skip_bad.then(|| "--skip-bad".to_string()));
         words.join(" ")
@@ -125,8 +131,14 @@ impl DistillArguments {
 
 /// The architectures of a recipe, each with the list it is from.
 pub(super) fn architectures(recipe: &Recipe) -> impl Iterator<Item = (&'static str, &str)> {
-    let teachers = recipe.teacher.iter().map(|it| ("teacher", it.arch.as_str()));
-    let students = recipe.student.iter().map(|it| ("student", it.arch.as_str()));
+    let teachers = recipe
+        .teacher
+        .iter()
+        .map(|it| ("teacher", it.arch.as_str()));
+    let students = recipe
+        .student
+        .iter()
+        .map(|it| ("student", it.arch.as_str()));
     teachers.chain(students)
 }
 

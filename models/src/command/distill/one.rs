@@ -59,7 +59,10 @@ impl RunState {
 }
 
 /// One run: what is asked for is begun, or gone on with.
-pub(super) fn run(arguments: &DistillArguments, stop: &AtomicBool) -> Result<Summary, CommandError> {
+pub(super) fn run(
+    arguments: &DistillArguments,
+    stop: &AtomicBool,
+) -> Result<Summary, CommandError> {
     let bars = Bars::default();
     let state = RunState::of(arguments)?;
     let source = state.source(arguments.data.as_deref());
@@ -77,6 +80,7 @@ pub(super) fn run(arguments: &DistillArguments, stop: &AtomicBool) -> Result<Sum
             recipe::DeepImages::Refuse => DeepImages::Refuse,
         },
         classes: None,
+        layout: recipe.data.layout,
         skip_bad: state.skips_bad(arguments.skip_bad),
     };
     let read = source::read(&source, &recipe, wanted, &bars, stop)?;
@@ -87,7 +91,7 @@ pub(super) fn run(arguments: &DistillArguments, stop: &AtomicBool) -> Result<Sum
             data.check(&run, &read.dataset)?;
             say_what_changed(&run, &client)?;
             if !run.is_finished() {
-                memory::check(&client, &recipe, &read.dataset, data.batch(&recipe))?;
+                memory::check(&client, &recipe, &read.dataset, data.split.train.len())?;
             }
             (run, *data)
         }
@@ -102,7 +106,7 @@ pub(super) fn run(arguments: &DistillArguments, stop: &AtomicBool) -> Result<Sum
                     stop,
                 )?
             };
-            memory::check(&client, &recipe, &read.dataset, data.batch(&recipe))?;
+            memory::check(&client, &recipe, &read.dataset, data.split.train.len())?;
             (planned.create(&recipe, &data)?, data)
         }
     };
@@ -131,6 +135,7 @@ pub(super) fn run(arguments: &DistillArguments, stop: &AtomicBool) -> Result<Sum
         stats: data.stats,
         progress: &bars,
         cache: cache.as_ref(),
+        watch: None,
         stop,
     };
     let command = arguments.command(&source, wanted.skip_bad, begun.then_some(&run));
@@ -170,4 +175,3 @@ fn say_what_changed(run: &RunDir, client: &Client) -> Result<(), CommandError> {
     }
     Ok(())
 }
-

@@ -44,12 +44,14 @@ impl Series {
         };
         let first = match &arguments.seed {
             None => 0,
-            Some(seed) => seed.parse().map_err(|_| crate::recipe::RecipeError::Value {
-                origin: "--seed".into(),
-                key: "seed".into(),
-                value: seed.clone(),
-                allowed: "a whole number from 0 to 2^63-1".into(),
-            })?,
+            Some(seed) => seed
+                .parse()
+                .map_err(|_| crate::recipe::RecipeError::Value {
+                    origin: "--seed".into(),
+                    key: "seed".into(),
+                    value: seed.clone(),
+                    allowed: "a whole number from 0 to 2^63-1".into(),
+                })?,
         };
         let folder = match &arguments.out {
             Some(out) => out.clone(),

@@ -59,7 +59,11 @@ fn of_run(
         reason,
     };
     let trainings = plan(&recipe);
-    let teachers = || trainings.iter().filter(|planned| planned.role == Role::Teacher);
+    let teachers = || {
+        trainings
+            .iter()
+            .filter(|planned| planned.role == Role::Teacher)
+    };
     let Some(planned) = teachers().find(|planned| planned.arch == arch) else {
         let archs: Vec<&str> = teachers().map(|planned| planned.arch).collect();
         return Err(refuse(format!(
@@ -73,7 +77,8 @@ fn of_run(
         return Err(refuse(format!(
             "it tells {:?} apart, but the images are of {:?}",
             theirs.classes, data.classes
-        )).into());
+        ))
+        .into());
     }
     let unfinished = || CommandError::Unfinished {
         run: run.path().to_path_buf(),
@@ -85,7 +90,9 @@ fn of_run(
     }
     if let Some(trained_on) = theirs.trained_on(dataset) {
         let test = data.split.test.iter();
-        let seen = test.filter(|&&i| trained_on.contains(&dataset.digests[i as usize])).count();
+        let seen = test
+            .filter(|&&i| trained_on.contains(&dataset.digests[i as usize]))
+            .count();
         if seen > 0 {
             note(format_args!(
                 "warning: {} was trained on {seen} of the {} test images: its own accuracy and its students' will look better than they are",

@@ -1,7 +1,13 @@
 //! One image file to RGB, refusing files that are cut short.
 
+mod band;
 mod jpeg;
+mod png;
 mod tiff;
+
+pub(super) use band::Band;
+pub(super) use png::PngRows;
+pub(super) use tiff::TiffRows;
 
 use super::stretch::Stretch;
 use image::imageops::{FilterType, resize};
@@ -42,6 +48,8 @@ pub(super) struct Header {
     pub size: (usize, usize),
     /// Whether it will be [`Picture::Deep`].
     pub deep: bool,
+    /// Whether its pixels lie in the file as they are to be seen: no camera turned it.
+    pub upright: bool,
 }
 
 impl Header {
@@ -56,7 +64,12 @@ impl Header {
         } else {
             (height, width)
         };
-        Self { size, deep }
+        let upright = orientation == O::NoTransforms;
+        Self {
+            size,
+            deep,
+            upright,
+        }
     }
 
     /// The header of a file; `None` where it cannot be read (decoding will say why).
@@ -89,7 +102,7 @@ pub(super) fn is_image_name(path: &Path) -> bool {
 }
 
 /// The format that a file begins like, whatever its extension claims.
-fn format(begin: &[u8]) -> Result<ImageFormat, String> {
+pub(super) fn format(begin: &[u8]) -> Result<ImageFormat, String> {
     // BigTIFF, which `image` does not know.
     if begin.starts_with(b"II+\0") || begin.starts_with(b"MM\0+") {
         return Ok(ImageFormat::Tiff);

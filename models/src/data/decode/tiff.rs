@@ -6,11 +6,15 @@
 
 mod colours;
 mod directory;
+mod rows;
+
+pub(in crate::data) use rows::TiffRows;
 
 use super::{Header, Picture, jpeg, oriented};
 use colours::{Colours, Samples};
+use directory::CalledGrey;
 use image::metadata::Orientation;
-use std::io::{Cursor, Read, Seek};
+use std::io::{Cursor, Read, Seek, SeekFrom};
 use tiff::decoder::Decoder;
 use tiff::tags::{CompressionMethod, PhotometricInterpretation, Tag};
 use tiff::{TiffError, TiffResult};
@@ -25,6 +29,7 @@ const LARGEST: usize = 1 << 29;
 const REWRITE: &str = "rewrite it as RGB of 8 or 16 bits, for example with gdal_translate";
 
 /// What the tags say of the image.
+#[derive(Clone)]
 struct Layout {
     size: (usize, usize),
     colours: Colours,
@@ -36,6 +41,8 @@ struct Layout {
     compression: CompressionMethod,
     orientation: Orientation,
     nodata: Option<f32>,
+    /// The band that says how opaque a pixel is.
+    alpha: Option<usize>,
 }
 
 /// Size and depth, from the tags alone.
@@ -49,25 +56,27 @@ pub(super) fn header(file: impl Read + Seek) -> Option<Header> {
     ))
 }
 
-pub(super) fn decode(mut bytes: Vec<u8>) -> Result<Picture, String> {
-    let mut decoder = Decoder::new(Cursor::new(&bytes)).map_err(reason)?;
-    let layout = Layout::read(&mut decoder)?;
-    if layout.compression == CompressionMethod::ModernJPEG {
-        for stream in jpeg_streams(&mut decoder, &bytes).map_err(reason)? {
-            jpeg::check(&stream)?;
-        }
+pub(super) fn decode(bytes: Vec<u8>) -> Result<Picture, String> {
+    let (layout, mut decoder, mut streams) = open(Cursor::new(&bytes))?;
+    if let Some(streams) = &mut streams {
+        (0..streams.count()).try_for_each(|chunk| streams.check(decoder.inner(), chunk))?;
     }
-    directory::call_grey(&mut bytes).ok_or(format!("its directory is damaged; {REWRITE}"))?;
-    let mut decoder = Decoder::new(Cursor::new(&bytes)).map_err(reason)?;
     let samples = layout.samples(&mut decoder)?;
-    let (size, bits) = (layout.size, layout.bits);
-    let picture = layout
-        .colours
-        .picture(size, bits, &samples, |pixel, band| {
-            layout.place(pixel, band)
-        })
-        .ok_or("its samples do not fill its image")?;
-    Ok(oriented(picture, layout.orientation))
+    Ok(oriented(layout.picture(&samples)?, layout.orientation))
+}
+
+/// The first image of a TIFF: its layout, the decoder of its samples, and its chunks' streams where they are JPEGs.
+type Opened<R> = (Layout, Decoder<CalledGrey<R>>, Option<JpegStreams>);
+
+fn open<R: Read + Seek>(mut file: R) -> Result<Opened<R>, String> {
+    let mut decoder = Decoder::new(&mut file).map_err(reason)?;
+    let layout = Layout::read(&mut decoder)?;
+    let streams = match layout.compression {
+        CompressionMethod::ModernJPEG => Some(JpegStreams::of(&mut decoder).map_err(reason)?),
+        _ => None,
+    };
+    let grey = CalledGrey::new(file).ok_or(format!("its directory is damaged; {REWRITE}"))?;
+    Ok((layout, Decoder::new(grey).map_err(reason)?, streams))
 }
 
 impl Layout {
@@ -82,6 +91,13 @@ impl Layout {
         } else {
             pixel * self.bands + band
         }
+    }
+
+    /// The picture that is made of all its samples.
+    fn picture(&self, samples: &Samples) -> Result<Picture, String> {
+        let place = |pixel, band| self.place(pixel, band);
+        let picture = self.colours.picture(self.size, self.bits, samples, place);
+        picture.ok_or("its samples do not fill its image".to_string())
     }
 
     /// Reads strips or tiles one by one and puts them together. The decoder could read all at once, but takes the lowest tiles of
@@ -136,6 +152,10 @@ impl Layout {
         let map = decoder
             .find_tag_unsigned_vec::<u16>(Tag::ColorMap)
             .map_err(tags)?;
+        let extra = decoder
+            .find_tag_unsigned_vec::<u16>(Tag::ExtraSamples)
+            .map_err(tags)?
+            .unwrap_or_default();
         let nodata = decoder.get_tag_ascii_string(GDAL_NODATA).ok();
 
         let colours = Colours::new(
@@ -196,37 +216,66 @@ impl Layout {
                 .ok()
                 .and_then(Orientation::from_exif)
                 .unwrap_or(Orientation::NoTransforms),
+            // Premultiplied or not.
+            alpha: extra
+                .iter()
+                .position(|kind| matches!(kind, 1 | 2))
+                .map(|place| bands.saturating_sub(extra.len()) + place)
+                .filter(|&band| band < bands),
             nodata: nodata.and_then(|text| text.trim_matches(['\0', ' ']).parse().ok()),
         })
     }
 }
 
-/// The strips or tiles of a TIFF of JPEGs, each with the tables that they share put back.
-fn jpeg_streams<R: Read + Seek>(
-    decoder: &mut Decoder<R>,
-    bytes: &[u8],
-) -> TiffResult<Vec<Vec<u8>>> {
-    let mut numbers = |strips, tiles| -> TiffResult<Vec<u64>> {
-        let found = decoder.find_tag_unsigned_vec::<u64>(strips)?;
-        found.map_or_else(|| decoder.get_tag_u64_vec(tiles), Ok)
-    };
-    let offsets = numbers(Tag::StripOffsets, Tag::TileOffsets)?;
-    let lengths = numbers(Tag::StripByteCounts, Tag::TileByteCounts)?;
-    let tables = match decoder.find_tag(Tag::JPEGTables)? {
-        Some(tables) => tables.into_u8_vec()?,
-        None => Vec::new(),
-    };
-    // Tables and stream each begin with a start marker, and the tables end with an end marker.
-    let tables = tables.strip_suffix(&[0xFF, 0xD9]).unwrap_or(&tables);
-    let stream = |(&offset, &length): (&u64, &u64)| {
-        let begin = usize::try_from(offset).ok()?;
-        let stream = bytes.get(begin..begin.checked_add(usize::try_from(length).ok()?)?)?;
-        let rest = stream.get(if tables.is_empty() { 0 } else { 2 }..)?;
-        Some([tables, rest].concat())
-    };
-    let streams = offsets.iter().zip(&lengths).map(stream);
-    // A stream that reaches past the end of the file is none at all, which the check will say.
-    Ok(streams.map(Option::unwrap_or_default).collect())
+/// The strips or tiles of a TIFF of JPEGs.
+struct JpegStreams {
+    offsets: Vec<u64>,
+    lengths: Vec<u64>,
+    /// The tables that they share, without their end marker.
+    tables: Vec<u8>,
+}
+
+impl JpegStreams {
+    fn of<R: Read + Seek>(decoder: &mut Decoder<R>) -> TiffResult<Self> {
+        let mut numbers = |strips, tiles| -> TiffResult<Vec<u64>> {
+            let found = decoder.find_tag_unsigned_vec::<u64>(strips)?;
+            found.map_or_else(|| decoder.get_tag_u64_vec(tiles), Ok)
+        };
+        let offsets = numbers(Tag::StripOffsets, Tag::TileOffsets)?;
+        let lengths = numbers(Tag::StripByteCounts, Tag::TileByteCounts)?;
+        let mut tables = match decoder.find_tag(Tag::JPEGTables)? {
+            Some(tables) => tables.into_u8_vec()?,
+            None => Vec::new(),
+        };
+        if tables.ends_with(&[0xFF, 0xD9]) {
+            tables.truncate(tables.len() - 2);
+        }
+        Ok(Self {
+            offsets,
+            lengths,
+            tables,
+        })
+    }
+
+    fn count(&self) -> usize {
+        self.offsets.len().min(self.lengths.len())
+    }
+
+    /// Checks that a chunk's JPEG, with the shared tables put back, is whole. One that reaches past the end of the file is not.
+    fn check(&self, file: &mut (impl Read + Seek), chunk: usize) -> Result<(), String> {
+        let (offset, length) = (self.offsets[chunk], self.lengths[chunk]);
+        let mut stream = Vec::new();
+        let read = file
+            .seek(SeekFrom::Start(offset))
+            .and_then(|_| file.by_ref().take(length).read_to_end(&mut stream));
+        let whole = read.is_ok_and(|read| read as u64 == length);
+        // Tables and stream each begin with a start marker.
+        let rest = stream.get(if self.tables.is_empty() { 0 } else { 2 }..);
+        let stream = rest
+            .filter(|_| whole)
+            .map(|rest| [&self.tables, rest].concat());
+        Ok(jpeg::check(&stream.unwrap_or_default())?)
+    }
 }
 
 /// The decoder's error for a person.

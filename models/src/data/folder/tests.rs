@@ -54,7 +54,10 @@ fn classes_and_files_come_in_order_and_everything_else_is_counted() {
     assert_eq!(data.files, ["a/1.tiff", "a/2.tif", "b/1.PNG", "b/2.png"]);
     assert_eq!(data.labels, [0, 0, 1, 1]);
     assert_eq!((data.height, data.width), (4, 6));
-    assert_eq!([0, 1, 2, 3].map(|i| data.image(i)[0]), [1, 2, 10, 20]);
+    assert_eq!(
+        [0, 1, 2, 3].map(|i| data.image(i).unwrap()[0]),
+        [1, 2, 10, 20]
+    );
     assert_eq!(
         (
             loaded.passed_over.total(),
@@ -75,7 +78,7 @@ fn other_sizes_are_brought_to_the_most_common_one_or_to_the_size_asked_for() {
         (loaded.dataset.height, loaded.dataset.width, loaded.resized),
         (4, 6, 1)
     );
-    assert!(loaded.dataset.image(2).iter().all(|&v| v == 77));
+    assert!(loaded.dataset.image(2).unwrap().iter().all(|&v| v == 77));
     let options = LoadOptions {
         size: Some((9, 9)),
         ..LoadOptions::default()
@@ -134,7 +137,7 @@ fn a_bad_file_is_named_and_can_be_skipped() {
         ["a/1.tiff", "a/2.tif", "b/1.PNG", "b/2.png"]
     );
     assert_eq!(
-        [0, 1, 2, 3].map(|i| loaded.dataset.image(i)[0]),
+        [0, 1, 2, 3].map(|i| loaded.dataset.image(i).unwrap()[0]),
         [1, 2, 10, 20]
     );
     fs::write(dir.path().join("b/1.PNG"), "not an image").unwrap();
@@ -199,7 +202,7 @@ fn sixteen_bits_are_stretched_by_the_range_of_the_data_set() {
         high: [953.0; 3],
     };
     assert_eq!((loaded.dataset.stretch, loaded.deep), (Some(stretch), 4));
-    let first = [0, 1, 2, 3].map(|i| loaded.dataset.image(i)[0]);
+    let first = [0, 1, 2, 3].map(|i| loaded.dataset.image(i).unwrap()[0]);
     assert_eq!(
         first,
         [600, 620, 900, 930].map(|v: i32| ((v - 600) as f32 * 255.0 / 353.0).round() as u8)
@@ -212,11 +215,11 @@ fn sixteen_bits_are_stretched_by_the_range_of_the_data_set() {
         ..LoadOptions::default()
     };
     let part = read(&dir, in_run).unwrap().dataset;
-    assert_eq!(part.image(0), loaded.dataset.image(0));
-    assert!(part.image(2).iter().all(|&v| v == 255));
+    assert_eq!(part.image(0).unwrap(), loaded.dataset.image(0).unwrap());
+    assert!(part.image(2).unwrap().iter().all(|&v| v == 255));
     let single = image(&dir.path().join("a/1.tif"), (4, 6), Some(&stretch)).unwrap();
     assert!(single.deep);
-    assert_eq!(single.pixels, loaded.dataset.image(0));
+    assert_eq!(single.pixels, *loaded.dataset.image(0).unwrap());
 }
 
 #[test]
@@ -321,9 +324,11 @@ fn known_classes_keep_their_labels_whatever_the_folder_holds_of_them() {
 
 #[test]
 fn images_that_do_not_fit_into_memory_are_refused_with_a_size_that_does() {
-    assert_eq!(room(3, (4, 5), None).unwrap(), vec![0; 180]);
-    assert!(room(3, (4, 5), Some(180)).is_ok());
-    let message = room(10_000, (600, 600), Some(6_000_000_000))
+    let all = MemoryLimit::Bytes(u64::MAX);
+    assert_eq!(all.room(3, (4, 5), None).unwrap(), vec![0; 180]);
+    assert!(all.room(3, (4, 5), Some(180)).is_ok());
+    let message = all
+        .room(10_000, (600, 600), Some(6_000_000_000))
         .unwrap_err()
         .to_string();
     for part in [
@@ -334,9 +339,9 @@ fn images_that_do_not_fit_into_memory_are_refused_with_a_size_that_does() {
     ] {
         assert!(message.contains(part), "{part} is not in {message}");
     }
-    assert!(room(usize::MAX, (4096, 4096), None).is_err());
+    assert!(all.room(usize::MAX, (4096, 4096), None).is_err());
     assert!(matches!(
-        room(9, (8, 8), Some(0)),
+        all.room(9, (8, 8), Some(0)),
         Err(DataError::TooLarge { .. })
     ));
 }

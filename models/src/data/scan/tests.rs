@@ -14,7 +14,7 @@ fn folder(names: &[&str]) -> TempDir {
     dir
 }
 
-fn names(scan: &Scan) -> Vec<&str> {
+fn names(scan: &Listing) -> Vec<&str> {
     scan.sources.iter().map(|s| s.name.as_str()).collect()
 }
 
@@ -35,7 +35,7 @@ fn images_in_subfolders_of_a_class_belong_to_it_and_others_are_named_by_kind() {
         "loose.jpg",
         "labels.csv",
     ]);
-    let scan = scan(dir.path(), None, &NEVER).unwrap();
+    let scan = scan(dir.path(), None, None, &NEVER).unwrap();
     assert_eq!(
         names(&scan),
         [
@@ -79,7 +79,7 @@ fn what_systems_and_archives_leave_is_no_class() {
         "desktop.ini",
     ] {
         let dir = with(&[name]);
-        let scan = scan(dir.path(), None, &NEVER).unwrap();
+        let scan = scan(dir.path(), None, None, &NEVER).unwrap();
         assert_eq!(scan.classes, ["a", "b"], "{name}");
         assert_eq!(names(&scan), TWO, "{name}");
         assert_eq!(scan.passed_over.total(), 0, "{name}");
@@ -92,7 +92,7 @@ fn runs_and_folders_of_runs_are_no_class() {
         let files = ["recipe.toml", "split.json", "report.html", "map.png"];
         let files = files.map(|file| format!("{run}/{file}"));
         let dir = with(&files.each_ref().map(String::as_str));
-        let scan = scan(dir.path(), None, &NEVER).unwrap();
+        let scan = scan(dir.path(), None, None, &NEVER).unwrap();
         assert_eq!(scan.classes, ["a", "b"], "{run}");
         assert_eq!(names(&scan), TWO, "{run}");
     }
@@ -108,7 +108,10 @@ fn a_folder_that_was_divided_already_is_not_taken_for_two_classes() {
         "test/b/1.png",
         "test/b/2.png",
     ]);
-    let message = scan(dir.path(), None, &NEVER).err().unwrap().to_string();
+    let message = scan(dir.path(), None, None, &NEVER)
+        .err()
+        .unwrap()
+        .to_string();
     for part in ["`test` and `train`", "one of the two"] {
         assert!(message.contains(part), "{part} is not in {message}");
     }
@@ -130,7 +133,7 @@ fn a_folder_that_was_divided_already_is_not_taken_for_two_classes() {
         ],
     ] {
         assert!(
-            scan(folder(&beside).path(), None, &NEVER).is_ok(),
+            scan(folder(&beside).path(), None, None, &NEVER).is_ok(),
             "{beside:?}"
         );
     }
@@ -145,7 +148,7 @@ fn known_classes_are_found_by_name_and_may_be_empty_or_have_one_image() {
         "runs/r/recipe.toml",
         "other/readme.txt",
     ]);
-    let found = scan(dir.path(), Some(&known), &NEVER).unwrap();
+    let found = scan(dir.path(), None, Some(&known), &NEVER).unwrap();
     assert_eq!(found.classes, known);
     let labels: Vec<_> = found
         .sources
@@ -155,14 +158,14 @@ fn known_classes_are_found_by_name_and_may_be_empty_or_have_one_image() {
     assert_eq!(labels, [("a/1.png", 2), ("b/x/1.png", 1)]);
     let one = folder(&["b/1.png"]);
     assert_eq!(
-        scan(one.path(), Some(&known), &NEVER)
+        scan(one.path(), None, Some(&known), &NEVER)
             .unwrap()
             .sources
             .len(),
         1
     );
     let message = |dir: &TempDir| {
-        scan(dir.path(), Some(&known), &NEVER)
+        scan(dir.path(), None, Some(&known), &NEVER)
             .err()
             .unwrap()
             .to_string()
@@ -180,13 +183,13 @@ fn a_link_to_a_folder_around_it_ends_and_a_linked_class_is_read() {
     let dir = with(&[]);
     std::os::unix::fs::symlink(dir.path().join("a"), dir.path().join("a/again")).unwrap();
     std::os::unix::fs::symlink(dir.path().join("b"), dir.path().join("c")).unwrap();
-    let scan = scan(dir.path(), None, &NEVER).unwrap();
+    let scan = scan(dir.path(), None, None, &NEVER).unwrap();
     assert_eq!(scan.classes, ["a", "b", "c"]);
     assert_eq!(names(&scan), [&TWO[..], &["c/1.png", "c/2.png"]].concat());
 }
 
 #[test]
 fn a_stop_while_folders_are_listed_ends_at_once() {
-    let stopped = scan(folder(&TWO).path(), None, &AtomicBool::new(true));
+    let stopped = scan(folder(&TWO).path(), None, None, &AtomicBool::new(true));
     assert!(matches!(stopped, Err(DataError::Stopped)));
 }

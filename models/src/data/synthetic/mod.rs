@@ -164,7 +164,6 @@ mod tests {
             .unwrap();
         let first = alone.install(|| generate(7, 3, 32, &NEVER, QUIET).unwrap());
         let second = many.install(|| generate(7, 3, 32, &NEVER, QUIET).unwrap());
-        assert_eq!(first.pixels, second.pixels);
         assert_eq!(first.fingerprint, second.fingerprint);
         assert_ne!(
             first.fingerprint,
@@ -203,6 +202,7 @@ mod tests {
         for i in 0..data.len() {
             let (min, max) = data
                 .image(i)
+                .unwrap()
                 .iter()
                 .fold((255, 0), |(a, b), &v| (v.min(a), v.max(b)));
             assert!(max - min > 20, "image {i} spans {min} to {max}");
@@ -245,7 +245,7 @@ mod tests {
     fn softmax_regression_on_colour_statistics_stays_far_below_ninety_percent() {
         let data = generate(3, 100, 32, &NEVER, QUIET).unwrap();
         let mut rows: Vec<Vec<f32>> = (0..1000)
-            .map(|i| colour_statistics(data.image(i)))
+            .map(|i| colour_statistics(&data.image(i).unwrap()))
             .collect();
         let width = rows[0].len();
         for f in 1..width {

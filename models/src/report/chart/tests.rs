@@ -11,10 +11,12 @@ fn chart(values: &[f64]) -> String {
         "loss <all>",
         &[Series {
             name: "a&b".into(),
-            colour: 2,
+            place: 2,
             points,
+            ..Series::default()
         }],
         Axis::Plain,
+        Legend::Own,
     )
     .unwrap()
 }
@@ -46,10 +48,11 @@ fn a_difference_is_drawn_with_its_sign_and_from_nothing() {
     let points = vec![(1, 0.02), (2, 0.03)];
     let line = Series {
         name: "gain".into(),
-        colour: 2,
+        place: 2,
         points,
+        ..Series::default()
     };
-    let figure = figure("gain", &[line], Axis::Points).unwrap();
+    let figure = figure("gain", &[line], Axis::Points, Legend::Own).unwrap();
     assert!(
         figure.contains("+3.0") && figure.contains("\n0\n"),
         "{figure}"
@@ -64,15 +67,16 @@ fn a_loss_that_diverged_is_said_and_not_drawn() {
 }
 
 /// A figure of one line through `count` equal values.
-fn line(colour: usize, count: usize, axis: Axis) -> String {
+fn line(place: usize, count: usize, axis: Axis) -> String {
     let name = "a".into();
     let points = (1..=count).map(|epoch| (epoch, 0.5)).collect();
     let series = Series {
         name,
-        colour,
+        place,
         points,
+        ..Series::default()
     };
-    figure("a", &[series], axis).unwrap()
+    figure("a", &[series], axis, Legend::Own).unwrap()
 }
 
 #[test]
@@ -174,8 +178,103 @@ fn few_points_are_marked_by_the_colours_own_mark_and_many_are_not() {
 }
 
 #[test]
-fn past_the_last_colour_the_first_comes_again_in_line_and_legend() {
-    let [first, again] = [1, 1 + COLOURS.len()].map(|colour| line(colour, 3, Axis::Plain));
-    assert!(first.contains("<span class=\"c1\">"));
+fn past_the_last_colour_the_first_comes_again_with_dashes_in_line_and_legend() {
+    let lines = [
+        1,
+        1 + COLOURS.len(),
+        1 + 2 * COLOURS.len(),
+        1 + 3 * COLOURS.len(),
+    ];
+    let [first, dashed, dotted, again] = lines.map(|place| line(place, 3, Axis::Plain));
+    assert!(first.contains("<span class=\"key c1\">"));
+    assert!(dashed.contains("<span class=\"key c1 d1\">"));
+    assert!(dotted.contains("<span class=\"key c1 d2\">"));
     assert_eq!(first, again);
+    let inks: std::collections::HashSet<_> =
+        (0..18).map(|place| format!("{:?}", ink(place))).collect();
+    assert_eq!(inks.len(), 18, "two lines are drawn alike");
+}
+
+#[test]
+fn the_style_sheet_knows_every_ink_of_the_charts() {
+    let rules = rules();
+    for (place, dashes) in [
+        (0, "none"),
+        (5, "none"),
+        (6, "9 4"),
+        (11, "9 4"),
+        (17, "2 3"),
+    ] {
+        let RGBColor(red, green, blue) = ink(place);
+        let colour = place % 6;
+        let rule = format!(
+            ".chart [stroke=\"#{red:02X}{green:02X}{blue:02X}\"]{{stroke:var(--c{colour});stroke-dasharray:{dashes}}}"
+        );
+        assert!(rules.contains(&rule), "{rule} is not in {rules}");
+        let drawn = line(place, 3, Axis::Plain);
+        assert!(
+            drawn.contains(&format!("stroke=\"#{red:02X}{green:02X}{blue:02X}\"")),
+            "{drawn}"
+        );
+    }
+}
+
+#[test]
+fn a_band_lies_under_its_line_and_a_ring_on_its_epoch() {
+    let series = Series {
+        points: vec![(1, 0.5), (2, 0.75)],
+        band: vec![(1, 0.25, 0.6), (2, 0.5, 1.0), (3, f64::NAN, 1.0)],
+        ring: Some(2),
+        ..Series::default()
+    };
+    let drawn = figure(
+        "a",
+        std::slice::from_ref(&series),
+        Axis::Percent,
+        Legend::Shared,
+    )
+    .unwrap();
+    let without = figure(
+        "a",
+        &[Series {
+            band: Vec::new(),
+            ring: None,
+            ..series
+        }],
+        Axis::Percent,
+        Legend::Shared,
+    )
+    .unwrap();
+    let count = |figure: &str, mark: &str| figure.matches(mark).count();
+    // The band's outline, and no more than its finite epochs.
+    assert_eq!(count(&drawn, "<polygon"), count(&without, "<polygon") + 1);
+    assert_eq!(count(&drawn, "<circle"), count(&without, "<circle") + 1);
+    assert!(
+        !drawn.contains("NaN") && drawn.contains("opacity=\"0.16\""),
+        "{drawn}"
+    );
+    // The axis reaches as far as the band does.
+    assert!(
+        drawn.contains("40 %") && !without.contains("40 %"),
+        "{drawn}"
+    );
+}
+
+#[test]
+fn a_lone_point_among_many_lines_is_marked() {
+    let lines: Vec<Series> = (0..8)
+        .map(|place| Series {
+            place,
+            points: vec![(1, 0.5)],
+            ..Series::default()
+        })
+        .collect();
+    let drawn = figure("a", &lines, Axis::Plain, Legend::Shared).unwrap();
+    let marks = ["<polygon", "<circle"].map(|mark| drawn.matches(mark).count());
+    assert_eq!(marks[0], 2);
+    assert_eq!(marks[1], 4);
+    assert!(
+        !drawn.contains("<span"),
+        "a shared legend is drawn elsewhere"
+    );
 }

@@ -113,7 +113,7 @@ fn plainly(
                     epoch: epoch as u64,
                 };
                 let placement = augment.draw(changes, index, true);
-                let image = dataset.image(index as usize);
+                let image = &dataset.image(index as usize).unwrap();
                 placement.write(image, (SIDE, SIDE), &normaliser, out);
             }
             let labels: Vec<u32> = indices

@@ -8,7 +8,7 @@
 //!
 //! **One unit owns** a run of bundles of rows. Each bundle is walked class by class: its logits are read once, with the maxima; then their
 //! exponentials are kept, the divergence is summed, and the gradient is written. No step crosses lanes, so that rows of 2 classes
-//! cost their logarithms once in 16 rows.
+//! cost their logarithms once in 16 rows. Cosines (`cosine.rs`) walk the classes again, and add to the gradient.
 //!
 //! **Why this shape.** Along the classes a row of 2 fills 2 lanes, and every row pays for its maxima, sums and logarithms by itself: 60 to
 //! 80 ns a row on two cores. Here 16 rows share them: 6 ns a row. 2.0 ms was predicted for 524288 x 2, and 1.5 for 131072 x 8; best were 3.0 and
@@ -22,18 +22,21 @@
 //!
 //! **Not finite**: as in the module's note.
 
+mod cosine;
 mod passes;
 
+use self::cosine::add_cosine;
 use self::passes::{divergence, gradient, sum};
+use super::blueprint::{Blueprint, Extents, ExtentsLaunch};
 use super::finalize::{compare, finalize};
-use super::fused::{Blueprint, Extents, ExtentsLaunch};
-use super::launch::constants;
+use super::launch::{Operands, constants, scalars};
 use super::problem::DistillProblem;
-use super::scratch::{ScratchLayout, scratch_len};
-use super::terms::{Constants, Destination};
+use super::scratch::ScratchLayout;
+use super::terms::{Constants, Destination, factor, write};
 use crate::lanes::Lanes;
+use crate::loss::cosine::angle::Scalars;
 use crate::row_per_lane::RowPerLane;
-use crate::{KernelError, Labels, Tensor, launch};
+use crate::{KernelError, Tensor, launch};
 use cubecl::prelude::*;
 
 /// Bundles that go through each phase one after the other, so that a core finds work beside the chain of operations of one: before the
@@ -42,23 +45,24 @@ const BUNDLES: usize = 8;
 /// Vectors of one line of notes that the bundles may take together, so that all lines stay in the first cache.
 const LINES: usize = 128;
 
-/// One unit owns a run of bundles of as many rows as a vector has lanes.
+/// One unit owns a run of bundles of as many rows as a vector has lanes. `logits` are all networks', the student's first.
 #[cube(launch_unchecked)]
 pub(super) fn short<S: Float, F: Float, B: Size, N: Size>(
-    student: &[Vector<S, B>],
-    teacher: &[Vector<S, B>],
+    logits: &Sequence<Box<[Vector<S, B>]>>,
     labels: &[u32],
+    factors: &[F],
     loss: &mut [F],
     grad: &mut [Vector<F, B>],
     scratch: &mut [Vector<F, N>],
     _unaligned: &[S],
     constants: Sequence<Constants>,
+    scalars: Sequence<Scalars>,
     extents: Extents,
     #[comptime] blueprint: Blueprint,
     #[define(S, F)] _dtypes: [cubecl::ir::ElemType; 2],
 ) {
-    let temperatures = comptime!(blueprint.uses.len());
-    let all = ScratchLayout::new(&extents, extents.group, temperatures);
+    let pairs = comptime!(blueprint.uses.len());
+    let all = ScratchLayout::new(&extents, extents.group, comptime!(blueprint.contents()));
     let first = ABSOLUTE_POS * extents.run;
     let last = min(first + extents.run, extents.batch);
     let mut n = first;
@@ -67,8 +71,7 @@ pub(super) fn short<S: Float, F: Float, B: Size, N: Size>(
         for v in 0..bundles {
             let rows = RowPerLane::<N>::new(n + v * N::value(), extents.batch, extents.classes);
             sum::<S, F, B, N>(
-                student,
-                teacher,
+                logits,
                 labels,
                 scratch,
                 &all.of(v),
@@ -78,8 +81,8 @@ pub(super) fn short<S: Float, F: Float, B: Size, N: Size>(
             );
         }
         #[unroll]
-        for t in 0..temperatures {
-            if comptime!(blueprint.uses[t].teacher()) {
+        for t in 0..pairs {
+            if comptime!(blueprint.uses[t].teacher.is_some()) {
                 for v in 0..bundles {
                     compare::<F, N>(scratch, &all, v, t, comptime!(blueprint.exponential));
                 }
@@ -90,23 +93,19 @@ pub(super) fn short<S: Float, F: Float, B: Size, N: Size>(
                         extents.classes,
                         constants.index(t).inverse_t.get::<F>(),
                         t,
+                        comptime!(blueprint.uses[t].teacher.unwrap_or(0)),
                         comptime!(blueprint.terms),
                     );
                 }
             }
         }
         for v in 0..bundles {
-            let from = n + v * N::value();
-            let destination = Destination {
-                n: from,
-                rows: min(N::value(), extents.batch - from),
-                batch: extents.batch,
-            };
             finalize::<F, N>(
                 scratch,
                 &all.of(v),
                 loss,
-                &destination,
+                factors,
+                &bundle::<N>(n, v, &extents),
                 &extents,
                 &constants,
                 comptime!(blueprint.clone()),
@@ -123,19 +122,47 @@ pub(super) fn short<S: Float, F: Float, B: Size, N: Size>(
                 comptime!(blueprint.clone()),
             );
         }
+        #[unroll]
+        for c in 0..comptime!(blueprint.cosines.len()) {
+            for v in 0..bundles {
+                let rows = RowPerLane::<N>::new(n + v * N::value(), extents.batch, extents.classes);
+                let cosine = comptime!(blueprint.cosines[c]);
+                let place = comptime!(cosine.factor(&blueprint));
+                let destination = bundle::<N>(n, v, &extents);
+                let by = factor::<F, N>(factors, extents.factors, &destination, place);
+                let found = add_cosine::<S, F, B, N>(
+                    logits.index(0usize),
+                    logits.index(comptime!(cosine.network().0)),
+                    grad,
+                    &rows,
+                    scalars.index(c),
+                    by,
+                    comptime!(cosine.between),
+                );
+                write::<F, N>(loss, &destination, comptime!(cosine.row), found);
+            }
+        }
         n += bundles * N::value();
+    }
+}
+
+/// Where the losses of bundle `v` of those from row `n` on go.
+#[cube]
+fn bundle<N: Size>(n: usize, v: usize, extents: &Extents) -> Destination {
+    let from = n + v * N::value();
+    Destination {
+        n: from,
+        rows: min(N::value(), extents.batch - from),
+        batch: extents.batch,
     }
 }
 
 /// Launches losses and gradient of short rows.
 pub(super) fn launch_short(
     problem: &DistillProblem,
-    student: &Tensor,
-    teacher: &Tensor,
-    labels: Option<&Labels>,
-    loss: &Tensor,
-    grad: &Tensor,
+    operands: &Operands,
 ) -> Result<(), KernelError> {
+    let student = operands.student;
     let client = student.client();
     let &DistillProblem {
         batch,
@@ -150,15 +177,16 @@ pub(super) fn launch_short(
     let note_takers = grid.units.min(bundles.div_ceil(grid.run));
     let line = classes | 1;
     let group = (LINES / line).clamp(1, BUNDLES);
-    let scratch = scratch_len(problem.temperatures().len(), [group, line, line], group);
-    let accumulator = dtype.accumulator();
-    let scratch = [note_takers, scratch * width];
-    let scratch = Tensor::room("distill", "scratch", client, &scratch, accumulator)?;
     let blueprint = Blueprint {
         whole: true,
         ..Blueprint::of(problem, client)
     };
+    let scratch = blueprint.contents().len([group, line, line], group);
+    let accumulator = dtype.accumulator();
+    let scratch = [note_takers, scratch * width];
+    let scratch = Tensor::room("distill", "scratch", client, &scratch, accumulator)?;
     let constants = constants(problem, blueprint.exponential).collect();
+    let (run, stride) = (grid.run * width, problem.factor_stride());
     // SAFETY: the problem relates the extents, every label is a class, and no unit that has a row is without notes.
     unsafe {
         short::launch_unchecked(
@@ -167,15 +195,16 @@ pub(super) fn launch_short(
             grid.dim,
             lanes.item,
             width,
-            lanes.arg(student),
-            lanes.arg(teacher),
-            labels.map_or_else(|| student.buffer(1, 0), Labels::arg),
-            loss.arg(1),
-            lanes.arg(grad),
+            operands.logits(&lanes).collect(),
+            operands.labels(),
+            operands.factors(),
+            operands.loss.arg(1),
+            lanes.arg(operands.grad),
             scratch.arg(width),
             lanes.unaligned(student),
             constants,
-            ExtentsLaunch::new(batch, classes, 1, grid.run * width, group, line, line),
+            scalars(problem),
+            ExtentsLaunch::new(batch, classes, 1, run, group, line, line, stride),
             blueprint,
             dtype.elems(),
         );

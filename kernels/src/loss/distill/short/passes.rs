@@ -1,7 +1,7 @@
 //! Walks over the classes of as many rows as a vector has lanes. What is kept of a target is 0, so that only the walks over logits ask
 //! for it.
 
-use super::super::fused::Blueprint;
+use super::super::blueprint::Blueprint;
 use super::super::passes::Wanted;
 use super::super::scratch::{Fact, Finding, Network, ScratchLayout};
 use super::super::terms::Constants;
@@ -29,8 +29,7 @@ fn targets<N: Size>(
 /// Keeps the exponentials of rows and notes their maxima and sums.
 #[cube]
 pub(super) fn sum<S: Float, F: Float, B: Size, N: Size>(
-    student: &[Vector<S, B>],
-    teacher: &[Vector<S, B>],
+    logits: &Sequence<Box<[Vector<S, B>]>>,
     labels: &[u32],
     scratch: &mut [Vector<F, N>],
     layout: &ScratchLayout,
@@ -39,31 +38,23 @@ pub(super) fn sum<S: Float, F: Float, B: Size, N: Size>(
     #[comptime] blueprint: Blueprint,
 ) {
     let target = targets::<N>(labels, rows, comptime!(blueprint.labelled));
-    let temperatures = comptime!(blueprint.uses.len());
-    let kept = comptime!(temperatures - 1);
-    read::<S, F, B, N>(
-        student,
-        scratch,
-        layout,
-        rows,
-        target,
-        kept,
-        Network::Student,
-    );
-    if comptime!(blueprint.taught().contains(&true)) {
+    let networks = comptime!(blueprint.networks());
+    #[unroll]
+    for i in 0..comptime!(networks.len()) {
+        let network = comptime!(networks[i]);
         read::<S, F, B, N>(
-            teacher,
+            logits.index(comptime!(network.0)),
             scratch,
             layout,
             rows,
             target,
-            kept,
-            Network::Teacher,
+            comptime!(blueprint.last_of(network)),
+            network,
         );
     }
     #[unroll]
-    for t in 0..temperatures {
-        let wanted = comptime!(blueprint.wanted(t));
+    for t in 0..comptime!(blueprint.uses.len()) {
+        let network = comptime!(blueprint.uses[t].network());
         exponentials::<F, N>(
             scratch,
             layout,
@@ -71,13 +62,15 @@ pub(super) fn sum<S: Float, F: Float, B: Size, N: Size>(
             rows.length,
             constants.index(t),
             t,
-            kept,
-            wanted,
+            comptime!(blueprint.last_of(Network::STUDENT)),
+            comptime!(blueprint.last_of(network)),
+            network,
+            comptime!(blueprint.wanted(t)),
         );
     }
 }
 
-/// Keeps the logits of a network where its exponentials at temperature `t` will be, and notes the target's and the largest of the
+/// Keeps the logits of a network where its exponentials of pair `t` will be, and notes the target's and the largest of the
 /// others, a NaN being none.
 #[cube]
 fn read<S: Float, F: Float, B: Size, N: Size>(
@@ -89,7 +82,7 @@ fn read<S: Float, F: Float, B: Size, N: Size>(
     #[comptime] t: usize,
     #[comptime] network: Network,
 ) {
-    let line = if comptime!(network == Network::Student) {
+    let line = if comptime!(network == Network::STUDENT) {
         layout.student(0usize, t)
     } else {
         layout.teacher(0usize, t)
@@ -107,8 +100,8 @@ fn read<S: Float, F: Float, B: Size, N: Size>(
     scratch[layout.fact(0usize, comptime!(network.max()))] = max;
 }
 
-/// Keeps `exp((z - max) / T)` of every class and network, 0 for the target, and notes the sums. The logits are where the exponentials
-/// of temperature `kept` will be.
+/// Keeps `exp((z - max) / T)` of every class of both networks of pair `t`, 0 for the target, and notes the sums. The logits are where
+/// the exponentials of the pairs `kept` and `kept_of_teacher` will be.
 #[cube]
 fn exponentials<F: Float, N: Size>(
     scratch: &mut [Vector<F, N>],
@@ -118,6 +111,8 @@ fn exponentials<F: Float, N: Size>(
     constants: &Constants,
     #[comptime] t: usize,
     #[comptime] kept: usize,
+    #[comptime] kept_of_teacher: usize,
+    #[comptime] network: Network,
     #[comptime] wanted: Wanted,
 ) {
     let zero = Vector::<F, N>::new(F::new(0.0f32));
@@ -126,11 +121,8 @@ fn exponentials<F: Float, N: Size>(
         constants.rate.rate.get::<F>(),
         constants.rate.floor.get::<F>(),
     );
-    let student_max = scratch[layout.fact(0usize, Fact::StudentMax)];
-    let mut teacher_max = student_max;
-    if comptime!(wanted.teacher) {
-        teacher_max = scratch[layout.fact(0usize, Fact::TeacherMax)];
-    }
+    let student_max = scratch[layout.fact(0usize, comptime!(Network::STUDENT.max()))];
+    let teacher_max = scratch[layout.fact(0usize, comptime!(network.max()))];
     let mut student_sum = zero;
     let mut teacher_sum = zero;
     let mut distances = zero;
@@ -142,11 +134,11 @@ fn exponentials<F: Float, N: Size>(
             scratch[layout.student(0usize, kept) + class] - student_max,
         );
         let e = select_many(is_target, zero, decay::<F, N>(d, rate, floor, exponential));
-        if comptime!(wanted.teacher) {
+        if comptime!(wanted.teacher.is_some()) {
             let teacher_d = select_many(
                 is_target,
                 zero,
-                scratch[layout.teacher(0usize, kept) + class] - teacher_max,
+                scratch[layout.teacher(0usize, kept_of_teacher) + class] - teacher_max,
             );
             let taught = select_many(
                 is_target,
@@ -156,7 +148,8 @@ fn exponentials<F: Float, N: Size>(
             teacher_sum += taught;
             scratch[layout.teacher(0usize, t) + class] = taught;
             if comptime!(wanted.apart) {
-                scratch[layout.distances(0usize) + class] = d - teacher_d;
+                let at = layout.distances(0usize, comptime!(wanted.teacher.unwrap_or(0))) + class;
+                scratch[at] = d - teacher_d;
             }
         }
         scratch[layout.student(0usize, t) + class] = e;
@@ -170,7 +163,7 @@ fn exponentials<F: Float, N: Size>(
         scratch[layout.finding(0usize, t, Finding::Distances)] = distances;
     }
     scratch[layout.finding(0usize, t, Finding::StudentSum)] = student_sum;
-    if comptime!(wanted.teacher) {
+    if comptime!(wanted.teacher.is_some()) {
         scratch[layout.finding(0usize, t, Finding::TeacherSum)] = teacher_sum;
     }
 }
@@ -183,6 +176,7 @@ pub(super) fn divergence<F: Float, N: Size>(
     classes: usize,
     inverse_t: F,
     #[comptime] t: usize,
+    #[comptime] teacher: usize,
     #[comptime] terms: usize,
 ) {
     let ratio = scratch[layout.finding(0usize, t, Finding::Ratio)];
@@ -191,7 +185,7 @@ pub(super) fn divergence<F: Float, N: Size>(
     for class in 0..classes {
         let q = scratch[layout.teacher(0usize, t) + class];
         let r = fma(
-            scratch[layout.distances(0usize) + class],
+            scratch[layout.distances(0usize, teacher) + class],
             Vector::new(inverse_t),
             log_ratio,
         );

@@ -6,6 +6,7 @@ use tiff::decoder::DecodingResult;
 use tiff::tags::PhotometricInterpretation;
 
 /// What the samples of a pixel mean (TIFF 6.0, PhotometricInterpretation).
+#[derive(Clone)]
 pub(super) enum Colours {
     /// One band, whether 0 is white, and perhaps alpha.
     Grey {
@@ -121,6 +122,15 @@ impl Colours {
             Self::Palette(_) => "palette indices",
             Self::Cmyk => "CMYK samples",
             Self::YCbCr => "YCbCr samples",
+        }
+    }
+
+    /// The bands that the colours are made of.
+    pub(super) fn bands(&self) -> std::ops::Range<usize> {
+        match self {
+            Self::Grey { .. } | Self::Palette(_) => 0..1,
+            Self::Rgb | Self::YCbCr => 0..3,
+            Self::Cmyk => 0..4,
         }
     }
 

@@ -3,6 +3,7 @@
 mod writer;
 
 use super::*;
+use crate::data::Stretch;
 use ghostlight_tests::cases;
 use image::RgbImage;
 use proptest::prelude::*;
@@ -96,10 +97,44 @@ proptest! {
     }
 
     #[test]
+    fn rows_are_those_of_the_whole_image(spec in spec(), nodata in prop::option::of(0u64..9)) {
+        let (height, width) = spec.size;
+        let bits = |y, x, band| {
+            let value = (y * 5 + x * 3 + band) as u64 % 9;
+            if spec.format == 3 { u64::from((value as f32).to_bits()) } else { value }
+        };
+        let file = spec.file(&spec.chunks(bits), &[]);
+        let stretch = Stretch { low: [1.0, 0.0, 2.0], high: [7.0, 8.0, 9.0] };
+        let whole = decode(file.clone()).unwrap().into_bytes(Some(&stretch)).unwrap();
+        let mut rows = TiffRows::new(Cursor::new(&file)).unwrap();
+        prop_assert_eq!(rows.header().size, spec.size);
+        rows.layout.nodata = nodata.map(|value| value as f32);
+        let (mut pixels, mut missing) = (Vec::new(), Vec::new());
+        while let Some(band) = rows.next(Some(&stretch)).unwrap() {
+            prop_assert!(band.size().0 <= spec.chunk.0);
+            pixels.extend(band.pixels);
+            missing.extend(band.missing);
+            missing.resize(pixels.len() / 3, false);
+        }
+        prop_assert_eq!(pixels.len(), height * width * 3);
+        prop_assert!(nodata.is_some() || pixels == whole.into_raw());
+        for (i, missing) in missing.into_iter().enumerate() {
+            let bands = if spec.bands < 3 { 0..1 } else { 0..3 };
+            let all = bands.clone().all(|band| {
+                nodata == Some((i / width * 5 + i % width * 3 + band) as u64 % 9)
+            });
+            prop_assert_eq!(missing, all, "pixel {} of {} x {}", i, height, width);
+        }
+    }
+
+    #[test]
     fn no_damage_makes_the_decoder_panic(spec in spec(), at: prop::sample::Index, byte: u8) {
         let mut file = spec.file(&spec.chunks(|_, _, _| 1), &[]);
         let at = at.index(file.len());
         file[at] = byte;
+        if let Ok(mut rows) = TiffRows::new(Cursor::new(&file)) {
+            while rows.band_bytes() < 1 << 24 && matches!(rows.next(None), Ok(Some(_))) {}
+        }
         _ = decode(file);
     }
 }
@@ -188,6 +223,30 @@ fn orientation_is_applied_and_missing_values_are_none() {
     };
     assert!(image.get_pixel(0, 0).0[0].is_nan());
     assert_eq!(image.get_pixel(1, 0).0, [8.0; 3]);
+}
+
+#[test]
+fn pixels_that_are_not_opaque_at_all_are_missing() {
+    for (bits, kind) in [(8, 1), (8, 2), (16, 2), (8, 0)] {
+        let spec = Spec::rgb(5, bits);
+        let sample = |y: usize, x: usize, band| u64::from(band == 3 && (x + y) % 2 == 1);
+        let mut file = spec.file(&spec.chunks(sample), &[]);
+        // Of two further bands, 0 as the writer has them, the first becomes alpha.
+        let entry = [0x52, 1, 3, 0, 2, 0, 0, 0];
+        let place = file.windows(8).rposition(|it| it == entry).unwrap();
+        file[place + 8] = kind;
+        let mut rows = TiffRows::new(Cursor::new(&file)).unwrap();
+        let stretch = Stretch {
+            low: [0.0; 3],
+            high: [1.0; 3],
+        };
+        let mut missing = Vec::new();
+        while let Some(band) = rows.next(Some(&stretch)).unwrap() {
+            missing.extend(band.missing);
+        }
+        let wanted: Vec<bool> = (0..35).map(|i| (i / 7 + i % 7) % 2 == 0).collect();
+        assert_eq!(missing, if kind == 0 { Vec::new() } else { wanted });
+    }
 }
 
 #[test]

@@ -1,0 +1,187 @@
+//! What the first look at the kernels found, at commit 36fd1c4, and what has become of it: the figures are the table's, the reasons are
+//! written by hand.
+
+use super::misses;
+use crate::card::Card;
+use crate::shape::{Row, Table};
+use std::fmt::Write;
+
+/// Something that was wrong with kernels of a kind.
+struct Finding {
+    /// What.
+    title: &'static str,
+    /// What the first look said.
+    was: &'static str,
+    /// The problems: beginnings of `op/phase`.
+    rows: &'static [&'static str],
+    /// Why it is as it is, or what would help.
+    reason: &'static str,
+}
+
+const FINDINGS: [Finding; 11] = [
+    Finding {
+        title: "flip alignment",
+        was: "1 cube, 32 units at work; floor 3,087 us for 12 us of bytes; 8 lines for one",
+        rows: &["flip_align/"],
+        reason: "a unit owns a sample: few units, far apart. A cube that owns a sample, its units the vectors of channels, would mend both",
+    },
+    Finding {
+        title: "batch norm, train: moments, sums of the gradient, normalising",
+        was: "1 cube, 64 units, whatever the map: 733 us backward, 311 us forward for 15 and 8 us; 7 to 8 lines for one",
+        rows: &["batch_norm_relu/"],
+        reason: "64 partial sums at most, one unit each, and a unit owns pixels and walks channels",
+    },
+    Finding {
+        title: "layer norm and group norm, gradient",
+        was: "4 to 8 cubes: 444 us for 35 us of bytes",
+        rows: &["layer_norm/backward", "group_norm/backward"],
+        reason: "64 partial sums at most, a team each: coalesced, but 3 to 6 % of the multiprocessors",
+    },
+    Finding {
+        title: "grouped convolution, weight gradient",
+        was: "512 cubes of 32 units: 444 us for 31 us; 7.1 lines for one, bank conflicts 2.0",
+        rows: &["grouped/grad_weight"],
+        reason: "tiles of 4 columns where a group has 4 channels: a cube of one warp, and rows that begin far apart",
+    },
+    Finding {
+        title: "grouped convolution, forward and input gradient",
+        was: "165 us for 31 us; stores 8 lines for one",
+        rows: &["grouped/forward", "grouped/grad_input"],
+        reason: "the same tiles; 13 % of the instructions are multiply-adds",
+    },
+    Finding {
+        title: "depthwise convolution, weight gradient",
+        was: "8 to 12 cubes: 144 to 169 us for 12 to 31 us; 227 registers, 12 % occupancy",
+        rows: &["depthwise/grad_weight"],
+        reason: "32 partial sums at most, and a scratch that is laid out unit by unit: stores 8 lines for one",
+    },
+    Finding {
+        title: "gate, add_relu",
+        was: "7 cubes: 20 to 34 us for 14 to 22 us; 7 to 8 lines for one",
+        rows: &["gate/", "add_relu/"],
+        reason: "a unit owns 32 pixels of all channels",
+    },
+    Finding {
+        title: "pools, resizing",
+        was: "7 to 8 lines for one throughout",
+        rows: &[
+            "max_pool/",
+            "average_pool/",
+            "adaptive_average/",
+            "bilinear/",
+        ],
+        reason: "a unit owns a pixel and walks its channels",
+    },
+    Finding {
+        title: "dense convolution and matrix product",
+        was: "34 TFLOP/s at best: no tensor cores, no double buffer, scalar loads of `a`",
+        rows: &["dense/", "batched/"],
+        reason: "`implicit_kernel` loads, waits, computes, waits; three loads from shared memory for 32 multiply-adds of a unit",
+    },
+    Finding {
+        title: "depthwise convolution, forward and input gradient",
+        was: "5x5 and 7x7: 154 to 168 registers, 18 % occupancy, spills of up to 64 bytes",
+        rows: &["depthwise/forward", "depthwise/grad_input"],
+        reason: "a window in registers: fewer outputs a unit would need fewer; coalesced as it is",
+    },
+    Finding {
+        title: "losses, softmax, layer norm forward, optimizers, activations",
+        was: "good as they were: 1.0 lines for one",
+        rows: &[
+            "dkd/",
+            "kd/",
+            "distill/",
+            "dual_teacher/",
+            "cosine/",
+            "softmax/",
+            "layer_norm/forward",
+            "group_norm/forward",
+            "adamw/",
+            "activation/",
+            "dropout/",
+        ],
+        reason: "teams of units walk a row together, or a unit has one vector; odd lengths of rows leave vectors of one or two elements",
+    },
+];
+
+pub(super) fn markdown(table: &Table) -> String {
+    let mut text = String::from(
+        "Calls of the catalogue of more than 1 MB; *worst* is the one whose floor is most times the time of its bytes. A call misses where its floor is above 1.5 times that, its \
+         lines are above 1.25 for one, or a unit spills more than 16 bytes.\n\n\
+         | what | the first look, at 36fd1c4 | calls that miss | worst: floor / bytes, us | its launch | lines | why it is so |\n|---|---|---:|---:|---|---:|---|\n",
+    );
+    let Some(card) = Card::of(&table.target) else {
+        return text;
+    };
+    for finding in FINDINGS {
+        let rows: Vec<&Row> = table.rows.iter().filter(|row| finding.has(row)).collect();
+        let ratio = |row: &&Row| row.floor_us() / card.bytes_us(row.bytes);
+        let Some(worst) = rows
+            .iter()
+            .copied()
+            .max_by(|a, b| ratio(a).total_cmp(&ratio(b)))
+        else {
+            continue;
+        };
+        let missing = rows.iter().filter(|row| misses(row, card)).count();
+        let longest = worst
+            .launches
+            .iter()
+            .max_by(|a, b| a.floor_us.total_cmp(&b.floor_us));
+        let launch = longest.map_or("-".into(), |it| {
+            format!("`{}`, {} x {} ({})", it.kernel, it.cubes, it.units, it.busy)
+        });
+        let _ = writeln!(
+            text,
+            "| {} | {} | {missing} of {} | {:.1} / {:.1} in {} | {launch} | {:.1} | {} |",
+            finding.title,
+            finding.was,
+            rows.len(),
+            worst.floor_us(),
+            card.bytes_us(worst.bytes),
+            worst.name(),
+            longest.map_or(1.0, |it| it.scatter()),
+            finding.reason,
+        );
+    }
+    text
+}
+
+impl Finding {
+    fn has(&self, row: &Row) -> bool {
+        let name = row.name();
+        let is = |beginning: &&str| name.starts_with(*beginning);
+        row.variant == "ours"
+            && row.bytes > crate::gate::SMALL
+            && row.refused.is_none()
+            && self.rows.iter().any(is)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::shape::tests::{shape, table};
+
+    #[test]
+    fn a_finding_counts_the_calls_that_miss_and_shows_the_worst() {
+        let mut table = table(vec![shape("softmax_by_teams")]);
+        let mut slow = table.rows[0].clone();
+        slow.case = "16384x49".into();
+        slow.launches[0].floor_us = 500.0;
+        table.rows.push(slow);
+        let text = markdown(&table);
+        let line = text
+            .lines()
+            .find(|line| line.contains("softmax"))
+            .expect("there is one for it");
+        assert!(
+            line.contains("| 1 of 2 | 500.0 / 10.0 in softmax/forward/16384x49 |"),
+            "{line}"
+        );
+        assert!(
+            !text.contains("flip alignment"),
+            "nothing of it is in the table: {text}"
+        );
+    }
+}

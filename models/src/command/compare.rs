@@ -1,0 +1,123 @@
+use super::error::CommandError;
+use super::output::{note, result};
+use crate::compare::{Compared, Comparison, Difference, Over, Spread, compare, render};
+use crate::run::write_atomic;
+use clap::Args;
+use std::path::PathBuf;
+
+#[derive(Args)]
+pub(super) struct CompareArguments {
+    /// Runs' folders, or folders of runs, one for each seed.
+    #[arg(required = true, value_name = "RUN")]
+    runs: Vec<PathBuf>,
+    /// Write a page with curves and classes to this file.
+    #[arg(long, value_name = "FILE.html")]
+    out: Option<PathBuf>,
+    /// Print one JSON object on standard output, and nothing else there.
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) fn run(arguments: &CompareArguments) -> Result<(), CommandError> {
+    let comparison = compare(&arguments.runs)?;
+    for apart in &comparison.set_apart {
+        note(format_args!("note: not compared: {apart}"));
+    }
+    if let Some(out) = &arguments.out {
+        write_atomic(out, render(&comparison)?.as_bytes())?;
+    }
+    if arguments.json {
+        return result(serde_json::json!(comparison));
+    }
+    print(&comparison)?;
+    match &arguments.out {
+        Some(out) => result(format_args!("page: {}", out.display())),
+        None => result("a page with curves and classes: --out FILE.html"),
+    }
+}
+
+fn print(comparison: &Comparison) -> Result<(), CommandError> {
+    let data = &comparison.data;
+    result(format_args!(
+        "{}: {} classes, {} training, {} validation and {} test images of {} x {} pixels",
+        data.name,
+        data.classes.len(),
+        data.train,
+        data.validation,
+        data.test,
+        data.width,
+        data.height
+    ))?;
+    let networks = || comparison.experiments.iter().flat_map(|it| &it.networks);
+    let width = networks().map(|it| it.title.chars().count()).max();
+    let width = width.unwrap_or(0);
+    for experiment in &comparison.experiments {
+        let seeds = experiment.runs.iter().map(|run| run.seed.to_string());
+        let seeds: Vec<String> = seeds.collect();
+        let (word, seeds) = (if seeds.len() == 1 { "seed" } else { "seeds" }, seeds);
+        result(format_args!(
+            "\n{}: {word} {}",
+            experiment.label,
+            seeds.join(", ")
+        ))?;
+        for (key, value) in &experiment.differs {
+            result(format_args!("  {key} = {value}"))?;
+        }
+        result(format_args!(
+            "{:width$} {:>11} {:>9} {:>16} {:>14} {:>10}  points over the network alone",
+            "", "params", "MMACs", "accuracy, %", "infer images/s", "median ms"
+        ))?;
+        for network in &experiment.networks {
+            row(network, width)?;
+        }
+        for ratio in &experiment.ratios {
+            result(format_args!(
+                "{} beside {}: {:.2} x fewer parameters, {:.2} x fewer MACs, {:.2} x as fast",
+                ratio.arch, ratio.teacher_arch, ratio.params, ratio.macs, ratio.speed
+            ))?;
+        }
+    }
+    Ok(())
+}
+
+fn row(network: &Compared, width: usize) -> Result<(), CommandError> {
+    let median = network.median_ms.as_ref();
+    result(format_args!(
+        "{:width$} {:>11} {:>9.2} {:>16} {:>14.0} {:>10}  {}",
+        network.title,
+        network.params,
+        network.macs as f64 / 1e6,
+        percent(&network.accuracy),
+        network.infer_images_per_s.mean,
+        median.map_or("-".into(), |it| format!("{:.2}", it.mean)),
+        network.difference.as_ref().map_or(String::new(), gain),
+    ))
+}
+
+fn percent(spread: &Spread) -> String {
+    let mean = 100.0 * spread.mean;
+    match spread.sd {
+        Some(sd) => format!("{mean:.2} ± {:.2}", 100.0 * sd),
+        None => format!("{mean:.2}"),
+    }
+}
+
+fn gain(difference: &Difference) -> String {
+    let mean = 100.0 * difference.spread.mean;
+    let over = match difference.over {
+        Over::Seeds => "over seeds",
+        Over::Images => "over test images, of one seed",
+    };
+    let verdict = match difference.may_be_chance {
+        true => "may be chance",
+        false => "more than chance",
+    };
+    match difference.interval {
+        Some((low, high)) => format!(
+            "{mean:+.2} (95 % {:+.2} to {:+.2} {over}; {verdict})",
+            100.0 * low,
+            100.0 * high
+        ),
+        None => format!("{mean:+.2} (all seeds alike: no spread to judge by)"),
+    }
+}
