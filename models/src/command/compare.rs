@@ -36,7 +36,8 @@ pub(super) fn run(arguments: &CompareArguments) -> Result<(), CommandError> {
     }
 }
 
-fn print(comparison: &Comparison) -> Result<(), CommandError> {
+/// The table of all networks of all runs.
+pub(super) fn print(comparison: &Comparison) -> Result<(), CommandError> {
     let data = &comparison.data;
     result(format_args!(
         "{}: {} classes, {} training, {} validation and {} test images of {} x {} pixels",

@@ -1,14 +1,19 @@
 use super::{Planned, RunData};
+use crate::data::{Loader, LoaderOptions};
+use crate::measure;
 use crate::metrics::Confusion;
 use crate::paired::Paired;
 use crate::report::{Comparison, DataSummary, EpochPoint, ModelReport, Prediction, Report, Sample};
 use crate::run::{MetricsLog, Platform, RunDir};
-use crate::summary::{DataUsed, Gain, NetworkSummary, Role, Summary};
-use crate::train::{Answer, EpochRecord, Session, TrainError, Trained, answers, evaluate, measure};
+use crate::summary::{DataUsed, Gain, Latency, NetworkSummary, Role, Summary};
+use crate::train::{self, Answer, EpochRecord, Session, TrainError, Trained, answers, evaluate};
 use crate::zoo::{Network, Size};
+use std::time::Duration;
 
 /// Test images shown in the report.
 const SAMPLES: usize = 24;
+/// How long single images are classified for, to tell how long one takes.
+const SINGLE_IMAGES: Duration = Duration::from_millis(300);
 
 /// What one training came to.
 pub(super) struct Outcome {
@@ -27,6 +32,7 @@ pub(super) struct Outcome {
     right: Vec<bool>,
     train_images_per_s: f64,
     infer_images_per_s: f64,
+    one_image: measure::Latency,
     curve: Vec<EpochPoint>,
     /// Of the test images that the report shows.
     samples: Vec<Answer>,
@@ -47,8 +53,10 @@ impl Outcome {
             last,
         } = trained;
         let what = format!("{} test", planned.title);
-        let test = measure(session, &network, &what)?;
+        let test = train::measure(session, &network, &what)?;
         let samples = answers(session, &network, &shown(session))?.0;
+        let images = images(session, &shown(session))?;
+        let one_image = measure::latency_within(session.client, &network, &images, SINGLE_IMAGES)?;
         let accuracy = test.confusion.accuracy();
         let last_accuracy = match last {
             None => accuracy,
@@ -92,10 +100,18 @@ impl Outcome {
             right: test.right,
             train_images_per_s: speeds.get(speeds.len() / 2).copied().unwrap_or(0.0),
             infer_images_per_s: test.images_per_s,
+            one_image,
             curve: records.into_iter().map(point).collect(),
             samples,
         };
         Ok((outcome, network))
+    }
+
+    fn latency(&self) -> Latency {
+        Latency {
+            median_ms: 1e3 * self.one_image.median_s,
+            p95_ms: 1e3 * self.one_image.p95_s,
+        }
     }
 
     fn report(&self) -> ModelReport {
@@ -112,8 +128,8 @@ impl Outcome {
             curve: self.curve.clone(),
             chosen_epoch: self.chosen_epoch,
             last_accuracy: self.last_accuracy,
-            latency: None,
-            joules_per_image: None,
+            latency: Some(self.latency()),
+            joules_per_image: self.one_image.joules_per_image,
         }
     }
 
@@ -135,8 +151,8 @@ impl Outcome {
             last_accuracy: self.last_accuracy,
             train_images_per_s: self.train_images_per_s,
             infer_images_per_s: self.infer_images_per_s,
-            latency: None,
-            joules_per_image: None,
+            latency: Some(self.latency()),
+            joules_per_image: self.one_image.joules_per_image,
             confusion: self.confusion.clone(),
         }
     }
@@ -160,6 +176,20 @@ fn shown(session: &Session) -> Vec<u32> {
     let test = &session.split.test;
     let count = SAMPLES.min(test.len());
     (0..count).map(|i| test[i * test.len() / count]).collect()
+}
+
+/// The normalised pixels of `indices`, without augmentation.
+fn images(session: &Session, indices: &[u32]) -> Result<Vec<f32>, TrainError> {
+    let options = LoaderOptions {
+        batch_size: indices.len().max(1),
+        stats: session.stats,
+        augment: None,
+        first_batch: 0,
+        drop_last: false,
+    };
+    let loader = Loader::new(session.dataset.clone(), indices.to_vec(), options)?;
+    let batches = loader.map(|batch| batch.map(|batch| batch.images));
+    Ok(batches.collect::<Result<Vec<_>, _>>()?.concat())
 }
 
 /// What the run comes to, for people and for programs.

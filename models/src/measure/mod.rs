@@ -51,6 +51,19 @@ pub fn latency(client: &Client, network: &Network, images: &[f32]) -> Result<Lat
     of_batches(client, network, images, 1)
 }
 
+/// [`latency`], measured for no longer than `time`, but for a few passes at least.
+///
+/// # Errors
+/// Those of [`of_batches`].
+pub fn latency_within(
+    client: &Client,
+    network: &Network,
+    images: &[f32],
+    time: Duration,
+) -> Result<Latency, KernelError> {
+    timed(client, network, images, 1, time)
+}
+
 /// Times passes of `batch` images for two seconds, after a few that do not count. `images` are normalised, `[n, height, width, 3]` at the network's
 /// size; passes take them in turns, the first again after the last.
 ///
@@ -61,6 +74,16 @@ pub fn of_batches(
     network: &Network,
     images: &[f32],
     batch: usize,
+) -> Result<Latency, KernelError> {
+    timed(client, network, images, batch, MEASURED)
+}
+
+fn timed(
+    client: &Client,
+    network: &Network,
+    images: &[f32],
+    batch: usize,
+    time: Duration,
 ) -> Result<Latency, KernelError> {
     let [height, width] = network.image;
     let shape = [batch, height, width, 3];
@@ -81,7 +104,7 @@ pub fn of_batches(
     let energy = Energy::find();
     let before = energy.as_ref().and_then(Energy::read);
     let (start, mut seconds) = (Instant::now(), Vec::new());
-    while start.elapsed() < MEASURED || seconds.len() < LEAST {
+    while start.elapsed() < time || seconds.len() < LEAST {
         seconds.push(pass(seconds.len())?);
     }
     let (elapsed, passes) = (start.elapsed().as_secs_f64(), seconds.len());

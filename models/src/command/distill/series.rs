@@ -1,15 +1,20 @@
+use super::super::compare as compared;
 use super::super::error::CommandError;
 use super::super::output::{self, note};
 use super::super::table;
 use super::{DistillArguments, one};
+use crate::compare::{compare, render};
 use crate::run::{self, RunError, write_atomic};
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 
 /// What a folder of runs by seed remembers of itself.
 const SERIES: &str = "series.json";
+/// Its runs side by side.
+const PAGE: &str = "compare.html";
 
 /// One recipe under several seeds.
 pub(super) struct Series {
@@ -86,10 +91,16 @@ impl Series {
             }
             summaries.push(summary);
         }
-        match arguments.json {
-            true => output::result(serde_json::json!({"series": self.folder, "runs": summaries})),
-            false => Ok(()),
+        let comparison = compare(std::slice::from_ref(&self.folder))?;
+        let page = self.folder.join(PAGE);
+        write_atomic(&page, render(&comparison)?.as_bytes())?;
+        if arguments.json {
+            return output::result(
+                json!({"series": self.folder, "runs": summaries, "comparison": comparison}),
+            );
         }
+        compared::print(&comparison)?;
+        output::result(format_args!("page: {}", page.display()))
     }
 
     /// Makes the folder, which must be absent or empty.
