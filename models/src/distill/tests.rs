@@ -59,6 +59,7 @@ fn run(recipe: &Recipe) -> (tempfile::TempDir, RunDir, Summary) {
         stats: data.stats,
         progress: &Silent,
         cache: None,
+        watch: None,
         stop: &NEVER,
     };
     let summary = distill(&session, &data, &run, &[], "ghostlight distill").unwrap();

@@ -94,6 +94,7 @@ impl Fixture {
             stats: ChannelStats::of(&self.dataset, &self.split.train, &NEVER).unwrap(),
             progress,
             cache: None,
+            watch: None,
             stop: &self.stop,
         }
     }
