@@ -72,7 +72,7 @@ impl Recipe {
                 reason: reason.to_string().trim_end().into(),
             })?;
         let unsaid = Self {
-            distill: vec![Distill::silent()],
+            distill: vec![Distill::default()],
             ..Self::default()
         };
         unsaid.overlay(origin, table)

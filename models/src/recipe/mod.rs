@@ -203,7 +203,7 @@ impl Default for Recipe {
             teacher: vec![Teacher::default()],
             student: vec![Student::default()],
             train: Train::default(),
-            distill: vec![Distill::default()],
+            distill: vec![Distill::decoupled()],
         }
     }
 }

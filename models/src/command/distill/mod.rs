@@ -146,7 +146,7 @@ pub(super) fn run(arguments: &DistillArguments, stop: &AtomicBool) -> Result<(),
     if let Some(series) = Series::of(arguments)? {
         return series.run(arguments, stop);
     }
-    let summary = one::run(arguments, stop)?;
+    let summary = one::run(arguments, None, stop)?;
     match arguments.json {
         true => output::result(serde_json::json!(summary)),
         false => table::print(&summary),
