@@ -4,7 +4,7 @@ use ghostlight_autodiff::check::values;
 use ghostlight_autodiff::{DType, Labels, Sgd, Tape, Tensor, Var};
 use ghostlight_kernels::optim::sgd::SgdOptions;
 use ghostlight_kernels::pointwise::add_into;
-use ghostlight_models::methods::{DkdMethod, Lesson, Method, Supervised};
+use ghostlight_models::methods::{Answers, Lesson, Way};
 use ghostlight_models::nn::Mode;
 use ghostlight_models::recipe::Distill;
 use ghostlight_models::zoo::{Architecture, Network, Size};
@@ -24,36 +24,46 @@ fn constant(seed: u64, shape: &[usize], dtype: DType) -> Tensor {
 }
 
 /// The loss of one batch, and its gradient added to the network's when `record`.
-fn loss(network: &Network, method: &dyn Method, record: bool) -> f64 {
+fn loss(network: &Network, way: &Way, record: bool) -> f64 {
     let client = client();
     let tape = Tape::new();
     let dtype = network.store.values().dtype();
     let images = Var::constant(constant(1, &[BATCH, 8, 8, 3], dtype));
     let labels = Labels::new(&client, &[0, 1, 2, 1], CLASSES).unwrap();
     let teacher = constant(2, &[BATCH, CLASSES], dtype);
-    let student = network.forward(&tape, Mode::Train, &images).unwrap();
-    let (student, teacher) = (&student, Some(&teacher));
+    let student = Answers {
+        logits: network.forward(&tape, Mode::Train, &images).unwrap(),
+        stages: Vec::new(),
+    };
+    let teacher = Answers {
+        logits: teacher,
+        stages: Vec::new(),
+    };
     let lesson = Lesson {
         tape: &tape,
-        student,
-        teacher,
+        student: &student,
+        teachers: &[Some(teacher)],
         labels: &labels,
         epoch: 1,
+        seed: 1,
     };
-    let terms = method.terms(&lesson).unwrap();
-    let value = terms
+    let outputs = way.loss(&lesson, 2).unwrap().outputs;
+    let value = outputs
         .iter()
-        .map(|term| term.weight * download(term.value.tensor())[0])
+        .map(|(value, weight)| weight * download(value.tensor())[0])
         .sum();
     if record {
-        let outputs: Vec<(&Var, f64)> = terms.iter().map(|t| (&t.value, t.weight)).collect();
+        let outputs: Vec<(&Var, f64)> = outputs
+            .iter()
+            .map(|(value, weight)| (value, *weight))
+            .collect();
         tape.backward(&outputs).unwrap();
     }
     value
 }
 
 /// Moves all parameters at once along random directions and compares the loss' change with the gradient.
-fn check_gradient(method: &dyn Method) {
+fn check_gradient(way: &Way) {
     if !has_f64_exp() {
         return;
     }
@@ -67,7 +77,7 @@ fn check_gradient(method: &dyn Method) {
     )
     .unwrap();
     let store = &network.store;
-    loss(&network, method, true);
+    loss(&network, way, true);
     let gradient = download(store.grads());
     assert!(gradient.iter().any(|g| g.abs() > 1e-3));
     for direction in 0..6 {
@@ -78,7 +88,7 @@ fn check_gradient(method: &dyn Method) {
             let shift: Vec<f64> = along.iter().map(|d| by * d).collect();
             let shift = Tensor::from_f64(&client, &shift, &[shift.len()], DType::F64).unwrap();
             add_into(store.values(), &shift).unwrap();
-            loss(&network, method, false)
+            loss(&network, way, false)
         };
         let (up, down) = (moved(step), moved(-2.0 * step));
         moved(step);
@@ -94,8 +104,8 @@ fn check_gradient(method: &dyn Method) {
 
 #[test]
 fn the_gradient_of_a_small_resnet_under_cross_entropy_is_its_derivative() {
-    check_gradient(&Supervised { smoothing: 0.0 });
-    check_gradient(&Supervised { smoothing: 0.1 });
+    check_gradient(&Way::alone(0.0));
+    check_gradient(&Way::alone(0.1));
 }
 
 #[test]
@@ -104,10 +114,8 @@ fn the_gradient_of_a_small_resnet_under_dkd_is_its_derivative() {
         warmup_epochs: 2,
         ..Distill::default()
     };
-    check_gradient(&DkdMethod {
-        distill,
-        supervised: Supervised { smoothing: 0.0 },
-    });
+    let arch = Architecture::new("resnet8", CLASSES).images(8, 8);
+    check_gradient(&Way::new(&client(), &distill, 0.0, arch, &[arch], (0, 1)).unwrap());
 }
 
 #[test]
@@ -250,7 +258,7 @@ fn a_weight_that_is_not_a_number_leaves_no_image_an_answer() {
                 assert!(row.iter().any(|z| z.is_nan()), "{key} in {mode:?}: {row:?}");
             }
         }
-        let loss = loss(&network, &Supervised { smoothing: 0.0 }, false);
+        let loss = loss(&network, &Way::alone(0.0), false);
         assert!(loss.is_nan(), "{key}: {loss}");
     }
 }
@@ -289,21 +297,21 @@ fn a_few_steps_learn_a_batch_by_heart() {
     .unwrap();
     let store = &network.store;
     let mut optimiser = Sgd::new(store.values());
-    let method = Supervised { smoothing: 0.0 };
+    let way = Way::alone(0.0);
     let options = SgdOptions {
         learning_rate: 0.05,
         momentum: 0.9,
         weight_decay: 0.0,
         nesterov: true,
     };
-    let first = loss(&network, &method, false);
+    let first = loss(&network, &way, false);
     for _ in 0..25 {
-        loss(&network, &method, true);
+        loss(&network, &way, true);
         optimiser
             .step(store.values(), store.grads(), store.decayed(), &options)
             .unwrap();
     }
-    let last = loss(&network, &method, false);
+    let last = loss(&network, &way, false);
     assert!(last < 0.1 * first, "from {first} to {last}");
 }
 

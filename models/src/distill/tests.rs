@@ -1,7 +1,8 @@
 use super::*;
 use crate::data::stop::NEVER;
 use crate::data::synthetic;
-use crate::run::PlannedRun;
+use crate::data::{ChannelStats, Dataset};
+use crate::run::{NamedTensor, PlannedRun};
 use crate::train::Silent;
 use std::sync::Arc;
 
@@ -57,40 +58,47 @@ fn run(recipe: &Recipe) -> (tempfile::TempDir, RunDir, Summary) {
         split: &data.split,
         stats: data.stats,
         progress: &Silent,
+        cache: None,
+        watch: None,
         stop: &NEVER,
     };
-    let summary = distill(&session, &data, &run, "ghostlight distill").unwrap();
+    let summary = distill(&session, &data, &run, &[], "ghostlight distill").unwrap();
     (folder, run, summary)
+}
+
+/// The trainings of a recipe with one teacher, one student and DKD.
+const TRAININGS: [&str; 3] = ["teacher", "student_alone", "student_dkd"];
+
+fn weights(run: &RunDir, name: &str) -> Vec<NamedTensor> {
+    let checkpoint = run.load_checkpoint(name).unwrap();
+    checkpoint.expect("a finished training").weights
 }
 
 #[test]
 fn with_no_weight_on_the_teacher_the_student_that_is_taught_is_the_one_alone() {
-    let silenced = ["distill.alpha=0", "distill.beta=0", "distill.ce_weight=1"];
+    let silenced = [
+        "distill.dkd.alpha=0",
+        "distill.dkd.beta=0",
+        "distill.name=dkd",
+    ];
     let (_folder, run, summary) = run(&recipe(&silenced));
-    let weights = |phase: usize| {
-        let checkpoint = run.load_checkpoint(TRAININGS[phase].0).unwrap();
-        checkpoint.expect("a finished training").weights
-    };
+    let weights = |phase: usize| weights(&run, TRAININGS[phase]);
     assert!(weights(1) == weights(2), "something else differs");
     assert!(weights(0) != weights(1), "teacher and student start alike");
-    assert_eq!(
-        summary.student_alone.accuracy,
-        summary.student_distilled.accuracy
-    );
+    assert_eq!(summary.networks[1].accuracy, summary.networks[2].accuracy);
+    assert_eq!(summary.gains[0].difference, 0.0);
 }
 
 #[test]
 fn a_teacher_changes_what_the_student_learns() {
     let (_folder, run, summary) = run(&recipe(&["teacher.arch=resnet14"]));
-    let weights = |phase: usize| {
-        run.load_checkpoint(TRAININGS[phase].0)
-            .unwrap()
-            .unwrap()
-            .weights
-    };
+    let weights = |phase: usize| weights(&run, TRAININGS[phase]);
     assert!(weights(1) != weights(2), "the teacher taught nothing");
-    let archs = summary.rows().map(|row| row.arch.as_str());
+    let [teacher, alone, taught] = &summary.networks[..] else {
+        panic!("{summary:?}");
+    };
+    let archs = [teacher, alone, taught].map(|network| network.arch.as_str());
     assert_eq!(archs, ["resnet14", "resnet8", "resnet8"]);
-    assert!(summary.teacher.params > summary.student_alone.params);
-    assert!(summary.teacher.macs > summary.student_alone.macs);
+    assert!(teacher.params > alone.params && teacher.macs > alone.macs);
+    assert_eq!((taught.params, taught.macs), (alone.params, alone.macs));
 }

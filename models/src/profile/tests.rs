@@ -182,7 +182,7 @@ fn work_at_the_speed_of_the_ceiling_that_binds_is_all_of_the_roofline() {
         macs: 1e9,
         bytes: 1e8,
     };
-    let share = |macs, bytes, ms| {
+    let share = |macs, bytes: u64, ms| {
         let cost = Cost {
             macs,
             bytes_read: bytes / 2,

@@ -134,7 +134,7 @@ fn odd_sizes_are_resized_and_bad_files_skipped_and_each_is_said_once() {
         1,
         "{stderr}"
     );
-    assert!(stdout.contains("student_distilled"), "{stdout}");
+    assert!(stdout.contains("student_dkd"), "{stdout}");
     let split = fs::read_to_string(sandbox.at("out/split.json")).unwrap();
     assert!(split.contains("\"skipped\": 2"), "{split}");
     // What was left out once is left out again, without a word from the person who goes on.

@@ -25,8 +25,8 @@ fn a_value_out_of_range_is_named_with_the_range() {
         &["`train.batch` is 1", "from 2 to 4096"],
     );
     refused(
-        "[distill]\ntemperature = nan",
-        &["`distill.temperature` is nan", "0.1 to 100"],
+        "[distill.dkd]\ntemperature = nan",
+        &["`distill.dkd.temperature` is nan", "0.1 to 100"],
     );
 }
 
@@ -101,7 +101,7 @@ fn epochs_and_seeds_that_are_no_counts_are_refused() {
 
 #[test]
 fn values_that_contradict_each_other_or_the_images_are_refused() {
-    let nothing = "--set distill.alpha=0 --set distill.beta=0 --set distill.ce_weight=0";
+    let nothing = "--set distill.dkd.alpha=0 --set distill.dkd.beta=0 --set distill.ce_weight=0";
     Sandbox::new().refuses(
         &format!("distill {nothing} --out out"),
         &["distill.ce_weight", "raise one"],

@@ -1,5 +1,6 @@
 //! `models` and `forward`: what they answer, and what they refuse.
 
+use crate::reference::network;
 use crate::sandbox::Sandbox;
 use ghostlight_models::run::NamedTensor;
 use ghostlight_models::weights;
@@ -207,6 +208,6 @@ fn a_g_ghost_network_learns_from_a_vgg() {
         --set train.batch=8 --epochs 1 --set teacher.arch=vgg16_bn_gap --set student.arch=g_ghost_regnetx_002 --json";
     let outcome = Sandbox::new().ghostlight(words).assert_success();
     let summary: Value = serde_json::from_str(&outcome.stdout).unwrap();
-    assert_eq!(summary["teacher"]["params"], 14_728_266);
-    assert_eq!(summary["student_distilled"]["params"], 1_460_130);
+    assert_eq!(network(&summary, "teacher")["params"], 14_728_266);
+    assert_eq!(network(&summary, "student_dkd")["params"], 1_460_130);
 }

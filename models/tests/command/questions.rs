@@ -1,7 +1,7 @@
 //! What a finished run answers: `eval` and `predict`.
 
 use crate::pictures::{classes, picture};
-use crate::reference::{TRAININGS, copy, reference};
+use crate::reference::{TRAININGS, copy, network, reference};
 use crate::sandbox::Outcome;
 use ghostlight_models::metrics::Confusion;
 use ghostlight_models::run::RunDir;
@@ -36,7 +36,8 @@ fn the_runs_own_data_is_evaluated_on_its_test_images_only() {
         assert_eq!(found[phase]["images"], 20);
         for figure in ["arch", "accuracy", "macro_precision", "macro_recall"] {
             assert_eq!(
-                found[phase][figure], then[phase][figure],
+                found[phase][figure],
+                network(&then, phase)[figure],
                 "{figure} of {phase}"
             );
         }
@@ -53,7 +54,7 @@ fn a_folder_with_the_runs_classes_is_evaluated_whole_at_the_runs_size() {
         "{outcome:#?}"
     );
     assert!(!outcome.stderr.contains("left out"), "{outcome:#?}");
-    for title in ["teacher", "student alone", "student distilled"] {
+    for title in ["teacher", "student alone", "student by dkd"] {
         let row = outcome.stdout.lines().find(|line| line.starts_with(title));
         assert!(
             row.is_some_and(|row| row.contains("accuracy")),
@@ -121,8 +122,7 @@ fn images_asked_about_one_by_one_get_the_answers_that_their_folder_is_scored_by(
         .collect();
     let paths: Vec<&str> = images.iter().map(|(_, path)| path.as_str()).collect();
     for phase in TRAININGS {
-        let model = phase.replace('_', "-");
-        let words = format!("predict run {} --model {model} --json", paths.join(" "));
+        let words = format!("predict run {} --model {phase} --json", paths.join(" "));
         let found = json(&sandbox.ghostlight(&words).assert_success());
         let mut confusion = vec![vec![0; SYNTHETIC.len()]; SYNTHETIC.len()];
         for ((truth, path), entry) in images.iter().zip(found.as_array().unwrap()) {
@@ -223,9 +223,9 @@ fn a_network_with_a_weight_that_is_not_a_number_answers_no_questions() {
 #[test]
 fn an_unfinished_run_answers_no_questions() {
     let sandbox = copy();
-    fs::remove_file(sandbox.at("run/checkpoints/student_distilled.safetensors")).unwrap();
+    fs::remove_file(sandbox.at("run/checkpoints/student_dkd.safetensors")).unwrap();
     picture(&sandbox.at("tile.png"), (16, 16), 5);
     let way_on = format!("distill --out {} --resume`", sandbox.at("run").display());
-    let named = ["no finished student_distilled", &way_on];
+    let named = ["no finished student_dkd", &way_on];
     sandbox.refuses("predict run tile.png", &named);
 }

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::sync::OnceLock;
 
 /// The trainings of a run, as its files call them.
-pub const TRAININGS: [&str; 3] = ["teacher", "student_alone", "student_distilled"];
+pub const TRAININGS: [&str; 3] = ["teacher", "student_alone", "student_dkd"];
 /// Epochs of each training.
 pub const EPOCHS: usize = 2;
 
@@ -25,6 +25,20 @@ pub fn reference() -> &'static Reference {
         let outcome = sandbox.ghostlight(&format!("distill {TINY} --out run --json"));
         Reference { sandbox, outcome }
     })
+}
+
+/// Takes back that the network `name` of a run was trained.
+pub fn forget(run: &Path, name: &str) {
+    for of in ["", ".last"] {
+        _ = fs::remove_file(run.join(format!("checkpoints/{name}{of}.safetensors")));
+    }
+}
+
+/// What a summary says of the network `name`.
+pub fn network<'a>(summary: &'a serde_json::Value, name: &str) -> &'a serde_json::Value {
+    let networks = summary["networks"].as_array().expect("a list of networks");
+    let found = networks.iter().find(|network| network["name"] == name);
+    found.unwrap_or_else(|| panic!("no {name} in {summary}"))
 }
 
 /// A folder with a copy of the reference's run that a test may damage.
@@ -68,10 +82,16 @@ pub fn assert_same_as_reference(run: &Path) {
     for phase in TRAININGS {
         assert!(wanted[phase] == found[phase], "{phase} has other bytes");
     }
-    let left: Vec<_> = fs::read_dir(run.join("checkpoints"))
-        .expect("a folder")
-        .collect();
-    assert_eq!(left.len(), TRAININGS.len(), "{left:?}");
+    // Those of last epochs that were not chosen too, and no other.
+    let files = |run: &Path| {
+        crate::sandbox::files(&run.join("checkpoints"))
+            .into_values()
+            .collect::<Vec<_>>()
+    };
+    assert!(
+        files(&reference().sandbox.at("run")) == files(run),
+        "other checkpoints"
+    );
     let every_once: Vec<_> = TRAININGS
         .into_iter()
         .flat_map(|phase| (1..=EPOCHS as u64).map(move |epoch| (phase.to_string(), epoch)))

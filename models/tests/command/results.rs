@@ -1,6 +1,6 @@
 //! What a run says and leaves behind.
 
-use crate::reference::{TRAININGS, checkpoints, reference};
+use crate::reference::{TRAININGS, checkpoints, network, reference};
 use crate::sandbox::{Sandbox, TINY};
 use serde_json::Value;
 use std::fs;
@@ -11,24 +11,55 @@ fn a_run_prints_one_json_object_with_a_row_for_each_network() {
     assert_eq!(outcome.code, Some(0), "{outcome:#?}");
     let printed: Value = serde_json::from_str(&outcome.stdout).expect("one JSON value");
     let object = printed.as_object().expect("an object");
-    assert_eq!(object.len(), TRAININGS.len() + 2);
-    assert_eq!(object["run"], "run");
-    let gain = &object["gain"];
+    assert_eq!(object.len(), 5);
+    assert_eq!(
+        (&object["run"], &object["seed"]),
+        (&"run".into(), &0.into())
+    );
+    for (count, wanted) in [
+        ("train", 50),
+        ("validation", 10),
+        ("test", 20),
+        ("height", 16),
+        ("width", 16),
+    ] {
+        assert_eq!(object["data"][count], wanted, "{count}");
+    }
+    let [gain] = &object["gains"].as_array().expect("a list")[..] else {
+        panic!("one student is taught: {object:?}");
+    };
+    assert_eq!(
+        (&gain["taught"], &gain["alone"]),
+        (&"student_dkd".into(), &"student_alone".into())
+    );
     let figure = |name: &str| gain[name].as_f64().expect(name);
-    let right = |phase: &str| object[phase]["accuracy"].as_f64().expect(phase) * 20.0;
-    let more = right("student_distilled") - right("student_alone");
-    assert!((figure("only_distilled") - figure("only_alone") - more).abs() < 1e-9);
+    let right = |phase: &str| network(&printed, phase)["accuracy"].as_f64().expect(phase) * 20.0;
+    let more = right("student_dkd") - right("student_alone");
+    assert!((figure("only_taught") - figure("only_alone") - more).abs() < 1e-9);
     assert!((figure("difference") - more / 20.0).abs() < 1e-9);
     let end = |end: usize| gain["interval"][end].as_f64().expect("an interval");
     assert!(end(0) < figure("difference") && figure("difference") < end(1));
     assert_eq!(gain["may_be_chance"], figure("p_value") >= 0.05);
-    for phase in TRAININGS {
-        let row = object[phase].as_object().expect("a row");
-        assert_eq!(row.len(), 8, "{row:?}");
-        assert_eq!(row["arch"], "resnet8");
+    assert_eq!(
+        object["networks"].as_array().map(Vec::len),
+        Some(TRAININGS.len())
+    );
+    for (phase, role) in TRAININGS.into_iter().zip(["teacher", "alone", "taught"]) {
+        let row = network(&printed, phase).as_object().expect("a row");
+        assert_eq!(
+            (&row["arch"], &row["role"]),
+            (&"resnet8".into(), &role.into())
+        );
+        let chosen = row["chosen_epoch"].as_u64().expect("an epoch");
+        assert!((1..=2).contains(&chosen) && row["epochs"] == 2, "{row:?}");
         assert_eq!(row["params"], 78_042);
         assert!(row["macs"].as_u64() > Some(1_000_000), "{row:?}");
-        for share in ["accuracy", "macro_precision", "macro_recall"] {
+        for share in [
+            "accuracy",
+            "last_accuracy",
+            "macro_precision",
+            "macro_recall",
+        ] {
             assert!((0.0..=1.0).contains(&row[share].as_f64().expect(share)));
         }
         for speed in ["train_images_per_s", "infer_images_per_s"] {
@@ -94,7 +125,7 @@ fn equal_seeds_give_equal_bytes_and_other_seeds_others() {
         assert!(wanted[phase] != other[phase], "{phase} ignores the seed");
     }
     // The teacher's help is the only difference between the students.
-    assert!(same["student_alone"] != same["student_distilled"]);
+    assert!(same["student_alone"] != same["student_dkd"]);
 }
 
 #[test]
@@ -105,7 +136,7 @@ fn a_run_without_json_ends_with_a_table_in_a_folder_named_by_date() {
             "distill {TINY} --set teacher.epochs=1 --set student.epochs=1"
         ))
         .assert_success();
-    for title in ["teacher ", "student alone ", "student distilled "] {
+    for title in ["teacher ", "student alone ", "student by dkd "] {
         let row = outcome.stdout.lines().find(|line| line.starts_with(title));
         assert!(row.is_some_and(|row| row.contains("78042")), "{outcome:#?}");
     }

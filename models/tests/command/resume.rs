@@ -1,7 +1,7 @@
 //! Going on with a run: with another recipe, other images, or a damaged file, and when nothing is left to do.
 
 use crate::pictures::classes;
-use crate::reference::{assert_same_as_reference, copy, reference};
+use crate::reference::{assert_same_as_reference, copy, network, reference};
 use crate::sandbox::{Outcome, PROGRAM, Sandbox};
 use std::fs;
 
@@ -80,13 +80,13 @@ fn a_run_begun_inside_its_data_is_no_class_of_it_and_goes_on() {
     let typed = |words: &str| Outcome::of(sandbox.command(words).current_dir(&data));
     let begun = typed("distill --data . --set teacher.arch=resnet8 --epochs 1").assert_success();
     let run = fs::read_dir(data.join("runs")).unwrap().next().unwrap();
-    let taught = "checkpoints/student_distilled.safetensors";
+    let taught = "checkpoints/student_dkd.safetensors";
     fs::remove_file(run.unwrap().path().join(taught)).unwrap();
     for outcome in [begun, typed("distill --resume").assert_success()] {
         let said = "8 training, 2 validation and 2 test images of 2 classes";
         assert!(outcome.stderr.contains(said), "{outcome:#?}");
         assert!(
-            outcome.stderr.contains("student distilled epoch"),
+            outcome.stderr.contains("student by dkd epoch"),
             "{outcome:#?}"
         );
     }
@@ -104,13 +104,9 @@ fn a_student_beside_another_teacher_is_named_and_changes_nothing() {
     .unwrap();
     sandbox.refuses(
         "distill --resume --out run",
-        &[
-            "student_distilled.safetensors",
-            "another teacher",
-            "delete it",
-        ],
+        &["student_dkd.safetensors", "another teacher", "delete it"],
     );
-    fs::remove_file(checkpoints.join("student_distilled.safetensors")).unwrap();
+    fs::remove_file(checkpoints.join("student_dkd.safetensors")).unwrap();
     sandbox
         .ghostlight("distill --resume --out run")
         .assert_success();
@@ -169,7 +165,7 @@ fn a_finished_run_is_only_summed_up_again() {
     assert_same_as_reference(&sandbox.at("run"));
     let figures = |text: &str| {
         let value: serde_json::Value = serde_json::from_str(text).expect("one JSON object");
-        let row = &value["student_distilled"];
+        let row = network(&value, "student_dkd");
         [
             "params",
             "macs",

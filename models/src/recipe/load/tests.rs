@@ -1,5 +1,29 @@
+use super::super::Dkd;
+use super::super::fields::Allowed;
 use super::*;
-use crate::recipe::{DistillMethod, Schedule};
+use crate::recipe::{FIELDS, Schedule};
+
+/// A recipe in which everything is on that can be. Not all of it goes together.
+fn everything() -> Recipe {
+    let mut recipe = Recipe::default();
+    for assignment in [
+        "distill.name=all",
+        "distill.teachers=[1]",
+        "distill.kd.weight=1",
+        "distill.dual.temperature=3",
+        "distill.cosine.student_stage=layer2",
+        "distill.cosine.teacher_stage=layer3",
+        "distill.align.student_stages=['layer1', 'layer2']",
+        "distill.align.teacher_stages=['layer2', 'layer3']",
+    ] {
+        recipe.set(assignment).unwrap();
+    }
+    recipe
+}
+
+fn dkd(recipe: &Recipe) -> &Dkd {
+    recipe.distill[0].dkd.as_ref().expect("the default term")
+}
 
 fn refusal(text: &str) -> String {
     Recipe::parse("mine.toml", text)
@@ -9,7 +33,7 @@ fn refusal(text: &str) -> String {
 
 #[test]
 fn the_table_of_fields_and_the_structs_name_the_same_keys() {
-    let mut keys: Vec<_> = leaves(&Recipe::default().to_table())
+    let mut keys: Vec<_> = leaves(&everything().to_table())
         .into_iter()
         .map(|(key, _)| key)
         .collect();
@@ -29,23 +53,18 @@ fn the_defaults_and_every_named_recipe_are_valid() {
 
 #[test]
 fn every_word_of_a_choice_is_understood() {
-    for word in ["one_cycle", "cosine", "constant"] {
-        let mut recipe = Recipe::default();
-        recipe.set(&format!("train.schedule={word}")).unwrap();
-        assert_eq!(
-            toml::Value::try_from(recipe.train.schedule)
-                .unwrap()
-                .as_str(),
-            Some(word)
-        );
+    for (key, allowed) in FIELDS {
+        let Allowed::OneOf(words) = allowed else {
+            continue;
+        };
+        for word in *words {
+            let mut recipe = everything();
+            recipe.set(&format!("{key}={word}")).unwrap();
+            let written = leaves(&recipe.to_table());
+            let found = written.iter().find(|(known, _)| known == key);
+            assert_eq!(found.unwrap().1.as_str(), Some(*word), "{key}");
+        }
     }
-    assert_eq!(
-        Recipe::parse("", "distill.method = 'dkd'")
-            .unwrap()
-            .distill
-            .method,
-        DistillMethod::Dkd
-    );
 }
 
 #[test]
@@ -74,7 +93,7 @@ fn dropout_rates_are_the_networks_own_or_one_number() {
 
 #[test]
 fn a_resolved_recipe_reads_back_as_itself() {
-    let mut recipe = Recipe::default();
+    let mut recipe = everything();
     recipe.set("seed=9223372036854775807").unwrap();
     recipe.set("train.weight_decay=0.0001").unwrap();
     recipe.set("train.schedule=cosine").unwrap();
@@ -89,8 +108,8 @@ fn a_resolved_recipe_reads_back_as_itself() {
 
 #[test]
 fn keys_left_out_keep_their_defaults() {
-    let recipe = Recipe::parse("", "[train]\nbatch = 64\n[distill]\nbeta = 2").unwrap();
-    assert_eq!((recipe.train.batch, recipe.distill.beta), (64, 2.0));
+    let recipe = Recipe::parse("", "[train]\nbatch = 64\n[distill.dkd]\nbeta = 2").unwrap();
+    assert_eq!((recipe.train.batch, dkd(&recipe).beta), (64, 2.0));
     assert_eq!(
         (recipe.train.peak_lr, recipe.train.schedule),
         (0.2, Schedule::OneCycle)
@@ -119,10 +138,10 @@ fn a_value_out_of_range_is_named_with_the_range() {
         "mine.toml: `data.test_fraction` is 1.0, but must be a number above 0 and below 1"
     );
     assert!(refusal("train.peak_lr = nan").contains("`train.peak_lr` is nan"));
-    assert!(refusal("distill.temperature = inf").contains("from 0.1 to 100"));
+    assert!(refusal("distill.kd.temperature = inf").contains("from 0.1 to 100"));
     assert!(refusal("seed = -1").contains("from 0 to 2^63-1"));
     assert!(
-        refusal("train.schedule = 'step'").contains(r#"one of "one_cycle", "cosine", "constant""#)
+        refusal("train.schedule = 'steps'").contains(r#"one of "one_cycle", "cosine", "constant""#)
     );
 }
 
@@ -149,23 +168,20 @@ fn the_command_line_sets_values_of_every_type() {
         "teacher.arch=resnet56",
         "train.batch = 64",
         "augment.dihedral=false",
-        "distill.alpha=0.5",
+        "distill.dkd.alpha=0.5",
     ] {
         recipe.set(assignment).unwrap();
     }
     recipe.set_from("--seed", "seed", "7").unwrap();
     assert_eq!(
         (
-            recipe.teacher.arch.as_str(),
+            recipe.teacher[0].arch.as_str(),
             recipe.train.batch,
             recipe.seed
         ),
         ("resnet56", 64, 7)
     );
-    assert_eq!(
-        (recipe.augment.dihedral, recipe.distill.alpha),
-        (false, 0.5)
-    );
+    assert_eq!((recipe.augment.dihedral, dkd(&recipe).alpha), (false, 0.5));
 }
 
 #[test]
@@ -210,7 +226,7 @@ fn values_that_contradict_each_other_are_refused() {
     }
     let nothing = Recipe::parse(
         "",
-        "distill.alpha = 0\ndistill.beta = 0\ndistill.ce_weight = 0",
+        "distill.dkd.alpha = 0\ndistill.dkd.beta = 0\ndistill.ce_weight = 0",
     )
     .unwrap();
     assert!(matches!(
@@ -258,7 +274,7 @@ fn differences_name_the_keys_on_which_recipes_disagree() {
     assert!(Recipe::default().differences(&other).is_empty());
     other.set("train.batch=64").unwrap();
     let expected = Difference {
-        key: "train.batch",
+        key: "train.batch".into(),
         left: "128".into(),
         right: "64".into(),
     };
@@ -275,9 +291,10 @@ fn a_named_recipe_is_the_one_of_its_name() {
 
 #[test]
 fn one_weight_of_a_distillation_above_0_is_enough() {
-    for lone in ["alpha", "beta", "ce_weight"] {
+    let weights = ["dkd.alpha", "dkd.beta", "ce_weight"];
+    for lone in weights {
         let mut recipe = Recipe::default();
-        for key in ["alpha", "beta", "ce_weight"] {
+        for key in weights {
             let weight = if key == lone { 0.5 } else { 0.0 };
             recipe.set(&format!("distill.{key}={weight}")).unwrap();
         }

@@ -8,7 +8,7 @@ fn the_largest_of_a_row_is_found_wherever_it_stands() {
             let mut row: Vec<f32> = (0..classes).map(|i| (i as f32).sin() - 5.0).collect();
             row[best] = -3.0;
             assert_eq!(argmax(&row), best, "{row:?}");
-            assert_eq!(answer(&row).class, best, "{row:?}");
+            assert_eq!(answer(&row, 0).class, best, "{row:?}");
         }
     }
 }
@@ -23,7 +23,7 @@ fn of_equal_values_the_first_counts_and_no_nan_beats_a_number() {
 
 #[test]
 fn an_answer_is_as_sure_as_the_softmax_says() {
-    let close = |row: &[f32], wanted: f32| (answer(row).confidence - wanted).abs() < 1e-6;
+    let close = |row: &[f32], wanted: f32| (answer(row, 0).confidence - wanted).abs() < 1e-6;
     assert!(close(&[0.0, 3f32.ln()], 0.75));
     assert!(close(&[2.0, 2.0, 2.0, 2.0], 0.25));
     assert!(close(&[-1000.0, 1000.0], 1.0));
@@ -54,7 +54,7 @@ fn every_test_image_counts_once_under_its_true_and_its_predicted_class() {
     for class in 0..IMAGES.len() {
         let network = answering(&fixture, class);
         for evaluation in [
-            evaluate(&session, &network, "").unwrap(),
+            evaluate(&session, &network, &session.split.test, "").unwrap(),
             measure(&session, &network, "").unwrap(),
         ] {
             let confusion = &evaluation.confusion;
@@ -95,6 +95,6 @@ fn an_evaluation_changes_nothing_in_the_network() {
     let session = fixture.session(&Silent);
     let network = fixture.network(0);
     let before = network.store.weights().unwrap();
-    evaluate(&session, &network, "").unwrap();
+    evaluate(&session, &network, &session.split.test, "").unwrap();
     assert!(before == network.store.weights().unwrap());
 }

@@ -7,7 +7,7 @@ mod steps;
 
 use super::*;
 use crate::data::stop::NEVER;
-use crate::methods::Method;
+use crate::methods::Way;
 use crate::run::{MetricsLog, NamedTensor, PlannedRun, RunDir};
 use crate::zoo::{Architecture, Network};
 use ghostlight_autodiff::DType;
@@ -78,7 +78,9 @@ impl Fixture {
             split: split.unwrap(),
             stop: AtomicBool::new(false),
         };
-        assert_eq!(fixture.session(&Silent).steps_per_epoch(), STEPS);
+        let session = fixture.session(&Silent);
+        assert_eq!(session.steps_per_epoch(&fixture.recipe.train), STEPS);
+        drop(session);
         assert_eq!(fixture.split.test.len(), TESTED);
         fixture
     }
@@ -91,6 +93,8 @@ impl Fixture {
             split: &self.split,
             stats: ChannelStats::of(&self.dataset, &self.split.train, &NEVER).unwrap(),
             progress,
+            cache: None,
+            watch: None,
             stop: &self.stop,
         }
     }
@@ -98,8 +102,25 @@ impl Fixture {
     /// A network of this data's classes, as the training of `role` begins with.
     fn network(&self, role: u64) -> Network {
         let seed = self.recipe.seed;
-        let arch = Architecture::new(self.arch, IMAGES.len());
-        Network::new(&self.client, DType::F32, arch, seed, role).unwrap()
+        Network::new(&self.client, DType::F32, self.architecture(), seed, role).unwrap()
+    }
+
+    fn architecture(&self) -> Architecture<'static> {
+        Architecture::new(self.arch, IMAGES.len()).images(SIDE, SIDE)
+    }
+
+    /// The labels alone.
+    fn alone(&self) -> Way {
+        Way::alone(self.recipe.train.label_smoothing)
+    }
+
+    /// The recipe's first way to teach, by `teachers` networks of the student's architecture.
+    fn way(&self, teachers: usize) -> Way {
+        let student = self.architecture();
+        let teachers = vec![student; teachers];
+        let smoothing = self.recipe.train.label_smoothing;
+        let (distill, seeds) = (&self.recipe.distill[0], (self.recipe.seed, 1));
+        Way::new(&self.client, distill, smoothing, student, &teachers, seeds).unwrap()
     }
 }
 
@@ -126,23 +147,24 @@ impl Place {
     fn train(
         &self,
         session: &Session,
-        method: &dyn Method,
-        teacher: Option<&Network>,
-    ) -> Result<Trained, TrainError> {
+        way: Way,
+        teachers: &[Network],
+    ) -> Result<Ended, TrainError> {
         let mut metrics: MetricsLog = self.run.metrics()?;
         let phase = Training {
-            name: "student",
-            title: "student",
+            name: "student".into(),
+            title: "student".into(),
             arch: self.arch,
             epochs: 2,
+            train: session.recipe.train.clone(),
             role: 1,
-            method,
-            teacher,
+            way,
+            teachers,
         };
-        let network = train_network(session, &self.run, &mut metrics, &phase)?;
+        let trained = train_network(session, &self.run, &mut metrics, phase)?;
         let records = metrics.lines()?.into_iter();
-        let weights = network.store.weights()?;
-        Ok(Trained {
+        let weights = trained.network.store.weights()?;
+        Ok(Ended {
             weights,
             records: records
                 .map(|line| serde_json::from_value(line).unwrap())
@@ -152,7 +174,7 @@ impl Place {
 }
 
 /// What a training leaves behind.
-struct Trained {
+struct Ended {
     weights: Vec<NamedTensor>,
     records: Vec<EpochRecord>,
 }

@@ -1,5 +1,4 @@
 use super::*;
-use crate::methods::Supervised;
 use std::cell::Cell;
 
 /// Asks for a stop at the `left`-th report of images done.
@@ -34,13 +33,12 @@ fn timeless(records: Vec<EpochRecord>) -> Vec<EpochRecord> {
 fn a_training_that_is_stopped_before_it_begins_takes_no_step() {
     let fixture = Fixture::new(&[]);
     let place = Place::new(&fixture);
-    let method = Supervised { smoothing: 0.0 };
     let steps = StopAfter {
         left: Cell::new(0),
         stop: &fixture.stop,
     };
     fixture.stop.store(true, Ordering::Relaxed);
-    let outcome = place.train(&fixture.session(&steps), &method, None);
+    let outcome = place.train(&fixture.session(&steps), fixture.alone(), &[]);
     assert!(matches!(outcome, Err(TrainError::Stopped)));
     assert_eq!(steps.left.get(), 0, "a step was reported");
 }
@@ -56,9 +54,8 @@ fn a_training_with_dropout_stopped_anywhere_ends_as_one_that_was_not() {
 }
 
 fn assert_resumes(fixture: &Fixture) {
-    let method = Supervised { smoothing: 0.0 };
     let whole = Place::new(fixture)
-        .train(&fixture.session(&Silent), &method, None)
+        .train(&fixture.session(&Silent), fixture.alone(), &[])
         .unwrap();
     let records = timeless(whole.records);
     assert_eq!(records.len(), 2);
@@ -69,7 +66,7 @@ fn assert_resumes(fixture: &Fixture) {
             left: Cell::new(reports),
             stop: &fixture.stop,
         };
-        let outcome = place.train(&fixture.session(&stopping), &method, None);
+        let outcome = place.train(&fixture.session(&stopping), fixture.alone(), &[]);
         fixture.stop.store(false, Ordering::Relaxed);
         match outcome {
             Ok(_) => break,
@@ -77,13 +74,13 @@ fn assert_resumes(fixture: &Fixture) {
         }
         stops += 1;
         let resumed = place
-            .train(&fixture.session(&Silent), &method, None)
+            .train(&fixture.session(&Silent), fixture.alone(), &[])
             .unwrap();
         let same = resumed.weights == whole.weights;
         assert!(same, "stopped at report {reports}, it ends with other bits");
         assert_eq!(timeless(resumed.records), records, "report {reports}");
         // A finished training is only loaded.
-        let loaded = place.train(&fixture.session(&Silent), &method, None);
+        let loaded = place.train(&fixture.session(&Silent), fixture.alone(), &[]);
         assert!(loaded.unwrap().weights == whole.weights);
     }
     // Two epochs of three steps, the last of which is reported as it ends, and of two batches of test images.
@@ -101,18 +98,17 @@ fn a_resumed_training_says_how_far_it_was() {
         fn end(&self, _summary: &str) {}
     }
     let fixture = Fixture::new(&[]);
-    let method = Supervised { smoothing: 0.0 };
     let place = Place::new(&fixture);
     let stopping = StopAfter {
         left: Cell::new(1),
         stop: &fixture.stop,
     };
-    let stopped = place.train(&fixture.session(&stopping), &method, None);
+    let stopped = place.train(&fixture.session(&stopping), fixture.alone(), &[]);
     assert!(matches!(stopped, Err(TrainError::Stopped)));
     fixture.stop.store(false, Ordering::Relaxed);
     let heard = Heard(Cell::new(None));
     place
-        .train(&fixture.session(&heard), &method, None)
+        .train(&fixture.session(&heard), fixture.alone(), &[])
         .unwrap();
     // A step is reported when the next one is under way: two were taken.
     assert_eq!(heard.0.get(), Some((10, 15)));

@@ -1,20 +1,86 @@
 use super::*;
 use crate::data::{AugmentSeed, Normaliser, batches};
-use crate::methods::{DkdMethod, Lesson, Supervised, Term};
-use crate::nn::{Mode, Randomness};
-use crate::recipe::lr_at;
-use ghostlight_autodiff::{KernelError, Labels, Sgd, Tape, Tensor, Var};
+use crate::methods::{Answers, Lesson};
+use crate::nn::{Mode, Randomness, Store};
+use crate::recipe::{Moment, Optimiser, lr_at};
+use ghostlight_autodiff::{AdamW, Labels, Sgd, Tape, Tensor, Var};
+use ghostlight_kernels::optim::adamw::AdamWOptions;
 use ghostlight_kernels::optim::sgd::SgdOptions;
 
 /// What one epoch comes to: every term's mean, and the share of images that were predicted right.
 type Epoch = (Vec<f64>, f64);
 
+/// Step `step` of two epochs' learning rate.
+fn rate_of(train: &Train, step: usize) -> f64 {
+    let moment = Moment {
+        step,
+        steps: 2 * STEPS,
+        epoch_steps: STEPS,
+        drops: 0,
+    };
+    lr_at(train, moment).into()
+}
+
+/// A step of `store`'s optimiser, as the kernels take it.
+fn stepper<'a>(train: &'a Train, store: &'a Store) -> Box<dyn FnMut(f64) + 'a> {
+    let (values, grads, decayed) = (store.values(), store.grads(), store.decayed());
+    match train.optimiser {
+        Optimiser::Sgd => {
+            let mut sgd = Sgd::new(values);
+            Box::new(move |learning_rate| {
+                let options = SgdOptions {
+                    learning_rate,
+                    momentum: train.momentum,
+                    weight_decay: train.weight_decay,
+                    nesterov: train.nesterov,
+                };
+                sgd.step(values, grads, decayed, &options).unwrap();
+            })
+        }
+        Optimiser::AdamW => {
+            let mut adamw = AdamW::new(values);
+            Box::new(move |learning_rate| {
+                let options = AdamWOptions {
+                    learning_rate,
+                    beta1: train.beta1,
+                    beta2: train.beta2,
+                    epsilon: train.epsilon,
+                    weight_decay: train.weight_decay,
+                };
+                adamw.step(values, grads, decayed, &options).unwrap();
+            })
+        }
+    }
+}
+
+/// What the teachers say of `images`, stages of all that are asked in this epoch included.
+fn answers_of(
+    teachers: &[Network],
+    way: &Way,
+    epoch: usize,
+    images: &Var,
+) -> Vec<Option<Answers<Tensor>>> {
+    let mut all: Vec<_> = teachers.iter().map(|_| None).collect();
+    for need in way.needs(epoch + 1, 2) {
+        let stages: Vec<&str> = need.stages.iter().map(String::as_str).collect();
+        let teacher = &teachers[need.teacher];
+        let answers = teacher.forward_with_stages(&Tape::new(), Mode::Infer, images, &stages);
+        let (logits, found) = answers.unwrap();
+        let found = found.iter().map(|value| value.tensor().clone());
+        all[need.teacher] = Some(Answers {
+            logits: logits.tensor().clone(),
+            stages: need.stages.iter().cloned().zip(found).collect(),
+        });
+    }
+    all
+}
+
 /// Two epochs in one plain loop: no loader, no step in flight while the last one is read, no checkpoint.
 fn plainly(
     fixture: &Fixture,
     session: &Session,
-    method: &dyn Method,
-    teacher: Option<&Network>,
+    way: &Way,
+    teachers: &[Network],
 ) -> (Vec<NamedTensor>, Vec<Epoch>) {
     let Fixture {
         client,
@@ -24,17 +90,21 @@ fn plainly(
         ..
     } = fixture;
     let (seed, batch) = (recipe.seed, recipe.train.batch);
-    let augment = Augment {
-        dihedral: recipe.augment.dihedral,
-        shift: recipe.augment.shift,
-    };
+    let augment = recipe.augment.changes();
     let normaliser = Normaliser::new(&session.stats);
     let network = fixture.network(1);
-    let mut optimiser = Sgd::new(network.store.values());
+    let stores = [Some(&network.store), way.aids()];
+    let mut optimisers: Vec<_> = stores
+        .into_iter()
+        .flatten()
+        .map(|store| stepper(&recipe.train, store))
+        .collect();
+    let stages = way.student_stages();
+    let wanted: Vec<&str> = stages.iter().map(String::as_str).collect();
     let mut epochs: Vec<Epoch> = Vec::new();
     for epoch in 0..2 {
         let order = batches::order(&split.train, seed, epoch as u64);
-        let (mut sums, mut right) = (vec![0.0; method.names().len()], 0);
+        let (mut sums, mut right) = (vec![0.0; way.names().len()], 0);
         for (step, indices) in order.chunks_exact(batch).enumerate() {
             let mut images = vec![0.0; batch * dataset.image_bytes()];
             for (out, &index) in images.chunks_mut(dataset.image_bytes()).zip(indices) {
@@ -52,43 +122,38 @@ fn plainly(
                 .collect();
             let images = Tensor::from_f32(client, &images, &[batch, SIDE, SIDE, 3]).unwrap();
             let images = Var::constant(images);
-            let taught = teacher.map(|teacher| {
-                let answers = teacher.forward(&Tape::new(), Mode::Infer, &images);
-                answers.unwrap()
-            });
+            let taught = answers_of(teachers, way, epoch, &images);
             let tape = Tape::new();
             let rate = recipe.train.dropout.rate();
             let randomness = Randomness::of_step(seed, 1, epoch, step, rate);
-            let logits = network
-                .forward_dropping(&tape, randomness, &images)
+            let chance = randomness.for_methods();
+            let (logits, found) = network
+                .forward_training(&tape, randomness, &images, &wanted)
                 .unwrap();
+            let student = Answers {
+                logits,
+                stages: stages.iter().cloned().zip(found).collect(),
+            };
             let lesson = Lesson {
                 tape: &tape,
-                student: &logits,
-                teacher: taught.as_ref().map(Var::tensor),
+                student: &student,
+                teachers: &taught,
                 labels: &Labels::new(client, &labels, IMAGES.len()).unwrap(),
                 epoch: epoch + 1,
+                seed: chance,
             };
-            let terms = method.terms(&lesson).unwrap();
-            let outputs: Vec<_> = terms
-                .iter()
-                .map(|term| (&term.value, term.weight))
-                .collect();
-            tape.backward(&outputs).unwrap();
-            let options = SgdOptions {
-                learning_rate: lr_at(&recipe.train, epoch * STEPS + step, 2 * STEPS).into(),
-                momentum: recipe.train.momentum,
-                weight_decay: recipe.train.weight_decay,
-                nesterov: recipe.train.nesterov,
-            };
-            let store = &network.store;
-            optimiser
-                .step(store.values(), store.grads(), store.decayed(), &options)
-                .unwrap();
-            for (sum, term) in sums.iter_mut().zip(&terms) {
-                *sum += term.weight * term.value.tensor().to_f64().unwrap()[0];
+            let loss = way.loss(&lesson, 2).unwrap();
+            let outputs = loss.outputs.iter().map(|(value, weight)| (value, *weight));
+            tape.backward(&outputs.collect::<Vec<_>>()).unwrap();
+            let rate = rate_of(&recipe.train, epoch * STEPS + step);
+            optimisers.iter_mut().for_each(|step| step(rate));
+            for reading in loss.terms {
+                for (name, value) in reading.names.iter().zip((reading.read)().unwrap()) {
+                    let term = way.names().iter().position(|known| known == name);
+                    sums[term.expect("a term of the way")] += value;
+                }
             }
-            let logits = logits.tensor().to_f32().unwrap();
+            let logits = student.logits.tensor().to_f32().unwrap();
             let largest = |row: &[f32]| (0..row.len()).max_by(|&a, &b| row[a].total_cmp(&row[b]));
             let rows = logits.chunks(IMAGES.len()).zip(labels);
             right += rows
@@ -98,21 +163,23 @@ fn plainly(
         sums.iter_mut().for_each(|sum| *sum /= STEPS as f64);
         epochs.push((sums, right as f64 / (STEPS * batch) as f64));
     }
+    drop(optimisers);
     (network.store.weights().unwrap(), epochs)
 }
 
 #[track_caller]
-fn assert_trains_plainly(fixture: &Fixture, method: &dyn Method, teacher: Option<&Network>) {
+fn assert_trains_plainly(fixture: &Fixture, way: &dyn Fn() -> Way, teachers: &[Network]) -> Ended {
     let session = fixture.session(&Silent);
     let trained = Place::new(fixture)
-        .train(&session, method, teacher)
+        .train(&session, way(), teachers)
         .unwrap();
-    let (weights, epochs) = plainly(fixture, &session, method, teacher);
+    let way = way();
+    let (weights, epochs) = plainly(fixture, &session, &way, teachers);
     assert!(trained.weights == weights, "the weights have other bits");
     assert_eq!(trained.records.len(), epochs.len());
     for (record, (means, accuracy)) in trained.records.iter().zip(&epochs) {
         let (names, found): (Vec<_>, Vec<f64>) = record.loss_terms.iter().cloned().unzip();
-        assert_eq!(names, method.names());
+        assert_eq!(names, way.names());
         // Numbers on their way through JSON may lose a last digit.
         let close = |a: f64, b: f64| (a - b).abs() <= 1e-12 * b.abs();
         let same = found.iter().zip(means).all(|(&a, &b)| close(a, b));
@@ -121,10 +188,11 @@ fn assert_trains_plainly(fixture: &Fixture, method: &dyn Method, teacher: Option
             "{record:?}"
         );
         assert!(close(record.train_loss, means.iter().sum()), "{record:?}");
-        let last = lr_at(&fixture.recipe.train, record.epoch * STEPS - 1, 2 * STEPS);
-        assert!(close(record.lr, last.into()), "{record:?}");
+        let last = rate_of(&fixture.recipe.train, record.epoch * STEPS - 1);
+        assert!(close(record.lr, last), "{record:?}");
         assert_eq!(record.phase, "student");
     }
+    trained
 }
 
 #[test]
@@ -139,39 +207,50 @@ fn a_training_takes_the_steps_that_its_recipe_describes() {
             "train.schedule=constant",
         ],
         &["augment.dihedral=false", "train.schedule=cosine"],
+        &[
+            "train.optimiser=adamw",
+            "train.beta1=0.7",
+            "train.beta2=0.9",
+            "train.epsilon=0.001",
+            "train.weight_decay=0.1",
+            "train.schedule=step",
+            "train.drop_every=1",
+        ],
     ] {
         let fixture = Fixture::new(changes);
-        let smoothing = fixture.recipe.train.label_smoothing;
-        assert_trains_plainly(&fixture, &Supervised { smoothing }, None);
+        assert_trains_plainly(&fixture, &|| fixture.alone(), &[]);
     }
 }
 
 #[test]
 fn a_training_drops_at_the_rates_of_the_network_or_of_the_recipe() {
-    let method = Supervised { smoothing: 0.0 };
     let weights = ["own", "0.4", "0"].map(|rate| {
         let rate = format!("train.dropout={rate}");
         let fixture = Fixture::of("mobilenet_v2", &[&rate]);
-        assert_trains_plainly(&fixture, &method, None);
-        let session = fixture.session(&Silent);
-        let trained = Place::new(&fixture).train(&session, &method, None);
-        trained.unwrap().weights
+        assert_trains_plainly(&fixture, &|| fixture.alone(), &[]).weights
     });
     assert!(weights[0] != weights[1] && weights[1] != weights[2] && weights[0] != weights[2]);
-}
-
-fn dkd(fixture: &Fixture) -> DkdMethod {
-    DkdMethod {
-        distill: fixture.recipe.distill.clone(),
-        supervised: Supervised { smoothing: 0.0 },
-    }
 }
 
 #[test]
 fn a_distillation_takes_the_steps_that_its_recipe_describes() {
     let fixture = Fixture::new(&["distill.ce_weight=0.5"]);
-    let teacher = fixture.network(0);
-    assert_trains_plainly(&fixture, &dkd(&fixture), Some(&teacher));
+    let teachers = [fixture.network(0)];
+    assert_trains_plainly(&fixture, &|| fixture.way(1), &teachers);
+}
+
+#[test]
+fn adaptors_and_projectors_take_the_same_steps_as_the_student() {
+    for optimiser in ["train.optimiser=sgd", "train.optimiser=adamw"] {
+        let fixture = Fixture::new(&[
+            optimiser,
+            "distill.align.batch_norm=true",
+            "distill.align.group=random",
+            "distill.cosine.of=features",
+        ]);
+        let teachers = [fixture.network(0)];
+        assert_trains_plainly(&fixture, &|| fixture.way(1), &teachers);
+    }
 }
 
 #[test]
@@ -181,57 +260,38 @@ fn teaching_leaves_the_teacher_as_it_was() {
     let before = teacher.store.weights().unwrap();
     let session = fixture.session(&Silent);
     let place = Place::new(&fixture);
-    place
-        .train(&session, &dkd(&fixture), Some(&teacher))
-        .unwrap();
-    assert!(before == teacher.store.weights().unwrap());
-}
-
-/// The cross-entropy as two terms of other weights.
-struct Halves;
-
-impl Method for Halves {
-    fn needs_teacher(&self) -> bool {
-        false
-    }
-
-    fn names(&self) -> &'static [&'static str] {
-        &["quarter", "rest"]
-    }
-
-    fn terms(&self, lesson: &Lesson) -> Result<Vec<Term>, KernelError> {
-        let mut terms = Vec::new();
-        for (name, weight) in [("quarter", 0.25), ("rest", 0.75)] {
-            let mut part = Supervised { smoothing: 0.0 }.terms(lesson)?;
-            let Term { value, .. } = part.remove(0);
-            terms.push(Term {
-                name,
-                value,
-                weight,
-            });
-        }
-        Ok(terms)
-    }
+    let teachers = [teacher];
+    place.train(&session, fixture.way(1), &teachers).unwrap();
+    assert!(before == teachers[0].store.weights().unwrap());
 }
 
 #[test]
 fn terms_are_recorded_as_they_enter_the_sum() {
-    let fixture = Fixture::new(&[]);
-    let session = fixture.session(&Silent);
-    let trained = Place::new(&fixture).train(&session, &Halves, None).unwrap();
-    for EpochRecord {
-        loss_terms,
-        train_loss,
-        ..
-    } in &trained.records
-    {
-        let [(_, quarter), (_, rest)] = &loss_terms[..] else {
-            panic!("{loss_terms:?}");
-        };
-        assert!((3.0 * quarter - rest).abs() < 1e-6, "{loss_terms:?}");
-        assert!((quarter + rest - train_loss).abs() < 1e-12);
+    let terms = |weight: &str| {
+        let weight = format!("distill.align.weight={weight}");
+        // Rates so low that both trainings see the same networks.
+        let fixture = Fixture::new(&["train.peak_lr=1e-6", &weight]);
+        let session = fixture.session(&Silent);
+        let place = Place::new(&fixture);
+        let trained = place.train(&session, fixture.way(1), &[fixture.network(0)]);
+        trained.unwrap().records.remove(0)
+    };
+    let (quarter, whole) = (terms("0.25"), terms("1"));
+    let align = |record: &EpochRecord| {
+        let term = record.loss_terms.iter().find(|(name, _)| name == "align");
+        term.expect("a term on features").1
+    };
+    let ratio = align(&whole) / align(&quarter);
+    assert!((ratio - 4.0).abs() < 1e-3, "{quarter:?} and {whole:?}");
+    for record in [quarter, whole] {
+        let sum: f64 = record.loss_terms.iter().map(|(_, mean)| mean).sum();
+        assert!((sum - record.train_loss).abs() < 1e-12, "{record:?}");
         // Three classes, and nothing learnt yet: about the logarithm of 3.
-        assert!((0.5..3.0).contains(train_loss), "{train_loss}");
+        let (name, cross_entropy) = &record.loss_terms[0];
+        assert!(
+            name == "ce" && (0.5..3.0).contains(cross_entropy),
+            "{record:?}"
+        );
     }
 }
 
@@ -240,8 +300,8 @@ fn a_batch_larger_than_the_training_images_is_all_of_them() {
     let mut fixture = Fixture::new(&[]);
     fixture.recipe.train.batch = 4096;
     let session = fixture.session(&Silent);
-    assert_eq!((session.batch(), session.steps_per_epoch()), (18, 1));
-    let method = Supervised { smoothing: 0.0 };
-    let trained = Place::new(&fixture).train(&session, &method, None).unwrap();
-    assert_eq!(trained.records.len(), 2);
+    let steps = session.steps_per_epoch(&fixture.recipe.train);
+    assert_eq!((session.batch(), steps), (18, 1));
+    let trained = Place::new(&fixture).train(&session, fixture.alone(), &[]);
+    assert_eq!(trained.unwrap().records.len(), 2);
 }
