@@ -1,6 +1,6 @@
 //! One run: teach the teacher, the student alone, and the student with the teacher's help; then compare.
 
-use crate::data::{ChannelStats, Dataset, ImageDigest, Split, Stretch};
+use crate::data::{ChannelStats, Dataset, ImageDigest, Skipped, Split, Stretch};
 use crate::methods::{DkdMethod, Method, Supervised};
 use crate::paired::Paired;
 use crate::recipe::{self, Recipe};
@@ -13,6 +13,7 @@ use crate::zoo::Network;
 use ghostlight_kernels::planted;
 use serde::{Deserialize, Serialize};
 use std::collections::HashSet;
+use std::path::Path;
 use std::sync::atomic::AtomicBool;
 
 /// The trainings of a run in order: name in files, name for people.
@@ -42,8 +43,8 @@ pub struct RunData {
     pub stats: ChannelStats,
     /// How samples of more than 8 bits became pixels, if there were any.
     pub stretch: Option<Stretch>,
-    /// Files left out because they could not be read.
-    pub skipped: usize,
+    /// What was left out because it could not be used.
+    pub skipped: Skipped,
     /// Whether such files are to be left out.
     #[serde(default)]
     pub skip_bad: bool,
@@ -62,13 +63,18 @@ impl RunData {
     pub fn new(
         source: &str,
         dataset: &Dataset,
-        skipped: usize,
+        skipped: impl Into<Skipped>,
         recipe: &Recipe,
         stop: &AtomicBool,
     ) -> Result<Self, TrainError> {
         recipe.augment.changes().check(dataset)?;
-        let shares = recipe.data.shares();
-        let split = Split::stratified(&dataset.labels, &dataset.classes, &shares, recipe.seed)?;
+        let division = recipe.data.division();
+        let split = Split::new(
+            dataset.labelled(),
+            Path::new(source),
+            &division,
+            recipe.seed,
+        )?;
         Ok(Self {
             source: source.to_string(),
             fingerprint: dataset.fingerprint.clone(),
@@ -80,7 +86,7 @@ impl RunData {
                 true => ChannelStats::of(dataset, &[&split.train[..], &split.test].concat(), stop)?,
             },
             stretch: dataset.stretch,
-            skipped,
+            skipped: skipped.into(),
             skip_bad: false,
             split,
             digests: dataset.digests.clone(),
@@ -270,7 +276,7 @@ pub fn distill(
             train_images: data.split.train.len(),
             test_images: data.split.test.len(),
             image_size: data.height.max(data.width),
-            skipped: data.skipped,
+            skipped: data.skipped.clone(),
         },
         models,
         students,

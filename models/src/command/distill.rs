@@ -21,7 +21,7 @@ pub(super) struct DistillArguments {
     /// A recipe file, or the name of one that comes with the program. Default: `synthetic` for the synthetic data, else `default`.
     #[arg(long, value_name = "FILE|NAME")]
     recipe: Option<String>,
-    /// A folder with one folder of images per class, or `synthetic`. Default: `synthetic`.
+    /// A folder with one folder of images per class, RSOD, DOTA, or `synthetic`. Default: `synthetic`.
     #[arg(long, value_name = "DIR|synthetic")]
     data: Option<String>,
     /// Passes over the training images, for teacher and student.
@@ -60,6 +60,9 @@ impl DistillArguments {
         for assignment in &self.set {
             recipe.set(assignment)?;
         }
+        if !recipe.data.split_file.is_empty() {
+            recipe.data.split_file = typed::absolute(Path::new(&recipe.data.split_file));
+        }
         recipe.validate()?;
         for (key, arch) in [
             ("teacher.arch", &recipe.teacher.arch),
@@ -92,7 +95,18 @@ impl DistillArguments {
         option("data", &Some(absolute(data)));
         option("epochs", &self.epochs);
         option("seed", &self.seed);
-        words.extend(self.set.iter().map(|set| format!("--set {}", quoted(set))));
+        // A file is to be found from any folder.
+        let set = |set: &String| match set.split_once("data.split_file=") {
+            Some(("", file)) if !file.is_empty() => {
+                format!("data.split_file={}", typed::absolute(Path::new(file)))
+            }
+            _ => set.clone(),
+        };
+        words.extend(
+            self.set
+                .iter()
+                .map(|it| format!("--set {}", quoted(&set(it)))),
+        );
         words.extend(skip_bad.then(|| "--skip-bad".to_string()));
         words.join(" ")
     }
@@ -202,6 +216,12 @@ pub(super) fn run(arguments: &DistillArguments, stop: &AtomicBool) -> Result<(),
         data.height,
         run.path().display(),
     ));
+    let left = read.dataset.len() - data.split.len();
+    if left > 0 {
+        note(format_args!(
+            "note: {left} images neither train nor validate nor test"
+        ));
+    }
     let duplicates = Duplicates::find(&read.dataset, &data.split);
     if duplicates.copies > 0 {
         note(format_args!("note: {duplicates}"));

@@ -1,5 +1,6 @@
 //! The command line: what a person types, and what they see.
 
+mod data;
 mod distill;
 mod error;
 mod eval;
@@ -30,6 +31,9 @@ struct Arguments {
 enum Command {
     /// Train a teacher, a student alone and the student with the teacher's help, and compare them.
     Distill(distill::DistillArguments),
+    /// Look at folders of images before training on them.
+    #[command(subcommand)]
+    Data(data::DataCommand),
     /// Evaluate a run's networks on a folder of images.
     Eval(eval::EvalArguments),
     /// Classify images with a run's student.
@@ -51,6 +55,7 @@ pub fn main() -> ExitCode {
     let stop = signals::stop_flag();
     let result = match arguments.command {
         Command::Distill(arguments) => distill::run(&arguments, &stop),
+        Command::Data(command) => data::run(&command, &stop),
         Command::Eval(arguments) => eval::run(&arguments, &stop),
         Command::Predict(arguments) => predict::run(&arguments, &stop),
         Command::Models(arguments) => models::run(&arguments, &stop),

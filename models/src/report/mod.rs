@@ -14,6 +14,7 @@ mod samples;
 pub use error::ReportError;
 pub use page::render;
 
+use crate::data::Skipped;
 use crate::metrics::Confusion;
 use crate::paired::Paired;
 
@@ -56,8 +57,8 @@ pub struct DataSummary {
     pub test_images: usize,
     /// Side of the images in pixels, as trained on.
     pub image_size: usize,
-    /// Files left out because they could not be read.
-    pub skipped: usize,
+    /// What was left out because it could not be used.
+    pub skipped: Skipped,
 }
 
 /// One trained model.

@@ -4,6 +4,7 @@ mod bad_data;
 mod bad_options;
 mod disk;
 mod folders;
+mod inspect;
 mod interruption;
 mod networks;
 mod pictures;

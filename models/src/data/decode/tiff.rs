@@ -32,6 +32,8 @@ struct Layout {
     bits: u16,
     /// Whether samples are whole numbers from 0.
     unsigned: bool,
+    /// Whether they are floats.
+    real: bool,
     planar: bool,
     compression: CompressionMethod,
     orientation: Orientation,
@@ -46,6 +48,7 @@ pub(super) fn header(file: impl Read + Seek) -> Option<Header> {
         layout.size,
         layout.orientation,
         layout.is_deep(),
+        layout.describe(),
     ))
 }
 
@@ -73,6 +76,17 @@ pub(super) fn decode(mut bytes: Vec<u8>) -> Result<Picture, String> {
 impl Layout {
     fn is_deep(&self) -> bool {
         self.bits > 8 || !self.unsigned
+    }
+
+    /// Colours and bits, for people.
+    fn describe(&self) -> String {
+        let kind = match (self.unsigned, self.real) {
+            (true, _) => "bits",
+            (false, true) => "bits, floating-point",
+            (false, false) => "bits, signed",
+        };
+        let (bands, bits) = (self.bands, self.bits);
+        format!("{} in {bands} band(s), {bits} {kind}", self.colours.name())
     }
 
     /// Where the sample of a pixel's band lies.
@@ -190,6 +204,7 @@ impl Layout {
             bands,
             bits,
             unsigned: format == 1,
+            real: format == 3,
             planar: planar && bands > 1,
             compression,
             orientation: u8::try_from(orientation)

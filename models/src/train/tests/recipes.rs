@@ -13,8 +13,8 @@ const EPOCH: usize = 3;
 /// What a recipe may say of a key, at the ends of what is allowed and between them.
 fn values_of(allowed: Allowed) -> Vec<String> {
     match allowed {
-        // An architecture is looked up, not computed with.
-        Allowed::Name => vec![],
+        // An architecture is looked up and a file read, not computed with.
+        Allowed::Name | Allowed::File => vec![],
         Allowed::Flag => vec!["true".into(), "false".into()],
         Allowed::OneOf(words) => words.iter().map(|word| format!("\"{word}\"")).collect(),
         Allowed::Whole(min, max) => [min, min + 1, max].map(|n| n.to_string()).into(),
