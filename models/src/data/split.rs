@@ -147,7 +147,7 @@ impl Split {
                 validation,
                 test,
             } = shares.per_class;
-            let needed = train.max(1) + validation + test;
+            let needed = train.max(1) + validation + test.max(1);
             if needed > n {
                 return Err(DataError::TooFewForSplit {
                     class: classes[class].clone(),
@@ -190,6 +190,7 @@ impl Split {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     fn classes(n: usize) -> Vec<String> {
         (0..n).map(|c| format!("class{c}")).collect()
@@ -265,13 +266,52 @@ mod tests {
         // Shares of 20 and 40 images: 4 and 8 test, 2 and 3 validate, 5 train of each.
         assert_eq!(sizes(&with(5, 0, 0).unwrap()), [10, 5, 12]);
         // A number goes before a share.
-        assert_eq!(sizes(&with(18, 0, 0).unwrap()), [36, 4, 10]);
-        assert_eq!(sizes(&with(0, 0, 19).unwrap()), [22, 2, 38]);
+        assert_eq!(sizes(&with(18, 0, 0).unwrap()), [36, 3, 10]);
+        assert_eq!(sizes(&with(0, 0, 19).unwrap()), [20, 2, 38]);
         let refused = with(12, 4, 5).unwrap_err().to_string();
         assert!(
             refused.contains("`class1` has 20") && refused.contains("21"),
             "{refused}"
         );
+    }
+
+    proptest! {
+        /// Whatever is asked for: it is refused for a class that has too few, or every class has an image to train and one to test, no image
+        /// is in two parts, and only a number of training images leaves any out.
+        #[test]
+        fn parts_never_overlap_and_none_that_is_needed_is_empty(
+            sizes in prop::array::uniform3(2..40usize),
+            (test, validation) in (0.001..0.999f64, 0.0..0.999f64),
+            counts in prop::array::uniform3(prop_oneof![Just(0usize), 1..12usize]),
+            seed in any::<u64>(),
+        ) {
+            let labels: Vec<u32> = (0..).zip(sizes).flat_map(|(label, n)| vec![label; n]).collect();
+            let per_class = PerClass { train: counts[0], validation: counts[1], test: counts[2] };
+            let shares = Shares { per_class, ..Shares::new(test, validation) };
+            let needed = counts[0].max(1) + counts[1] + counts[2].max(1);
+            let split = match Split::stratified(&labels, &classes(3), &shares, seed) {
+                Ok(split) => split,
+                Err(DataError::TooFewForSplit { images, .. }) => {
+                    prop_assert!(images < needed);
+                    return Ok(());
+                }
+                Err(other) => panic!("{other}"),
+            };
+            let parts = [&split.train, &split.validation, &split.test];
+            let mut all = parts.map(|part| part.as_slice()).concat();
+            all.sort_unstable();
+            let taken = all.len();
+            all.dedup();
+            prop_assert_eq!((all.len(), counts[0] > 0 || taken == labels.len()), (taken, true));
+            for label in 0..3u32 {
+                let of = |part: &Vec<u32>| part.iter().filter(|&&i| labels[i as usize] == label).count();
+                let found = parts.map(of);
+                prop_assert!(found[0] > 0 && found[2] > 0, "{:?}", found);
+                for (found, wanted) in found.into_iter().zip(counts) {
+                    prop_assert!(wanted == 0 || found == wanted, "{} {}", found, wanted);
+                }
+            }
+        }
     }
 
     #[test]
