@@ -8,7 +8,8 @@ mod gpu;
 use crate::session::Session;
 use clap::{Args, ValueEnum};
 use ghostlight_autodiff::DType;
-use ghostlight_offline::{CARDS, Card, Table, ToolError, Toolkit, gate, page};
+use ghostlight_offline::{CARDS, Card, Device, Table, ToolError, Toolkit, gate, page};
+use gpu::{Found, Naive};
 use std::error::Error;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -113,7 +114,12 @@ pub(crate) fn run(session: &Session, options: &Inspect) -> Result<ExitCode, Box<
             .collect::<Result<Vec<_>, _>>()?,
         false => vec![card],
     };
-    let found = gpu::Found::of(session, &targets, options.dtype.dtype())?;
+    let device = Device::open(targets[0], &targets);
+    let naive = match kept {
+        true => Naive::LeftOut,
+        false => Naive::Wanted,
+    };
+    let found = Found::of(session, &device, options.dtype.dtype(), naive)?;
     let mut table = found.table(&targets, toolkit.as_ref())?;
     if let Some(show) = options.show {
         return found
@@ -130,6 +136,8 @@ pub(crate) fn run(session: &Session, options: &Inspect) -> Result<ExitCode, Box<
     for shape in table.rows.iter_mut().flat_map(|row| &mut row.launches) {
         shape.comptime.clear();
     }
+    let halves = Found::of(session, &device, DType::F16, naive)?;
+    table.halves = Some(halves.halves(targets[0]));
     if let Some(folder) = &options.write {
         table.write(&folder.join(KEPT_AS[0]))?;
         let path = folder.join(KEPT_AS[1]);
