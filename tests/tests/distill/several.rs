@@ -222,6 +222,7 @@ fn a_target_logit_far_above_the_rest_keeps_the_loss_finite() {
         student: vec![120.0, 0.0, 0.0, 0.0],
         teachers: vec![vec![1.0, 2.0, 3.0, 4.0]],
         labels: vec![0],
+        mixed: None,
         factors: vec![f64::NAN, 1.0],
         options,
     };
@@ -258,7 +259,7 @@ fn the_gradient_is_the_derivative_of_all_terms_of_all_teachers() {
                 teachers,
                 labels: Some(labels),
                 factors: case.factors(DType::F64),
-                options: case.options,
+                options: case.options(),
                 terms: Rc::default(),
             };
             let apply = |tape: &Tape, v: &[Var]| tape.apply(distill.clone(), &[&v[0]]);
@@ -300,8 +301,11 @@ fn terms() -> impl Strategy<Value = TeacherTerms> {
 }
 
 fn cases() -> impl Strategy<Value = Case> {
-    let entropy = (0.0..0.99, 0.0..2.0)
-        .prop_map(|(smoothing, weight)| CrossEntropyOptions { smoothing, weight });
+    let entropy = (0.0..0.99, 0.0..2.0).prop_map(|(smoothing, weight)| CrossEntropyOptions {
+        smoothing,
+        weight,
+        mixed: None,
+    });
     let options = (
         prop::option::of(entropy),
         prop::collection::vec(terms(), 0..=4),
@@ -314,8 +318,9 @@ fn cases() -> impl Strategy<Value = Case> {
     let classes = prop_oneof![2usize..60, Just(100), Just(256), 2040usize..2080];
     let shape = prop_oneof![(1usize..5, classes), (1usize..40, 2usize..=20)];
     let factors = prop::sample::select(vec![0usize, 1, 2]);
-    (shape, options, factors, any::<u32>()).prop_flat_map(
-        |((batch, classes), options, kind, seed)| {
+    let share = prop::option::of(0.0..=1.0);
+    (shape, options, factors, any::<u32>(), share).prop_flat_map(
+        |((batch, classes), options, kind, seed, share)| {
             let width = 1 + options.teachers.len();
             let len = [0, width, batch * width][kind];
             let logits = move || prop::collection::vec(-8.0f32..8.0, batch * classes);
@@ -330,6 +335,10 @@ fn cases() -> impl Strategy<Value = Case> {
                     labels: (0..batch)
                         .map(|n| seed.rotate_left(n as u32 * 5) % classes as u32)
                         .collect(),
+                    mixed: share.map(|share| {
+                        let second = |n| seed.rotate_right(n as u32 * 3) % classes as u32;
+                        ((0..batch).map(second).collect(), share)
+                    }),
                     factors: wide(factors),
                     options: options.clone(),
                 }
