@@ -35,7 +35,7 @@ const FINDINGS: [Finding; 11] = [
         title: "layer norm and group norm, gradient",
         was: "4 to 8 cubes: 444 us for 35 us of bytes",
         rows: &["layer_norm/backward", "group_norm/backward"],
-        reason: "64 partial sums at most, a team each: coalesced, but 3 to 6 % of the multiprocessors",
+        reason: "64 partial sums at most, a team each: coalesced, but on few multiprocessors",
     },
     Finding {
         title: "grouped convolution, weight gradient",
@@ -100,7 +100,7 @@ const FINDINGS: [Finding; 11] = [
             "activation/",
             "dropout/",
         ],
-        reason: "teams of units walk a row together, or a unit has one vector; odd lengths of rows leave vectors of one or two elements",
+        reason: "a team of units walks a row, or a unit has one vector: few long rows are few cubes, odd lengths of rows leave vectors of one or two elements",
     },
 ];
 
