@@ -300,7 +300,12 @@ impl Difference {
 fn ratios(networks: &[Compared]) -> Vec<Ratio> {
     let mean = |values: Vec<f64>| (!values.is_empty()).then(|| Spread::of(values).mean);
     let mut ratios = Vec::new();
-    for student in networks.iter().filter(|it| it.role == Role::Alone) {
+    let mut done = Vec::new();
+    for student in networks.iter().filter(|it| it.role != Role::Teacher) {
+        if done.contains(&student.student) {
+            continue;
+        }
+        done.push(student.student);
         let same = || networks.iter().filter(|it| it.student == student.student);
         let speed = mean(same().map(|it| it.infer_images_per_s.mean).collect());
         let latency = mean(

@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use super::experiment::CurveValue;
 use super::tables::{self, Entry, entries};
-use super::{Comparison, Experiment};
+use super::{Comparison, Difference, Over};
 use crate::report::ReportError;
 use crate::report::chart::{Axis, Legend, Series, figure, legend};
 use crate::report::html::{cell, escape, grouped, page};
@@ -44,14 +44,10 @@ pub fn render(comparison: &Comparison) -> Result<String, ReportError> {
 
 fn lead(comparison: &Comparison) -> String {
     let data = &comparison.data;
-    let differences = comparison.experiments.iter().flat_map(|it| &it.networks);
-    let differences: Vec<_> = differences
-        .filter_map(|it| it.difference.as_ref())
-        .collect();
+    let differences: Vec<&Difference> = differences(comparison).collect();
     let sure = |sign: f64| {
-        let of = differences.iter();
-        of.filter(|it| !it.may_be_chance && sign * it.spread.mean > 0.0)
-            .count()
+        let sure = differences.iter().filter(|it| !it.may_be_chance);
+        sure.filter(|it| sign * it.spread.mean > 0.0).count()
     };
     let (more, less) = (sure(1.0), sure(-1.0));
     let runs: usize = comparison.experiments.iter().map(|it| it.runs.len()).sum();
@@ -59,9 +55,8 @@ fn lead(comparison: &Comparison) -> String {
         1 => format!("1 {one}"),
         count => format!("{count} {many}"),
     };
-    format!(
-        "<p class=\"lead\">{} of {} on {} classes, {} training and {} test images of {} × {} pixels. Of {}, <b>{}</b> than the same network \
-         alone and {}, by more than chance makes.</p>",
+    let mut text = format!(
+        "{} of {} on {} classes, {} training and {} test images of {} × {} pixels.",
         counted(runs, "run", "runs"),
         counted(comparison.experiments.len(), "recipe", "recipes"),
         data.classes.len(),
@@ -69,29 +64,53 @@ fn lead(comparison: &Comparison) -> String {
         grouped(data.test as u64),
         data.width,
         data.height,
-        counted(differences.len(), "taught student", "taught students"),
-        counted(more, "does better", "do better"),
-        counted(less, "does worse", "do worse"),
-    )
+    );
+    if !differences.is_empty() {
+        _ = write!(
+            text,
+            " Of {}, <b>{}</b> than the same network alone and {}, by more than chance makes.",
+            counted(differences.len(), "taught student", "taught students"),
+            counted(more, "does better", "do better"),
+            counted(less, "does worse", "do worse"),
+        );
+    }
+    format!("<p class=\"lead\">{text}</p>")
 }
 
-/// What the intervals speak of.
+fn differences(comparison: &Comparison) -> impl Iterator<Item = &Difference> {
+    let networks = comparison.experiments.iter().flat_map(|it| &it.networks);
+    networks.filter_map(|it| it.difference.as_ref())
+}
+
+/// What the figures are, and what the intervals speak of.
 fn method(comparison: &Comparison) -> String {
-    let seeds = |experiment: &Experiment| experiment.runs.len();
-    let mut text = String::from(
-        "Figures are those of the epochs that did best on the validation images; beside them the last epoch's accuracy.",
-    );
-    if comparison.experiments.iter().any(|it| seeds(it) > 1) {
+    let mut text = String::from(match comparison.data.validation {
+        0 => "No images were kept for validation: figures are those of the last epoch.",
+        _ => {
+            "Figures are those of the epochs that did best on the validation images; beside them the last epoch's accuracy."
+        }
+    });
+    let over = |wanted: Over| differences(comparison).any(|it| it.over == wanted);
+    if over(Over::Seeds) {
         text.push_str(
             " With several seeds, a difference is the mean of the differences within each seed, and its interval Student's: it speaks of other \
              seeds.",
         );
     }
-    if comparison.experiments.iter().any(|it| seeds(it) == 1) {
+    if over(Over::Images) {
         text.push_str(
             " With one seed, the interval is Tango's score interval for the paired answers of that one run, and chance is judged by McNemar's \
              exact test: it speaks of other test images, and not of other seeds.",
         );
+    }
+    match differences(comparison).count() {
+        0 | 1 => {}
+        many => {
+            _ = write!(
+                text,
+                " Of {many} such intervals, one in twenty does not hold 0 where nothing was changed."
+            );
+        }
     }
     text
 }

@@ -211,10 +211,10 @@ pub enum AlignNorm {
 }
 
 impl Distill {
-    /// A way without a term.
-    pub fn silent() -> Self {
+    /// Decoupled distillation with its defaults: the way of a recipe that names none.
+    pub fn decoupled() -> Self {
         Self {
-            dkd: None,
+            dkd: Some(Dkd::default()),
             ..Self::default()
         }
     }
@@ -257,6 +257,7 @@ impl Distill {
 }
 
 impl Default for Distill {
+    /// No term of a teacher.
     fn default() -> Self {
         Self {
             name: String::new(),
@@ -265,7 +266,7 @@ impl Default for Distill {
             ce_weight: 1.0,
             warmup_epochs: 2,
             kd: None,
-            dkd: Some(Dkd::default()),
+            dkd: None,
             dual: None,
             cosine: None,
             align: None,

@@ -72,7 +72,7 @@ impl Recipe {
                 reason: reason.to_string().trim_end().into(),
             })?;
         let unsaid = Self {
-            distill: vec![Distill::silent()],
+            distill: vec![Distill::default()],
             ..Self::default()
         };
         unsaid.overlay(origin, table)
@@ -127,6 +127,19 @@ impl Recipe {
                 conflict: format!(
                     "`augment.shift` = {shift} would move whole images of `data.image_size` = {size} out of view; lower the shift"
                 ),
+            });
+        }
+        let data = &self.data;
+        let counts = [
+            data.train_per_class,
+            data.validation_per_class,
+            data.test_per_class,
+        ];
+        if !data.split_file.is_empty() && counts != [0; 3] {
+            return Err(RecipeError::Conflict {
+                conflict: "`data.split_file` says which images train, validate and test, so that `data.train_per_class`, \
+                           `data.validation_per_class` and `data.test_per_class` have to be 0"
+                    .into(),
             });
         }
         for own in self

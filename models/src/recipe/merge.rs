@@ -139,7 +139,7 @@ fn blank(path: &str) -> Table {
     let table = match path {
         "teacher" => Table::try_from(Teacher::default()),
         "student" => Table::try_from(Student::default()),
-        _ => Table::try_from(super::Distill::silent()),
+        _ => Table::try_from(super::Distill::default()),
     };
     table.expect("TOML holds every default")
 }

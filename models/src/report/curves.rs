@@ -32,9 +32,19 @@ pub(super) fn section(models: &[ModelReport]) -> Result<String, ReportError> {
             Axis::Plain,
         ),
     ];
-    let mut html = format!(
-        "<p class=\"note\">A ring marks the epoch that was chosen by the validation images.</p><p class=\"legend\">{}</p><div class=\"charts\">",
-        legend(models.iter().map(|model| model.title.as_str()).enumerate())
+    let mut points = models.iter().flat_map(|model| &model.curve);
+    let mut html = match points.any(|it| it.validation_accuracy.is_some()) {
+        true => {
+            "<p class=\"note\">A ring marks the epoch that was chosen by the validation images.</p>"
+        }
+        false => "",
+    }
+    .to_string();
+    let names = models.iter().map(|model| model.title.as_str());
+    _ = write!(
+        html,
+        "<p class=\"legend\">{}</p><div class=\"charts\">",
+        legend(names.enumerate())
     );
     for (title, value, axis) in charts {
         let lines = by_model(models, value);

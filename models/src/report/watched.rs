@@ -6,12 +6,11 @@ use super::chart::{Axis, Legend, Series, figure, key};
 use super::curves::named_lines;
 use super::html::{cell, escape, grouped, percent};
 use super::{ModelReport, Report, ReportError};
+use ghostlight_kernels::loss::flip_align::Transform;
 
-/// Words by which a watched value is known to be the share of the images for which a transform of the map was chosen.
-const TRANSFORMS: [&str; 4] = ["identity", "flip", "rotation", "transpose"];
-
+/// Whether `name` is that of the share of images for which a transform of the map was chosen.
 fn is_transform(name: &str) -> bool {
-    TRANSFORMS.iter().any(|word| name.contains(word))
+    Transform::ALL.iter().any(|it| it.to_string() == name)
 }
 
 /// Charts over time for every model whose method watched something, and a table of the transforms; nothing if none did.

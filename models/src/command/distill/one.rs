@@ -52,21 +52,32 @@ impl RunState {
         Ok(match (named, self) {
             (Some(named), _) => Recipe::load(named)?,
             (None, Self::Begun(run, _)) => run.recipe()?,
-            (None, Self::New(_)) if source == SYNTHETIC => Recipe::load(SYNTHETIC)?,
-            (None, Self::New(_)) => Recipe::load("default")?,
+            (None, Self::New(_)) => for_source(source)?,
         })
     }
 }
 
-/// One run: what is asked for is begun, or gone on with.
+/// The recipe for data that came without one.
+pub(super) fn for_source(source: &str) -> Result<Recipe, CommandError> {
+    Ok(Recipe::load(match source {
+        SYNTHETIC => SYNTHETIC,
+        _ => "default",
+    })?)
+}
+
+/// One run, by the recipe `given` or by what the arguments ask for; it is begun, or gone on with.
 pub(super) fn run(
     arguments: &DistillArguments,
+    given: Option<Recipe>,
     stop: &AtomicBool,
 ) -> Result<Summary, CommandError> {
     let bars = Bars::default();
     let state = RunState::of(arguments)?;
     let source = state.source(arguments.data.as_deref());
-    let recipe = arguments.complete(state.recipe(arguments.recipe.as_deref(), &source)?)?;
+    let recipe = match given {
+        Some(recipe) => recipe,
+        None => arguments.complete(state.recipe(arguments.recipe.as_deref(), &source)?)?,
+    };
     if let RunState::Begun(run, _) = &state {
         run.check_recipe(&recipe)?;
     }
@@ -121,6 +132,12 @@ pub(super) fn run(
         data.height,
         run.path().display(),
     ));
+    let left = read.dataset.len() - data.split.len();
+    if left > 0 {
+        note(format_args!(
+            "note: {left} images neither train nor validate nor test"
+        ));
+    }
     let duplicates = Duplicates::find(&read.dataset, &data.split);
     if duplicates.copies > 0 {
         note(format_args!("note: {duplicates}"));

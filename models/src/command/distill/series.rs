@@ -1,9 +1,12 @@
 use super::super::compare as compared;
 use super::super::error::CommandError;
 use super::super::output::{self, note};
+use super::super::source::SYNTHETIC;
 use super::super::table;
+use super::super::typed;
 use super::{DistillArguments, one};
 use crate::compare::{compare, render};
+use crate::recipe::{Recipe, RecipeError};
 use crate::run::{self, RunError, write_atomic};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -19,13 +22,19 @@ const PAGE: &str = "compare.html";
 /// One recipe under several seeds.
 pub(super) struct Series {
     folder: PathBuf,
-    seeds: Vec<u64>,
+    plan: Plan,
     begun: bool,
 }
 
+/// What the runs have in common, so that those which were not begun can be.
 #[derive(Serialize, Deserialize)]
-struct Remembered {
+struct Plan {
     seeds: Vec<u64>,
+    /// The recipe but for its seed, as TOML.
+    recipe: String,
+    data: String,
+    skip_bad: bool,
+    teachers: Vec<PathBuf>,
 }
 
 impl Series {
@@ -36,35 +45,56 @@ impl Series {
         {
             let path = out.join(SERIES);
             let text = fs::read(&path).map_err(|reason| RunError::io("read", &path, reason))?;
-            let Remembered { seeds } = serde_json::from_slice(&text)
-                .map_err(|reason| RunError::Decode { path, reason })?;
+            let plan = serde_json::from_slice(&text);
             return Ok(Some(Self {
                 folder: out.clone(),
-                seeds,
+                plan: plan.map_err(|reason| RunError::Decode { path, reason })?,
                 begun: true,
             }));
         }
         let Some(count) = arguments.seeds else {
             return Ok(None);
         };
-        let first = match &arguments.seed {
-            None => 0,
-            Some(seed) => seed
-                .parse()
-                .map_err(|_| crate::recipe::RecipeError::Value {
-                    origin: "--seed".into(),
-                    key: "seed".into(),
-                    value: seed.clone(),
-                    allowed: "a whole number from 0 to 2^63-1".into(),
-                })?,
+        let data = arguments
+            .data
+            .clone()
+            .unwrap_or_else(|| SYNTHETIC.to_string());
+        let recipe = match &arguments.recipe {
+            Some(named) => Recipe::load(named)?,
+            None => one::for_source(&data)?,
         };
+        let recipe = arguments.complete(recipe)?;
+        let last = recipe
+            .seed
+            .checked_add(count - 1)
+            .filter(|&last| i64::try_from(last).is_ok());
+        if last.is_none() {
+            return Err(RecipeError::Conflict {
+                conflict: format!(
+                    "--seeds {count} from {} on go past 2^63-1; begin lower",
+                    recipe.seed
+                ),
+            }
+            .into());
+        }
         let folder = match &arguments.out {
             Some(out) => out.clone(),
             None => run::new_folder()?,
         };
+        let plan = Plan {
+            seeds: (recipe.seed..).take(count as usize).collect(),
+            recipe: recipe.to_toml(),
+            data: super::absolute(&data),
+            skip_bad: arguments.skip_bad,
+            teachers: arguments
+                .teacher
+                .iter()
+                .map(|path| typed::absolute(path).into())
+                .collect(),
+        };
         Ok(Some(Self {
             folder,
-            seeds: (first..first + count).collect(),
+            plan,
             begun: false,
         }))
     }
@@ -74,18 +104,36 @@ impl Series {
         if !self.begun {
             self.begin()?;
         }
+        let path = self.folder.join(SERIES);
+        let planned = Recipe::parse(&path.display().to_string(), &self.plan.recipe)?;
+        let planned = match self.begun {
+            true => arguments.complete(planned)?,
+            false => planned,
+        };
         let mut summaries = Vec::new();
-        for &seed in &self.seeds {
+        for &seed in &self.plan.seeds {
             let folder = self.folder.join(format!("seed-{seed}"));
             note(format_args!("seed {seed}: {}", folder.display()));
             let own = DistillArguments {
                 resume: folder.join("recipe.toml").is_file(),
                 out: Some(folder),
+                data: Some(
+                    arguments
+                        .data
+                        .clone()
+                        .unwrap_or_else(|| self.plan.data.clone()),
+                ),
+                skip_bad: arguments.skip_bad || self.plan.skip_bad,
+                teacher: self.plan.teachers.clone(),
                 seed: Some(seed.to_string()),
                 seeds: None,
                 ..arguments.clone()
             };
-            let summary = one::run(&own, stop).map_err(|error| self.whole(error))?;
+            let recipe = Recipe {
+                seed,
+                ..planned.clone()
+            };
+            let summary = one::run(&own, Some(recipe), stop).map_err(|error| self.whole(error))?;
             if !arguments.json {
                 table::print(&summary)?;
             }
@@ -111,10 +159,7 @@ impl Series {
             let path = self.folder.clone();
             return Err(RunError::Taken { path, run: false }.into());
         }
-        let remembered = Remembered {
-            seeds: self.seeds.clone(),
-        };
-        let text = serde_json::json!(remembered).to_string();
+        let text = json!(self.plan).to_string();
         Ok(write_atomic(&self.folder.join(SERIES), text.as_bytes())?)
     }
 

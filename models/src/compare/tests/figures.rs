@@ -142,6 +142,23 @@ fn ratios_are_those_of_paper_and_pencil() {
 }
 
 #[test]
+fn a_student_that_was_never_trained_alone_has_ratios_and_no_difference() {
+    let runs = Runs::new();
+    for seed in 0..2 {
+        let mut summary = summary(seed, 80, 84);
+        summary.networks.remove(1);
+        summary.gains.clear();
+        runs.add(&format!("seed-{seed}"), &summary, 8.0);
+    }
+    let comparison = runs.all().unwrap();
+    let experiment = &comparison.experiments[0];
+    assert!(experiment.networks[1].difference.is_none());
+    assert_eq!(experiment.ratios.len(), 1);
+    let page = render(&comparison).unwrap();
+    assert!(!page.contains("taught student,") && !page.contains("such intervals"));
+}
+
+#[test]
 fn curves_are_means_and_ranges_over_the_epochs_that_all_seeds_reached() {
     let runs = three_seeds();
     for (seed, epochs, lift) in [(0, 3, 0.0), (1, 2, 0.1), (2, 3, 0.2)] {

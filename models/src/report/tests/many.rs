@@ -270,7 +270,7 @@ fn what_a_method_watched_is_drawn_and_its_transforms_are_counted() {
             ("alpha".into(), 0.5 - 0.1 * epoch as f64),
             ("<beta>".into(), 0.1 * epoch as f64),
             ("identity".into(), share),
-            ("rotation by 90".into(), 1.0 - share),
+            ("left turn".into(), 1.0 - share),
         ];
     }
     watched.models[2].chosen_epoch = 2;
@@ -287,10 +287,10 @@ fn what_a_method_watched_is_drawn_and_its_transforms_are_counted() {
         "{weights}"
     );
     let transforms = part(section, "transforms chosen</b>", "</figcaption>");
-    assert!(transforms.contains("rotation by 90") && !transforms.contains("alpha"));
+    assert!(transforms.contains("left turn") && !transforms.contains("alpha"));
     for row in [
         "<td>identity</td><td>25.00&nbsp;%</td><td>50.00&nbsp;%</td><td>75.00&nbsp;%</td><td>50.00&nbsp;%</td><td>1,500</td>",
-        "<td>rotation by 90</td><td>75.00&nbsp;%</td><td>50.00&nbsp;%</td><td>25.00&nbsp;%</td><td>50.00&nbsp;%</td><td>1,500</td>",
+        "<td>left turn</td><td>75.00&nbsp;%</td><td>50.00&nbsp;%</td><td>25.00&nbsp;%</td><td>50.00&nbsp;%</td><td>1,500</td>",
     ] {
         assert!(section.contains(row), "{row} is not in {section}");
     }
