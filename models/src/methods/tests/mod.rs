@@ -104,6 +104,7 @@ impl Scene {
             student: &student,
             teachers: &teachers,
             labels: &Labels::new(&client(), &self.labels, classes)?,
+            mixed: None,
             epoch,
             seed: 1,
         };

@@ -135,6 +135,7 @@ fn assert_kernels_take(
             student: &student,
             teachers: &teachers,
             labels: &Labels::new(&client(), &[2, 0], classes).unwrap(),
+            mixed: None,
             epoch,
             seed: 9,
         },

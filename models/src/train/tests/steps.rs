@@ -139,6 +139,7 @@ fn plainly(
                 student: &student,
                 teachers: &taught,
                 labels: &Labels::new(client, &labels, IMAGES.len()).unwrap(),
+                mixed: None,
                 epoch: epoch + 1,
                 seed: chance,
             };
