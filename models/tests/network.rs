@@ -44,6 +44,7 @@ fn loss(network: &Network, way: &Way, record: bool) -> f64 {
         student: &student,
         teachers: &[Some(teacher)],
         labels: &labels,
+        mixed: None,
         epoch: 1,
         seed: 1,
     };
