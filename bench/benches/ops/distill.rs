@@ -93,7 +93,7 @@ fn options(teachers: usize) -> DistillOptions {
     DistillOptions {
         cross_entropy: Some(CrossEntropyOptions {
             smoothing: SMOOTHING,
-            weight: 1.0,
+            ..CrossEntropyOptions::default()
         }),
         teachers: vec![terms; teachers],
     }
@@ -145,7 +145,7 @@ fn sums(
                     let labels: Vec<u32> = v[last].iter().map(|&label| label as u32).collect();
                     let teachers: Vec<&[f64]> = v[1..last].iter().map(Vec::as_slice).collect();
                     let (losses, grad) =
-                        reference::distill(&problem, &v[0], &teachers, &labels, &[]);
+                        reference::distill(&problem, &v[0], &teachers, &labels, &[], &[]);
                     vec![Expected::Sum(losses.iter().sum()), Expected::Values(grad)]
                 },
                 |t| {

@@ -24,6 +24,8 @@ pub struct Card {
     pub shared_of_cube: usize,
     /// Bytes of shared memory that the system takes of every cube.
     pub shared_of_system: usize,
+    /// Multiply-adds in f32 that a multiprocessor starts in a cycle.
+    pub fma: u32,
     /// Cycles in a ns.
     pub ghz: f64,
     /// Bytes from its memory in a ns.
@@ -47,6 +49,7 @@ pub const CARDS: [Card; 6] = [
         shared: 96 * KB,
         shared_of_cube: 96 * KB,
         shared_of_system: 0,
+        fma: 64,
         ghz: 1.530,
         gb_s: 900.0,
         memory: 32 * GB,
@@ -61,6 +64,7 @@ pub const CARDS: [Card; 6] = [
         shared: 64 * KB,
         shared_of_cube: 64 * KB,
         shared_of_system: 0,
+        fma: 64,
         ghz: 1.590,
         gb_s: 320.0,
         memory: 16 * GB,
@@ -75,6 +79,7 @@ pub const CARDS: [Card; 6] = [
         shared: 164 * KB,
         shared_of_cube: 163 * KB,
         shared_of_system: KB,
+        fma: 64,
         ghz: 1.410,
         gb_s: 2039.0,
         memory: 80 * GB,
@@ -89,6 +94,7 @@ pub const CARDS: [Card; 6] = [
         shared: 164 * KB,
         shared_of_cube: 163 * KB,
         shared_of_system: KB,
+        fma: 128,
         ghz: 1.300,
         gb_s: 204.8,
         memory: 64 * GB,
@@ -103,6 +109,7 @@ pub const CARDS: [Card; 6] = [
         shared: 100 * KB,
         shared_of_cube: 99 * KB,
         shared_of_system: KB,
+        fma: 128,
         ghz: 2.520,
         gb_s: 1008.0,
         memory: 24 * GB,
@@ -117,6 +124,7 @@ pub const CARDS: [Card; 6] = [
         shared: 228 * KB,
         shared_of_cube: 227 * KB,
         shared_of_system: KB,
+        fma: 128,
         ghz: 1.755,
         gb_s: 3350.0,
         memory: 80 * GB,
@@ -143,6 +151,11 @@ impl Card {
     /// The time in us that `bytes` take from memory or to it.
     pub fn bytes_us(&self, bytes: u64) -> f64 {
         bytes as f64 / self.gb_s / 1e3
+    }
+
+    /// The time in us that `macs` multiply-adds in f32 take, as many at a time as there are lanes for them.
+    pub fn macs_us(&self, macs: u64) -> f64 {
+        macs as f64 / f64::from(self.multiprocessors * self.fma) / self.ghz / 1e3
     }
 
     /// The least time in us of `warps` that each start `steps` instructions: as many at a time as there are schedulers, one a cycle,
@@ -182,5 +195,6 @@ mod tests {
         assert_eq!(h100.floor_us(4 * 132, 1755), 1.0);
         assert_eq!(h100.floor_us(8 * 132, 1755), 2.0);
         assert_eq!(h100.bytes_us(3_350_000), 1.0);
+        assert_eq!(h100.macs_us(128 * 132 * 1755), 1.0);
     }
 }

@@ -11,7 +11,7 @@ use std::fmt;
 pub const SPILL: u32 = 16;
 /// Lines that requests may touch over those needed.
 pub const LINES: f64 = 1.25;
-/// The floor of an operation's instructions over the time of its bytes.
+/// The floor of an operation's instructions over [`Row::bound_us`].
 pub const FLOOR: f64 = 1.5;
 /// Operations that move fewer bytes are launches more than work.
 pub const SMALL: u64 = 1 << 20;
@@ -40,7 +40,7 @@ pub enum About {
     Spills(u32, Option<u32>),
     /// Its requests touch so many lines for one, after so many.
     Scatters(f64, Option<f64>),
-    /// Its instructions take so many us, after so many, beside those of its bytes.
+    /// Its instructions take so many us, after so many, beside those that bind it.
     Serialises(f64, Option<f64>, f64),
 }
 
@@ -70,11 +70,11 @@ impl fmt::Display for Fault {
                     ": touches {now:.2} lines for one ({was}; {LINES} are allowed)"
                 )
             }
-            About::Serialises(now, was, bytes) => {
+            About::Serialises(now, was, bound) => {
                 let was = after(was.map(|was| format!("{was:.1}")));
                 write!(
                     f,
-                    ": takes {now:.1} us of instructions ({was}), its bytes {bytes:.1} ({FLOOR} times as much is allowed)"
+                    ": takes {now:.1} us of instructions ({was}), its bytes and multiply-adds {bound:.1} ({FLOOR} times as much is allowed)"
                 )
             }
         }
@@ -83,7 +83,14 @@ impl fmt::Display for Fault {
 
 /// What `now` has that is worse than in `before`, on `card`.
 pub fn faults(before: &Table, now: &Table, card: &Card) -> Vec<Fault> {
-    let mut faults = Vec::new();
+    let halves = now.halves.iter().flat_map(|halves| &halves.failed);
+    let mut faults: Vec<Fault> = halves
+        .map(|(kernel, reason)| Fault {
+            row: "maps of 16 bits".into(),
+            kernel: Some(kernel.clone()),
+            about: About::NotCompiled(now.target.clone(), reason.clone()),
+        })
+        .collect();
     for row in &now.rows {
         let was = before.row(row);
         let mut add = |kernel: Option<&str>, about: About| {
@@ -107,10 +114,10 @@ pub fn faults(before: &Table, now: &Table, card: &Card) -> Vec<Fault> {
                 add(Some(&shape.kernel), about);
             }
         }
-        let (floor, bytes) = (row.floor_us(), card.bytes_us(row.bytes));
+        let (floor, bound) = (row.floor_us(), row.bound_us(card));
         let had = was.filter(|was| was.refused.is_none()).map(Row::floor_us);
-        if row.bytes > SMALL && floor > FLOOR * bytes && had.is_none_or(|had| floor > SLACK * had) {
-            add(None, About::Serialises(floor, had, bytes));
+        if row.bytes > SMALL && floor > FLOOR * bound && had.is_none_or(|had| floor > SLACK * had) {
+            add(None, About::Serialises(floor, had, bound));
         }
     }
     faults
@@ -243,6 +250,18 @@ mod tests {
             }]
         ));
         assert_eq!(faults(&now, &now, card()), []);
+    }
+
+    #[test]
+    fn a_kernel_that_maps_of_16_bits_stop_is_a_fault() {
+        let before = table(vec![shape("a")]);
+        let mut now = before.clone();
+        now.halves
+            .get_or_insert_default()
+            .failed
+            .insert("a".into(), "no".into());
+        let said = faults(&before, &now, card())[0].to_string();
+        assert_eq!(said, "maps of 16 bits, a: is not compiled for sm_90: no");
     }
 
     #[test]

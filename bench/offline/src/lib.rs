@@ -25,5 +25,5 @@ pub use change::{Change, changes};
 pub use device::{CompileError, Device, Kernel, Launch, Module};
 pub use occupancy::{Limit, Occupancy, WARP};
 pub use ptx::{Geometry, Hot, Program, ProgramError, Walk};
-pub use shape::{Built, FORMAT, Row, Shape, Table, TableError};
+pub use shape::{Built, FORMAT, Halves, Row, Shape, Table, TableError, name};
 pub use toolkit::{ToolError, Toolkit, Usage};

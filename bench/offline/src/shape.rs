@@ -43,8 +43,22 @@ pub struct Table {
     pub target: String,
     /// The release of `ptxas`; none where there was none, and registers are out of sight.
     pub ptxas: Option<String>,
+    /// What the same problems come to on maps of 16 bits; none where nobody looked.
+    pub halves: Option<Halves>,
     /// The problems, in the order of the catalogue.
     pub rows: Vec<Row>,
+}
+
+/// What the problems come to on maps of 16 bits.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Halves {
+    /// Launches by the widest load from global memory of their kernel, in bits.
+    pub widest: BTreeMap<u32, usize>,
+    /// Calls that the operation refuses.
+    pub refused: usize,
+    /// Kernels that became no PTX, with the reason.
+    pub failed: BTreeMap<String, String>,
 }
 
 /// One variant of one phase of one problem.
@@ -61,6 +75,8 @@ pub struct Row {
     pub variant: String,
     /// Bytes that a call reads and writes at least.
     pub bytes: u64,
+    /// Its multiply-adds.
+    pub macs: u64,
     /// Why there are no launches.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub refused: Option<String>,
@@ -139,7 +155,7 @@ impl Built {
 }
 
 impl Shape {
-    /// Of a launch that was walked, as `card` would run it.
+    /// Of a launch of the kernel at the path `kernel` that was walked, as `card` would run it.
     pub fn of(
         kernel: &str,
         comptime: &str,
@@ -150,10 +166,7 @@ impl Shape {
     ) -> Self {
         let warps = geometry.count() * u64::from(geometry.units().div_ceil(crate::WARP));
         Self {
-            kernel: kernel
-                .strip_prefix("ghostlight_kernels::")
-                .unwrap_or(kernel)
-                .into(),
+            kernel: name(kernel).into(),
             comptime: comptime.into(),
             cubes: geometry.count(),
             units: geometry.units(),
@@ -194,6 +207,11 @@ impl Row {
             "ours" => name,
             variant => format!("{name} ({variant})"),
         }
+    }
+
+    /// The time in us that a call takes on `card` at best: that of its bytes, or of its multiply-adds where these take longer.
+    pub fn bound_us(&self, card: &Card) -> f64 {
+        card.bytes_us(self.bytes).max(card.macs_us(self.macs))
     }
 
     /// The least time in us of all launches, one after the other.
@@ -237,10 +255,10 @@ impl Table {
     }
 
     fn text(&self) -> Result<String, serde_json::Error> {
-        let head = serde_json::json!([self.format, self.target, self.ptxas]);
+        let head = serde_json::json!([self.format, self.target, self.ptxas, self.halves]);
         let mut text = format!(
-            "{{\"format\":{},\"target\":{},\"ptxas\":{},\"rows\":[",
-            head[0], head[1], head[2]
+            "{{\"format\":{},\"target\":{},\"ptxas\":{},\"halves\":{},\"rows\":[",
+            head[0], head[1], head[2], head[3]
         );
         for (i, row) in self.rows.iter().enumerate() {
             let bare = Row {
@@ -265,6 +283,12 @@ impl Table {
         let name = row.name();
         self.rows.iter().find(|it| it.name() == name)
     }
+}
+
+/// A kernel's path without its crate, and without the type that CubeCL makes of its name.
+pub fn name(path: &str) -> &str {
+    let path = path.rsplit_once("::").map_or(path, |(path, _)| path);
+    path.strip_prefix("ghostlight_kernels::").unwrap_or(path)
 }
 
 /// To two digits behind the point: more would change without a reason.
@@ -306,12 +330,14 @@ pub(crate) mod tests {
             format: FORMAT,
             target: "sm_90".into(),
             ptxas: Some("12.9.86".into()),
+            halves: None,
             rows: vec![Row {
                 op: "softmax".into(),
                 phase: "forward".into(),
                 case: "4096 rows of 1000".into(),
                 variant: "ours".into(),
                 bytes: 32 << 20,
+                macs: 1 << 20,
                 refused: None,
                 launches,
             }],
@@ -319,10 +345,32 @@ pub(crate) mod tests {
     }
 
     #[test]
+    fn a_kernel_is_called_as_in_its_crate() {
+        assert_eq!(
+            name("ghostlight_kernels::norm::softmax::team::softmax_by_teams::SoftmaxByTeams"),
+            "norm::softmax::team::softmax_by_teams"
+        );
+        assert_eq!(name("double"), "double");
+    }
+
+    #[test]
+    fn a_call_is_bound_by_its_bytes_or_by_its_multiply_adds() {
+        let card = Card::of("sm_90").expect("it is listed");
+        let mut row = table(Vec::new()).rows.remove(0);
+        assert_eq!(row.bound_us(card), card.bytes_us(row.bytes));
+        row.macs = 1 << 40;
+        assert_eq!(row.bound_us(card), card.macs_us(1 << 40));
+    }
+
+    #[test]
     fn a_table_comes_back_as_it_was_written() {
         let folder = tempfile::tempdir().expect("a folder of the test's own");
         let path = folder.path().join("table.json");
         let mut table = table(vec![shape("a"), shape("b")]);
+        table.halves = Some(Halves {
+            widest: [(64, 2)].into(),
+            ..Halves::default()
+        });
         table.rows.push(Row {
             refused: Some("no \"room\"".into()),
             ..table.rows[0].clone()

@@ -100,7 +100,7 @@ impl Toolkit {
             if !tool.is_file() {
                 return Err(ToolError::NoDisassembler { tool });
             }
-            let output = run(Command::new(tool).args(["-c", "-hex"]).arg(cubin))?;
+            let output = run(Command::new(tool).arg("-c").arg(cubin))?;
             Ok(String::from_utf8_lossy(&output.stdout).into_owned())
         })
     }

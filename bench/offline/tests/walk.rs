@@ -38,6 +38,10 @@ fn neighbours_that_read_side_by_side_touch_the_lines_they_need() {
     );
     assert_eq!((found.busy, found.steps), (64, 7));
     assert_eq!(found.hot.loads, "1x128");
+    let halves = program(
+        "\tld.global.nc.v4.b16 {%rs1, %rs2, %rs3, %rs4}, [%rd4];\n\tld.global.b16 %rs5, [%rd4];",
+    );
+    assert_eq!(halves.map(|program| program.widest_load()), Ok(Some(64)));
     assert_eq!(found.unknown, None);
 }
 

@@ -1,17 +1,25 @@
 use super::{Text, reason};
 use crate::input::{DTYPE, Operands};
+use crate::naive::NAIVE;
 use crate::phase::Phase;
 use crate::session::Session;
 use crate::suite::SuiteError;
 use ghostlight_autodiff::{Client, DType, KernelError};
 use ghostlight_offline::{
-    Built, Card, Device, FORMAT, Kernel, Launch, Module, Program, Row, Shape, Table, ToolError,
-    Toolkit, Usage, Walk,
+    Built, Card, Device, FORMAT, Halves, Kernel, Launch, Module, Program, Row, Shape, Table,
+    ToolError, Toolkit, Usage, Walk, name,
 };
 use std::collections::{BTreeMap, HashMap};
 use std::error::Error;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
+
+/// Whether the kernels are looked at that are there to be beaten.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Naive {
+    Wanted,
+    LeftOut,
+}
 
 /// The phases' launches.
 pub(super) struct Found {
@@ -24,27 +32,32 @@ type Assembled = HashMap<(usize, &'static str), Result<Usage, String>>;
 type Walks<'f> = HashMap<(usize, &'f ghostlight_offline::Geometry), Walk>;
 
 impl Found {
-    /// Launches every phase on the first of `targets`, compiled for all, on maps of `dtype`.
+    /// Launches every phase on `device`, on maps of `dtype`; kernels that are there to be beaten only where they are `wanted`.
     pub fn of(
         session: &Session,
-        targets: &[&'static Card],
+        device: &Device,
         dtype: DType,
+        wanted: Naive,
     ) -> Result<Self, SuiteError> {
-        let device = Device::open(targets[0], targets);
         let mut rows = Vec::new();
         session.each(|phase| {
             for i in 0..phase.variants.len() {
-                let refused = launch(&phase, i, device.client(), dtype, || {
-                    drop(device.launches())
-                });
+                let name = phase.variants[i].name;
+                if name == NAIVE && wanted == Naive::LeftOut {
+                    continue;
+                }
+                let prepared = || drop(device.launches());
+                let refused = launch(&phase, i, device.client(), dtype, prepared);
+                let cost = phase.cost;
                 let row = Row {
                     op: phase.op.into(),
                     phase: phase.phase.into(),
                     case: phase.case.into(),
-                    variant: phase.variants[i].name.into(),
+                    variant: name.into(),
                     // Costs are those of the type that the bench times.
-                    bytes: (phase.cost.bytes_read + phase.cost.bytes_written) * dtype.size() as u64
+                    bytes: (cost.bytes_read + cost.bytes_written) * dtype.size() as u64
                         / DTYPE.size() as u64,
+                    macs: cost.macs,
                     refused: refused.err().map(|error| error.to_string()),
                     launches: Vec::new(),
                 };
@@ -53,6 +66,37 @@ impl Found {
             Ok(())
         })?;
         Ok(Self { rows })
+    }
+
+    /// What is kept of launches on maps of 16 bits.
+    pub fn halves(&self, card: &Card) -> Halves {
+        let refused = self.rows.iter().filter(|(row, _)| row.refused.is_some());
+        let mut halves = Halves {
+            refused: refused.count(),
+            ..Halves::default()
+        };
+        let mut widest = HashMap::new();
+        for kernel in self.kernels() {
+            let program = match kernel.module(card) {
+                Some(Ok(module)) => Program::of(&module.ptx).map_err(|error| error.to_string()),
+                Some(Err(error)) => Err(error.to_string()),
+                None => continue,
+            };
+            match program {
+                Ok(program) => {
+                    widest.insert(std::ptr::from_ref(kernel) as usize, program.widest_load());
+                }
+                Err(reason) => {
+                    halves.failed.insert(name(&kernel.path).into(), reason);
+                }
+            }
+        }
+        for launch in self.launches() {
+            if let Some(Some(bits)) = widest.get(&address(&launch.kernel)) {
+                *halves.widest.entry(*bits).or_default() += 1;
+            }
+        }
+        halves
     }
 
     /// The figures, on the first of `targets` where they hang on a card.
@@ -77,6 +121,7 @@ impl Found {
             format: FORMAT,
             target: targets[0].target.into(),
             ptxas: toolkit.map(Toolkit::version).transpose()?,
+            halves: None,
             rows: rows.collect(),
         })
     }

@@ -8,7 +8,8 @@ mod gpu;
 use crate::session::Session;
 use clap::{Args, ValueEnum};
 use ghostlight_autodiff::DType;
-use ghostlight_offline::{CARDS, Card, Table, ToolError, Toolkit, gate, page};
+use ghostlight_offline::{CARDS, Card, Device, Table, ToolError, Toolkit, gate, page};
+use gpu::{Found, Naive};
 use std::error::Error;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -85,51 +86,66 @@ pub(crate) enum Text {
 /// Looks at the phases of `session`.
 pub(crate) fn run(session: &Session, options: &Inspect) -> Result<ExitCode, Box<dyn Error>> {
     if options.target == "cpu" {
-        if options.dtype != Stored::F32 {
-            return Err(
-                "--target cpu looks at what the bench runs there, which is f32: leave --dtype out"
-                    .into(),
-            );
-        }
-        return match options.show {
-            Some(Text::Ptx | Text::Sass) => {
-                Err("--target cpu has `--show ll` alone: CubeCL keeps no machine code".into())
-            }
-            show => cpu::run(session, show.is_some(), options.json).map(|()| ExitCode::SUCCESS),
-        };
+        on_cpu(session, options)?;
+        return Ok(ExitCode::SUCCESS);
     }
-    let card = card_of(&options.target)?;
     let toolkit = Toolkit::find();
+    if options.write.is_some() || options.check.is_some() {
+        let toolkit = toolkit.ok_or(
+            "--write and --check need ptxas and libdevice: `cargo xtask setup --ptxas` fetches them",
+        )?;
+        return keep(session, options, &toolkit);
+    }
     if toolkit.is_none() {
         eprintln!(
             "inspect: there is no ptxas under CUDA_PATH, hence no registers, spills and occupancy: `cargo xtask setup --ptxas` fetches it"
         );
     }
-    let kept = options.write.is_some() || options.check.is_some();
-    let targets = match kept {
-        true => KEPT
-            .into_iter()
-            .map(card_of)
-            .collect::<Result<Vec<_>, _>>()?,
-        false => vec![card],
-    };
-    let found = gpu::Found::of(session, &targets, options.dtype.dtype())?;
-    let mut table = found.table(&targets, toolkit.as_ref())?;
+    let card = card_of(&options.target)?;
+    let device = Device::open(card, &[card]);
+    let found = Found::of(session, &device, options.dtype.dtype(), Naive::Wanted)?;
     if let Some(show) = options.show {
-        return found
-            .show(card, show, toolkit.as_ref())
-            .map(|()| ExitCode::SUCCESS);
-    }
-    if !kept {
-        match options.json {
-            true => println!("{}", serde_json::to_string_pretty(&table)?),
-            false => print!("{}", page::launches_of(&table)),
-        }
+        found.show(card, show, toolkit.as_ref())?;
         return Ok(ExitCode::SUCCESS);
     }
+    let table = found.table(&[card], toolkit.as_ref())?;
+    match options.json {
+        true => println!("{}", serde_json::to_string_pretty(&table)?),
+        false => print!("{}", page::launches_of(&table)),
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn on_cpu(session: &Session, options: &Inspect) -> Result<(), Box<dyn Error>> {
+    if options.dtype != Stored::F32 {
+        return Err(
+            "--target cpu looks at what the bench runs there, which is f32: leave --dtype out"
+                .into(),
+        );
+    }
+    match options.show {
+        Some(Text::Ptx | Text::Sass) => {
+            Err("--target cpu has `--show ll` alone: CubeCL keeps no machine code".into())
+        }
+        show => cpu::run(session, show.is_some(), options.json),
+    }
+}
+
+/// Makes the table that is kept, and writes it or holds it against the one that was.
+fn keep(
+    session: &Session,
+    options: &Inspect,
+    toolkit: &Toolkit,
+) -> Result<ExitCode, Box<dyn Error>> {
+    let targets: Vec<&'static Card> = KEPT.into_iter().map(card_of).collect::<Result<_, _>>()?;
+    let device = Device::open(targets[0], &targets);
+    let found = Found::of(session, &device, DType::F32, Naive::LeftOut)?;
+    let mut table = found.table(&targets, Some(toolkit))?;
     for shape in table.rows.iter_mut().flat_map(|row| &mut row.launches) {
         shape.comptime.clear();
     }
+    let halves = Found::of(session, &device, DType::F16, Naive::LeftOut)?;
+    table.halves = Some(halves.halves(targets[0]));
     if let Some(folder) = &options.write {
         table.write(&folder.join(KEPT_AS[0]))?;
         let path = folder.join(KEPT_AS[1]);

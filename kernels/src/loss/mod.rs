@@ -52,6 +52,21 @@ fn check_labels(
     batch: usize,
     classes: usize,
 ) -> Result<(), KernelError> {
+    check_class_of_each(op, "labels", labels, batch, classes)?;
+    check_classes(op, classes)
+}
+
+/// Checks the labels `tensor` of `batch` rows of `classes` logits.
+///
+/// # Errors
+/// In this order: their number, the number of classes they were checked against.
+fn check_class_of_each(
+    op: &'static str,
+    tensor: &'static str,
+    labels: &Labels,
+    batch: usize,
+    classes: usize,
+) -> Result<(), KernelError> {
     if labels.len() != batch {
         let (got, wanted) = (
             vec![labels.len()],
@@ -59,7 +74,7 @@ fn check_labels(
         );
         return Err(KernelError::Shape {
             op,
-            tensor: "labels",
+            tensor,
             got,
             wanted,
         });
@@ -73,7 +88,7 @@ fn check_labels(
             wanted,
         ));
     }
-    check_classes(op, classes)
+    Ok(())
 }
 
 /// Passes when there is a choice of class at all.

@@ -132,6 +132,9 @@ pub(super) enum CommandError {
         available: u64,
         fits: usize,
     },
+    /// A contact sheet that cannot be written.
+    #[error("cannot write the contact sheet {path}: {reason}")]
+    Sheet { path: String, reason: String },
     /// Images too small for the networks.
     #[error(
         "images of {height} x {width} pixels are too small: 8 x 8 or more; set data.image_size"

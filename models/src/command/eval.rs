@@ -15,7 +15,7 @@ use std::sync::atomic::AtomicBool;
 pub(super) struct EvalArguments {
     /// The run's folder.
     run: PathBuf,
-    /// A folder with one folder of images per class, named as in training, or `synthetic`.
+    /// A folder with one folder of images per class, named as in training, RSOD, DOTA, or `synthetic`.
     #[arg(long, value_name = "DIR|synthetic")]
     data: String,
     /// Leave out files that cannot be read, and count them.

@@ -1,6 +1,7 @@
 //! The command line: what a person types, and what they see.
 
 mod compare;
+mod data;
 mod distill;
 mod error;
 mod eval;
@@ -36,6 +37,9 @@ enum Command {
     Distill(distill::DistillArguments),
     /// Compare finished runs: methods by students, over seeds.
     Compare(compare::CompareArguments),
+    /// Look at folders of images before training on them.
+    #[command(subcommand)]
+    Data(data::DataCommand),
     /// Evaluate a run's networks on a folder of images.
     Eval(eval::EvalArguments),
     /// Classify images with a network of a run.
@@ -64,6 +68,7 @@ pub fn main() -> ExitCode {
     let result = match arguments.command {
         Command::Distill(arguments) => distill::run(&arguments, &stop),
         Command::Compare(arguments) => compare::run(&arguments),
+        Command::Data(command) => data::run(&command, &stop),
         Command::Eval(arguments) => eval::run(&arguments, &stop),
         Command::Predict(arguments) => predict::run(&arguments, &stop),
         Command::Recipes(arguments) => recipes::run(&arguments),

@@ -1,7 +1,9 @@
 use super::error::CommandError;
 use super::output::note;
 use super::progress::Bars;
-use crate::data::{Dataset, DeepImages, Layout, LoadOptions, Loaded, Stretch, folder, synthetic};
+use crate::data::{
+    BadFile, Dataset, DeepImages, Layout, LoadOptions, Loaded, Skipped, Stretch, folder, synthetic,
+};
 use crate::recipe::Recipe;
 use crate::train::Progress;
 use std::path::Path;
@@ -16,7 +18,7 @@ const SMALLEST: usize = 8;
 /// A data set as it was read.
 pub(super) struct Source {
     pub dataset: Arc<Dataset>,
-    pub skipped: usize,
+    pub skipped: Skipped,
 }
 
 /// What is asked of the images beside the recipe.
@@ -53,7 +55,7 @@ pub(super) fn read(
         bars.end("");
         return Ok(Source {
             dataset: Arc::new(drawn?),
-            skipped: 0,
+            skipped: Skipped::default(),
         });
     }
     let options = LoadOptions {
@@ -84,7 +86,7 @@ pub(super) fn read(
     }
     Ok(Source {
         dataset: Arc::new(dataset),
-        skipped: loaded.skipped.len(),
+        skipped: loaded.skipped.into(),
     })
 }
 
@@ -138,7 +140,7 @@ fn say_what_was_done(loaded: &Loaded) {
             loaded.resized
         ));
     }
-    for (file, reason) in &loaded.skipped {
+    for BadFile { file, reason } in &loaded.skipped {
         note(format_args!("skipped {file}: {reason}"));
     }
     if !loaded.skipped.is_empty() {

@@ -128,6 +128,11 @@ impl Crop {
         }
     }
 
+    /// Side of the square in pixels of its image.
+    pub(super) fn side(&self) -> f64 {
+        self.side
+    }
+
     /// The digest by which the object is known: of its image's file and of where it lies there, however it is cut out.
     pub(super) fn digest(&self, file: ImageDigest) -> ImageDigest {
         let mut hash = Sha256::new();

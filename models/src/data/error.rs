@@ -237,6 +237,29 @@ pub enum DataError {
         /// The value given.
         value: f64,
     },
+    /// A class with fewer images than were asked of each.
+    #[error(
+        "class `{class}` has {images} usable image(s), but {needed} of each are asked for; lower data.train_per_class, \
+         data.validation_per_class or data.test_per_class"
+    )]
+    TooFewForSplit {
+        /// The class.
+        class: String,
+        /// Its images.
+        images: usize,
+        /// How many the numbers come to, with one to train on.
+        needed: usize,
+    },
+    /// A list of files that does not say how to divide the data set.
+    #[error("{}{}: {reason}", list.display(), line.map(|line| format!(", line {line}")).unwrap_or_default())]
+    SplitList {
+        /// The list.
+        list: PathBuf,
+        /// The line, from 1, where it is one that is wrong.
+        line: Option<usize>,
+        /// What is wrong, and the way out.
+        reason: String,
+    },
     /// An operation over images was given none.
     #[error("no images to {purpose}")]
     NoImages {

@@ -3,15 +3,17 @@
 use super::decode::{self, Header, Picture};
 use super::identity::ImageDigest;
 use super::layout;
-use super::scan::{Listing, PassedOver, Source, check_class_sizes, name_of};
+use super::passed_over::PassedOver;
+use super::scan::{Listing, Source, check_class_sizes, name_of};
 use super::store::{MemoryLimit, Store, fit_into};
 use super::stretch::{Histogram, Stretch};
-use super::{DataError, Dataset, Layout, LeftOut, ObjectOptions, memory, stop};
+use super::work::Work;
+use super::{BadFile, DataError, Dataset, Layout, LeftOut, ObjectOptions, memory, stop};
 use rayon::prelude::*;
 use sha2::{Digest, Sha256};
 use std::collections::HashMap;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Sides accepted for resizing.
 pub const SIZES: std::ops::RangeInclusive<usize> = 8..=4096;
@@ -76,7 +78,7 @@ pub struct Loaded {
     /// Whether they are objects, cut out of larger images.
     pub objects: bool,
     /// Files and annotations left out with `skip_bad`, each with the reason.
-    pub skipped: Vec<(String, String)>,
+    pub skipped: Vec<BadFile>,
     /// Images that had another size and were resized.
     pub resized: usize,
     /// Images with more than 8 bits a sample.
@@ -119,6 +121,9 @@ pub fn load(dir: &Path, options: &LoadOptions) -> Result<Loaded, DataError> {
         left_out,
         broken: mut skipped,
     } = layout::list(dir, options)?;
+    if options.classes.is_none() {
+        check_class_sizes(&classes, &sources)?;
+    }
     options.refuse(&skipped)?;
     let work = Work::new(options);
     let files: Vec<&[Source]> = sources.chunk_by(|a, b| a.path == b.path).collect();
@@ -161,7 +166,10 @@ pub fn load(dir: &Path, options: &LoadOptions) -> Result<Loaded, DataError> {
 
     for (file, outcome) in files.iter().zip(&outcomes) {
         if let Err(reason) = outcome {
-            skipped.push((file[0].file().to_string(), reason.clone()));
+            skipped.push(BadFile {
+                file: file[0].file().to_string(),
+                reason: reason.clone(),
+            });
         }
     }
     options.refuse(&skipped)?;
@@ -208,9 +216,9 @@ pub fn load(dir: &Path, options: &LoadOptions) -> Result<Loaded, DataError> {
 
 impl LoadOptions<'_> {
     /// Passes where there is nothing that cannot be used, or where that is to be skipped.
-    fn refuse(&self, unusable: &[(String, String)]) -> Result<(), DataError> {
+    fn refuse(&self, unusable: &[BadFile]) -> Result<(), DataError> {
         match unusable {
-            [(file, reason), others @ ..] if !self.skip_bad => Err(DataError::BadFile {
+            [BadFile { file, reason }, others @ ..] if !self.skip_bad => Err(DataError::BadFile {
                 file: file.clone(),
                 reason: reason.clone(),
                 others: others.len(),
@@ -275,82 +283,6 @@ pub fn image(
     let mut pixels = vec![0; size.0 * size.1 * 3];
     fit_into(&image, size, &mut pixels);
     Ok(Single { pixels, deep })
-}
-
-/// Many files on many threads, with progress, until it is stopped.
-struct Work<'a> {
-    options: &'a LoadOptions<'a>,
-    done: AtomicUsize,
-    /// Files to be decoded, each as often as it is.
-    total: AtomicUsize,
-}
-
-impl<'a> Work<'a> {
-    fn new(options: &'a LoadOptions<'a>) -> Self {
-        Self {
-            options,
-            done: AtomicUsize::new(0),
-            total: AtomicUsize::new(0),
-        }
-    }
-
-    fn check(&self) -> Result<(), DataError> {
-        stop::check(self.options.stop)
-    }
-
-    /// Does one file and reports it; `None` once stopped.
-    fn one<T>(&self, act: impl FnOnce() -> T) -> Option<T> {
-        self.check().ok()?;
-        let outcome = act();
-        let done = self.done.fetch_add(1, Ordering::Relaxed) + 1;
-        (self.options.progress)(done, self.total.load(Ordering::Relaxed));
-        Some(outcome)
-    }
-
-    /// `act` for each file, not reported.
-    fn each<T: Send>(
-        &self,
-        files: &[&[Source]],
-        act: impl Fn(&[Source]) -> T + Sync,
-    ) -> Result<Vec<T>, DataError> {
-        let act = |file: &&[Source]| self.check().map(|()| act(file));
-        files.par_iter().map(act).collect()
-    }
-
-    /// Whether the range of the `deep` images must be found.
-    fn needs_range(&self, deep: &[&Source]) -> bool {
-        !deep.is_empty() && !matches!(self.options.deep, DeepImages::AsInRun(Some(_)))
-    }
-
-    /// What the `deep` images are to be stretched by.
-    fn stretch(&self, deep: &[&Source]) -> Result<Option<Stretch>, DataError> {
-        if !self.needs_range(deep) {
-            return Ok(match self.options.deep {
-                DeepImages::AsInRun(stretch) => stretch,
-                _ => None,
-            });
-        }
-        // A file that cannot be decoded has no range; it is refused, or skipped, when it is decoded for good.
-        let histogram = deep
-            .par_iter()
-            .fold(Histogram::new, |mut histogram, source| {
-                self.one(|| {
-                    let picture = std::fs::read(&source.path).ok().map(decode::decode);
-                    if let Some(Ok(Picture::Deep(samples))) = picture {
-                        histogram.add(&samples);
-                    }
-                });
-                histogram
-            })
-            .reduce(Histogram::new, Histogram::merge);
-        self.check()?;
-        if self.options.deep == DeepImages::Stretch {
-            return Ok(Some(histogram.stretch()));
-        }
-        let in_run = self.options.deep != DeepImages::Refuse;
-        let (first, others) = (deep[0].file().to_string(), deep.len() - 1);
-        Err(DataError::deep(first, others, histogram.extremes(), in_run))
-    }
 }
 
 /// The size that most headers give, the smaller of equals. When none can be read, decoding will fail for every file and any

@@ -55,7 +55,7 @@ impl<'de> Deserialize<'de> for ImageDigest {
 }
 
 /// Images of a data set that lie in it more than once.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Duplicates {
     /// Images that are there again, the first of each not counted.
     pub copies: usize,
@@ -73,13 +73,23 @@ impl Duplicates {
     /// # Panics
     /// When `split` is of another data set.
     pub fn find(dataset: &Dataset, split: &Split) -> Self {
+        Self::of(&dataset.files, &dataset.labels, &dataset.digests, split)
+    }
+
+    /// [`Duplicates::find`] among images of these names, labels and digests.
+    pub(super) fn of(
+        files: &[String],
+        labels: &[u32],
+        digests: &[ImageDigest],
+        split: &Split,
+    ) -> Self {
         let mut places: BTreeMap<ImageDigest, Vec<usize>> = BTreeMap::new();
-        for (image, digest) in dataset.digests.iter().enumerate() {
+        for (image, digest) in digests.iter().enumerate() {
             places.entry(*digest).or_default().push(image);
         }
         let set = |part: &[u32]| -> BTreeSet<usize> { part.iter().map(|&i| i as usize).collect() };
         let (tested, trained) = (set(&split.test), set(&split.train));
-        let name = |image: usize| dataset.files[image].clone();
+        let name = |image: usize| files[image].clone();
         let mut groups: Vec<_> = places
             .into_values()
             .filter(|group| group.len() > 1)
@@ -97,7 +107,7 @@ impl Duplicates {
                     .straddling
                     .extend(both.map(|&test| (name(test), name(trained))));
             }
-            let class = |image: usize| dataset.labels[image];
+            let class = |image: usize| labels[image];
             let other = group.iter().find(|&&image| class(image) != class(group[0]));
             found
                 .in_two_classes

@@ -11,16 +11,21 @@ mod decode;
 mod error;
 pub mod folder;
 mod identity;
+pub mod inspect;
 mod layout;
 pub mod memory;
+mod passed_over;
 mod scan;
 mod scene;
+pub mod sheet;
+mod skipped;
 pub mod split;
 pub mod stats;
 pub mod stop;
 mod store;
 mod stretch;
 pub mod synthetic;
+mod work;
 
 pub use augment::{Augment, AugmentSeed};
 pub use batches::{Batch, Loader, LoaderOptions};
@@ -28,10 +33,11 @@ pub use error::DataError;
 pub use folder::{DeepImages, LoadOptions, Loaded};
 pub use identity::{Duplicates, ImageDigest};
 pub use layout::{Layout, LeftOut, ObjectOptions, Objects};
-pub use scan::PassedOver;
+pub use passed_over::PassedOver;
 pub(crate) use scene::fit_tile;
 pub use scene::{Scene, SceneRows};
-pub use split::{Shares, Split};
+pub use skipped::{BadFile, Skipped};
+pub use split::{Division, Labelled, PerClass, Shares, Split};
 pub use stats::{ChannelStats, Normaliser};
 pub use store::MemoryLimit;
 pub use stretch::Stretch;
@@ -156,6 +162,15 @@ impl Dataset {
             fingerprint,
             digests: digests.iter().map(ImageDigest::from_sha256).collect(),
             stretch: None,
+        }
+    }
+
+    /// Its images by name and class.
+    pub fn labelled(&self) -> Labelled<'_> {
+        Labelled {
+            files: &self.files,
+            labels: &self.labels,
+            classes: &self.classes,
         }
     }
 

@@ -2,9 +2,9 @@
 
 use super::crop::Crop;
 use super::decode::{ACCEPTED, is_image_name};
-use super::{DataError, Layout, LeftOut, stop};
-use std::collections::{BTreeMap, HashSet};
-use std::fmt;
+use super::passed_over::{PassedOver, kind};
+use super::{BadFile, DataError, Layout, LeftOut, stop};
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 
@@ -52,40 +52,6 @@ pub(super) fn file_of(name: &str) -> &str {
     name.rsplit_once('#').map_or(name, |(file, _)| file)
 }
 
-/// Files that are no images as far as their names say, by kind.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct PassedOver {
-    /// By kind: how many, and the first.
-    kinds: BTreeMap<String, (usize, String)>,
-}
-
-impl PassedOver {
-    pub(super) fn add(&mut self, kind: String, name: String) {
-        self.kinds.entry(kind).or_insert((0, name)).0 += 1;
-    }
-
-    /// Counts a file that is no image.
-    pub(super) fn add_kind_of(&mut self, path: &Path, name: String) {
-        self.add(kind(path), name);
-    }
-
-    /// Number of files.
-    pub fn total(&self) -> usize {
-        self.kinds.values().map(|(count, _)| count).sum()
-    }
-}
-
-impl fmt::Display for PassedOver {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let kind = |(kind, (count, first)): (&String, &(usize, String))| {
-            let example = if *count == 1 { "" } else { "first " };
-            format!("{count} {kind} ({example}{first})")
-        };
-        let kinds: Vec<String> = self.kinds.iter().map(kind).collect();
-        f.write_str(&kinds.join(", "))
-    }
-}
-
 /// A class folder.
 struct Found {
     name: String,
@@ -102,8 +68,8 @@ pub(super) struct Listing {
     pub sources: Vec<Source>,
     pub passed_over: PassedOver,
     pub left_out: LeftOut,
-    /// Annotations that cannot be used: place and reason.
-    pub broken: Vec<(String, String)>,
+    /// Annotations that cannot be used.
+    pub broken: Vec<BadFile>,
 }
 
 /// Lists `dir/CLASS/inner/**/IMAGE`. With `known` classes, labels are indices into them, and there may be any number of images of each;
@@ -182,9 +148,6 @@ pub(super) fn scan(
         };
         sources.extend(images.into_iter().map(source));
     }
-    if known.is_none() {
-        check_class_sizes(&classes, &sources)?;
-    }
     Ok(Listing {
         layout: Layout::Folders,
         classes,
@@ -259,14 +222,6 @@ impl<'a> Walk<'a> {
 /// Whether the folder is what training leaves behind.
 fn is_run(folder: &Path) -> bool {
     folder.join("recipe.toml").is_file()
-}
-
-/// What kind of file it is, for messages.
-fn kind(path: &Path) -> String {
-    match path.extension() {
-        Some(extension) => format!(".{}", extension.to_string_lossy().to_lowercase()),
-        None => "without an extension".to_string(),
-    }
 }
 
 /// The folders in `dir` that may be classes, in the order of their names.

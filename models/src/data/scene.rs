@@ -77,6 +77,7 @@ impl Scene {
             size,
             deep,
             upright,
+            ..
         } = header;
         let (in_order, band) = match &rows {
             Rows::Tiff(rows) => (true, rows.band_bytes()),

@@ -1,10 +1,11 @@
-use crate::data::{ChannelStats, Dataset, ImageDigest, Split, Stretch};
+use crate::data::{ChannelStats, Dataset, ImageDigest, Skipped, Split, Stretch};
 use crate::recipe::Recipe;
 use crate::run::{RunDir, RunError};
 use crate::train::TrainError;
 use ghostlight_kernels::planted;
 use serde::{Deserialize, Serialize};
 use std::collections::HashSet;
+use std::path::Path;
 use std::sync::atomic::AtomicBool;
 
 /// What a run remembers of its data: `split.json`.
@@ -24,8 +25,8 @@ pub struct RunData {
     pub stats: ChannelStats,
     /// How samples of more than 8 bits became pixels, if there were any.
     pub stretch: Option<Stretch>,
-    /// Files left out because they could not be read.
-    pub skipped: usize,
+    /// What was left out because it could not be used.
+    pub skipped: Skipped,
     /// Whether such files are to be left out.
     #[serde(default)]
     pub skip_bad: bool,
@@ -44,13 +45,18 @@ impl RunData {
     pub fn new(
         source: &str,
         dataset: &Dataset,
-        skipped: usize,
+        skipped: impl Into<Skipped>,
         recipe: &Recipe,
         stop: &AtomicBool,
     ) -> Result<Self, TrainError> {
         recipe.augment.changes().check(dataset)?;
-        let shares = recipe.data.shares();
-        let split = Split::stratified(&dataset.labels, &dataset.classes, &shares, recipe.seed)?;
+        let division = recipe.data.division();
+        let split = Split::new(
+            dataset.labelled(),
+            Path::new(source),
+            &division,
+            recipe.seed,
+        )?;
         Ok(Self {
             source: source.to_string(),
             fingerprint: dataset.fingerprint.clone(),
@@ -62,7 +68,7 @@ impl RunData {
                 true => ChannelStats::of(dataset, &[&split.train[..], &split.test].concat(), stop)?,
             },
             stretch: dataset.stretch,
-            skipped,
+            skipped: skipped.into(),
             skip_bad: false,
             split,
             digests: dataset.digests.clone(),

@@ -262,7 +262,7 @@ pub(super) fn conclude(
             validation_images: data.split.validation.len(),
             test_images: data.split.test.len(),
             image_size: data.height.max(data.width),
-            skipped: data.skipped,
+            skipped: data.skipped.clone(),
         },
         models: outcomes.iter().map(Outcome::report).collect(),
         comparisons,

@@ -40,7 +40,7 @@ fn statistics_are_those_of_the_training_images_alone() {
     let digests = seen.iter().map(|&i| dataset.digests[i as usize]);
     assert_eq!(data.trained_on(&dataset), Some(digests.collect()));
     assert!(!data.split.validation.is_empty());
-    assert_eq!((data.height, data.width, data.skipped), (16, 16, 3));
+    assert_eq!((data.height, data.width, data.skipped.len()), (16, 16, 3));
 }
 
 /// Runs the three trainings in a folder of their own and returns it with the summary.

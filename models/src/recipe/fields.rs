@@ -14,6 +14,8 @@ pub enum Allowed {
     Flag,
     /// Any text that is not blank.
     Name,
+    /// The name of a file, or nothing.
+    File,
     /// One of these words.
     OneOf(&'static [&'static str]),
     /// A whole number, both ends included.
@@ -47,6 +49,10 @@ pub const FIELDS: &[(&str, Allowed)] = &[
         "data.validation_fraction",
         Allowed::Real(Bound::Included(0.0), Bound::Excluded(1.0)),
     ),
+    ("data.train_per_class", Allowed::Whole(0, 1_000_000)),
+    ("data.validation_per_class", Allowed::Whole(0, 1_000_000)),
+    ("data.test_per_class", Allowed::Whole(0, 1_000_000)),
+    ("data.split_file", Allowed::File),
     (
         "data.layout",
         Allowed::OneOf(&["auto", "folders", "rsod", "dota"]),
@@ -230,6 +236,7 @@ impl Allowed {
         match (self, value) {
             (Self::Flag, Value::Boolean(_)) => true,
             (Self::Name, Value::String(text)) => !text.trim().is_empty(),
+            (Self::File, Value::String(text)) => text.is_empty() || !text.trim().is_empty(),
             (Self::OneOf(words), Value::String(text)) => words.contains(&text.as_str()),
             (Self::Whole(min, max), Value::Integer(n)) => (min..=max).contains(&n),
             (Self::ZeroOrWhole(min, max), Value::Integer(n)) => *n == 0 || (min..=max).contains(&n),
@@ -253,6 +260,7 @@ impl fmt::Display for Allowed {
         match self {
             Self::Flag => f.write_str("true or false"),
             Self::Name => f.write_str("a name in quotes"),
+            Self::File => f.write_str("the name of a file in quotes, or \"\" for none"),
             Self::OneOf([only]) => write!(f, "\"{only}\""),
             Self::OneOf(words) => write!(f, "one of \"{}\"", words.join("\", \"")),
             Self::Whole(min, i64::MAX) => write!(f, "a whole number from {min} to 2^63-1"),

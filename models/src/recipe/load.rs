@@ -129,6 +129,19 @@ impl Recipe {
                 ),
             });
         }
+        let data = &self.data;
+        let counts = [
+            data.train_per_class,
+            data.validation_per_class,
+            data.test_per_class,
+        ];
+        if !data.split_file.is_empty() && counts != [0; 3] {
+            return Err(RecipeError::Conflict {
+                conflict: "`data.split_file` says which images train, validate and test, so that `data.train_per_class`, \
+                           `data.validation_per_class` and `data.test_per_class` have to be 0"
+                    .into(),
+            });
+        }
         for own in self
             .teacher
             .iter()

@@ -71,6 +71,15 @@ pub struct Data {
     pub test_fraction: f64,
     /// Share of what testing leaves of each class by which epochs and values are chosen; 0 keeps none for that. Default 0.1.
     pub validation_fraction: f64,
+    /// Training images of each class; 0 takes all that are left. Those that no part takes are in none. Default 0.
+    pub train_per_class: usize,
+    /// Validation images of each class, instead of a share; 0 leaves it to `validation_fraction`. Default 0.
+    pub validation_per_class: usize,
+    /// Test images of each class, instead of a share; 0 leaves it to `test_fraction`. Default 0.
+    pub test_per_class: usize,
+    /// A text file that says which images train, validate and test, instead of chance: a line `train`, `validation` or `test`, a tab, and
+    /// a path relative to the data folder for each. Default `""`.
+    pub split_file: String,
     /// How the folder is laid out; `"auto"` goes by the names of its folders. Default `"auto"`.
     pub layout: data::Layout,
     /// What the images of an annotated folder are; `"auto"` takes the scenes of RSOD and the upright objects of DOTA. Default `"auto"`.
@@ -155,11 +164,24 @@ impl Recipe {
 }
 
 impl Data {
-    /// How much of each class is kept from training.
+    /// How much of each class tests, validates and trains.
     pub fn shares(&self) -> data::Shares {
         data::Shares {
             test: self.test_fraction,
             validation: self.validation_fraction,
+            per_class: data::PerClass {
+                train: self.train_per_class,
+                validation: self.validation_per_class,
+                test: self.test_per_class,
+            },
+        }
+    }
+
+    /// How the images are divided.
+    pub fn division(&self) -> data::Division {
+        match self.split_file.as_str() {
+            "" => data::Division::Drawn(self.shares()),
+            list => data::Division::Listed(list.into()),
         }
     }
 }
@@ -213,6 +235,10 @@ impl Default for Data {
         Self {
             test_fraction: 0.2,
             validation_fraction: 0.1,
+            train_per_class: 0,
+            validation_per_class: 0,
+            test_per_class: 0,
+            split_file: String::new(),
             layout: data::Layout::Auto,
             objects: data::Objects::Auto,
             margin: 0.1,

@@ -19,6 +19,7 @@ pub use page::render;
 
 pub use crate::summary::{Latency, Role};
 
+use crate::data::Skipped;
 use crate::metrics::Confusion;
 use crate::paired::Paired;
 
@@ -60,8 +61,8 @@ pub struct DataSummary {
     pub test_images: usize,
     /// Side of the images in pixels, as trained on.
     pub image_size: usize,
-    /// Files left out because they could not be read.
-    pub skipped: usize,
+    /// What was left out because it could not be used.
+    pub skipped: Skipped,
 }
 
 /// A taught student and the same network alone, on the same test images.

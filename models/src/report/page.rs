@@ -203,13 +203,18 @@ fn lead_of_many(comparisons: &[Comparison]) -> String {
 
 fn appendix(report: &Report) -> String {
     let data = &report.data;
-    let skipped = match data.skipped {
+    let left_out = match data.skipped.len() {
         0 => String::new(),
-        1 => " One file could not be read and was left out.".into(),
+        1 => " One file could not be read and was left out".into(),
         many => format!(
-            " {} files could not be read and were left out.",
+            " {} files could not be read and were left out",
             grouped(many as u64)
         ),
+    };
+    let skipped = match data.skipped.reasons().as_slice() {
+        [] if data.skipped.is_empty() => String::new(),
+        [] => format!("{left_out}."),
+        reasons => format!("{left_out} ({}).", escape(&reasons.join("; "))),
     };
     format!(
         "<h2>Data and recipe</h2><p>{}: {} classes, {} training, {} validation and {} test images of {size} × {size} pixels.{skipped}</p>\

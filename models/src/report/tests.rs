@@ -1,4 +1,5 @@
 use super::*;
+use crate::data::BadFile;
 
 mod many;
 
@@ -58,7 +59,7 @@ fn report() -> Report {
             validation_images: 100,
             test_images: 200,
             image_size: 8,
-            skipped: 2,
+            skipped: 2.into(),
         },
         models: vec![
             model("teacher", 98, 2),
@@ -272,11 +273,20 @@ fn files_that_were_left_out_are_counted_in_words() {
         (1, Some("One file could not be read")),
         (1234, Some("1,234 files could not be read")),
     ] {
-        some.data.skipped = skipped;
+        some.data.skipped = skipped.into();
         let page = render(&some).unwrap();
         assert_eq!(page.contains("could not be read"), said.is_some());
         assert!(said.is_none_or(|said| page.contains(said)), "{skipped}");
     }
+    let bad = |file: &str| BadFile {
+        file: file.into(),
+        reason: "it is <empty>".into(),
+    };
+    some.data.skipped = vec![bad("a/1.png"), bad("b/2.png")].into();
+    let page = render(&some).unwrap();
+    let said =
+        "2 files could not be read and were left out (a/1.png and 1 other: it is &lt;empty&gt;).";
+    assert!(page.contains(said), "{page}");
 }
 
 #[test]

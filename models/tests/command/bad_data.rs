@@ -136,7 +136,9 @@ fn odd_sizes_are_resized_and_bad_files_skipped_and_each_is_said_once() {
     );
     assert!(stdout.contains("student_dkd"), "{stdout}");
     let split = fs::read_to_string(sandbox.at("out/split.json")).unwrap();
-    assert!(split.contains("\"skipped\": 2"), "{split}");
+    let split: serde_json::Value = serde_json::from_str(&split).unwrap();
+    assert_eq!(split["skipped"][0]["file"], "forest/empty.png");
+    assert_eq!(split["skipped"][1]["reason"], "the file is empty (0 bytes)");
     // What was left out once is left out again, without a word from the person who goes on.
     let again = sandbox
         .ghostlight("distill --resume --out out")
@@ -147,4 +149,6 @@ fn odd_sizes_are_resized_and_bad_files_skipped_and_each_is_said_once() {
     );
     let report = fs::read_to_string(sandbox.at("out/report.html")).unwrap();
     assert!(report.contains("--skip-bad"));
+    let said = "2 files could not be read and were left out (forest/empty.png and 1 other: the file is empty (0 bytes)).";
+    assert!(report.contains(said), "{report}");
 }

@@ -216,10 +216,55 @@ fn images_that_do_not_fit_into_memory_are_refused_before_anything_is_read() {
     classes(&sandbox.at("data"), &["a", "b"], 100);
     let mut limited = std::process::Command::new("sh");
     // 8 GB of addresses, which 200 images of 4096 x 4096 exceed.
-    let script = format!("ulimit -v 8000000; exec \"$0\" {DISTILL} --set data.image_size=4096");
+    let script = format!(
+        "ulimit -v 8000000; exec \"$0\" {DISTILL} --set data.image_size=4096 --set data.memory_mb=20000"
+    );
     limited
         .args(["-c", &script, crate::sandbox::PROGRAM])
         .current_dir(sandbox.at(""));
     Outcome::of(&mut limited).assert_refused(&["200 images of 4096 x 4096", "data.image_size"]);
     assert!(!sandbox.at("run").exists());
+}
+
+#[test]
+fn a_list_divides_the_images_and_one_that_names_no_file_is_refused() {
+    let sandbox = Sandbox::new();
+    classes(&sandbox.at("data"), &["a", "b"], 6);
+    let lines = |parts: [&str; 6]| {
+        let files = ["a", "b"].map(|class| (0..6).map(move |i| (i, format!("{class}/{i}.png"))));
+        let line = |(i, name): (usize, String)| format!("{}\t{name}\n", parts[i]);
+        files.into_iter().flatten().map(line).collect::<String>()
+    };
+    let whole = lines(["train", "train", "test", "validation", "test", "# "]);
+    fs::write(sandbox.at("north.txt"), &whole).unwrap();
+    fs::write(sandbox.at("wrong.txt"), format!("{whole}test\ta/9.png\n")).unwrap();
+    sandbox.refuses(
+        &format!("{DISTILL} --set data.split_file=wrong.txt"),
+        &["wrong.txt, line 13", "`a/9.png` is no file"],
+    );
+    sandbox.refuses(
+        &format!("{DISTILL} --set data.split_file=wrong.txt --set data.test_per_class=2"),
+        &["data.split_file", "data.test_per_class"],
+    );
+    let outcome = sandbox
+        .ghostlight(&format!("{DISTILL} --set data.split_file=north.txt"))
+        .assert_success();
+    said(
+        &outcome,
+        &[
+            "4 training, 2 validation and 4 test images of 2 classes",
+            "2 images neither train nor validate nor test",
+        ],
+    );
+    let split: serde_json::Value =
+        serde_json::from_slice(&fs::read(sandbox.at("run/split.json")).unwrap()).unwrap();
+    assert_eq!(split["split"]["test"], serde_json::json!([2, 4, 8, 10]));
+    // The run keeps its list, wherever it goes on and whatever becomes of it.
+    let recipe = fs::read_to_string(sandbox.at("run/recipe.toml")).unwrap();
+    let list = sandbox.at("north.txt");
+    assert!(recipe.contains(list.to_str().unwrap()), "{recipe}");
+    fs::remove_file(&list).unwrap();
+    sandbox
+        .ghostlight("distill --out run --resume")
+        .assert_success();
 }

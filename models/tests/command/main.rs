@@ -5,6 +5,7 @@ mod bad_options;
 mod compare;
 mod disk;
 mod folders;
+mod inspect;
 mod interruption;
 mod map;
 mod networks;

@@ -1,7 +1,7 @@
 //! `ghostlight map`: a large image, tile by tile.
 
 use crate::pictures::picture;
-use crate::reference::copy;
+use crate::reference::{TRAININGS, copy};
 use crate::sandbox::{Outcome, PROGRAM, Sandbox, files};
 use ghostlight_models::map::Place;
 use image::{ImageBuffer, Rgb, RgbImage};
@@ -70,20 +70,22 @@ fn each_cell_gets_the_answer_that_predict_gives_for_its_tile() {
         let answers = predicted(&sandbox, &image, &corners, side);
         let values = indices(&sandbox.at("scene-map.tif"));
         assert_eq!(values.len(), answers.len());
-        let mut counted = [0; 11];
+        let (mut counted, mut sure) = ([0_u32; 11], [0.0; 11]);
         for (value, answer) in values.iter().zip(&answers) {
             let class = &found["classes"][usize::from(*value) - 1];
             assert_eq!(class["class"], answer["class"]);
             assert_eq!(class["value"], *value);
             counted[usize::from(*value)] += 1;
+            sure[usize::from(*value)] += answer["probability"].as_f64().unwrap();
         }
         let classes = found["classes"].as_array().unwrap();
-        assert!(
-            classes
-                .iter()
-                .zip(&counted[1..])
-                .all(|(class, &n)| class["cells"] == n)
-        );
+        for (value, class) in (1..).zip(classes) {
+            assert_eq!(class["cells"], counted[value]);
+            // Probabilities are kept in 255ths.
+            let mean = sure[value] / f64::from(counted[value].max(1));
+            let kept = class["mean_confidence"].as_f64().unwrap();
+            assert!((mean - kept).abs() < 0.003, "{class}, predicted {mean}");
+        }
         let shares: f64 = classes
             .iter()
             .map(|class| class["share"].as_f64().unwrap())
@@ -94,7 +96,7 @@ fn each_cell_gets_the_answer_that_predict_gives_for_its_tile() {
             found
         );
         let page = fs::read_to_string(sandbox.at("scene-map.html")).unwrap();
-        assert!(page.contains("orchard") && page.contains("student distilled (resnet8) of run"));
+        assert!(page.contains("orchard") && page.contains("(resnet8) of run"));
         assert!(
             !sandbox.at("scene-map.pgw").exists(),
             "nobody said where it lies"
@@ -142,15 +144,14 @@ fn the_networks_differ_and_the_same_map_has_the_same_bytes_on_one_core() {
         Outcome::from(output).assert_success();
         assert!(all_cores == fs::read(sandbox.at("alone.tif")).unwrap());
     }
-    let names = ["teacher", "student-alone", "student-distilled"];
     let of = |name: &&str| {
         let found = map(&format!("--network {name}"));
         assert!(found == map(&format!("--model {name}")));
         let json = json(&fs::read_to_string(sandbox.at("scene-map.json")).unwrap());
-        assert_eq!(json["network"], name.replace('-', "_"));
+        assert_eq!(json["network"], *name);
         found
     };
-    let maps: Vec<_> = names.iter().map(of).collect();
+    let maps: Vec<_> = TRAININGS.iter().map(of).collect();
     assert!(maps[0] != maps[1] || maps[1] != maps[2]);
 }
 

@@ -2,7 +2,7 @@
 
 use ghostlight_kernels::loss::cosine::{Comparison, reference::compared};
 use ghostlight_kernels::loss::distill::{
-    CrossEntropyOptions, DistillOptions, DistillProblem, Distilled, TeacherTerms, distill,
+    CrossEntropyOptions, DistillOptions, DistillProblem, Distilled, Mixed, TeacherTerms, distill,
     reference,
 };
 use ghostlight_kernels::loss::dkd::DkdOptions;
@@ -17,6 +17,8 @@ pub struct Case {
     pub student: Vec<f64>,
     pub teachers: Vec<Vec<f64>>,
     pub labels: Vec<u32>,
+    /// The second classes, and their share; or none.
+    pub mixed: Option<(Vec<u32>, f64)>,
     /// One for each term's network and, perhaps, sample; or none.
     pub factors: Vec<f64>,
     pub options: DistillOptions,
@@ -28,6 +30,7 @@ pub fn all(kd_temperature: f64, dkd_temperature: f64) -> DistillOptions {
         cross_entropy: Some(CrossEntropyOptions {
             smoothing: 0.1,
             weight: 0.7,
+            mixed: None,
         }),
         teachers: vec![TeacherTerms {
             kd: Some(KdOptions {
@@ -53,6 +56,7 @@ impl Case {
             student: vec![1.0, 2.0, -0.5, 0.3, 0.2, -1.0, 1.5, 0.0],
             teachers: vec![vec![3.0, 0.5, -1.0, 0.0, -0.5, 0.1, 2.5, 1.0]],
             labels: vec![0, 3],
+            mixed: None,
             factors: Vec::new(),
             options,
         }
@@ -71,6 +75,7 @@ impl Case {
                 })
                 .collect(),
             labels: (0..batch).map(|n| (n * 7919 % classes) as u32).collect(),
+            mixed: None,
             factors: Vec::new(),
             options,
         }
@@ -97,6 +102,19 @@ impl Case {
         Some(upload(&self.factors, &shape, dtype))
     }
 
+    /// The options, with the second classes on the device.
+    pub fn options(&self) -> DistillOptions {
+        let mut options = self.options.clone();
+        if let (Some(term), Some((labels, share))) = (&mut options.cross_entropy, &self.mixed) {
+            let labels = Labels::new(&client(), labels, self.classes).expect("labels in range");
+            term.mixed = Some(Mixed {
+                labels,
+                share: *share,
+            });
+        }
+        options
+    }
+
     pub fn launch(&self, dtype: DType) -> Distilled {
         let (student, teachers, labels) = self.tensors(dtype);
         let factors = self.factors(dtype);
@@ -105,7 +123,7 @@ impl Case {
             &teachers,
             Some(&labels),
             factors.as_ref(),
-            &self.options,
+            &self.options(),
         )
         .expect("a valid problem")
     }
@@ -123,7 +141,7 @@ impl Case {
         let problem = DistillProblem {
             batch: self.labels.len(),
             classes: self.classes,
-            options: self.options.clone(),
+            options: self.options(),
             factors: self.factors.len() / (1 + self.teachers.len()),
             dtype: DType::F64,
         };
@@ -133,6 +151,7 @@ impl Case {
             &self.student,
             &teachers,
             &self.labels,
+            self.mixed.as_ref().map_or(&[], |(labels, _)| labels),
             &self.factors,
         )
     }
@@ -140,7 +159,7 @@ impl Case {
     /// What a sample's losses, and the gradient, would be for divergences, doubts and differences of 1.
     pub fn units(&self) -> (f64, f64) {
         let of = |weight: f64, t: f64| (weight * t * t, weight * t);
-        let entropy = self.options.cross_entropy;
+        let entropy = self.options.cross_entropy.as_ref();
         let mut parts = vec![of(entropy.map_or(0.0, |term| term.weight), 1.0)];
         for terms in &self.options.teachers {
             if let Some(kd) = terms.kd {

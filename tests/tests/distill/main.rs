@@ -2,6 +2,7 @@
 
 mod case;
 mod hostile;
+mod mixed;
 mod refusals;
 mod several;
 
@@ -114,11 +115,14 @@ fn a_sum_of_one_term_is_that_term_bit_by_bit() {
     assert_same_bits("dkd", &found.loss, &summed.0);
     assert_same_bits("dkd's gradient", &found.grad, &summed.1);
     let found = cross_entropy(&student, &labels, 0.1).expect("valid");
-    let (weight, smoothing) = (1.0, 0.1);
+    let smoothing = 0.1;
     let summed = term(
         &[],
         DistillOptions {
-            cross_entropy: Some(CrossEntropyOptions { smoothing, weight }),
+            cross_entropy: Some(CrossEntropyOptions {
+                smoothing,
+                ..CrossEntropyOptions::default()
+            }),
             ..DistillOptions::default()
         },
     );
@@ -248,6 +252,7 @@ fn a_row_of_few_classes_has_the_same_bits_wherever_it_stands() {
                     student: whole.student[logits.clone()].to_vec(),
                     teachers: vec![whole.teachers[0][logits.clone()].to_vec()],
                     labels: whole.labels[first..first + rows].to_vec(),
+                    mixed: None,
                     factors: Vec::new(),
                     options: whole.options.clone(),
                 };
@@ -320,8 +325,11 @@ fn the_gradients_are_the_derivatives_of_the_losses() {
 
 fn cases() -> impl Strategy<Value = Case> {
     let classes = prop_oneof![2usize..60, Just(64), Just(100), Just(256), 2040usize..2080];
-    let entropy = (0.0..0.99, 0.0..2.0)
-        .prop_map(|(smoothing, weight)| CrossEntropyOptions { smoothing, weight });
+    let entropy = (0.0..0.99, 0.0..2.0).prop_map(|(smoothing, weight)| CrossEntropyOptions {
+        smoothing,
+        weight,
+        mixed: None,
+    });
     let temperature = || prop_oneof![Just(1.0), Just(4.0), 0.3..20.0];
     let classical = (temperature(), 0.0..2.0).prop_map(|(temperature, weight)| KdOptions {
         temperature,
@@ -363,6 +371,7 @@ fn cases() -> impl Strategy<Value = Case> {
             student: student.into_iter().map(f64::from).collect(),
             teachers: vec![teacher.into_iter().map(f64::from).collect()],
             labels,
+            mixed: None,
             factors: Vec::new(),
             options: options.clone(),
         })
@@ -400,6 +409,7 @@ fn integer_logits_of_two_even_classes_are_exact() {
         student: vec![3.0; 4],
         teachers: vec![vec![-1.0; 4]],
         labels: vec![0, 1],
+        mixed: None,
         factors: Vec::new(),
         options: DistillOptions {
             cross_entropy: Some(CrossEntropyOptions::default()),

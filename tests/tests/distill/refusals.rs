@@ -2,7 +2,7 @@
 
 use crate::case::all;
 use ghostlight_kernels::loss::cosine::{Comparison, CosineOptions};
-use ghostlight_kernels::loss::distill::{DistillOptions, TeacherTerms, distill};
+use ghostlight_kernels::loss::distill::{DistillOptions, Mixed, TeacherTerms, distill};
 use ghostlight_kernels::loss::kd::{KdOptions, kd};
 use ghostlight_kernels::{DType, Labels, Tensor};
 use ghostlight_tests::client;
@@ -96,6 +96,24 @@ fn refusals_come_in_the_documented_order() {
     let error = refuse(&one, from_ref(&one), Some(&labels(2, 1)), None, &options);
     assert_eq!(error, "distill: number of classes is 1, wanted at least 2");
     let known = labels(2, 3);
+    let share = 2.0;
+    for (second, said) in [
+        (labels(3, 4), "mixed labels has shape [3], wanted [2]"),
+        (labels(2, 4), "number of classes of labels is 4"),
+    ] {
+        entropy_of(&mut options).mixed = Some(Mixed {
+            labels: second,
+            share,
+        });
+        let factors = zeros(&[7], f64);
+        let error = refuse(&good, &teachers, Some(&known), Some(&factors), &options);
+        assert!(error.starts_with(&format!("distill: {said}")), "{error}");
+    }
+    let second = labels(2, 3);
+    entropy_of(&mut options).mixed = Some(Mixed {
+        labels: second,
+        share,
+    });
     for shape in [&[3][..], &[1, 2], &[2, 3], &[2, 2, 1], &[]] {
         let factors = zeros(shape, f64);
         let error = refuse(&good, &teachers, Some(&known), Some(&factors), &options);
@@ -115,10 +133,13 @@ fn refusals_come_in_the_documented_order() {
         );
     }
     let factors = zeros(&[2], f32);
-    let steps: [(&str, Edit); 10] = [
+    let steps: [(&str, Edit); 11] = [
         ("smoothing is 1,", |o| entropy_of(o).smoothing = 0.0),
         ("weight of the cross-entropy is -1,", |o| {
             entropy_of(o).weight = 1.0
+        }),
+        ("share of the mixed labels is 2,", |o| {
+            entropy_of(o).mixed = None
         }),
         ("temperature is 0,", |o| classical_of(o).temperature = 4.0),
         ("weight is -2,", |o| classical_of(o).weight = 1e38),

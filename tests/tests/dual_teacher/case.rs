@@ -149,8 +149,14 @@ impl Case {
             dtype: DType::F64,
         };
         let teachers = self.teachers.each_ref().map(Vec::as_slice);
-        let (losses, grad) =
-            distill::reference::distill(&problem, &self.student, &teachers, &self.labels, &factors);
+        let (losses, grad) = distill::reference::distill(
+            &problem,
+            &self.student,
+            &teachers,
+            &self.labels,
+            &[],
+            &factors,
+        );
         Found {
             loss: by_sample(&losses, self.batch()),
             grad,

@@ -33,7 +33,7 @@ proptest! {
             let options = DkdOptions { temperature, ..DkdOptions::default() };
             let alone = dkd(&student, &teacher, &labels, &options).unwrap();
             let options = DistillOptions {
-                cross_entropy: Some(CrossEntropyOptions { smoothing: 0.125, weight: 1.0 }),
+                cross_entropy: Some(CrossEntropyOptions { smoothing: 0.125, ..Default::default() }),
                 teachers: vec![TeacherTerms {
                     kd: Some(KdOptions { temperature: 2.0, weight: 0.5 }),
                     dkd: Some(options),

@@ -35,7 +35,7 @@ const FINDINGS: [Finding; 11] = [
         title: "layer norm and group norm, gradient",
         was: "4 to 8 cubes: 444 us for 35 us of bytes",
         rows: &["layer_norm/backward", "group_norm/backward"],
-        reason: "64 partial sums at most, a team each: coalesced, but 3 to 6 % of the multiprocessors",
+        reason: "64 partial sums at most, a team each: coalesced, but on few multiprocessors",
     },
     Finding {
         title: "grouped convolution, weight gradient",
@@ -100,22 +100,22 @@ const FINDINGS: [Finding; 11] = [
             "activation/",
             "dropout/",
         ],
-        reason: "teams of units walk a row together, or a unit has one vector; odd lengths of rows leave vectors of one or two elements",
+        reason: "a team of units walks a row, or a unit has one vector: few long rows are few cubes, odd lengths of rows leave vectors of one or two elements",
     },
 ];
 
 pub(super) fn markdown(table: &Table) -> String {
     let mut text = String::from(
-        "Calls of the catalogue of more than 1 MB; *worst* is the one whose floor is most times the time of its bytes. A call misses where its floor is above 1.5 times that, its \
+        "Calls of the catalogue of more than 1 MB; *worst* is the one whose floor is most times what binds it, bytes or multiply-adds. A call misses where its floor is above 1.5 times that, its \
          lines are above 1.25 for one, or a unit spills more than 16 bytes.\n\n\
-         | what | the first look, at 36fd1c4 | calls that miss | worst: floor / bytes, us | its launch | lines | why it is so |\n|---|---|---:|---:|---|---:|---|\n",
+         | what | the first look, at 36fd1c4 | calls that miss | worst: floor / bound, us | its launch | lines | why it is so |\n|---|---|---:|---:|---|---:|---|\n",
     );
     let Some(card) = Card::of(&table.target) else {
         return text;
     };
     for finding in FINDINGS {
         let rows: Vec<&Row> = table.rows.iter().filter(|row| finding.has(row)).collect();
-        let ratio = |row: &&Row| row.floor_us() / card.bytes_us(row.bytes);
+        let ratio = |row: &&Row| row.floor_us() / row.bound_us(card);
         let Some(worst) = rows
             .iter()
             .copied()
@@ -138,13 +138,35 @@ pub(super) fn markdown(table: &Table) -> String {
             finding.was,
             rows.len(),
             worst.floor_us(),
-            card.bytes_us(worst.bytes),
+            worst.bound_us(card),
             worst.name(),
             longest.map_or(1.0, |it| it.scatter()),
             finding.reason,
         );
     }
-    text
+    text + &halves(table)
+}
+
+/// A line on maps of 16 bits, which the table has no rows of.
+fn halves(table: &Table) -> String {
+    let Some(halves) = &table.halves else {
+        return String::new();
+    };
+    let launches: usize = halves.widest.values().sum();
+    let widths: Vec<String> = halves
+        .widest
+        .iter()
+        .map(|(bits, times)| format!("{bits} bits in {times}"))
+        .collect();
+    let refused = match halves.refused {
+        0 => String::new(),
+        calls => format!(" {calls} calls refuse them: what is small must keep its digits."),
+    };
+    format!(
+        "\n**Maps of 16 bits.** The first look found no load of more than 64 bits. Today the widest load of a launch's kernel is {} of {launches}.{refused} `launch::widest` stops at four \
+         elements, whatever their size, so that a problem is walked as the same one in 32 bits.\n",
+        widths.join(", "),
+    )
 }
 
 impl Finding {
@@ -162,6 +184,16 @@ impl Finding {
 mod tests {
     use super::*;
     use crate::shape::tests::{shape, table};
+
+    #[test]
+    fn maps_of_16_bits_have_a_line() {
+        let mut table = table(vec![shape("a")]);
+        assert_eq!(halves(&table), "");
+        let halves = table.halves.get_or_insert_default();
+        halves.widest = [(64, 3), (128, 1)].into();
+        let text = super::halves(&table);
+        assert!(text.contains("64 bits in 3, 128 bits in 1 of 4."), "{text}");
+    }
 
     #[test]
     fn a_finding_counts_the_calls_that_miss_and_shows_the_worst() {

@@ -24,7 +24,7 @@ pub fn markdown(table: &Table) -> String {
         page,
         "# The kernels on a GPU that is not there\n\n\
          Every problem of [the bench](../bench.md)'s catalogue as an {name} would be asked to run it: {} calls, {launches} launches, \
-         compiled by CubeCL for `sm_90` and `sm_80`, assembled by {with}. Nothing here is a time that was measured.\n\n\
+         compiled by CubeCL for `sm_90` and `sm_80`, assembled by {with}. Nothing here is a time that was measured. The bench's `naive` kernels are left out.\n\n\
          ```text\n\
          cargo xtask bench inspect --write                                          # writes this page and gpu-shape.json beside it\n\
          cargo xtask bench inspect --check                                          # what became worse; a step of `cargo xtask ci`\n\
@@ -53,8 +53,8 @@ const COLUMNS: &str = "\
 - **lines**: lines of 128 bytes that the requests of a warp touch, over those that the same bytes side by side would: loads / stores. 1 is ideal, 32 the worst.
 - **banks**: turns that the banks of shared memory take over those without conflicts.
 - **steps**: PTX instructions of a unit.
-- **floor**: the time in us of these at one a cycle and scheduler, waiting for nothing. **bytes**: the time of the call's bytes at the card's bandwidth. The real time
-  lies above both.
+- **floor**: the time in us of these at one a cycle and scheduler, waiting for nothing. **bytes / fma**: the time of the call's bytes at the card's bandwidth, and of its
+  multiply-adds at its peak in f32. The real time lies above all three.
 
 The figures come from walking the PTX of one cube, in the middle of the grid, on zeros. Latency, caches and launches are out of sight; what hangs
 on data takes one side; lanes are lined up by how often they came past an instruction.
@@ -87,13 +87,14 @@ fn cards() -> String {
 /// The lines of a table, as `inspect` prints them too.
 pub fn launches_of(table: &Table) -> String {
     let mut text = String::from(
-        "| call | kernel | cubes x units (busy) | waves | regs, occ | spill | shared | loop | lines | banks | steps | floor | bytes |\n\
+        "| call | kernel | cubes x units (busy) | waves | regs, occ | spill | shared | loop | lines | banks | steps | floor | bytes / fma |\n\
          |---|---|---:|---:|---|---|---:|---|---|---:|---:|---:|---:|\n",
     );
     let card = Card::of(&table.target);
     for row in &table.rows {
         let bytes = card.map_or(NONE.into(), |card| {
-            format!("{:.1}", card.bytes_us(row.bytes))
+            let (bytes, macs) = (card.bytes_us(row.bytes), card.macs_us(row.macs));
+            format!("{bytes:.1} / {macs:.1}")
         });
         if let Some(reason) = &row.refused {
             let _ = writeln!(
@@ -180,7 +181,7 @@ fn cells(shape: &Shape, target: &str) -> String {
 
 /// Whether a row misses one of the aims: its floor, its lines, its spills.
 fn misses(row: &Row, card: &Card) -> bool {
-    let slow = row.bytes > SMALL && row.floor_us() > FLOOR * card.bytes_us(row.bytes);
+    let slow = row.bytes > SMALL && row.floor_us() > FLOOR * row.bound_us(card);
     slow || row
         .launches
         .iter()

@@ -51,6 +51,13 @@ impl Program {
             registers: reader.registers.len(),
         })
     }
+
+    /// Bits of its widest load from global memory; none where it loads nothing.
+    pub fn widest_load(&self) -> Option<u32> {
+        let loads = self.instructions.iter();
+        let loads = loads.filter(|it| it.op == Op::Load(Space::Global));
+        loads.map(|it| it.bytes() as u32 * 8).max()
+    }
 }
 
 fn body(ptx: &str) -> Option<&str> {

@@ -75,12 +75,14 @@ pub fn cross_entropy(
         smoothing,
         dtype,
     } = CrossEntropyProblem::new(logits, labels, smoothing)?;
-    let weight = 1.0;
     let problem = DistillProblem {
         batch,
         classes,
         options: DistillOptions {
-            cross_entropy: Some(CrossEntropyOptions { smoothing, weight }),
+            cross_entropy: Some(CrossEntropyOptions {
+                smoothing,
+                ..CrossEntropyOptions::default()
+            }),
             ..DistillOptions::default()
         },
         factors: 0,

@@ -20,6 +20,8 @@ pub(super) struct Blueprint {
     pub cosines: Vec<CosineBlueprint>,
     /// Whether the terms are multiplied by numbers on the device.
     pub factored: bool,
+    /// Whether the cross-entropy has a second class for each sample.
+    pub mixed: bool,
     /// Without labels every sample's target is class 0: classical distillation may be split at any class.
     pub labelled: bool,
     pub exponential: Exponential,
@@ -77,6 +79,7 @@ impl Blueprint {
             teachers: problem.options.teachers.len(),
             cosines: cosines.map(CosineBlueprint::of).collect(),
             factored: problem.factors > 0,
+            mixed: problem.options.mixed().is_some(),
             labelled: problem.options.needs_labels(),
             exponential: Exponential::of(client, accumulator),
             ahead: false,

@@ -20,7 +20,8 @@ pub fn fused(problem: &DistillProblem) -> Cost {
     let networks = 1 + teachers.count();
     let logits = batch * classes;
     let floats = Cost::of_loss(networks * logits, logits + options.terms() * batch, dtype);
-    let labels = if options.needs_labels() { batch } else { 0 };
+    let mixed = options.mixed().map_or(0, |_| batch);
+    let labels = mixed + if options.needs_labels() { batch } else { 0 };
     let factors = factors * (1 + options.teachers.len()) * dtype.accumulator().size();
     Cost {
         bytes_read: floats.bytes_read + labels as u64 * LABEL + factors as u64,

@@ -73,6 +73,7 @@ pub(super) fn finalize<F: Float, N: Size>(
     }
     let factored = comptime!(blueprint.factored);
     let mut at_target = zero;
+    let mut at_second = zero;
     let mut even = zero;
     #[unroll]
     for t in 0..comptime!(blueprint.uses.len()) {
@@ -106,6 +107,8 @@ pub(super) fn finalize<F: Float, N: Size>(
             log_sum,
             distances: zero,
             divergence: zero,
+            second: zero,
+            share: zero,
         };
         if comptime!(uses.teacher.is_some()) {
             let teacher = comptime!(uses.network());
@@ -138,6 +141,13 @@ pub(super) fn finalize<F: Float, N: Size>(
                 samples.distances =
                     row_distances::<F, N>(&*scratch, layout, &blocks, student_max, t);
             }
+            if comptime!(blueprint.mixed) {
+                let second = of_row::<F, N>(scratch[layout.fact(0usize, Fact::Second)], split);
+                let share = of_row::<F, N>(scratch[layout.fact(0usize, Fact::Share)], split);
+                let there = share.greater_than(&zero);
+                samples.second = select_many(there, second - student_max, zero);
+                samples.share = share;
+            }
         }
         let factors = Factors::<F, N>::new(factors, extents.factors, destination, uses, factored);
         let found = pull::<F, N>(
@@ -148,10 +158,12 @@ pub(super) fn finalize<F: Float, N: Size>(
             &factors,
             term,
             uses,
+            comptime!(blueprint.mixed),
             comptime!(blueprint.terms),
             comptime!(blueprint.exponential),
         );
         at_target += found.at_target;
+        at_second += found.at_second;
         even += found.even;
         store_slopes::<F, N>(
             scratch,
@@ -167,6 +179,9 @@ pub(super) fn finalize<F: Float, N: Size>(
     }
     for vector in 0..blocks.vectors {
         scratch[layout.fact(vector, Fact::AtTarget)] = at_target;
+        if comptime!(blueprint.mixed) {
+            scratch[layout.fact(vector, Fact::AtSecond)] = at_second;
+        }
         scratch[layout.fact(vector, Fact::Even)] = even;
     }
 }

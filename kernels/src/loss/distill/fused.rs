@@ -1,6 +1,6 @@
 use super::blueprint::{Blueprint, CosineBlueprint, Extents};
 use super::finalize::{compare, finalize};
-use super::passes::{Slope, divergence, exponentials, gradient, largest};
+use super::passes::{Slope, add_second, divergence, exponentials, gradient, largest};
 use super::scratch::{Fact, Finding, ScratchLayout};
 use super::segment::Segment;
 use super::terms::{Constants, Destination, factor};
@@ -15,6 +15,7 @@ use cubecl::prelude::*;
 pub(super) fn fused<S: Float, F: Float, B: Size, N: Size>(
     logits: &Sequence<Box<[Vector<S, B>]>>,
     labels: &[u32],
+    mixed: &[u32],
     factors: &[F],
     loss: &mut [F],
     grad: &mut [Vector<F, B>],
@@ -30,7 +31,6 @@ pub(super) fn fused<S: Float, F: Float, B: Size, N: Size>(
     let pairs = comptime!(blueprint.uses.len());
     let vectors = (extents.blocks + N::value() - 1) / N::value();
     let layout = ScratchLayout::new(&extents, vectors, comptime!(blueprint.contents()));
-    let labelled = comptime!(blueprint.labelled);
     let first = ABSOLUTE_POS * extents.run;
     let last = min(first + extents.run, extents.batch);
     let split = extents.blocks > 1;
@@ -43,7 +43,8 @@ pub(super) fn fused<S: Float, F: Float, B: Size, N: Size>(
         let mut from = 0usize;
         while from < segments {
             for p in from..from + together {
-                let segment = Segment::new::<N>(&extents, labels, n, p, labelled);
+                let segment =
+                    Segment::new::<N>(&extents, labels, mixed, n, p, comptime!(blueprint.clone()));
                 sum_segment::<S, F, B, N>(
                     logits,
                     &*grad,
@@ -68,7 +69,8 @@ pub(super) fn fused<S: Float, F: Float, B: Size, N: Size>(
                 }
             }
             for p in from..from + together {
-                let segment = Segment::new::<N>(&extents, labels, n, p, labelled);
+                let segment =
+                    Segment::new::<N>(&extents, labels, mixed, n, p, comptime!(blueprint.clone()));
                 diverge_segment::<F, N>(
                     scratch,
                     &layout,
@@ -98,7 +100,8 @@ pub(super) fn fused<S: Float, F: Float, B: Size, N: Size>(
         // Backwards: what was kept last is nearest.
         for p in 0..segments {
             let p = segments - 1 - p;
-            let segment = Segment::new::<N>(&extents, labels, n, p, labelled);
+            let segment =
+                Segment::new::<N>(&extents, labels, mixed, n, p, comptime!(blueprint.clone()));
             pull_segment::<F, B, N>(
                 &*scratch,
                 grad,
@@ -106,6 +109,7 @@ pub(super) fn fused<S: Float, F: Float, B: Size, N: Size>(
                 p,
                 &segment,
                 comptime!(blueprint.taught()),
+                comptime!(blueprint.mixed),
             );
         }
         #[unroll]
@@ -227,6 +231,14 @@ fn sum_segment<S: Float, F: Float, B: Size, N: Size>(
         set_lane::<F, N>(scratch, layout.fact(v, comptime!(network.max())), p, max);
         maxima.push(max);
     }
+    if comptime!(blueprint.mixed) {
+        let z = logit::<S, F, B, N>(logits.index(0usize), segment.start + segment.second);
+        let share = constants.index(0usize).share.get::<F>();
+        let none = segment.second == segment.target;
+        let share = Vector::new(select(none, F::new(0.0f32), share));
+        set_lane::<F, N>(scratch, layout.fact(v, Fact::Second), p, z);
+        set_lane::<F, N>(scratch, layout.fact(v, Fact::Share), p, share);
+    }
     if any_distances {
         let counted = Vector::new(F::cast_from(segment.others::<N>()));
         set_lane::<F, N>(scratch, layout.fact(v, Fact::Counted), p, counted);
@@ -319,6 +331,7 @@ fn pull_segment<F: Float, B: Size, N: Size>(
     p: usize,
     segment: &Segment,
     #[comptime] taught: Vec<bool>,
+    #[comptime] mixed: bool,
 ) {
     let (v, lane) = (p / N::value(), p % N::value());
     let mut slopes = Sequence::<Slope<F>>::new();
@@ -339,4 +352,8 @@ fn pull_segment<F: Float, B: Size, N: Size>(
     let at_target = scratch[layout.fact(v, Fact::AtTarget)].extract_dynamic(lane);
     let even = scratch[layout.fact(v, Fact::Even)].extract_dynamic(lane);
     gradient::<F, B, N>(scratch, grad, segment, &slopes, at_target, even, taught);
+    if comptime!(mixed) {
+        let at_second = scratch[layout.fact(v, Fact::AtSecond)].extract_dynamic(lane);
+        add_second::<F, B, N>(grad, segment, at_second);
+    }
 }

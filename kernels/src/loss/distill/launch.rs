@@ -20,6 +20,7 @@ pub(super) struct Operands<'a> {
     pub student: &'a Tensor,
     pub teachers: &'a [Tensor],
     pub labels: Option<&'a Labels>,
+    pub mixed: Option<&'a Labels>,
     pub factors: Option<&'a Tensor>,
     pub loss: &'a Tensor,
     pub grad: &'a Tensor,
@@ -36,6 +37,12 @@ impl Operands<'_> {
     pub fn labels(&self) -> BufferArg {
         let none = || self.student.buffer(1, 0);
         self.labels.map_or_else(none, Labels::arg)
+    }
+
+    /// The second classes, or what stands in for them where nothing reads them.
+    pub fn mixed(&self) -> BufferArg {
+        let none = || self.student.buffer(1, 0);
+        self.mixed.map_or_else(none, Labels::arg)
     }
 
     /// The factors, or what stands in for them where nothing reads them.
@@ -64,6 +71,7 @@ pub(super) fn launch_fused(
     let needed = operands.labels.filter(|_| problem.options.needs_labels());
     let operands = &Operands {
         labels: needed,
+        mixed: problem.options.mixed().map(|mixed| &mixed.labels),
         ..*operands
     };
     if !launch::is_cpu(client) {
@@ -117,6 +125,7 @@ pub(super) fn launch_fused(
             lanes.width,
             operands.logits(&lanes).collect(),
             operands.labels(),
+            operands.mixed(),
             operands.factors(),
             operands.loss.arg(1),
             lanes.arg(grad),
@@ -167,7 +176,8 @@ fn constants_of(
         ..
     } = problem;
     let mean = 1.0 / batch as f64;
-    let entropy = options.cross_entropy.unwrap_or_default();
+    let entropy = options.cross_entropy.clone().unwrap_or_default();
+    let share = entropy.mixed.map_or(0.0, |mixed| mixed.share);
     let teacher = uses.teacher.map(|teacher| options.teachers[teacher]);
     let TeacherTerms { kd, dkd, .. } = teacher.unwrap_or_default();
     let kd = kd.map_or(0.0, |kd| kd.weight);
@@ -181,6 +191,7 @@ fn constants_of(
         scalar(entropy.weight * mean),
         scalar(entropy.smoothing),
         scalar(entropy.smoothing / classes as f64),
+        scalar(planted::or("mixed_share_of_the_other", share, 1.0 - share)),
         scalar(kd * in_loss),
         scalar(kd * in_grad),
         scalar(dkd.weight * dkd.alpha * in_loss),

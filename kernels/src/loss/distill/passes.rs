@@ -318,14 +318,32 @@ pub(super) fn gradient<F: Float, B: Size, N: Size>(
         let g = slope::<F, N>(scratch, i, slopes, even, comptime!(taught.clone()));
         store::<F, F, B, N>(grad, segment.start + i * N::value(), g);
     }
-    if segment.with_target::<N>() {
-        let index = segment.start + segment.target;
-        let lane = Vector::<u32, B>::new(u32::cast_from(index % B::value()));
-        let item = index / B::value();
-        grad[item] = select_many(
-            lane_numbers::<B>().equal(&lane),
-            Vector::new(at_target),
-            grad[item],
-        );
+    if segment.holds::<N>(segment.target) {
+        set_element::<F, B>(grad, segment.start + segment.target, at_target);
     }
+}
+
+/// Adds `at_second` at the second class of a segment's row, which is not its target.
+#[cube]
+pub(super) fn add_second<F: Float, B: Size, N: Size>(
+    grad: &mut [Vector<F, B>],
+    segment: &Segment,
+    at_second: F,
+) {
+    if segment.second != segment.target && segment.holds::<N>(segment.second) {
+        let index = segment.start + segment.second;
+        let there = grad[index / B::value()].extract_dynamic(index % B::value());
+        set_element::<F, B>(grad, index, there + at_second);
+    }
+}
+
+#[cube]
+fn set_element<F: Float, B: Size>(x: &mut [Vector<F, B>], index: usize, value: F) {
+    let lane = Vector::<u32, B>::new(u32::cast_from(index % B::value()));
+    let item = index / B::value();
+    x[item] = select_many(
+        lane_numbers::<B>().equal(&lane),
+        Vector::new(value),
+        x[item],
+    );
 }

@@ -2,25 +2,53 @@ use super::scratch::Network;
 use crate::loss::cosine::CosineOptions;
 use crate::loss::dkd::DkdOptions;
 use crate::loss::kd::KdOptions;
-use crate::loss::{check_classes, check_labels, check_smoothing, holds};
+use crate::loss::{check_class_of_each, check_classes, check_labels, check_smoothing, holds};
 use crate::{DType, KernelError, Labels, Tensor, planted};
 
+/// A second class of each sample, that of the image that is mixed into its own (mixup; `docs/methods.md` section 2.6).
+#[derive(Debug, Clone)]
+pub struct Mixed {
+    /// The classes, `n` of them.
+    pub labels: Labels,
+    /// Their share of what is the labels' own, from 0 to 1.
+    pub share: f64,
+}
+
 /// The cross-entropy's part in a sum of losses.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone)]
 pub struct CrossEntropyOptions {
     /// The probability that is spread evenly over all classes, in `[0, 1)`.
     pub smoothing: f64,
     /// Multiplies the term.
     pub weight: f64,
+    /// A second class of each sample, for this term alone.
+    pub mixed: Option<Mixed>,
 }
 
 impl Default for CrossEntropyOptions {
-    /// No smoothing, weight 1.
+    /// No smoothing, weight 1, no second class.
     fn default() -> Self {
         Self {
             smoothing: 0.0,
             weight: 1.0,
+            mixed: None,
         }
+    }
+}
+
+impl CrossEntropyOptions {
+    /// Passes when a kernel can compute with these numbers in `dtype`.
+    fn check(&self, op: &'static str, dtype: DType) -> Result<(), KernelError> {
+        check_smoothing(op, self.smoothing)?;
+        let parameter = "weight of the cross-entropy";
+        let wanted = "at least 0, a number that the element type holds";
+        KernelError::check_float(op, parameter, self.weight, wanted, |w| {
+            w >= 0.0 && holds(dtype, w)
+        })?;
+        let share = self.mixed.as_ref().map_or(0.0, |mixed| mixed.share);
+        KernelError::check_float(op, "share of the mixed labels", share, "from 0 to 1", |s| {
+            (0.0..=1.0).contains(&s)
+        })
     }
 }
 
@@ -45,7 +73,7 @@ impl TeacherTerms {
 }
 
 /// Which losses are summed, and how each is weighted.
-#[derive(Debug, Clone, PartialEq, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct DistillOptions {
     /// Cross-entropy against the labels.
     pub cross_entropy: Option<CrossEntropyOptions>,
@@ -70,6 +98,11 @@ impl DistillOptions {
         self.cross_entropy.is_some() || self.teachers.iter().any(|terms| terms.dkd.is_some())
     }
 
+    /// The second classes, where the cross-entropy has them.
+    pub(super) fn mixed(&self) -> Option<&Mixed> {
+        self.cross_entropy.as_ref()?.mixed.as_ref()
+    }
+
     /// The number of terms.
     pub fn terms(&self) -> usize {
         let teachers = self.teachers.iter().map(TeacherTerms::terms);
@@ -84,7 +117,7 @@ impl DistillOptions {
 }
 
 /// Validated extents and options of one sum of losses.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone)]
 pub struct DistillProblem {
     /// Samples.
     pub batch: usize,
@@ -135,13 +168,14 @@ impl DistillProblem {
     /// The problem of the losses of `student` `[n, c]` that `options` names, for as many teachers as it has terms for.
     ///
     /// # Errors
-    /// In this order: no term at all; more than [`DistillOptions::MOST_TEACHERS`] teachers' terms; the rank of `student`; another
-    /// number of `teachers` than of their terms; the shape, then the element type of each teacher; missing labels; their number and
-    /// their number of classes; fewer than two classes; `factors` that are neither `[1 + teachers]` nor `[n, 1 + teachers]`, or of another
-    /// element type than the accumulator of the logits'; then each term's own, in the order of [`DistillOptions`]: a smoothing
-    /// outside of `[0, 1)`, then a weight below 0 or that the element type does not hold; those of
-    /// [`KdProblem::new`](crate::loss::kd::KdProblem::new), of [`DkdProblem::new`](crate::loss::dkd::DkdProblem::new), and of
-    /// [`CosineProblem::new`](crate::loss::cosine::CosineProblem::new) for each teacher.
+    /// In this order: no term at all; more than [`DistillOptions::MOST_TEACHERS`] teachers' terms; the rank of `student`; another number
+    /// of `teachers` than of their terms; the shape, then the element type of each teacher; missing labels; their number and their number
+    /// of classes; fewer than two classes; the number of mixed labels and their number of classes; `factors` that are neither `[1 +
+    /// teachers]` nor `[n, 1 + teachers]`, or of another element type than the accumulator of the logits'; then each term's own, in the
+    /// order of [`DistillOptions`]: a smoothing outside of `[0, 1)`, then a weight below 0 or that the element type does not hold, then a
+    /// share of the mixed labels outside of `[0, 1]`; those of [`KdProblem::new`](crate::loss::kd::KdProblem::new), of
+    /// [`DkdProblem::new`](crate::loss::dkd::DkdProblem::new), and of [`CosineProblem::new`](crate::loss::cosine::CosineProblem::new) for
+    /// each teacher.
     pub fn new(
         student: &Tensor,
         teachers: &[Tensor],
@@ -178,20 +212,15 @@ impl DistillProblem {
             check_labels(OP, labels.ok_or_else(absent)?, batch, classes)?;
         }
         check_classes(OP, classes)?;
+        if let Some(mixed) = options.mixed() {
+            check_class_of_each(OP, "mixed labels", &mixed.labels, batch, classes)?;
+        }
         let factors = match factors {
             Some(factors) => check_factors(OP, factors, batch, 1 + teachers.len(), dtype)?,
             None => 0,
         };
-        if let Some(term) = options.cross_entropy {
-            check_smoothing(OP, term.smoothing)?;
-            let wanted = "at least 0, a number that the element type holds";
-            KernelError::check_float(
-                OP,
-                "weight of the cross-entropy",
-                term.weight,
-                wanted,
-                |w| w >= 0.0 && holds(dtype, w),
-            )?;
+        if let Some(term) = &options.cross_entropy {
+            term.check(OP, dtype)?;
         }
         for TeacherTerms { kd, dkd, cosine } in &options.teachers {
             kd.map_or(Ok(()), |term| term.check(OP, dtype))?;

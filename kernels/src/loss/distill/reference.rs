@@ -1,6 +1,6 @@
 //! A sum of losses over `f64` slices: each term's own reference times its factor, and the sum of their gradients.
 
-use super::DistillProblem;
+use super::{DistillProblem, Mixed};
 use crate::loss::cosine::{CosineProblem, reference as cosine};
 use crate::loss::cross_entropy::{CrossEntropyProblem, reference as cross_entropy};
 use crate::loss::dkd::{DkdProblem, reference as dkd};
@@ -8,12 +8,14 @@ use crate::loss::kd::{KdProblem, reference as kd};
 
 /// The losses `[terms, n]`, in the order of the options, and the gradient `[n, c]` of their sum with respect to the student.
 ///
-/// `factors` are `[n, 1 + teachers]`, `[1 + teachers]`, or none.
+/// `mixed` are the second classes, of which there are none where the cross-entropy has none; `factors` are `[n, 1 + teachers]`,
+/// `[1 + teachers]`, or none.
 pub fn distill(
     problem: &DistillProblem,
     student: &[f64],
     teachers: &[&[f64]],
     labels: &[u32],
+    mixed: &[u32],
     factors: &[f64],
 ) -> (Vec<f64>, Vec<f64>) {
     let &DistillProblem {
@@ -25,7 +27,7 @@ pub fn distill(
     } = problem;
     // Each term's losses and gradient, and the place of its factor.
     let mut terms = Vec::new();
-    if let Some(term) = options.cross_entropy {
+    if let Some(term) = &options.cross_entropy {
         let problem = CrossEntropyProblem {
             batch,
             classes,
@@ -33,6 +35,13 @@ pub fn distill(
             dtype,
         };
         let (mut loss, mut grad) = cross_entropy::cross_entropy(&problem, student, labels);
+        if let Some(Mixed { share, .. }) = term.mixed {
+            let of_second = cross_entropy::cross_entropy(&problem, student, mixed);
+            let second = of_second.0.into_iter().chain(of_second.1);
+            for (value, second) in loss.iter_mut().chain(&mut grad).zip(second) {
+                *value = (1.0 - share) * *value + share * second;
+            }
+        }
         for value in loss.iter_mut().chain(&mut grad) {
             *value *= term.weight;
         }

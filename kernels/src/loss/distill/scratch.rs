@@ -82,9 +82,13 @@ impl Network {
 pub(super) enum Fact {
     /// The number of classes but the target.
     Counted,
-    /// The gradient at the target, and what all others have in common.
+    /// The gradient at the target, what comes on top at the second class, and what all others have in common.
     AtTarget,
+    AtSecond,
     Even,
+    /// The second class' logit, and its share of the target's: 0 where it is the target.
+    Second,
+    Share,
     /// Where what was fetched ahead ends, so that it is not left out for having no use.
     Fetched,
     /// The target's logit in a network, and the largest of the others.
@@ -93,7 +97,7 @@ pub(super) enum Fact {
 }
 
 /// How many there are, beside those of each network.
-const FACTS: usize = 4;
+const FACTS: usize = 7;
 const FACTS_OF_NETWORK: usize = 2;
 
 impl Fact {
@@ -103,6 +107,9 @@ impl Fact {
             Self::AtTarget => 1,
             Self::Even => 2,
             Self::Fetched => 3,
+            Self::AtSecond => 4,
+            Self::Second => 5,
+            Self::Share => 6,
             Self::Target(network) => FACTS + FACTS_OF_NETWORK * network.0,
             Self::Max(network) => FACTS + FACTS_OF_NETWORK * network.0 + 1,
         }

@@ -1,6 +1,6 @@
 //! The part of a row that is walked at once: the whole row, or one of a long row's blocks.
 
-use super::blueprint::Extents;
+use super::blueprint::{Blueprint, Extents};
 use crate::loss::row::lane_numbers;
 use cubecl::prelude::*;
 
@@ -21,6 +21,8 @@ pub(super) struct Segment {
     /// Whether rows are walked in blocks.
     pub split: bool,
     pub target: usize,
+    /// The second class of a mixed row; of others the target.
+    pub second: usize,
     /// The place of the row among those noted side by side.
     pub row: usize,
     /// The segment's first whole vector.
@@ -40,16 +42,21 @@ impl Segment {
     pub fn new<N: Size>(
         extents: &Extents,
         labels: &[u32],
+        mixed: &[u32],
         n: usize,
         p: usize,
-        #[comptime] labelled: bool,
+        #[comptime] blueprint: Blueprint,
     ) -> Segment {
         let split = extents.blocks > 1;
         let row = select(split, 0usize, p);
         let block = select(split, p, 0usize);
         let mut target = 0usize;
-        if comptime!(labelled) {
+        if comptime!(blueprint.labelled) {
             target = usize::cast_from(labels[n + row]);
+        }
+        let mut second = target;
+        if comptime!(blueprint.mixed) {
+            second = usize::cast_from(mixed[n + row]);
         }
         let whole = extents.classes / N::value();
         let is_last = block + 1 == extents.blocks;
@@ -65,6 +72,7 @@ impl Segment {
             all: extents.batch * extents.classes,
             split,
             target,
+            second,
             row,
             first,
             last,
@@ -116,14 +124,14 @@ impl Segment {
         select(self.tail == 1, self.classes, self.last * N::value())
     }
 
-    /// Whether the target is one of the segment's classes.
-    pub fn with_target<N: Size>(&self) -> bool {
-        self.target >= self.first * N::value() && self.target < self.behind::<N>()
+    /// Whether `class` is one of the segment's.
+    pub fn holds<N: Size>(&self, class: usize) -> bool {
+        class >= self.first * N::value() && class < self.behind::<N>()
     }
 
     /// The number of its classes but the target.
     pub fn others<N: Size>(&self) -> usize {
-        let target = select(self.with_target::<N>(), 1usize, 0usize);
+        let target = select(self.holds::<N>(self.target), 1usize, 0usize);
         self.behind::<N>() - self.first * N::value() - target
     }
 }

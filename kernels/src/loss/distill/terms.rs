@@ -16,6 +16,8 @@ pub(super) struct Constants {
     pub smoothing: InputScalar,
     /// The smoothing over the number of classes.
     pub spread: InputScalar,
+    /// The second class' share of what is the label's.
+    pub share: InputScalar,
     pub kd_loss: InputScalar,
     pub kd_grad: InputScalar,
     pub alpha_loss: InputScalar,
@@ -36,13 +38,17 @@ pub(super) struct Samples<F: Float, N: Size> {
     pub distances: Vector<F, N>,
     /// The divergence between the non-target softmaxes.
     pub divergence: Vector<F, N>,
+    /// The distance of the second class' logit from the student's maximum, and its share; both 0 where it is the target.
+    pub second: Vector<F, N>,
+    pub share: Vector<F, N>,
 }
 
 /// The slope of all terms of one pair.
 #[derive(CubeType, Clone, Copy)]
 pub(super) struct Pull<F: Float, N: Size> {
-    /// At the target.
+    /// At the target, and on top of all others at the second class.
     pub at_target: Vector<F, N>,
+    pub at_second: Vector<F, N>,
     /// On each of the other classes, multiplied by the student's probability among them.
     pub own: Vector<F, N>,
     /// The same, multiplied by how far that probability lies above the teacher's.
@@ -140,11 +146,13 @@ pub(super) fn pull<F: Float, N: Size>(
     factors: &Factors<F, N>,
     constants: &Constants,
     #[comptime] uses: Uses,
+    #[comptime] mixed: bool,
     #[comptime] terms: usize,
     #[comptime] exponential: Exponential,
 ) -> Pull<F, N> {
     let zero = Vector::<F, N>::new(F::new(0.0f32));
     let mut at_target = zero;
+    let mut at_second = zero;
     let mut own = zero;
     let mut apart = zero;
     let mut even = zero;
@@ -159,9 +167,19 @@ pub(super) fn pull<F: Float, N: Size>(
         let others = Vector::<F, N>::new(others);
         let of_others = others * (samples.log_sum + student.rest_loss) - samples.distances;
         let hard = Vector::<F, N>::new(F::new(1.0f32) - smoothing);
-        let found = weight * (hard * of_target + spread * (of_target + of_others));
+        let mut of_labels = of_target;
+        let mut least = Vector::<F, N>::new(smoothing) - spread - student.rest;
+        if comptime!(mixed) {
+            let one = Vector::<F, N>::new(F::new(1.0f32));
+            let of_second = samples.log_sum + student.rest_loss - samples.second;
+            of_labels = (one - samples.share) * of_target + samples.share * of_second;
+            let moved = hard * samples.share;
+            least += moved;
+            at_second -= weight * moved;
+        }
+        let found = weight * (hard * of_labels + spread * (of_target + of_others));
         write::<F, N>(loss, destination, row, found);
-        at_target += weight * (Vector::new(smoothing) - spread - student.rest);
+        at_target += weight * least;
         own += weight * student.rest;
         even -= weight * spread;
     }
@@ -196,6 +214,7 @@ pub(super) fn pull<F: Float, N: Size>(
     }
     Pull::<F, N> {
         at_target,
+        at_second,
         own,
         apart,
         even,

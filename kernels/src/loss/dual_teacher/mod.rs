@@ -13,16 +13,17 @@
 //!
 //! With `W = (alpha + beta) / 2` the factors are `1 - W` of the cross-entropy, `W alpha` of the first teacher's terms and `W beta` of the
 //! second's. With them and one `kd` of weight 1 a teacher ([`DualTeacherOptions::loss`]) [`distill`](super::distill::distill) computes
-//! `(1 - W) CE + W T^2 (alpha KL(q_1 || p) + beta KL(q_2 || p))`. The weights do not depend on the student, and no gradient flows into them.
-//! Source: `docs/methods.md` section 4.3 (dynamic weighting; the rule of the follow-up notebook, whose literals are the defaults).
+//! `(1 - W) CE + W T^2 (alpha KL(q_1 || p) + beta KL(q_2 || p))`. The weights do not depend on the student, and no gradient flows into
+//! them. Source: `docs/methods.md` section 4.3 (dynamic weighting; the rule of the follow-up notebook, whose literals are the defaults).
 //!
 //! **Extensions**, which are this project's and in no paper: [`Scope::Sample`] applies the rule to each sample's own confidences, and
 //! [`Rule::Proportional`] takes `alpha = c_1 / (c_1 + c_2)` and `beta = c_2 / (c_1 + c_2)`, so that `W` is 1/2.
 //!
-//! **Layout** logits `[n, c]`, of any number of classes from 2 on, along which the vectors lie; weights `[4]` as `c_1, c_2, alpha, beta` and
-//! factors `[3]`, or `[n, 4]` and `[n, 3]`.
+//! **Layout** logits `[n, c]`, of any number of classes from 2 on, along which the vectors lie; weights `[4]` as `c_1, c_2, alpha, beta`
+//! and factors `[3]`, or `[n, 4]` and `[n, 3]`.
 //!
-//! **Map.** `options.rs` validates; `rule.rs` has the rule, and adds up the batch; `confidence.rs` has the walks over rows on a CPU, `team.rs` on a GPU.
+//! **Map.** `options.rs` validates; `rule.rs` has the rule, and adds up the batch; `confidence.rs` has the walks over rows on a CPU,
+//! `team.rs` on a GPU.
 //!
 //! **One unit owns** a run of rows: two walks each, for the maximum and for the sum of exponentials, whose reciprocal is the confidence:
 //! the largest softmax is that of the largest logit. For the batch one unit then adds the confidences in the order of the rows and

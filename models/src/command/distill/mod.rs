@@ -20,7 +20,7 @@ pub(super) struct DistillArguments {
     /// A recipe file, or the name of one that comes with the program. Default: `synthetic` for the synthetic data, else `default`.
     #[arg(long, value_name = "FILE|NAME")]
     recipe: Option<String>,
-    /// A folder with one folder of images per class, or `synthetic`. Default: `synthetic`.
+    /// A folder with one folder of images per class, RSOD, DOTA, or `synthetic`. Default: `synthetic`.
     #[arg(long, value_name = "DIR|synthetic")]
     data: Option<String>,
     /// Passes over the training images, for teachers and students.
@@ -76,6 +76,9 @@ impl DistillArguments {
         for assignment in &self.set {
             recipe.set(assignment)?;
         }
+        if !recipe.data.split_file.is_empty() {
+            recipe.data.split_file = typed::absolute(Path::new(&recipe.data.split_file));
+        }
         recipe.validate()?;
         for (list, arch) in architectures(&recipe) {
             let key = format!("{list}.arch");
@@ -123,7 +126,18 @@ impl DistillArguments {
             "cache-teacher",
             &cache.map(|folder| typed::absolute(folder)),
         );
-        words.extend(self.set.iter().map(|set| format!("--set {}", quoted(set))));
+        // A file is to be found from any folder.
+        let set = |set: &String| match set.split_once("data.split_file=") {
+            Some(("", file)) if !file.is_empty() => {
+                format!("data.split_file={}", typed::absolute(Path::new(file)))
+            }
+            _ => set.clone(),
+        };
+        words.extend(
+            self.set
+                .iter()
+                .map(|it| format!("--set {}", quoted(&set(it)))),
+        );
         words.extend(skip_bad.then(|| "--skip-bad".to_string()));
         words.join(" ")
     }

@@ -132,6 +132,12 @@ pub(super) fn run(
         data.height,
         run.path().display(),
     ));
+    let left = read.dataset.len() - data.split.len();
+    if left > 0 {
+        note(format_args!(
+            "note: {left} images neither train nor validate nor test"
+        ));
+    }
     let duplicates = Duplicates::find(&read.dataset, &data.split);
     if duplicates.copies > 0 {
         note(format_args!("note: {duplicates}"));

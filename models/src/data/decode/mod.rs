@@ -9,12 +9,13 @@ pub(super) use band::Band;
 pub(super) use png::PngRows;
 pub(super) use tiff::TiffRows;
 
-use super::stretch::Stretch;
+use super::stretch::{Histogram, Stretch};
 use image::imageops::{FilterType, resize};
 use image::metadata::Orientation;
 use image::{
     ColorType, DynamicImage, ImageDecoder, ImageFormat, ImageReader, Rgb32FImage, RgbImage,
 };
+use sha2::{Digest, Sha256};
 use std::fs::File;
 use std::io::{BufRead, BufReader, Cursor};
 use std::path::Path;
@@ -50,10 +51,17 @@ pub(super) struct Header {
     pub deep: bool,
     /// Whether its pixels lie in the file as they are to be seen: no camera turned it.
     pub upright: bool,
+    /// What its samples mean and how many bits each has, for people.
+    pub colours: String,
 }
 
 impl Header {
-    fn new((height, width): (usize, usize), orientation: Orientation, deep: bool) -> Self {
+    fn new(
+        (height, width): (usize, usize),
+        orientation: Orientation,
+        deep: bool,
+        colours: String,
+    ) -> Self {
         use Orientation as O;
         let turned = matches!(
             orientation,
@@ -69,6 +77,7 @@ impl Header {
             size,
             deep,
             upright,
+            colours,
         }
     }
 
@@ -82,9 +91,17 @@ impl Header {
         let mut decoder = ImageReader::with_format(file, format).into_decoder().ok()?;
         let (width, height) = decoder.dimensions();
         let orientation = decoder.orientation().ok()?;
-        let deep = is_deep(decoder.color_type());
+        let colour = decoder.color_type();
+        let name = match (colour.has_color(), colour.has_alpha()) {
+            (false, false) => "grey",
+            (false, true) => "grey and alpha",
+            (true, false) => "RGB",
+            (true, true) => "RGB and alpha",
+        };
+        let bits = colour.bits_per_pixel() / u16::from(colour.channel_count());
+        let colours = format!("{name}, {bits} bits");
         let size = (height as usize, width as usize);
-        Some(Self::new(size, orientation, deep))
+        Some(Self::new(size, orientation, is_deep(colour), colours))
     }
 }
 
@@ -182,6 +199,45 @@ impl Picture {
                 Err("it has more than 8 bits a sample, which its header hides".to_string())
             }
         }
+    }
+}
+
+impl Picture {
+    /// The digest of the size and of all samples: equal for pictures that no eye and no network can tell apart.
+    pub(super) fn digest(&self) -> [u8; 32] {
+        let (size, mut hash) = (self.size(), Sha256::new());
+        for side in [size.0, size.1] {
+            hash.update((side as u64).to_le_bytes());
+        }
+        match self {
+            Self::Bytes(image) => hash.update(image.as_raw()),
+            Self::Deep(image) => image
+                .as_raw()
+                .iter()
+                .for_each(|sample| hash.update(sample.to_le_bytes())),
+        }
+        hash.finalize().into()
+    }
+
+    /// What makes all of a deep picture visible.
+    pub(super) fn own_stretch(&self) -> Option<Stretch> {
+        match self {
+            Self::Bytes(_) => None,
+            Self::Deep(samples) => {
+                let mut histogram = Histogram::new();
+                histogram.add(samples);
+                Some(histogram.stretch())
+            }
+        }
+    }
+
+    /// Height and width.
+    pub(super) fn size(&self) -> (usize, usize) {
+        let (width, height) = match self {
+            Self::Bytes(image) => image.dimensions(),
+            Self::Deep(image) => image.dimensions(),
+        };
+        (height as usize, width as usize)
     }
 }
 

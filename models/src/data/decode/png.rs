@@ -36,7 +36,9 @@ impl<R: BufRead + Seek> PngRows<R> {
         let exif = self.reader.info().exif_metadata.as_deref();
         let orientation = exif.and_then(Orientation::from_exif_chunk);
         let orientation = orientation.unwrap_or(Orientation::NoTransforms);
-        Header::new(self.size(), orientation, deep)
+        let (colour, depth) = self.reader.output_color_type();
+        let colours = format!("{colour:?} {} bit", depth as u8);
+        Header::new(self.size(), orientation, deep, colours)
     }
 
     /// Whether its rows come in order.

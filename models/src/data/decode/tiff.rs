@@ -37,6 +37,8 @@ struct Layout {
     bits: u16,
     /// Whether samples are whole numbers from 0.
     unsigned: bool,
+    /// Whether they are floats.
+    real: bool,
     planar: bool,
     compression: CompressionMethod,
     orientation: Orientation,
@@ -53,6 +55,7 @@ pub(super) fn header(file: impl Read + Seek) -> Option<Header> {
         layout.size,
         layout.orientation,
         layout.is_deep(),
+        layout.describe(),
     ))
 }
 
@@ -82,6 +85,17 @@ fn open<R: Read + Seek>(mut file: R) -> Result<Opened<R>, String> {
 impl Layout {
     fn is_deep(&self) -> bool {
         self.bits > 8 || !self.unsigned
+    }
+
+    /// Colours and bits, for people.
+    fn describe(&self) -> String {
+        let kind = match (self.unsigned, self.real) {
+            (true, _) => "bits",
+            (false, true) => "bits, floating-point",
+            (false, false) => "bits, signed",
+        };
+        let (bands, bits) = (self.bands, self.bits);
+        format!("{} in {bands} band(s), {bits} {kind}", self.colours.name())
     }
 
     /// Where the sample of a pixel's band lies.
@@ -210,6 +224,7 @@ impl Layout {
             bands,
             bits,
             unsigned: format == 1,
+            real: format == 3,
             planar: planar && bands > 1,
             compression,
             orientation: u8::try_from(orientation)

@@ -1,6 +1,7 @@
 use super::*;
 use image::{Rgb, RgbImage};
 use std::fs;
+use std::sync::atomic::AtomicUsize;
 use tempfile::{TempDir, tempdir};
 
 /// Writes a one-coloured image and the folder it lies in.
@@ -130,8 +131,8 @@ fn a_bad_file_is_named_and_can_be_skipped() {
         ..LoadOptions::default()
     };
     let loaded = read(&dir, skipping()).unwrap();
-    assert_eq!(loaded.skipped[1].0, "b/0.jpg");
-    assert!(loaded.skipped[1].1.contains("0 bytes"));
+    assert_eq!(loaded.skipped[1].file, "b/0.jpg");
+    assert!(loaded.skipped[1].reason.contains("0 bytes"));
     assert_eq!(
         loaded.dataset.files,
         ["a/1.tiff", "a/2.tif", "b/1.PNG", "b/2.png"]

@@ -116,4 +116,6 @@ pub(super) fn list(dir: &Path, options: &LoadOptions) -> Result<Listing, DataErr
 }
 
 #[cfg(test)]
+mod fuzz;
+#[cfg(test)]
 mod tests;

@@ -5,12 +5,13 @@ use super::{DOTA_IMAGES, DOTA_LABELS, Layout, RSOD_IMAGES, RSOD_XML, dota, voc};
 use crate::data::crop::Crop;
 use crate::data::decode::{Header, is_image_name};
 use crate::data::folder::LoadOptions;
+use crate::data::passed_over::{PassedOver, kind};
 use crate::data::scan::{
-    Listing, PassedOver, Source, Walk, check_class_sizes, check_known, check_trainable, name_of,
-    visible_folders,
+    Listing, Source, Walk, check_known, check_trainable, name_of, visible_folders,
 };
-use crate::data::{DataError, LeftOut, ObjectOptions, Objects, stop};
+use crate::data::{BadFile, DataError, LeftOut, ObjectOptions, Objects, stop};
 use rayon::prelude::*;
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
@@ -88,12 +89,17 @@ fn pair(
         .into_iter()
         .partition(|(_, path)| is_image_name(path));
     for (name, path) in others.into_iter().chain(more) {
-        passed_over.add_kind_of(&path, name);
+        passed_over.add(kind(&path), name);
     }
-    let mut by_stem: BTreeMap<_, _> = labels
-        .into_iter()
-        .map(|label| (stem(&label.1), label))
-        .collect();
+    let mut by_stem = BTreeMap::new();
+    for (name, path) in labels {
+        match by_stem.entry(stem(&path)) {
+            Entry::Vacant(free) => {
+                free.insert((name, path));
+            }
+            Entry::Occupied(_) => passed_over.add("further annotations of one name".into(), name),
+        }
+    }
     let mut scenes = Vec::new();
     for image in images {
         match by_stem.remove(&stem(&image.1)) {
@@ -112,8 +118,7 @@ struct Found {
     /// Class, name and crop of each object that is wanted.
     objects: Vec<(String, String, Crop)>,
     left_out: LeftOut,
-    /// Place and reason.
-    broken: Vec<(String, String)>,
+    broken: Vec<BadFile>,
 }
 
 fn objects(
@@ -161,9 +166,6 @@ fn objects(
             crop: Some(crop),
         }));
     }
-    if options.classes.is_none() {
-        check_class_sizes(&classes, &sources)?;
-    }
     Ok(Listing {
         layout: Layout::Auto,
         classes,
@@ -195,7 +197,10 @@ fn read(scene: &Scene, parse: fn(&str) -> Annotation, wanted: &ObjectOptions) ->
         let reason = format!(
             "it speaks of an image of {said_width} x {said_height} pixels, but {image} has {width} x {height}"
         );
-        found.broken.push((scene.annotation.0.clone(), reason));
+        found.broken.push(BadFile {
+            file: scene.annotation.0.clone(),
+            reason,
+        });
         return found;
     }
     for (number, object) in (1..).zip(annotation.objects) {
@@ -214,8 +219,8 @@ fn read(scene: &Scene, parse: fn(&str) -> Annotation, wanted: &ObjectOptions) ->
         } = match object {
             Ok(object) => object,
             Err(Broken { line, reason }) => {
-                let place = format!("{}, line {line}", scene.annotation.0);
-                found.broken.push((place, reason));
+                let file = format!("{}, line {line}", scene.annotation.0);
+                found.broken.push(BadFile { file, reason });
                 continue;
             }
         };

@@ -1,9 +1,7 @@
-use super::annotation::{Annotation, Broken};
 use super::*;
 use crate::data::folder::{LoadOptions, Loaded, load};
 use crate::data::{LeftOut, ObjectOptions};
 use image::{GrayImage, Luma, Rgb, RgbImage};
-use proptest::prelude::*;
 use std::fs;
 use tempfile::{TempDir, tempdir};
 
@@ -34,7 +32,7 @@ fn scene(dir: &TempDir, name: &str, boxes: &[[u32; 4]]) {
 }
 
 /// What annotation tools write, with an owner's name, a part's name, and a box's sides out of order.
-fn voc(objects: &[(&str, [u32; 4])]) -> String {
+pub(super) fn voc(objects: &[(&str, [u32; 4])]) -> String {
     let object = |(class, [left, top, right, bottom]): &(&str, [u32; 4])| {
         format!(
             "<object><pose>Left</pose>\n<part><name>wing</name><bndbox><xmin>1</xmin></bndbox></part>\n\
@@ -191,6 +189,7 @@ fn other_files_are_counted_and_named_and_images_and_annotations_meet_by_name() {
     scene(&dir, "images/part2/P0003.png", &[]);
     put(&dir, "labelTxt/P0009.txt", "");
     put(&dir, "labelTxt/readme.md", "");
+    put(&dir, "labelTxt/Z/P0001.txt", "of another version");
     put(&dir, "images/list.csv", "");
     let loaded = read(&dir, &options(Objects::Auto));
     let said = loaded.passed_over.to_string();
@@ -198,6 +197,7 @@ fn other_files_are_counted_and_named_and_images_and_annotations_meet_by_name() {
         "1 images without annotations (images/part2/P0003.png)",
         "1 annotations without an image (labelTxt/P0009.txt)",
         "1 .md (labelTxt/readme.md)",
+        "1 further annotations of one name (labelTxt/Z/P0001.txt)",
         "1 .csv (images/list.csv)",
     ] {
         assert!(said.contains(part), "{part} is not in {said}");
@@ -237,7 +237,7 @@ fn broken_annotations_name_their_file_and_line_and_can_be_skipped() {
         };
         let loaded = read(&dir, &skipping);
         assert_eq!(loaded.dataset.len(), 4);
-        assert_eq!(loaded.skipped[0].0, "labelTxt/P0001.txt, line 5");
+        assert_eq!(loaded.skipped[0].file, "labelTxt/P0001.txt, line 5");
     }
     for (text, line, reason) in [
         ("<annotation>\n<object></annotation>", 2, "no valid XML"),
@@ -357,67 +357,4 @@ fn objects_of_a_runs_classes_are_evaluated_whatever_else_is_there() {
         ..options(Objects::Auto)
     };
     assert!(refusal(&dir, &few).contains("does not know: small-vehicle"));
-}
-
-/// The parts of annotation files, whole and broken, to be put together at random.
-fn fragments(parts: &'static [&'static str]) -> impl Strategy<Value = String> {
-    let part = prop_oneof![prop::sample::select(parts).prop_map(String::from), ".{0,6}"];
-    prop::collection::vec(part, 0..30).prop_map(|parts| parts.concat())
-}
-
-fn lines_are_in(text: &str, found: &Annotation) -> bool {
-    let last = text.lines().count().max(1) as u32 + 1;
-    let line = |object: &Result<_, Broken>| match object {
-        Ok(object) => line_of(object),
-        Err(broken) => broken.line,
-    };
-    found
-        .objects
-        .iter()
-        .all(|object| (1..=last).contains(&line(object)))
-}
-
-fn line_of(object: &super::annotation::Object) -> u32 {
-    let corners = object.outline.0.as_flattened();
-    assert!(corners.iter().all(|value| value.is_finite()));
-    assert!(!object.class.trim().is_empty());
-    object.line
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig::with_cases(2000))]
-
-    #[test]
-    fn no_text_makes_the_dota_parser_panic_or_lose_its_line(text in fragments(&[
-        "imagesource:", "gsd:", "\n", "\r\n", "\r", " ", "\t", "1", "-3.5", "1e400", "nan", "plane", "0", "1 1 5 1 5 5 1 5 ship 0\n", "\u{feff}",
-    ])) {
-        let found = dota::parse(&text);
-        prop_assert!(lines_are_in(&text, &found), "{:?}", found);
-    }
-
-    #[test]
-    fn no_text_makes_the_voc_parser_panic_or_lose_its_line(text in fragments(&[
-        "<annotation>", "</annotation>", "<object>", "</object>", "<bndbox>", "</bndbox>", "<name>", "</name>", "<xmin>1</xmin>",
-        "<ymin>1</ymin>", "<xmax>9</xmax>", "<ymax>9</ymax>", "<size><width>1</width><height>-2</height></size>", "<difficult>1</difficult>",
-        "<!--", "-->", "<![CDATA[", "]]>", "&amp;", "&", "\n", "ship", "<name xmlns='x'>", "<?xml version='1.0'?>", "<!DOCTYPE a [<!ENTITY b 'c'>]>",
-    ])) {
-        let found = voc::parse(&text);
-        prop_assert!(lines_are_in(&text, &found), "{:?}", found);
-    }
-
-    #[test]
-    fn a_byte_changed_in_a_sound_file_changes_no_more_than_what_it_says(at in 0..600usize, byte in any::<u8>()) {
-        let mut bytes = voc(&[("ship", [3, 3, 9, 9]), ("plane", [1, 2, 3, 4])]).into_bytes();
-        let place = at % bytes.len();
-        bytes[place] = byte;
-        let text = String::from_utf8_lossy(&bytes);
-        prop_assert!(lines_are_in(&text, &voc::parse(&text)));
-    }
-}
-
-#[test]
-fn a_file_of_a_hundred_thousand_open_elements_is_broken_and_nothing_worse() {
-    let text = "<annotation>".repeat(100_000);
-    let found = voc::parse(&text);
-    assert!(matches!(found.objects.as_slice(), [Err(_)]));
 }

@@ -224,6 +224,15 @@ fn values_that_contradict_each_other_are_refused() {
     ] {
         assert!(message.contains(part), "{message}");
     }
+    for key in ["train", "validation", "test"] {
+        let text = format!("data.split_file = 'north.txt'\ndata.{key}_per_class = 5");
+        let twice = Recipe::parse("", &text).unwrap();
+        let message = twice.validate().unwrap_err().to_string();
+        assert!(
+            message.contains(&format!("`data.{key}_per_class`")),
+            "{message}"
+        );
+    }
     let nothing = Recipe::parse(
         "",
         "distill.dkd.alpha = 0\ndistill.dkd.beta = 0\ndistill.ce_weight = 0",

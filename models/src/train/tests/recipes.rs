@@ -15,7 +15,7 @@ const EPOCH: usize = 3;
 fn values_of(allowed: Allowed) -> Vec<String> {
     match allowed {
         // An architecture or a stage is looked up, not computed with.
-        Allowed::Name | Allowed::Names => vec![],
+        Allowed::Name | Allowed::Names | Allowed::File => vec![],
         Allowed::Numbers(_) => ["[1]", "[2]", "[2, 1]", "[1, 2]"].map(String::from).into(),
         Allowed::Flag => vec!["true".into(), "false".into()],
         Allowed::OneOf(words) => words.iter().map(|word| format!("\"{word}\"")).collect(),

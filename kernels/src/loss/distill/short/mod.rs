@@ -50,6 +50,7 @@ const LINES: usize = 128;
 pub(super) fn short<S: Float, F: Float, B: Size, N: Size>(
     logits: &Sequence<Box<[Vector<S, B>]>>,
     labels: &[u32],
+    mixed: &[u32],
     factors: &[F],
     loss: &mut [F],
     grad: &mut [Vector<F, B>],
@@ -73,6 +74,7 @@ pub(super) fn short<S: Float, F: Float, B: Size, N: Size>(
             sum::<S, F, B, N>(
                 logits,
                 labels,
+                mixed,
                 scratch,
                 &all.of(v),
                 &rows,
@@ -117,6 +119,7 @@ pub(super) fn short<S: Float, F: Float, B: Size, N: Size>(
                 &*scratch,
                 grad,
                 labels,
+                mixed,
                 &all.of(v),
                 &rows,
                 comptime!(blueprint.clone()),
@@ -197,6 +200,7 @@ pub(super) fn launch_short(
             width,
             operands.logits(&lanes).collect(),
             operands.labels(),
+            operands.mixed(),
             operands.factors(),
             operands.loss.arg(1),
             lanes.arg(operands.grad),

@@ -31,6 +31,7 @@ fn targets<N: Size>(
 pub(super) fn sum<S: Float, F: Float, B: Size, N: Size>(
     logits: &Sequence<Box<[Vector<S, B>]>>,
     labels: &[u32],
+    mixed: &[u32],
     scratch: &mut [Vector<F, N>],
     layout: &ScratchLayout,
     rows: &RowPerLane<N>,
@@ -51,6 +52,19 @@ pub(super) fn sum<S: Float, F: Float, B: Size, N: Size>(
             comptime!(blueprint.last_of(network)),
             network,
         );
+    }
+    if comptime!(blueprint.mixed) {
+        let second = rows.labels(mixed);
+        let mut z = Vector::<F, N>::new(F::new(0.0f32));
+        for class in 0..rows.length {
+            let is_second = second.equal(&Vector::new(u32::cast_from(class)));
+            let kept = layout.student(0usize, comptime!(blueprint.last_of(Network::STUDENT)));
+            z = select_many(is_second, scratch[kept + class], z);
+        }
+        let share = Vector::<F, N>::new(constants.index(0usize).share.get::<F>());
+        let none = Vector::new(F::new(0.0f32));
+        scratch[layout.fact(0usize, Fact::Second)] = z;
+        scratch[layout.fact(0usize, Fact::Share)] = select_many(second.equal(&target), none, share);
     }
     #[unroll]
     for t in 0..comptime!(blueprint.uses.len()) {
@@ -202,6 +216,7 @@ pub(super) fn gradient<F: Float, B: Size, N: Size>(
     scratch: &[Vector<F, N>],
     grad: &mut [Vector<F, B>],
     labels: &[u32],
+    mixed: &[u32],
     layout: &ScratchLayout,
     rows: &RowPerLane<N>,
     #[comptime] blueprint: Blueprint,
@@ -210,6 +225,12 @@ pub(super) fn gradient<F: Float, B: Size, N: Size>(
     let target = targets::<N>(labels, rows, comptime!(blueprint.labelled));
     let at_target = scratch[layout.fact(0usize, Fact::AtTarget)];
     let even = scratch[layout.fact(0usize, Fact::Even)];
+    let mut second = target;
+    let mut at_second = even;
+    if comptime!(blueprint.mixed) {
+        second = rows.labels(mixed);
+        at_second = scratch[layout.fact(0usize, Fact::AtSecond)];
+    }
     for class in 0..rows.length {
         let mut sum = even;
         #[unroll]
@@ -220,6 +241,10 @@ pub(super) fn gradient<F: Float, B: Size, N: Size>(
                 let apart = scratch[layout.finding(0usize, t, Finding::Apart)];
                 sum = fma(scratch[layout.teacher(0usize, t) + class], apart, sum);
             }
+        }
+        if comptime!(blueprint.mixed) {
+            let is_second = second.equal(&Vector::new(u32::cast_from(class)));
+            sum = select_many(is_second, sum + at_second, sum);
         }
         let is_target = target.equal(&Vector::new(u32::cast_from(class)));
         rows.store::<F, F, B>(grad, class, select_many(is_target, at_target, sum));

@@ -58,6 +58,7 @@ struct Extents {
 fn by_teams<S: Float, F: Float, B: Size, N: Size>(
     logits: &Sequence<Box<[Vector<S, B>]>>,
     labels: &[u32],
+    mixed: &[u32],
     factors: &[F],
     loss: &mut [F],
     grad: &mut [Vector<F, B>],
@@ -73,15 +74,21 @@ fn by_teams<S: Float, F: Float, B: Size, N: Size>(
     if comptime!(blueprint.labelled) {
         target = usize::cast_from(labels[team.row]);
     }
+    let mut second = target;
+    if comptime!(blueprint.mixed) {
+        second = usize::cast_from(mixed[team.row]);
+    }
     let row = TeamRow {
         start: team.row * extents.classes,
         vectors: extents.vectors,
         target,
+        second,
     };
     let networks = comptime!(blueprint.networks());
     let extrema = extrema::<S, F, B, N>(logits, &row, &mut team, comptime!(networks.clone()));
     let mut slopes = Sequence::<Softmaxes<F>>::new();
     let mut at_target = F::new(0.0f32);
+    let mut at_second = F::new(0.0f32);
     let mut even = F::new(0.0f32);
     let others = F::cast_from(extents.classes - 1);
     // The losses wait for the divergence.
@@ -119,6 +126,7 @@ fn by_teams<S: Float, F: Float, B: Size, N: Size>(
             &ends,
             term,
             uses,
+            comptime!(blueprint.mixed),
             comptime!(blueprint.exponential),
         );
         let by = Factors::<F, One>::new(factors, extents.factors, &here, uses, factored);
@@ -130,10 +138,12 @@ fn by_teams<S: Float, F: Float, B: Size, N: Size>(
             &by,
             term,
             uses,
+            comptime!(blueprint.mixed),
             comptime!(blueprint.terms),
             comptime!(blueprint.exponential),
         );
         at_target += pull.at_target.extract(0usize);
+        at_second += pull.at_second.extract(0usize);
         even += pull.even.extract(0usize);
         found.own = pull.own.extract(0usize) / found.student_sum;
         if comptime!(uses.teacher.is_some()) {
@@ -150,6 +160,7 @@ fn by_teams<S: Float, F: Float, B: Size, N: Size>(
         &slopes,
         &constants,
         at_target,
+        at_second,
         even,
         comptime!(blueprint.clone()),
     );
@@ -170,6 +181,8 @@ fn by_teams<S: Float, F: Float, B: Size, N: Size>(
                 log_sum: slope.samples.log_sum,
                 distances: slope.samples.distances,
                 divergence,
+                second: slope.samples.second,
+                share: slope.samples.share,
             };
             let by = Factors::<F, One>::new(factors, extents.factors, &here, uses, factored);
             pull::<F, One>(
@@ -180,6 +193,7 @@ fn by_teams<S: Float, F: Float, B: Size, N: Size>(
                 &by,
                 constants.index(t),
                 uses,
+                comptime!(blueprint.mixed),
                 comptime!(blueprint.terms),
                 comptime!(blueprint.exponential),
             );
@@ -237,6 +251,7 @@ pub(super) fn launch_by_teams(problem: &DistillProblem, operands: &Operands) {
             lanes.width,
             operands.logits(&lanes).collect(),
             operands.labels(),
+            operands.mixed(),
             operands.factors(),
             operands.loss.arg(1),
             lanes.arg(operands.grad),

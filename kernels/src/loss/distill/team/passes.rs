@@ -2,6 +2,7 @@
 
 use super::super::blueprint::Blueprint;
 use super::super::finalize::beside;
+use super::super::fused::logit;
 use super::super::problem::Uses;
 use super::super::scratch::Network;
 use super::super::terms::{Constants, Samples};
@@ -21,6 +22,8 @@ pub(super) struct TeamRow {
     pub start: usize,
     pub vectors: usize,
     pub target: usize,
+    /// The second class of a mixed row; of others the target.
+    pub second: usize,
 }
 
 #[cube]
@@ -131,6 +134,7 @@ pub(super) fn softmaxes<S: Float, F: Float, B: Size, N: Size>(
     ends: &Ends<F>,
     constants: &Constants,
     #[comptime] uses: Uses,
+    #[comptime] mixed: bool,
     #[comptime] exponential: Exponential,
 ) -> Softmaxes<F> {
     let none = Vector::<F, N>::new(F::new(0.0f32));
@@ -184,6 +188,15 @@ pub(super) fn softmaxes<S: Float, F: Float, B: Size, N: Size>(
         teacher_odds = distance - teacher_sum.ln();
     }
     let ratio = teacher_sum / student_sum;
+    let mut second = Vector::<F, One>::new(zero);
+    let mut share = Vector::<F, One>::new(zero);
+    if comptime!(mixed && uses.cross_entropy.is_some()) {
+        if row.second != row.target {
+            let z = logit::<S, F, B, One>(student, row.start + row.second);
+            second = z - Vector::new(student_max);
+            share = Vector::new(constants.share.get::<F>());
+        }
+    }
     Softmaxes::<F> {
         samples: Samples::<F, One> {
             student_odds,
@@ -191,6 +204,8 @@ pub(super) fn softmaxes<S: Float, F: Float, B: Size, N: Size>(
             log_sum,
             distances,
             divergence: Vector::new(zero),
+            second,
+            share,
         },
         student_sum: student_sum.extract(0usize),
         teacher_sum: teacher_sum.extract(0usize),
@@ -215,6 +230,7 @@ pub(super) fn gradient<S: Float, F: Float, B: Size, N: Size>(
     slopes: &Sequence<Softmaxes<F>>,
     constants: &Sequence<Constants>,
     at_target: F,
+    at_second: F,
     even: F,
     #[comptime] blueprint: Blueprint,
 ) -> Sequence<F> {
@@ -268,6 +284,10 @@ pub(super) fn gradient<S: Float, F: Float, B: Size, N: Size>(
                 sums.insert(lane, sums.extract(lane) + found);
                 divergences[four] = sums;
             }
+        }
+        if comptime!(blueprint.mixed) {
+            let is_second = is_class::<N>(v * N::value(), row.second);
+            g += select_many(is_second, Vector::new(at_second), none);
         }
         if team.there {
             store::<F, F, B, N>(

@@ -29,7 +29,12 @@ impl<R: Read + Seek> TiffRows<R> {
     /// What its tags say.
     pub(in crate::data) fn header(&self) -> Header {
         let layout = &self.layout;
-        Header::new(layout.size, layout.orientation, layout.is_deep())
+        Header::new(
+            layout.size,
+            layout.orientation,
+            layout.is_deep(),
+            layout.describe(),
+        )
     }
 
     /// Bytes that the next call of [`next`](Self::next) takes, about.
