@@ -1,6 +1,9 @@
 //! Ways to teach on a few numbers: values, gradients and what is watched, against the definitions.
 
+mod align;
+mod features;
 mod golden;
+mod several;
 
 use super::*;
 use crate::recipe::Recipe;
