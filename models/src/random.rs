@@ -19,6 +19,8 @@ pub enum Purpose {
     Initialise,
     /// What a training step drops, and what one layer of it does.
     Dropout,
+    /// How much of the next image is mixed into each of a batch.
+    Mix,
 }
 
 /// The stream of `purpose` for `index` (an image, a class or a tensor) in `epoch` (or of a model), under the run's `seed`.
@@ -30,6 +32,7 @@ pub fn stream(seed: u64, purpose: Purpose, epoch: u64, index: u64) -> ChaCha8Rng
         Purpose::Synthetic => 4,
         Purpose::Initialise => 5,
         Purpose::Dropout => 6,
+        Purpose::Mix => 7,
     };
     let mut key = [0; 32];
     for (slot, number) in key.chunks_exact_mut(8).zip([seed, domain, epoch, index]) {

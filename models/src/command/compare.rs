@@ -73,8 +73,8 @@ pub(super) fn print(comparison: &Comparison) -> Result<(), CommandError> {
         }
         for ratio in &experiment.ratios {
             result(format_args!(
-                "{} beside {}: {:.2} x fewer parameters, {:.2} x fewer MACs, {:.2} x as fast",
-                ratio.arch, ratio.teacher_arch, ratio.params, ratio.macs, ratio.speed
+                "{} has {:.2} times the parameters and {:.2} times the MACs of {}, which is {:.2} times as fast",
+                ratio.teacher_arch, ratio.params, ratio.macs, ratio.arch, ratio.speed
             ))?;
         }
     }

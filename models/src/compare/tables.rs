@@ -57,17 +57,21 @@ impl Entry<'_> {
     }
 }
 
-/// `96.16 ± 0.91 %`, and of how many seeds.
+/// `96.16 ± 0.91 %`.
 fn share(spread: &Spread) -> String {
+    match spread.sd {
+        Some(sd) => format!("{:.2} ± {}", 100.0 * spread.mean, percent(sd)),
+        None => percent(spread.mean),
+    }
+}
+
+/// [`share`], and of how many seeds.
+fn share_of_seeds(spread: &Spread) -> String {
     let seeds = match spread.values.len() {
         1 => "1 seed".to_string(),
         many => format!("{many} seeds"),
     };
-    let figure = match spread.sd {
-        Some(sd) => format!("{:.2} ± {}", 100.0 * spread.mean, percent(sd)),
-        None => percent(spread.mean),
-    };
-    format!("{figure} <small>({seeds})</small>")
+    format!("{} <small>({seeds})</small>", share(spread))
 }
 
 /// `1234 ± 56`, in the digits of `text`.
@@ -116,7 +120,7 @@ pub(super) fn methods_by_students(entries: &[Entry]) -> String {
             // Two students of a run may have the same architecture.
             let found = taught().filter(|it| it.network.arch == *student && of(it) == *method);
             let texts = found.map(|entry| {
-                let mut text = share(&entry.network.accuracy);
+                let mut text = share_of_seeds(&entry.network.accuracy);
                 if let Some(difference) = &entry.network.difference {
                     text.push_str(&beside(difference.spread.mean));
                 }
@@ -147,14 +151,8 @@ pub(super) fn accuracies(entries: &[Entry]) -> String {
     for entry in entries {
         let network = entry.network;
         _ = write!(rows, "<tr>{}", entry.heading());
-        for text in [
-            format!("<b>{}</b>", share(&network.accuracy)),
-            share(&network.last_accuracy),
-            share(&network.macro_precision),
-            share(&network.macro_recall),
-        ] {
-            cell(&mut rows, &text);
-        }
+        let accuracy = share_of_seeds(&network.accuracy);
+        cell(&mut rows, &format!("<b>{accuracy}</b>"));
         match &network.difference {
             Some(difference) => {
                 for text in difference_cells(difference, reach) {
@@ -163,19 +161,26 @@ pub(super) fn accuracies(entries: &[Entry]) -> String {
             }
             None => rows.push_str("<td></td><td></td><td></td><td></td>"),
         }
+        for spread in [
+            &network.last_accuracy,
+            &network.macro_precision,
+            &network.macro_recall,
+        ] {
+            cell(&mut rows, &share(spread));
+        }
         rows.push_str("</tr>");
     }
     table(
         &[
             "Network",
             "Accuracy",
-            "Last epoch",
-            "Precision,<br>mean over classes",
-            "Recall,<br>mean over classes",
             "Difference to the<br>network alone, points",
             "95&nbsp;% interval",
             "",
             "",
+            "Accuracy,<br>last epoch",
+            "Precision,<br>mean over classes",
+            "Recall,<br>mean over classes",
         ],
         &rows,
     )
@@ -249,18 +254,18 @@ pub(super) fn costs(entries: &[Entry]) -> String {
 /// A row for each student beside each teacher: the ratios that papers give.
 pub(super) fn ratios(comparison: &Comparison) -> String {
     let mut rows = String::new();
-    let mut said: Vec<[String; 8]> = Vec::new();
-    for ratio in comparison.experiments.iter().flat_map(|it| &it.ratios) {
-        let texts = ratio_cells(ratio);
-        // Experiments that differ in their methods alone say the same.
-        if said.contains(&texts) {
-            continue;
+    for experiment in &comparison.experiments {
+        let label = match comparison.experiments.len() {
+            1 => String::new(),
+            _ => format!(" <small>{}</small>", escape(&experiment.label)),
+        };
+        for ratio in &experiment.ratios {
+            _ = write!(rows, "<tr><th>{}{label}</th>", escape(&ratio.arch));
+            for text in ratio_cells(ratio) {
+                cell(&mut rows, &text);
+            }
+            rows.push_str("</tr>");
         }
-        let [student, others @ ..] = &texts;
-        _ = write!(rows, "<tr><th>{student}</th>");
-        others.iter().for_each(|text| cell(&mut rows, text));
-        rows.push_str("</tr>");
-        said.push(texts);
     }
     if rows.is_empty() {
         return String::new();
@@ -283,12 +288,14 @@ pub(super) fn ratios(comparison: &Comparison) -> String {
     )
 }
 
-fn ratio_cells(ratio: &Ratio) -> [String; 8] {
+fn ratio_cells(ratio: &Ratio) -> [String; 7] {
     let times = |ratio: f64| format!("{ratio:.2}&nbsp;×");
-    let fewer = |ratio: f64| percent(1.0 - 1.0 / ratio);
+    let fewer = |ratio: f64| match ratio < 1.0 {
+        true => format!("{} more", percent(1.0 / ratio - 1.0)),
+        false => percent(1.0 - 1.0 / ratio),
+    };
     let dash = || "–".to_string();
     [
-        escape(&ratio.arch),
         escape(&ratio.teacher_arch),
         times(ratio.params),
         fewer(ratio.params),

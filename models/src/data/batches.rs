@@ -5,7 +5,9 @@ use super::stats::{ChannelStats, Normaliser};
 use super::{DataError, Dataset};
 use crate::random::{Purpose, stream};
 use ghostlight_kernels::planted;
+use rand::distr::Distribution;
 use rand::seq::SliceRandom;
+use rand_distr::Beta;
 use rayon::prelude::*;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
@@ -30,6 +32,17 @@ pub struct Batch {
     pub labels: Vec<u32>,
     /// Which images of the data set these are.
     pub indices: Vec<u32>,
+    /// What was mixed into them, if anything was.
+    pub mixed: Option<MixedIn>,
+}
+
+/// A second image in each of a batch (mixup; Zhang et al. 2018).
+#[derive(Debug, Clone, PartialEq)]
+pub struct MixedIn {
+    /// The labels of the images that were mixed in.
+    pub labels: Vec<u32>,
+    /// Their share of every pixel, from 0 to 1.
+    pub share: f64,
 }
 
 /// What a [`Loader`] makes of the images.
@@ -45,6 +58,9 @@ pub struct LoaderOptions {
     pub first_batch: usize,
     /// Leave out a last batch that is not full.
     pub drop_last: bool,
+    /// Mix into each image the next one of the batch, by a share drawn for each batch from the Beta distribution whose parameters are both
+    /// this; 0 mixes nothing. For training: where `augment` is not there, nothing is mixed.
+    pub mixup: f64,
 }
 
 /// Yields the batches of an order of images, in order, made ahead on a background thread that spreads the images of a batch
@@ -143,8 +159,14 @@ fn make_batches(
         .chunks(options.batch_size)
         .take(all)
         .skip(options.first_batch);
-    for indices in chunks {
-        let batch = make_batch(dataset, indices, options.augment, &normaliser);
+    for (number, indices) in (options.first_batch as u64..).zip(chunks) {
+        let batch = make_batch(dataset, indices, options.augment, &normaliser).map(|batch| {
+            let seed = options.augment.map(|(_, seed)| seed);
+            match seed.filter(|_| options.mixup > 0.0) {
+                Some(seed) => mix(batch, options.mixup, seed, number),
+                None => batch,
+            }
+        });
         let last = batch.is_err();
         if sender.send(batch).is_err() || last {
             return;
@@ -186,7 +208,40 @@ fn make_batch(
         images,
         labels,
         indices: indices.to_vec(),
+        mixed: None,
     })
+}
+
+/// Mixes into each image of the batch `number` of an epoch the one after it, and into the last the first. The order of the images is random, so
+/// that they are as good as drawn.
+fn mix(batch: Batch, alpha: f64, seed: AugmentSeed, number: u64) -> Batch {
+    let Ok(distribution) = Beta::new(alpha, alpha) else {
+        return batch;
+    };
+    let share = distribution.sample(&mut stream(seed.seed, Purpose::Mix, seed.epoch, number));
+    // The image that has the larger share gives its place in the batch.
+    let share = share.min(1.0 - share);
+    let (len, count) = (
+        batch.images.len() / batch.labels.len().max(1),
+        batch.labels.len(),
+    );
+    let mut images = vec![0.0; batch.images.len()];
+    let partner = |i: usize| planted::or("mixed_with_itself", (i + 1) % count, i);
+    let mixing = images.par_chunks_exact_mut(len.max(1)).enumerate();
+    mixing.for_each(|(i, out)| {
+        let (own, other) = (&batch.images[i * len..], &batch.images[partner(i) * len..]);
+        for ((out, own), other) in out.iter_mut().zip(own).zip(other) {
+            *out = ((1.0 - share) * f64::from(*own) + share * f64::from(*other)) as f32;
+        }
+    });
+    Batch {
+        images,
+        mixed: Some(MixedIn {
+            labels: (0..count).map(|i| batch.labels[(i + 1) % count]).collect(),
+            share,
+        }),
+        ..batch
+    }
 }
 
 #[cfg(test)]
@@ -215,6 +270,7 @@ mod tests {
             augment: Some((Augment::default(), AugmentSeed { seed: 3, epoch: 1 })),
             first_batch: 0,
             drop_last: false,
+            mixup: 0.0,
         }
     }
 
@@ -264,6 +320,53 @@ mod tests {
             ..options(3)
         };
         assert_eq!(load(&data, &order, full), batches[..2]);
+    }
+
+    #[test]
+    fn mixed_images_hold_a_share_of_the_next_of_their_batch_and_tell_its_label() {
+        let data = numbered(8, 8);
+        let order = [5, 2, 7, 0, 4, 3];
+        let plain = load(&data, &order, options(3));
+        assert!(plain.iter().all(|batch| batch.mixed.is_none()));
+        let mixing = LoaderOptions {
+            mixup: 0.4,
+            ..options(3)
+        };
+        let mixed = load(&data, &order, mixing);
+        let shares: Vec<f64> = mixed
+            .iter()
+            .map(|batch| batch.mixed.as_ref().unwrap().share)
+            .collect();
+        assert!(shares[0] != shares[1] && shares.iter().all(|share| (0.0..=0.5).contains(share)));
+        for (batch, plain) in mixed.iter().zip(&plain) {
+            let MixedIn { labels, share } = batch.mixed.as_ref().unwrap();
+            assert_eq!(
+                labels[..],
+                [plain.labels[1], plain.labels[2], plain.labels[0]]
+            );
+            assert_eq!(batch.labels, plain.labels);
+            let len = 8 * 8 * 3;
+            for (i, value) in batch.images.iter().enumerate() {
+                let other = plain.images[(i + len) % plain.images.len()];
+                let wanted = (1.0 - share) * f64::from(plain.images[i]) + share * f64::from(other);
+                assert!((f64::from(*value) - wanted).abs() < 1e-6);
+            }
+        }
+        // A pure function of seed, epoch and batch, wherever an epoch goes on; and nothing outside of training.
+        let later = LoaderOptions {
+            first_batch: 1,
+            ..mixing
+        };
+        assert_eq!(load(&data, &order, later), mixed[1..]);
+        let still = LoaderOptions {
+            augment: None,
+            ..mixing
+        };
+        assert!(
+            load(&data, &order, still)
+                .iter()
+                .all(|batch| batch.mixed.is_none())
+        );
     }
 
     #[test]

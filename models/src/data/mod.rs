@@ -28,7 +28,7 @@ pub mod synthetic;
 mod work;
 
 pub use augment::{Augment, AugmentSeed};
-pub use batches::{Batch, Loader, LoaderOptions};
+pub use batches::{Batch, Loader, LoaderOptions, MixedIn};
 pub use error::DataError;
 pub use folder::{DeepImages, LoadOptions, Loaded};
 pub use identity::{Duplicates, ImageDigest};

@@ -186,6 +186,7 @@ fn images(session: &Session, indices: &[u32]) -> Result<Vec<f32>, TrainError> {
         augment: None,
         first_batch: 0,
         drop_last: false,
+        mixup: 0.0,
     };
     let loader = Loader::new(session.dataset.clone(), indices.to_vec(), options)?;
     let batches = loader.map(|batch| batch.map(|batch| batch.images));

@@ -1,4 +1,5 @@
-use super::{LogitLoss, Method};
+use super::{Lesson, LogitLoss, Loss, Method};
+use ghostlight_autodiff::KernelError;
 use ghostlight_kernels::loss::distill::CrossEntropyOptions;
 use ghostlight_kernels::planted;
 
@@ -16,7 +17,20 @@ impl Method for LabelsMethod {
             loss.cross_entropy = Some(CrossEntropyOptions {
                 smoothing: planted::or("smoothing_forgotten", self.smoothing, 0.0),
                 weight: planted::or("dkd_without_ce_weight", self.weight, 1.0),
+                mixed: None,
             });
         }
+    }
+
+    fn weigh(
+        &self,
+        lesson: &Lesson,
+        logits: &mut LogitLoss,
+        _: &mut Loss,
+    ) -> Result<(), KernelError> {
+        if let Some(term) = &mut logits.cross_entropy {
+            term.mixed = lesson.mixed.clone();
+        }
+        Ok(())
     }
 }

@@ -64,7 +64,7 @@ impl LogitLoss {
     /// The names of the terms, in their order.
     pub fn names(&self) -> Vec<String> {
         let mut names: Vec<String> = Vec::new();
-        names.extend(self.cross_entropy.map(|_| "ce".to_string()));
+        names.extend(self.cross_entropy.as_ref().map(|_| "ce".to_string()));
         for Taught { suffix, terms, .. } in self.heard() {
             let on = [
                 ("kd", terms.kd.is_some()),
@@ -90,12 +90,13 @@ impl LogitLoss {
             .asked()
             .map(|index| Ok(lesson.teacher(index)?.logits.clone()));
         let terms = Rc::new(OnceCell::new());
+        let of_teachers = self.heard().map(|it| it.terms).collect();
         let op = Distill {
             teachers: teachers.collect::<Result<_, KernelError>>()?,
             labels: Some(lesson.labels.clone()),
             options: DistillOptions {
                 cross_entropy: self.cross_entropy,
-                teachers: self.heard().map(|it| it.terms).collect(),
+                teachers: of_teachers,
             },
             factors: self.factors,
             terms: terms.clone(),

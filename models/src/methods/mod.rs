@@ -23,6 +23,7 @@ pub use way::{Need, Way, WayError};
 
 use crate::nn::Pass;
 use ghostlight_autodiff::{KernelError, Labels, Tape, Tensor, Var};
+use ghostlight_kernels::loss::distill::Mixed;
 use ghostlight_kernels::planted;
 
 /// What a network answers for a batch: its logits `[n, c]`, and the stages that were asked for, by name.
@@ -55,6 +56,8 @@ pub struct Lesson<'a> {
     pub teachers: &'a [Option<Answers<Tensor>>],
     /// The true classes.
     pub labels: &'a Labels,
+    /// The classes of what is mixed into the images, and its share.
+    pub mixed: Option<Mixed>,
     /// The current epoch, counted from 1.
     pub epoch: usize,
     /// Decides what a method leaves to chance: another number in each step.

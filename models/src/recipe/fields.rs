@@ -75,6 +75,7 @@ pub const FIELDS: &[(&str, Allowed)] = &[
     ("data.synthetic_size", Allowed::Whole(16, 128)),
     ("augment.dihedral", Allowed::Flag),
     ("augment.shift", Allowed::Whole(0, 32)),
+    ("augment.mixup", real(0.0, 10.0)),
     ("teacher.arch", Allowed::Name),
     ("teacher.epochs", Allowed::Whole(1, 10_000)),
     ("student.arch", Allowed::Name),

@@ -123,6 +123,9 @@ pub struct Augment {
     pub dihedral: bool,
     /// Largest shift in pixels along each axis; what moves in is the image mirrored at its edge. Default 4.
     pub shift: usize,
+    /// Mix into each image another of its batch, and into its label the other's, by a share drawn from the Beta distribution with this for both
+    /// parameters (mixup; Zhang et al. 2018); 0 mixes nothing. Default 0.
+    pub mixup: f64,
 }
 
 /// `[teacher]`: a network that is trained first and then taught from.
@@ -258,6 +261,7 @@ impl Default for Augment {
         Self {
             dihedral: true,
             shift: 4,
+            mixup: 0.0,
         }
     }
 }

@@ -9,6 +9,7 @@ use crate::recipe::{Moment, Train, lr_at};
 use crate::run::{Platform, digest_of, weights_digest};
 use crate::zoo::Network;
 use ghostlight_autodiff::{Labels, Tensor, Var};
+use ghostlight_kernels::loss::distill::Mixed;
 use ghostlight_kernels::planted;
 use serde::{Deserialize, Serialize};
 use std::time::Instant;
@@ -108,6 +109,7 @@ impl<'a> Course<'a> {
             augment: Some((session.augment(), seed)),
             first_batch: planted::or("resume_from_the_first_batch", position.step, 0),
             drop_last: true,
+            mixup: session.recipe.augment.mixup,
         };
         let loader = Loader::new(session.dataset.clone(), order, options)?;
         let what = format!("{} {}/{}", self.title, position.epoch + 1, self.epochs);
@@ -161,7 +163,7 @@ impl<'a> Course<'a> {
                         images: digest_of(&serde_json::json!(session.split.train).to_string()),
                         stats: stats.into_iter().map(f32::to_bits).collect(),
                         seed: session.recipe.seed,
-                        augment: format!("{:?}", session.augment()),
+                        augment: format!("{:?}", session.recipe.augment),
                         batch,
                     };
                     Some(cache.epoch(&key, epoch, steps, session.dataset.classes.len())?)
@@ -227,6 +229,13 @@ impl<'a> Course<'a> {
         let images = Var::constant(Tensor::from_f32(session.client, &batch.images, &shape)?);
         let labels = Labels::new(session.client, &batch.labels, dataset.classes.len())?;
         session.host("teachers");
+        let mixed = match &batch.mixed {
+            Some(mixed) => Some(Mixed {
+                labels: Labels::new(session.client, &mixed.labels, dataset.classes.len())?,
+                share: mixed.share,
+            }),
+            None => None,
+        };
         let teachers = self.taught(&images, asked, step)?;
         session.host("forward");
         let tape = session.tape();
@@ -249,6 +258,7 @@ impl<'a> Course<'a> {
             student: &student,
             teachers: &teachers,
             labels: &labels,
+            mixed,
             epoch: epoch + 1,
             seed: chance,
         };

@@ -72,6 +72,7 @@ pub fn answers(
         augment: None,
         first_batch: 0,
         drop_last: planted::is("last_test_batch_dropped"),
+        mixup: 0.0,
     };
     let loader = Loader::new(session.dataset.clone(), indices.to_vec(), options)?;
     let (height, width) = (session.dataset.height, session.dataset.width);

@@ -52,7 +52,7 @@ fn runs_by_seed_are_one_table_one_page_and_one_json_object() {
         "out: seeds 0, 1",
         "70.00 ± 14.14",
         "+30.00 (95 % -97.06 to +157.06 over seeds; may be chance)",
-        "resnet8 beside resnet20: 3.49 x fewer parameters",
+        "resnet20 has 3.49 times the parameters and 1.00 times the MACs of resnet8, which is 1.00 times as fast",
         "--out FILE.html",
     ] {
         assert!(

@@ -142,6 +142,19 @@ fn ratios_are_those_of_paper_and_pencil() {
 }
 
 #[test]
+fn a_student_that_is_heavier_than_its_teacher_is_said_to_have_more() {
+    let runs = Runs::new();
+    let mut summary = summary(0, 80, 84);
+    summary.networks[0].macs = 15_000_000;
+    runs.add("heavy", &summary, 8.0);
+    let page = render(&runs.all().unwrap()).unwrap();
+    assert!(
+        page.contains("<td>97.64&nbsp;%</td><td>300.00&nbsp;% more</td>"),
+        "{page}"
+    );
+}
+
+#[test]
 fn a_student_that_was_never_trained_alone_has_ratios_and_no_difference() {
     let runs = Runs::new();
     for seed in 0..2 {

@@ -47,6 +47,7 @@ fn batches(data: &Arc<Dataset>) -> Vec<Result<Batch, DataError>> {
         augment: Some((Augment::default(), AugmentSeed { seed: 2, epoch: 5 })),
         first_batch: 0,
         drop_last: false,
+        mixup: 0.0,
     };
     Loader::new(data.clone(), order, options).unwrap().collect()
 }
@@ -110,6 +111,7 @@ fn a_file_that_changed_or_went_ends_the_batches_with_its_name() {
             augment: None,
             first_batch: 0,
             drop_last: false,
+            mixup: 0.0,
         };
         let found: Vec<_> = Loader::new(streamed.clone(), order, options)
             .unwrap()
