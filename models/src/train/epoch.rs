@@ -156,14 +156,20 @@ impl<'a> Course<'a> {
                 Some(cache) => {
                     let stats = [session.stats.mean, session.stats.std].concat();
                     let key = Key {
-                        weights: weights_digest(&self.teachers[need.teacher].store.weights()?),
+                        weights: match planted::is("cache_of_any_teacher") {
+                            false => weights_digest(&self.teachers[need.teacher].store.weights()?),
+                            true => String::new(),
+                        },
                         arch: self.teachers[need.teacher].arch.clone(),
                         platform: Platform::of(session.client).to_string(),
                         data: session.dataset.fingerprint.clone(),
                         images: digest_of(&serde_json::json!(session.split.train).to_string()),
                         stats: stats.into_iter().map(f32::to_bits).collect(),
                         seed: session.recipe.seed,
-                        augment: format!("{:?}", session.recipe.augment),
+                        augment: match planted::is("cache_of_any_augmentation") {
+                            false => format!("{:?}", session.recipe.augment),
+                            true => String::new(),
+                        },
                         batch,
                     };
                     Some(cache.epoch(&key, epoch, steps, session.dataset.classes.len())?)

@@ -39,7 +39,9 @@ impl Learner {
             of_aids,
         } = self;
         optimiser.step(&network.store, train, learning_rate)?;
-        if let (Some(optimiser), Some(aids)) = (of_aids, way.aids()) {
+        if let (Some(optimiser), Some(aids)) = (of_aids, way.aids())
+            && !planted::is("adaptors_stand_still")
+        {
             optimiser.step(aids, train, learning_rate)?;
         }
         Ok(())
@@ -62,7 +64,9 @@ impl Learner {
             self.optimiser.restore(&self.network.store, memory, steps)?;
         }
         let own = below(AIDS, memory);
-        if let (Some(optimiser), Some(aids)) = (&mut self.of_aids, self.way.aids_mut()) {
+        if let (Some(optimiser), Some(aids)) = (&mut self.of_aids, self.way.aids_mut())
+            && !planted::is("resume_with_new_adaptors")
+        {
             aids.set_weights(&below(WEIGHTS, &own))?;
             optimiser.restore(aids, &own, steps)?;
         }

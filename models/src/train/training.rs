@@ -335,6 +335,8 @@ fn validate(
     if images.is_empty() {
         return Ok(None);
     }
+    let test = &session.split.test;
+    let images = planted::or("epochs_chosen_by_the_test_images", images, test);
     evaluate(session, network, images, &format!("{what} validation")).map(Some)
 }
 

@@ -97,14 +97,17 @@ pub(super) fn run(
     let read = source::read(&source, &recipe, wanted, &bars, stop)?;
     let client = cubecl::Device::default().client();
     let begun = matches!(state, RunState::Begun(..));
-    let (run, data) = match state {
+    // Before a run is made: one that is refused leaves no folder behind.
+    let teachers = |data: &RunData| teachers::load(arguments, &recipe, &read.dataset, data, &client);
+    let (run, data, loaded) = match state {
         RunState::Begun(run, data) => {
             data.check(&run, &read.dataset)?;
             say_what_changed(&run, &client)?;
             if !run.is_finished() {
                 memory::check(&client, &recipe, &read.dataset, data.split.train.len())?;
             }
-            (run, *data)
+            let loaded = teachers(&data)?;
+            (run, *data, loaded)
         }
         RunState::New(planned) => {
             let data = RunData {
@@ -118,7 +121,8 @@ pub(super) fn run(
                 )?
             };
             memory::check(&client, &recipe, &read.dataset, data.split.train.len())?;
-            (planned.create(&recipe, &data)?, data)
+            let loaded = teachers(&data)?;
+            (planned.create(&recipe, &data)?, data, loaded)
         }
     };
     note(format_args!(
@@ -142,7 +146,6 @@ pub(super) fn run(
     if duplicates.copies > 0 {
         note(format_args!("note: {duplicates}"));
     }
-    let loaded = teachers::load(arguments, &recipe, &read.dataset, &data, &client)?;
     let cache = arguments.cache_teacher.as_deref().map(TeacherCache::new);
     let session = Session {
         client: &client,
