@@ -140,6 +140,7 @@ impl Scene {
             student: &answers,
             teachers: &[Some(theirs)],
             labels: &Labels::new(&client(), &vec![0; self.extents.images], 2).unwrap(),
+            mixed: None,
             epoch: 1,
             seed,
         };

@@ -52,6 +52,7 @@ fn run(
         student: &student,
         teachers: &[None, Some(teacher)],
         labels: &Labels::new(&client(), &[0; IMAGES], 2).unwrap(),
+        mixed: None,
         epoch: 1,
         seed: 1,
     };

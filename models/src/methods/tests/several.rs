@@ -227,6 +227,7 @@ fn all_logit_terms_of_a_step_are_one_launch_however_many_teachers_there_are() {
             student: &student,
             teachers: &taught,
             labels: &Labels::new(&client(), &LABELS, CLASSES).unwrap(),
+            mixed: None,
             epoch: 1,
             seed: 1,
         };
