@@ -204,6 +204,13 @@ impl Recipe {
                 ));
             }
             let listened = way.listened(count);
+            let twice = (1..listened.len()).find(|&it| listened[..it].contains(&listened[it]));
+            if let Some(place) = twice {
+                return conflict(format!(
+                    "`{key}.teachers` names teacher {} twice; leave one of them out",
+                    listened[place] + 1
+                ));
+            }
             if way.dual.is_some() && listened.len() != 2 {
                 return conflict(format!(
                     "`{key}.dual` weighs two teachers, but listens to {}; say which two in `{key}.teachers`, or add a [[teacher]]",

@@ -1,5 +1,7 @@
 //! Trainings of a few steps, in this process: what they compute, what they record, and how they go on.
 
+mod cache;
+mod choice;
 mod evaluation;
 mod recipes;
 mod resume;
@@ -31,6 +33,8 @@ struct Fixture {
     dataset: Arc<Dataset>,
     split: Split,
     stop: AtomicBool,
+    /// Of its trainings.
+    epochs: usize,
 }
 
 impl Fixture {
@@ -77,9 +81,12 @@ impl Fixture {
             dataset,
             split: split.unwrap(),
             stop: AtomicBool::new(false),
+            epochs: 2,
         };
         let session = fixture.session(&Silent);
-        assert_eq!(session.steps_per_epoch(&fixture.recipe.train), STEPS);
+        let whole = fixture.split.validation.is_empty() && fixture.recipe.train.batch == 5;
+        let steps = session.steps_per_epoch(&fixture.recipe.train);
+        assert!(!whole || steps == STEPS, "{steps}");
         drop(session);
         assert_eq!(fixture.split.test.len(), TESTED);
         fixture
@@ -106,7 +113,11 @@ impl Fixture {
     }
 
     fn architecture(&self) -> Architecture<'static> {
-        Architecture::new(self.arch, IMAGES.len()).images(SIDE, SIDE)
+        self.architecture_of(self.arch)
+    }
+
+    fn architecture_of(&self, name: &'static str) -> Architecture<'static> {
+        Architecture::new(name, IMAGES.len()).images(SIDE, SIDE)
     }
 
     /// The labels alone.
@@ -114,10 +125,16 @@ impl Fixture {
         Way::alone(self.recipe.train.label_smoothing)
     }
 
-    /// The recipe's first way to teach, by `teachers` networks of the student's architecture.
+    /// The teacher `index`, counted from 0: a small network that has learnt nothing.
+    fn teacher(&self, index: u64) -> Network {
+        let arch = self.architecture_of("resnet8");
+        Network::new(&self.client, DType::F32, arch, self.recipe.seed, 7 * index).unwrap()
+    }
+
+    /// The recipe's first way to teach, by that many [`Fixture::teacher`]s.
     fn way(&self, teachers: usize) -> Way {
         let student = self.architecture();
-        let teachers = vec![student; teachers];
+        let teachers = vec![self.architecture_of("resnet8"); teachers];
         let smoothing = self.recipe.train.label_smoothing;
         let (distill, seeds) = (&self.recipe.distill[0], (self.recipe.seed, 1));
         Way::new(&self.client, distill, smoothing, student, &teachers, seeds).unwrap()
@@ -127,6 +144,7 @@ impl Fixture {
 /// A run's folder, gone with its test.
 struct Place {
     arch: &'static str,
+    epochs: usize,
     run: RunDir,
     _folder: TempDir,
 }
@@ -138,12 +156,13 @@ impl Place {
         let run = planned.create(&fixture.recipe, &fixture.split).unwrap();
         Self {
             arch: fixture.arch,
+            epochs: fixture.epochs,
             run,
             _folder: folder,
         }
     }
 
-    /// Trains for two epochs, or goes on with what was begun here.
+    /// Trains for the fixture's epochs, or goes on with what was begun here.
     fn train(
         &self,
         session: &Session,
@@ -155,7 +174,7 @@ impl Place {
             name: "student".into(),
             title: "student".into(),
             arch: self.arch,
-            epochs: 2,
+            epochs: self.epochs,
             train: session.recipe.train.clone(),
             role: 1,
             way,
@@ -166,6 +185,9 @@ impl Place {
         let weights = trained.network.store.weights()?;
         Ok(Ended {
             weights,
+            chosen_epoch: trained.chosen_epoch,
+            epochs: trained.epochs,
+            last: trained.last,
             records: records
                 .map(|line| serde_json::from_value(line).unwrap())
                 .collect(),
@@ -176,5 +198,8 @@ impl Place {
 /// What a training leaves behind.
 struct Ended {
     weights: Vec<NamedTensor>,
+    chosen_epoch: usize,
+    epochs: usize,
+    last: Option<Vec<NamedTensor>>,
     records: Vec<EpochRecord>,
 }

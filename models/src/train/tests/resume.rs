@@ -2,9 +2,9 @@ use super::*;
 use std::cell::Cell;
 
 /// Asks for a stop at the `left`-th report of images done.
-struct StopAfter<'a> {
-    left: Cell<usize>,
-    stop: &'a AtomicBool,
+pub(super) struct StopAfter<'a> {
+    pub left: Cell<usize>,
+    pub stop: &'a AtomicBool,
 }
 
 impl Progress for StopAfter<'_> {
@@ -21,7 +21,7 @@ impl Progress for StopAfter<'_> {
 }
 
 /// Epochs without their speed, which is no function of the recipe.
-fn timeless(records: Vec<EpochRecord>) -> Vec<EpochRecord> {
+pub(super) fn timeless(records: Vec<EpochRecord>) -> Vec<EpochRecord> {
     let timeless = |record| EpochRecord {
         train_images_per_s: 0.0,
         ..record
@@ -45,20 +45,46 @@ fn a_training_that_is_stopped_before_it_begins_takes_no_step() {
 
 #[test]
 fn a_training_stopped_anywhere_ends_as_one_that_was_not() {
-    assert_resumes(&Fixture::new(&[]));
+    let fixture = Fixture::new(&[]);
+    assert_resumes(&fixture, &|| fixture.alone(), &[]);
 }
 
 #[test]
 fn a_training_with_dropout_stopped_anywhere_ends_as_one_that_was_not() {
-    assert_resumes(&Fixture::of("mobilenet_v2", &["train.dropout=0.4"]));
+    let fixture = Fixture::of("mobilenet_v2", &["train.dropout=0.4"]);
+    assert_resumes(&fixture, &|| fixture.alone(), &[]);
 }
 
-fn assert_resumes(fixture: &Fixture) {
+#[test]
+fn two_teachers_an_adaptor_and_epochs_that_are_judged_stopped_anywhere_end_as_if_they_had_not_been()
+{
+    let mut fixture = Fixture::of(
+        "mobilenet_v2",
+        &[
+            "data.validation_fraction=0.3",
+            "train.optimiser=adamw",
+            "train.peak_lr=0.01",
+            "train.dropout=0.3",
+            "train.schedule=plateau",
+            "train.plateau_epochs=1",
+            "train.early_stop=2",
+            "distill.kd.weight=1",
+            "distill.cosine.of=features",
+            "distill.align.group=random",
+            "distill.align.batch_norm=true",
+        ],
+    );
+    fixture.epochs = 3;
+    let teachers = [0, 1].map(|index| fixture.teacher(index));
+    assert_resumes(&fixture, &|| fixture.way(2), &teachers);
+}
+
+fn assert_resumes(fixture: &Fixture, way: &dyn Fn() -> Way, teachers: &[Network]) {
     let whole = Place::new(fixture)
-        .train(&fixture.session(&Silent), fixture.alone(), &[])
+        .train(&fixture.session(&Silent), way(), teachers)
         .unwrap();
     let records = timeless(whole.records);
-    assert_eq!(records.len(), 2);
+    assert!(records.len() >= 2, "{records:?}");
     let mut stops = 0;
     for reports in 1.. {
         let place = Place::new(fixture);
@@ -66,7 +92,7 @@ fn assert_resumes(fixture: &Fixture) {
             left: Cell::new(reports),
             stop: &fixture.stop,
         };
-        let outcome = place.train(&fixture.session(&stopping), fixture.alone(), &[]);
+        let outcome = place.train(&fixture.session(&stopping), way(), teachers);
         fixture.stop.store(false, Ordering::Relaxed);
         match outcome {
             Ok(_) => break,
@@ -74,17 +100,22 @@ fn assert_resumes(fixture: &Fixture) {
         }
         stops += 1;
         let resumed = place
-            .train(&fixture.session(&Silent), fixture.alone(), &[])
+            .train(&fixture.session(&Silent), way(), teachers)
             .unwrap();
-        let same = resumed.weights == whole.weights;
+        let same = resumed.weights == whole.weights && resumed.last == whole.last;
         assert!(same, "stopped at report {reports}, it ends with other bits");
         assert_eq!(timeless(resumed.records), records, "report {reports}");
         // A finished training is only loaded.
-        let loaded = place.train(&fixture.session(&Silent), fixture.alone(), &[]);
-        assert!(loaded.unwrap().weights == whole.weights);
+        let loaded = place.train(&fixture.session(&Silent), way(), teachers);
+        let loaded = loaded.unwrap();
+        assert!(loaded.weights == whole.weights && loaded.last == whole.last);
+        assert_eq!(loaded.chosen_epoch, whole.chosen_epoch);
     }
-    // Two epochs of three steps, the last of which is reported as it ends, and of two batches of test images.
-    assert!(stops >= 2 * STEPS, "{stops}");
+    // Every step is reported, the last of an epoch as it ends, and every batch of validation images.
+    let steps = fixture
+        .session(&Silent)
+        .steps_per_epoch(&fixture.recipe.train);
+    assert!(stops >= records.len() * steps, "{stops}");
 }
 
 #[test]

@@ -1,6 +1,9 @@
-use super::super::Dkd;
+mod fields;
+mod lists;
+
 use super::super::fields::Allowed;
 use super::*;
+use crate::recipe::Dkd;
 use crate::recipe::{FIELDS, Schedule};
 
 /// A recipe in which everything is on that can be. Not all of it goes together.
@@ -294,7 +297,7 @@ fn differences_name_the_keys_on_which_recipes_disagree() {
 fn a_named_recipe_is_the_one_of_its_name() {
     let [default, synthetic] = ["default", "synthetic"].map(|name| Recipe::load(name).unwrap());
     assert_ne!(default, synthetic);
-    let text = include_str!("../../../recipes/synthetic.toml");
+    let text = include_str!("../../../../recipes/synthetic.toml");
     assert_eq!(synthetic, Recipe::parse("", text).unwrap());
 }
 
