@@ -4,7 +4,8 @@ optimiser) and of inference, for 10 classes.
     GHOSTLIGHT=target/release/ghostlight python bench/peers/torch_networks.py resnet18:32:64 mobilenet_v2:64:64
 
 A case is NAME:BATCH:SIZE. PyTorch runs eagerly on two threads, channels last, in float32. Each prints a row of a Markdown table; a ratio
-above 1 says that Ghostlight is faster.
+above 1 says that Ghostlight is faster. With `--infer` before the cases only inference is timed, beside the best of PyTorch's ways: eager,
+compiled (torch.compile) and a frozen script; a way that fails has its reason on standard error and a blank.
 """
 
 import json
@@ -50,6 +51,47 @@ def theirs(name, batch, side):
     return speed(train, batch), speed(infer, batch)
 
 
+def ways_to_infer(name, batch, side):
+    """Images a second of each of PyTorch's ways to infer, None for one that fails."""
+    parity.CLASSES = CLASSES
+    module = parity.build(name, side).float().eval().to(memory_format=torch.channels_last)
+    images = torch.full((batch, 3, side, side), 0.5).to(memory_format=torch.channels_last)
+    makers = {
+        "eager": lambda: module,
+        "compiled": lambda: torch.compile(module),
+        "frozen": lambda: torch.jit.freeze(torch.jit.trace(module, images)),
+    }
+    speeds = {}
+    for way, make in makers.items():
+        try:
+            with torch.inference_mode():
+                runner = make()
+                for _ in range(3):
+                    runner(images)
+                speeds[way] = speed(lambda: runner(images), batch)
+        except Exception as error:  # whatever a compiler or a tracer says
+            print(f"{name}, {way}: {str(error).strip().splitlines()[0]}", file=sys.stderr)
+            speeds[way] = None
+    return speeds
+
+
+def compare_inference(cases):
+    print("| network, batch, px | Ghostlight, images/s | PyTorch eager | compiled | frozen script | ratio to the best |")
+    print("|---|---:|---:|---:|---:|---:|")
+    for case in cases:
+        name, batch, side = case.split(":")
+        batch, side = int(batch), int(side)
+        turns = [(ours(name, batch, side)[1], ways_to_infer(name, batch, side)) for _ in range(TURNS)]
+        mean = sum(turn[0] for turn in turns) / TURNS
+        peers = {}
+        for way in turns[0][1]:
+            found = [turn[1][way] for turn in turns if turn[1][way] is not None]
+            peers[way] = sum(found) / len(found) if found else None
+        best = max(value for value in peers.values() if value is not None)
+        cells = " | ".join("" if value is None else f"{value:.0f}" for value in peers.values())
+        print(f"| `{name}`, {batch}, {side} | {mean:.0f} | {cells} | {mean / best:.2f} |", flush=True)
+
+
 def ours(name, batch, side):
     words = ["models", name, "--classes", CLASSES, "--size", side, "--batch", batch, "--measure", "--json"]
     program = os.environ.get("GHOSTLIGHT", "target/release/ghostlight")
@@ -60,6 +102,8 @@ def ours(name, batch, side):
 
 def main():
     torch.set_num_threads(2)
+    if sys.argv[1:2] == ["--infer"]:
+        return compare_inference(sys.argv[2:])
     print("| network, batch, px | training, images/s | PyTorch | ratio | inference, images/s | PyTorch | ratio "
           "| first inference, s | first step behind it, s |")
     print("|---|---:|---:|---:|---:|---:|---:|---:|---:|")

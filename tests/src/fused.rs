@@ -16,6 +16,10 @@ pub trait FusedConvolution {
     fn products(&self) -> usize;
     /// The convolution's own reference.
     fn reference(&self, x: &[f64], w: &[f64]) -> Vec<f64>;
+    /// The sums of the magnitudes of all terms of each output, which its rounding is measured by.
+    fn magnitude(&self, x: &[f64], w: &[f64]) -> Vec<f64> {
+        self.reference(&abs(x), &abs(w))
+    }
     /// The operation.
     ///
     /// # Errors
@@ -109,7 +113,7 @@ pub fn assert_fused_is_composed(
     let wanted = operands.composed(fused, with_residual, relu);
     // The scale is at most sqrt(2); mean, shift and residual are at most 1 each.
     let magnitude: Vec<f64> = fused
-        .reference(&abs(&operands.x), &abs(&operands.w))
+        .magnitude(&operands.x, &operands.w)
         .iter()
         .map(|sum| 1.5 * (sum + 3.0))
         .collect();

@@ -8,9 +8,8 @@ use super::scan::{Listing, Source, check_class_sizes, name_of};
 use super::store::{MemoryLimit, Store, fit_into};
 use super::stretch::{Histogram, Stretch};
 use super::work::Work;
-use super::{BadFile, DataError, Dataset, Layout, LeftOut, ObjectOptions, memory, stop};
+use super::{BadFile, DataError, Dataset, Layout, LeftOut, ObjectOptions, Summary, memory, stop};
 use rayon::prelude::*;
-use sha2::{Digest, Sha256};
 use std::collections::HashMap;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -95,11 +94,10 @@ pub struct Loaded {
 ///
 /// # Errors
 /// In this order: [`DataError::Size`]; [`DataError::Missing`], [`DataError::NotAFolder`], [`DataError::Io`], [`DataError::OtherLayout`],
-/// [`DataError::NoScenes`], [`DataError::NoObjects`];
-/// with classes given [`DataError::NoImages`], [`DataError::UnknownClasses`], otherwise [`DataError::NoClasses`],
-/// [`DataError::NoObjectsLeft`], [`DataError::OneClass`], [`DataError::SplitFolders`], [`DataError::EmptyClass`],
-/// [`DataError::ClassTooSmall`]; [`DataError::BadFile`] for an annotation; [`DataError::CropSize`]; [`DataError::TooLarge`];
-/// [`DataError::Deep`]; [`DataError::BadFile`] for the first file in order that cannot be decoded or, with `skip_bad`,
+/// [`DataError::NoScenes`], [`DataError::NoObjects`]; [`DataError::BadFile`] for an annotation; with classes given
+/// [`DataError::NoImages`], [`DataError::UnknownClasses`], otherwise [`DataError::NoClasses`], [`DataError::NoObjectsLeft`],
+/// [`DataError::OneClass`], [`DataError::SplitFolders`], [`DataError::EmptyClass`], [`DataError::ClassTooSmall`];
+/// [`DataError::CropSize`]; [`DataError::TooLarge`]; [`DataError::Deep`]; [`DataError::BadFile`] for the first file in order that cannot be decoded or, with `skip_bad`,
 /// [`DataError::ClassTooSmall`] for a class of which too little is left. [`DataError::Stopped`] at any time.
 pub fn load(dir: &Path, options: &LoadOptions) -> Result<Loaded, DataError> {
     let sides = options
@@ -124,7 +122,6 @@ pub fn load(dir: &Path, options: &LoadOptions) -> Result<Loaded, DataError> {
     if options.classes.is_none() {
         check_class_sizes(&classes, &sources)?;
     }
-    options.refuse(&skipped)?;
     let work = Work::new(options);
     let files: Vec<&[Source]> = sources.chunk_by(|a, b| a.path == b.path).collect();
     let headers = work.each(&files, |file| Header::read(&file[0].path))?;
@@ -216,7 +213,7 @@ pub fn load(dir: &Path, options: &LoadOptions) -> Result<Loaded, DataError> {
 
 impl LoadOptions<'_> {
     /// Passes where there is nothing that cannot be used, or where that is to be skipped.
-    fn refuse(&self, unusable: &[BadFile]) -> Result<(), DataError> {
+    pub(super) fn refuse(&self, unusable: &[BadFile]) -> Result<(), DataError> {
         match unusable {
             [BadFile { file, reason }, others @ ..] if !self.skip_bad => Err(DataError::BadFile {
                 file: file.clone(),
@@ -304,8 +301,8 @@ fn most_common_size(headers: &[Option<Header>]) -> (usize, usize) {
 /// What is known of an image that was decoded.
 struct Decoded {
     digest: ImageDigest,
-    /// The digest of its pixels.
-    pixels: [u8; 32],
+    /// What its pixels come to.
+    pixels: Summary,
     resized: bool,
 }
 
@@ -332,7 +329,7 @@ fn decode_file(
         let resized = source.write(&image, size, out);
         Decoded {
             digest: source.digest(digest),
-            pixels: Sha256::digest(&*out).into(),
+            pixels: Summary::of(out),
             resized,
         }
     });

@@ -61,6 +61,8 @@ pub struct Dataset {
     /// Columns of each image.
     pub width: usize,
     pixels: Store,
+    /// Sums of each image's channels and of their squares.
+    sums: Vec<[u64; 6]>,
     /// One label per image, below `classes.len()`.
     pub labels: Vec<u32>,
     /// One name per image: its path relative to the data folder, with `/` between the parts.
@@ -132,23 +134,29 @@ impl Dataset {
         if let Some(&label) = labels.iter().find(|&&l| l as usize >= c) {
             require("a label", label as usize, false, format!("below {c}"))?;
         }
-        let digests: Vec<[u8; 32]> = pixels
+        let summaries = pixels
             .par_chunks_exact(height * width * 3)
-            .map(|image| stop::check(stop).map(|()| Sha256::digest(image).into()))
+            .map(|image| stop::check(stop).map(|()| Summary::of(image)))
             .collect::<Result<_, _>>()?;
         let store = Store::in_memory((height, width), pixels);
-        Ok(Self::assemble(name, classes, store, digests, labels, files))
+        Ok(Self::assemble(
+            name, classes, store, summaries, labels, files,
+        ))
     }
 
-    /// The data set of parts that belong together; `digests` are those of the pixels.
+    /// The data set of parts that belong together, with what the pixels of each image come to.
     fn assemble(
         name: String,
         classes: Vec<String>,
         pixels: Store,
-        digests: Vec<[u8; 32]>,
+        summaries: Vec<Summary>,
         labels: Vec<u32>,
         files: Vec<String>,
     ) -> Self {
+        let (digests, sums): (Vec<_>, Vec<_>) = summaries
+            .into_iter()
+            .map(|image| (image.digest, image.sums))
+            .unzip();
         let (height, width) = pixels.size();
         let fingerprint = fingerprint(&classes, (height, width), &digests, &labels);
         Self {
@@ -157,6 +165,7 @@ impl Dataset {
             height,
             width,
             pixels,
+            sums,
             labels,
             files,
             fingerprint,
@@ -217,6 +226,22 @@ impl Dataset {
                 images: self.len(),
             }),
             None => Ok(()),
+        }
+    }
+}
+
+/// What the pixels of an image come to, taken once while they are at hand.
+#[derive(Debug, Clone, Copy)]
+struct Summary {
+    digest: [u8; 32],
+    sums: [u64; 6],
+}
+
+impl Summary {
+    fn of(image: &[u8]) -> Self {
+        Self {
+            digest: Sha256::digest(image).into(),
+            sums: stats::channel_sums(image),
         }
     }
 }

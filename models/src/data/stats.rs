@@ -2,7 +2,6 @@
 
 use super::{DataError, Dataset, stop};
 use ghostlight_kernels::planted;
-use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use std::sync::atomic::AtomicBool;
 
@@ -23,7 +22,7 @@ impl ChannelStats {
     /// The statistics of the images `indices`. Sums are exact integers, so neither order nor thread count shows.
     ///
     /// # Errors
-    /// [`DataError::NoImages`], [`DataError::Index`]; those of [`Dataset::image`]; [`DataError::Stopped`] once `stop` is set.
+    /// [`DataError::NoImages`], [`DataError::Index`]; [`DataError::Stopped`] once `stop` is set.
     pub fn of(dataset: &Dataset, indices: &[u32], stop: &AtomicBool) -> Result<Self, DataError> {
         if indices.is_empty() {
             return Err(DataError::NoImages {
@@ -32,13 +31,9 @@ impl ChannelStats {
         }
         dataset.check_indices(indices)?;
         let add = |a: [u64; 6], b: [u64; 6]| std::array::from_fn(|i| a[i] + b[i]);
-        let sums = indices
-            .par_iter()
-            .map(|&i| {
-                stop::check(stop)?;
-                Ok(channel_sums(&dataset.image(i as usize)?))
-            })
-            .try_reduce(|| [0; 6], |a, b| Ok::<_, DataError>(add(a, b)))?;
+        stop::check(stop)?;
+        let each = indices.iter().map(|&i| dataset.sums[i as usize]);
+        let sums = each.fold([0; 6], add);
         let count = (indices.len() * dataset.height * dataset.width) as f64;
         let mean = std::array::from_fn(|c| sums[c] as f64 / count);
         let std = std::array::from_fn(|c| {
@@ -55,7 +50,7 @@ impl ChannelStats {
 
 /// Sums of red, green, blue and of their squares. An image's side is at most 65,535 in every format read here, so a u64
 /// holds the squares of millions of the largest.
-fn channel_sums(image: &[u8]) -> [u64; 6] {
+pub(super) fn channel_sums(image: &[u8]) -> [u64; 6] {
     let mut sums = [0; 6];
     for pixel in image.as_chunks::<3>().0 {
         for c in 0..3 {

@@ -100,6 +100,30 @@ fn epochs_and_seeds_that_are_no_counts_are_refused() {
 }
 
 #[test]
+fn a_series_of_seeds_is_refused_as_a_run_is_and_leaves_nothing_behind() {
+    for (options, named) in [
+        ("--set train.bacth=64", ["`train.bacth`", "`train.batch`"]),
+        ("--seed -1", ["--seed", "is -1"]),
+        ("--seed 9223372036854775807", ["--seeds 2", "2^63-1"]),
+        ("--set teacher.arch=vgg17", ["teacher.arch", "vgg17"]),
+        (
+            "--set augment.shift=32 --set data.synthetic_size=16",
+            ["augment.shift is 32", "16 x 16"],
+        ),
+    ] {
+        for out in ["--out out", ""] {
+            Sandbox::new().refuses(&format!("distill --seeds 2 {options} {out}"), &named);
+        }
+    }
+    for count in ["0", "101", "two"] {
+        Sandbox::new().refuses(
+            &format!("distill --seeds {count} --out out"),
+            &["--seeds", count],
+        );
+    }
+}
+
+#[test]
 fn values_that_contradict_each_other_or_the_images_are_refused() {
     let nothing = "--set distill.dkd.alpha=0 --set distill.dkd.beta=0 --set distill.ce_weight=0";
     Sandbox::new().refuses(

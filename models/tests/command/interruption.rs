@@ -1,7 +1,7 @@
 //! Runs that end before their time, and what becomes of them.
 #![cfg(unix)]
 
-use crate::reference::{assert_same_as_reference, epochs};
+use crate::reference::{assert_same_as_reference, checkpoints, epochs};
 use crate::sandbox::{Outcome, PROGRAM, Sandbox, TINY};
 use std::fs::{self, File};
 use std::os::unix::fs::symlink;
@@ -109,6 +109,34 @@ fn a_run_killed_again_and_again_ends_with_the_bytes_of_one_that_was_not() {
         .ghostlight("distill --resume --out run")
         .assert_success();
     assert_same_as_reference(&run);
+}
+
+#[test]
+fn three_seeds_killed_in_the_second_end_with_the_bytes_of_runs_that_were_not() {
+    let sandbox = Sandbox::new();
+    let words = format!("distill {TINY} --seeds 3 --out series");
+    let mut running = Running::spawn(&sandbox, "series/seed-1", sandbox.command(&words));
+    running.wait_for_epochs(3);
+    running.end_by("-KILL");
+    let run = |seed: usize| sandbox.at(format!("series/seed-{seed}"));
+    assert!(run(0).join("summary.json").is_file() && !run(1).join("summary.json").exists());
+    sandbox.refuses("distill --resume --out series --seeds 2", &["--seeds"]);
+    let outcome = sandbox
+        .ghostlight("distill --resume --out series --json")
+        .assert_success();
+    let printed: serde_json::Value =
+        serde_json::from_str(&outcome.stdout).expect("one JSON object");
+    let seeds = printed["runs"].as_array().expect("a list").iter();
+    assert_eq!(
+        seeds.map(|run| run["seed"].as_u64()).collect::<Vec<_>>(),
+        [0, 1, 2].map(Some)
+    );
+    assert_same_as_reference(&run(0));
+    sandbox
+        .ghostlight(&format!("distill {TINY} --seed 1 --out alone"))
+        .assert_success();
+    assert!(checkpoints(&run(1)) == checkpoints(&sandbox.at("alone")));
+    assert!(checkpoints(&run(1)) != checkpoints(&run(2)));
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! The inference convolution with what follows it, against the convolution's and the batch norm's own references.
 
-use super::case::{problem, problems};
+use super::case::{problem, problems, strategy};
 use ghostlight_kernels::conv::dense::{self, Affine, ConvProblem, reference};
 use ghostlight_kernels::{KernelError, Tensor};
 use ghostlight_tests::{
@@ -30,7 +30,7 @@ impl FusedConvolution for Fused {
     }
 
     fn launch(&self, x: &Tensor, w: &Tensor, affine: &Affine) -> Result<Tensor, KernelError> {
-        dense::conv_affine(x, w, self.0.options, affine)
+        dense::conv_by(strategy(&self.0), x, w, self.0.options, Some(affine))
     }
 }
 

@@ -6,3 +6,4 @@ mod case;
 mod properties;
 mod refusals;
 mod values;
+mod winograd;

@@ -1,6 +1,6 @@
-use super::ConvProblem;
 use super::stage::stage;
 use super::wide::{self, launch_wide};
+use super::{ConvProblem, Strategy, winograd};
 use crate::affine::{Epilogue, EpilogueArgs, Operands, apply};
 use crate::lanes::{Lanes, View, channel, load, store};
 use crate::matmul::implicit::{Pass, launch_implicit};
@@ -167,13 +167,17 @@ fn tiled<S: Float, F: Float, B: Size, N: Size>(
 
 /// Whether a gradient with respect to the input may be written over a tensor of the input's shape that is added to it: no vector of
 /// channels is computed twice. On a GPU none is.
-pub(super) fn writes_once(problem: &ConvProblem, over: &Tensor) -> bool {
-    if !launch::is_cpu(over.client()) {
+pub(super) fn writes_once(problem: &ConvProblem, strategy: Strategy, over: &Tensor) -> bool {
+    let client = over.client();
+    if !launch::is_cpu(client) {
         return true;
     }
-    let lanes = Lanes::of(over.client(), problem.dtype, problem.in_channels, &[over]);
+    let lanes = Lanes::of(client, problem.dtype, problem.in_channels, &[over]);
     let columns = problem.input[1].div_ceil(problem.options.stride[1]);
-    let narrow = || tile(columns, lanes.vectors())[1];
+    let narrow = || match strategy.outputs(problem, client, true) {
+        Some(_) => winograd::tile_vectors(lanes.vectors()),
+        None => tile(columns, lanes.vectors())[1],
+    };
     let vectors = wide::tile_vectors(lanes.vectors()).unwrap_or_else(narrow);
     !lanes.overlap() && lanes.vectors().is_multiple_of(vectors)
 }
@@ -185,9 +189,21 @@ pub(super) fn launch_tiled(
     weight: &Tensor,
     target: &Tensor,
     transposed: bool,
+    strategy: Strategy,
     epilogue_args: EpilogueArgs,
 ) -> Result<(), KernelError> {
     let client = source.client();
+    if let Some(outputs) = strategy.outputs(problem, client, transposed) {
+        return winograd::launch_winograd(
+            problem,
+            source,
+            weight,
+            target,
+            transposed,
+            epilogue_args,
+            outputs,
+        );
+    }
     if !launch::is_cpu(client) {
         let pass = if transposed {
             Pass::Transposed

@@ -1,12 +1,16 @@
-use super::ConvProblem;
 use super::forward::launch_tiled;
+use super::{ConvProblem, Strategy};
 use crate::affine::EpilogueArgs;
 use crate::taps::residue_taps;
 use crate::{KernelError, Tensor, launch};
 use cubecl::prelude::*;
 
+/// Output channels of a line of the weight that a core of a CPU turns at a time: their inputs' cache lines are written together. One by
+/// one, 3 x 3 x 512 x 512 took 1.6 ms, as long as Winograd's filtering of 16 images of 4 x 4 with it.
+const TURNED: usize = 16;
+
 /// Writes `weight[kh, kw, ci, co]` as `flipped[kh', kw', co, ci]`: taps grouped by their residue modulo the stride and reversed
-/// within a group, so that each phase of the gradient reads its taps one after another. One unit owns a run of lines
+/// within a group, so that each phase of the gradient reads its taps one after another. One unit owns a run of blocks of `block` lines
 /// `flipped[kh', kw', co]` of `in_channels` each.
 #[cube(launch_unchecked)]
 fn flip_weight<S: Float>(
@@ -18,17 +22,23 @@ fn flip_weight<S: Float>(
     out_channels: usize,
     stride_h: usize,
     stride_w: usize,
+    block: usize,
     run: usize,
     #[define(S)] _dtype: cubecl::ir::ElemType,
 ) {
     let first = ABSOLUTE_POS * run;
-    for line in first..min(first + run, kernel_h * kernel_w * out_channels) {
-        let (tap, o) = (line / out_channels, line % out_channels);
+    let blocks = (out_channels + block - 1) / block;
+    for item in first..min(first + run, kernel_h * kernel_w * blocks) {
+        let (tap, o0) = (item / blocks, item % blocks * block);
+        let o1 = min(o0 + block, out_channels);
         let row = flipped_tap(tap / kernel_w, kernel_h, stride_h);
         let column = flipped_tap(tap % kernel_w, kernel_w, stride_w);
-        let to = ((row * kernel_w + column) * out_channels + o) * in_channels;
+        let to = (row * kernel_w + column) * out_channels;
         for c in 0..in_channels {
-            flipped[to + c] = weight[(tap * in_channels + c) * out_channels + o];
+            let from = (tap * in_channels + c) * out_channels;
+            for o in o0..o1 {
+                flipped[(to + o) * in_channels + c] = weight[from + o];
+            }
         }
     }
 }
@@ -51,12 +61,15 @@ pub(super) fn launch_grad_input(
     weight: &Tensor,
     grad: &Tensor,
     plus: Option<&Tensor>,
+    strategy: Strategy,
     out: &Tensor,
 ) -> Result<(), KernelError> {
     let client = grad.client();
     let [kh, kw, ci, co] = problem.weight_shape();
     let flipped = Tensor::empty(client, &[kh, kw, co, ci], problem.dtype);
-    let grid = launch::grid(client, kh * kw * co);
+    // On a GPU neighbouring units read neighbouring channels.
+    let block = if launch::is_cpu(client) { TURNED } else { 1 };
+    let grid = launch::grid(client, kh * kw * co.div_ceil(block));
     // SAFETY: the permutation of the taps is a bijection of 0..kernel, so every element is written once, in bounds.
     unsafe {
         flip_weight::launch_unchecked(
@@ -71,6 +84,7 @@ pub(super) fn launch_grad_input(
             co,
             problem.options.stride[0],
             problem.options.stride[1],
+            block,
             grid.run,
             problem.dtype.elem(),
         );
@@ -80,5 +94,5 @@ pub(super) fn launch_grad_input(
         residual: plus,
         ..EpilogueArgs::default()
     };
-    launch_tiled(problem, grad, &flipped, out, true, epilogue_args)
+    launch_tiled(problem, grad, &flipped, out, true, strategy, epilogue_args)
 }

@@ -8,7 +8,8 @@
 //! **Map.** `problem.rs` validates, and tells which convolutions are matrix products. `stage.rs` fills a patch, zero padding included.
 //! `forward.rs` chooses the tile, walks, multiplies, stores and launches the forward pass and, transposed, the gradient with respect to
 //! the input, for which `grad_input.rs` flips the weight. `grad_weight.rs` is the gradient with respect to the weight. Where there are
-//! more output channels than a tile holds, `wide.rs` and `wide_grad_weight.rs` do the same from packed panels. The indices of
+//! more output channels than a tile holds, `wide.rs` and `wide_grad_weight.rs` do the same from packed panels. Where `strategy.rs` finds
+//! fewer products in it, `winograd/` computes the forward pass and the gradient with respect to the input instead. The indices of
 //! taps and phases are those of `taps.rs`, what follows a convolution is `affine.rs`. All that for a CPU; a GPU goes to
 //! `matmul::implicit`, a matrix product to [`crate::matmul::gemm`].
 //!
@@ -29,7 +30,8 @@
 //! the caches took 19.5 and 19.2 ms, in turns with 21.4 and 20.7 ms of the gradient and then a sum in place.
 //!
 //! **Not numbers.** Padding is written out as zeros and multiplied: a NaN or an infinity in a gradient at the border also reaches
-//! the weight's taps that lie in the padding there, and one in a weight reaches border outputs. Neither crosses images.
+//! the weight's taps that lie in the padding there, and one in a weight reaches border outputs. Neither crosses images. Winograd's
+//! filtering has them where the direct sum has them, see [`winograd`].
 //!
 //! **Tried and lost** (2 cores, AVX-512, f32, batch 128, with other work on the machine: believe the ratios): tiles of 8 x 1 for 16 output channels, 74-122 GFLOP/s against 272-300 of
 //! 16 x 1 (one multiply-add per load leaves the load ports as the limit, and eight chains do not cover the latency); 12 x 2 for
@@ -43,10 +45,13 @@ mod grad_weight;
 mod problem;
 pub mod reference;
 mod stage;
+mod strategy;
 mod wide;
 mod wide_grad_weight;
+pub mod winograd;
 
 pub use problem::{ConvOptions, ConvProblem};
+pub use strategy::Strategy;
 
 pub use crate::Affine;
 use crate::affine::EpilogueArgs;
@@ -58,11 +63,7 @@ use crate::{KernelError, Tensor};
 /// # Errors
 /// Those of [`ConvProblem::new`], then an output or a scratch past [`Tensor::MOST_ELEMENTS`].
 pub fn conv(input: &Tensor, weight: &Tensor, options: ConvOptions) -> Result<Tensor, KernelError> {
-    let problem = ConvProblem::new(input, weight, options)?;
-    let shape = problem.output_shape();
-    let output = Tensor::room("conv", "output", input.client(), &shape, problem.dtype)?;
-    launch_forward(&problem, input, weight, None, &output)?;
-    Ok(output)
+    conv_by(Strategy::Auto, input, weight, options, None)
 }
 
 /// [`conv`] with what follows it, which then costs no pass over memory of its own (but for reading the residual). One launch.
@@ -75,11 +76,29 @@ pub fn conv_affine(
     options: ConvOptions,
     affine: &Affine,
 ) -> Result<Tensor, KernelError> {
+    conv_by(Strategy::Auto, input, weight, options, Some(affine))
+}
+
+/// [`conv`], or [`conv_affine`], by the caller's strategy. One launch.
+///
+/// # Errors
+/// Those of [`ConvProblem::new`], then those of [`Affine::check`], then a strategy that does not compute the problem on this device, then
+/// an output or a scratch past [`Tensor::MOST_ELEMENTS`].
+pub fn conv_by(
+    strategy: Strategy,
+    input: &Tensor,
+    weight: &Tensor,
+    options: ConvOptions,
+    affine: Option<&Affine>,
+) -> Result<Tensor, KernelError> {
     let problem = ConvProblem::new(input, weight, options)?;
-    affine.check("conv_affine", &problem.output_shape(), problem.dtype)?;
     let shape = problem.output_shape();
+    if let Some(affine) = affine {
+        affine.check("conv_affine", &shape, problem.dtype)?;
+    }
+    strategy.check("conv", &problem, input.client())?;
     let output = Tensor::room("conv", "output", input.client(), &shape, problem.dtype)?;
-    launch_forward(&problem, input, weight, Some(affine), &output)?;
+    launch_forward(&problem, input, weight, affine, strategy, &output)?;
     Ok(output)
 }
 
@@ -103,7 +122,7 @@ pub fn conv_affine_into(
         &[("input", input), ("weight", weight)],
     )?;
     affine.check_apart("conv_affine", out)?;
-    launch_forward(&problem, input, weight, Some(affine), out)
+    launch_forward(&problem, input, weight, Some(affine), Strategy::Auto, out)
 }
 
 fn launch_forward(
@@ -111,6 +130,7 @@ fn launch_forward(
     input: &Tensor,
     weight: &Tensor,
     affine: Option<&Affine>,
+    strategy: Strategy,
     out: &Tensor,
 ) -> Result<(), KernelError> {
     if out.is_empty() {
@@ -127,7 +147,7 @@ fn launch_forward(
         );
     } else {
         let epilogue_args = EpilogueArgs::affine(affine);
-        forward::launch_tiled(problem, input, weight, out, false, epilogue_args)?;
+        forward::launch_tiled(problem, input, weight, out, false, strategy, epilogue_args)?;
     }
     Ok(())
 }
@@ -143,7 +163,7 @@ pub fn grad_input(
     grad: &Tensor,
     options: ConvOptions,
 ) -> Result<Tensor, KernelError> {
-    input_gradient(input, weight, grad, options, None)
+    grad_input_by(Strategy::Auto, input, weight, grad, options, None)
 }
 
 /// [`grad_input`] plus another gradient of the input's shape, added in registers, and in its place where no other tensor shares
@@ -159,10 +179,15 @@ pub fn grad_input_plus(
     options: ConvOptions,
     plus: Tensor,
 ) -> Result<Tensor, KernelError> {
-    input_gradient(input, weight, grad, options, Some(plus))
+    grad_input_by(Strategy::Auto, input, weight, grad, options, Some(plus))
 }
 
-fn input_gradient(
+/// [`grad_input`], or [`grad_input_plus`], by the caller's strategy. Two launches, the first over the weight alone.
+///
+/// # Errors
+/// Those of [`grad_input_plus`], before a scratch too large a strategy that does not compute the problem on this device.
+pub fn grad_input_by(
+    strategy: Strategy,
     input: &Tensor,
     weight: &Tensor,
     grad: &Tensor,
@@ -176,6 +201,7 @@ fn input_gradient(
     if let Some(plus) = &plus {
         plus.check(OP, "plus", &shape, problem.dtype)?;
     }
+    strategy.check(OP, &problem, input.client())?;
     let room = || Tensor::empty(input.client(), &shape, problem.dtype);
     if input.is_empty() {
         return Ok(room());
@@ -188,12 +214,12 @@ fn input_gradient(
     }
     let in_place = plus
         .as_ref()
-        .is_some_and(|plus| plus.is_alone() && forward::writes_once(&problem, plus));
+        .is_some_and(|plus| plus.is_alone() && forward::writes_once(&problem, strategy, plus));
     let (out, plus) = match plus {
         Some(plus) if in_place => (plus.clone(), Some(plus)),
         plus => (room(), plus),
     };
-    grad_input::launch_grad_input(&problem, weight, grad, plus.as_ref(), &out)?;
+    grad_input::launch_grad_input(&problem, weight, grad, plus.as_ref(), strategy, &out)?;
     Ok(out)
 }
 

@@ -98,7 +98,8 @@ pub(super) fn run(
     let client = cubecl::Device::default().client();
     let begun = matches!(state, RunState::Begun(..));
     // Before a run is made: one that is refused leaves no folder behind.
-    let teachers = |data: &RunData| teachers::load(arguments, &recipe, &read.dataset, data, &client);
+    let teachers =
+        |data: &RunData| teachers::load(arguments, &recipe, &read.dataset, data, &client);
     let (run, data, loaded) = match state {
         RunState::Begun(run, data) => {
             data.check(&run, &read.dataset)?;

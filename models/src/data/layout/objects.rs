@@ -132,6 +132,9 @@ fn objects(
         .par_iter()
         .map(|scene| stop::check(options.stop).map(|()| read(scene, parse, &options.objects)))
         .collect::<Result<_, _>>()?;
+    // What is broken may be all that there is of a class.
+    let broken: Vec<BadFile> = found.iter().flat_map(|it| it.broken.clone()).collect();
+    options.refuse(&broken)?;
     let present: BTreeSet<&String> = found
         .iter()
         .flat_map(|scene| scene.objects.iter().map(|(class, ..)| class))
@@ -154,9 +157,8 @@ fn objects(
             classes
         }
     };
-    let (mut sources, mut broken, mut left_out) = (Vec::new(), Vec::new(), LeftOut::default());
+    let (mut sources, mut left_out) = (Vec::new(), LeftOut::default());
     for (scene, found) in scenes.into_iter().zip(found) {
-        broken.extend(found.broken);
         left_out += found.left_out;
         sources.extend(found.objects.into_iter().map(|(class, name, crop)| Source {
             path: scene.image.1.clone(),

@@ -276,6 +276,18 @@ fn broken_annotations_name_their_file_and_line_and_can_be_skipped() {
         for part in [place.as_str(), reason] {
             assert!(said.contains(part), "{part} is not in {said}");
         }
+        // Nothing but broken annotations: that is what is said, not that there are no objects.
+        for number in 0..2 {
+            for class in ["aircraft", "oiltank"] {
+                put(
+                    &dir,
+                    &format!("{class}/Annotation/xml/{class}_{number}.xml"),
+                    text,
+                );
+            }
+        }
+        let said = refusal(&dir, &options(Objects::Upright));
+        assert!(said.contains("(and 3 more files are bad)"), "{said}");
         // Scenes by folder need no annotation.
         assert_eq!(read(&dir, &options(Objects::Scenes)).dataset.len(), 4);
     }
