@@ -24,7 +24,7 @@ const INK: Rgb<u8> = Rgb([30; 3]);
 /// What stands for an image that cannot be used.
 const MISSING: Rgb<u8> = Rgb([220, 60, 60]);
 
-/// Draws up to [`COLUMNS`] images of each class, spread evenly over it, with the proportions of the files; an image that cannot be
+/// Draws up to ten images of each class, spread evenly over it, with the proportions of the files; an image that cannot be
 /// decoded is a red square. Samples of more than 8 bits are shown by the
 /// range of their image.
 ///
