@@ -296,11 +296,11 @@ fn the_bits_are_those_of_the_chosen_strategy_each_time_and_on_one_core() {
         return;
     }
     let mut fingerprint = Fingerprint::default();
-    // Two outputs a side for images of 2 x 2, four for others, none where there are too few of them to transform a weight for.
+    // Two outputs a side for images of 2 x 2, four for larger ones, none for a pixel.
     let chosen = [
-        ([40, 2, 2], Strategy::Winograd2),
+        ([5, 2, 2], Strategy::Winograd2),
         ([2, 16, 15], Strategy::Winograd4),
-        ([1, 4, 4], Strategy::Direct),
+        ([3, 1, 1], Strategy::Direct),
     ]
     .map(|(size, way)| (problem(size, [3, 3], [24, 65], [1, 1], [1, 1]), way));
     let forced = several().map(|problem| (problem, Strategy::Winograd4));
@@ -326,6 +326,27 @@ fn the_bits_are_those_of_the_chosen_strategy_each_time_and_on_one_core() {
         "winograd::the_bits_are_those_of_the_chosen_strategy_each_time_and_on_one_core",
         &fingerprint,
     );
+}
+
+#[test]
+fn an_image_has_the_same_bits_alone_and_in_a_batch() {
+    for side in [1, 2, 4, 9] {
+        let batch = problem([5, side, side], [3, 3], [20, 24], [1, 1], [1, 1]);
+        let operands = Operands::draw(&batch, 12, reals);
+        let together = run(Strategy::Auto, &operands, &batch, DType::F32).map(|t| download(&t));
+        let [x, g] = [20, 24].map(|channels| side * side * channels);
+        for image in 0..5 {
+            let one = Operands {
+                x: operands.x[image * x..][..x].to_vec(),
+                w: operands.w.clone(),
+                g: operands.g[image * g..][..g].to_vec(),
+            };
+            let problem = ConvProblem { batch: 1, ..batch };
+            let alone = run(Strategy::Auto, &one, &problem, DType::F32).map(|t| download(&t));
+            assert_eq!(alone[0], together[0][image * g..][..g], "forward, {side}");
+            assert_eq!(alone[1], together[1][image * x..][..x], "gradient, {side}");
+        }
+    }
 }
 
 #[test]

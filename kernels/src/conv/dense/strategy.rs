@@ -1,17 +1,19 @@
 use super::ConvProblem;
-use crate::{Client, KernelError, launch};
+use crate::{Client, KernelError, launch, planted};
 
 /// Channels, of input and output, from which on the transforms of a tile are repaid by the products that they save: 64 images of 32 x 32
 /// with 16 channels take 0.65 ms instead of 0.92.
 const FEWEST_CHANNELS: usize = 16;
 /// Tiles that share a transform of the weight, about.
 const BLOCK: usize = 96;
+/// Images that the choice is made for, whatever the batch: what a network answers to an image must not depend on the images beside it.
+const IMAGES: usize = 16;
 
 /// How [`conv`](super::conv) and the gradient with respect to its input are computed. Each gives the same bits on any number of cores;
 /// they differ from each other by rounding.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub enum Strategy {
-    /// The one with the fewest products, as the problem's shape has it.
+    /// The one with the fewest products, as channels and sides have it; a batch of any size takes the same.
     #[default]
     Auto,
     /// Every product of the sum.
@@ -82,11 +84,12 @@ fn fewest_products(problem: &ConvProblem, transposed: bool) -> Option<usize> {
     } else {
         problem.output()
     };
+    let images = planted::or("winograd_chosen_by_the_batch", IMAGES, problem.batch);
     let products = |outputs: Option<usize>| match outputs {
-        None => 9 * problem.batch * sides[0] * sides[1],
+        None => 9 * images * sides[0] * sides[1],
         Some(outputs) => {
             let [down, across] = sides.map(|side| side.div_ceil(outputs));
-            let tiles = (problem.batch * down * across).next_multiple_of(8);
+            let tiles = (images * down * across).next_multiple_of(8);
             (outputs + 2) * (outputs + 2) * (tiles + 10 * tiles.div_ceil(BLOCK))
         }
     };

@@ -19,10 +19,11 @@
 //!
 //! **Errors.** A rounding of relative size `u` anywhere reaches the result multiplied by no more than the absolute values of the matrices and
 //! operands after it (Barabasz et al. 2020, "Error analysis and improving the accuracy of Winograd convolution for deep neural networks",
-//! theorem 2). So the error is measured in units of rounding of `|A|^T (sum of (|G| |g| |G|^T) * (|B|^T |d| |B|)) |A|`, which is 7 times the
+//! derive bounds of this kind). So the error is measured in units of rounding of `|A|^T (sum of (|G| |g| |G|^T) * (|B|^T |d| |B|)) |A|`, which is 7 times the
 //! direct sum's magnitude for 2 outputs and 52 times for 4. The tests allow one such unit, and find a tenth for 64 channels and more: roundings
 //! cancel. Against the direct sum the root of the mean square error is 0.7 times as large for 2 outputs, whose sums are shorter, and 1.7 to 2.0
-//! times for 4 (2.5 times for 16 channels, whose direct sums are short). With the customary points 0, ±1, ±2 it would be 3.6 times, with 0, ±1/2, ±2 it would be 2.5 times, and with 0, ±1, ±1/2 4 times.
+//! times for 4 (2.5 times for 16 channels, whose direct sums are short). With the customary points 0, ±1, ±2 it would be 3.6 times, with 0,
+//! ±1/2, ±2 2.5 times, and with 0, ±1, ±1/2 4 times: uniform operands, a model of the sums in f32, which chose the points.
 //! It is no longer bounded output by output: one of a tile that reads small inputs alone errs with its large neighbours.
 //!
 //! **Not numbers.** A NaN or an infinity would spread over its tile, and a transform may overflow where the sum does not. Both leave an output
