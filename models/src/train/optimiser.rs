@@ -7,7 +7,7 @@ use ghostlight_kernels::optim::sgd::SgdOptions;
 
 /// The optimiser of one store, whichever the recipe asks for.
 pub(super) enum Optimiser {
-    Sgd(Sgd),
+    Sgd(Box<Sgd>),
     AdamW(Box<AdamW>),
 }
 
@@ -19,7 +19,7 @@ impl Optimiser {
     /// One that has taken no step.
     pub fn new(train: &Train, store: &Store) -> Self {
         match train.optimiser {
-            recipe::Optimiser::Sgd => Self::Sgd(Sgd::new(store.values())),
+            recipe::Optimiser::Sgd => Self::Sgd(Box::new(Sgd::new(store.values()))),
             recipe::Optimiser::AdamW => Self::AdamW(Box::new(AdamW::new(store.values()))),
         }
     }
