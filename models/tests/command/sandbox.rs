@@ -78,6 +78,12 @@ impl Outcome {
         self
     }
 
+    /// Whether an epoch of the network called `title` was trained.
+    pub fn trained(&self, title: &str) -> bool {
+        let mut lines = self.stderr.lines();
+        lines.any(|line| line.starts_with(&format!("{title} ")) && line.contains(" epoch "))
+    }
+
     /// Exit code 2, a message with every one of `named`, and nothing that could be taken for a result.
     #[track_caller]
     pub fn assert_refused(&self, named: &[&str]) {

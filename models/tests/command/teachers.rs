@@ -24,7 +24,7 @@ fn a_teacher_of_another_run_teaches_as_the_run_that_trained_it() {
             row.is_some_and(|row| row.contains(" given ")),
             "{outcome:#?}"
         );
-        assert!(!outcome.stderr.contains("teacher epoch"), "{outcome:#?}");
+        assert!(!outcome.trained("teacher"), "{outcome:#?}");
         let (wanted, found) = (
             checkpoints(&sandbox.at("run")),
             checkpoints(&sandbox.at(out)),

@@ -24,6 +24,8 @@ pub(super) struct Series {
     folder: PathBuf,
     plan: Plan,
     begun: bool,
+    /// Whether the folder's name was made up.
+    unnamed: bool,
 }
 
 /// What the runs have in common, so that those which were not begun can be.
@@ -45,11 +47,21 @@ impl Series {
         {
             let path = out.join(SERIES);
             let text = fs::read(&path).map_err(|reason| RunError::io("read", &path, reason))?;
-            let plan = serde_json::from_slice(&text);
+            let plan: Plan = serde_json::from_slice(&text)
+                .map_err(|reason| RunError::Decode { path, reason })?;
+            let count = plan.seeds.len() as u64;
+            if arguments.seeds.is_some_and(|seeds| seeds != count) || arguments.seed.is_some() {
+                let conflict = format!(
+                    "the series in {} has the {count} seeds that it was begun with; go on without --seed and --seeds, or begin a new one",
+                    out.display()
+                );
+                return Err(RecipeError::Conflict { conflict }.into());
+            }
             return Ok(Some(Self {
                 folder: out.clone(),
-                plan: plan.map_err(|reason| RunError::Decode { path, reason })?,
+                plan,
                 begun: true,
+                unnamed: false,
             }));
         }
         let Some(count) = arguments.seeds else {
@@ -96,6 +108,7 @@ impl Series {
             folder,
             plan,
             begun: false,
+            unnamed: arguments.out.is_none(),
         }))
     }
 
@@ -112,7 +125,7 @@ impl Series {
         };
         let mut summaries = Vec::new();
         for &seed in &self.plan.seeds {
-            let folder = self.folder.join(format!("seed-{seed}"));
+            let folder = self.run_of(seed);
             note(format_args!("seed {seed}: {}", folder.display()));
             let own = DistillArguments {
                 resume: folder.join("recipe.toml").is_file(),
@@ -133,7 +146,10 @@ impl Series {
                 seed,
                 ..planned.clone()
             };
-            let summary = one::run(&own, Some(recipe), stop).map_err(|error| self.whole(error))?;
+            let summary = one::run(&own, Some(recipe), stop).map_err(|error| {
+                self.discard();
+                self.whole(error)
+            })?;
             if !arguments.json {
                 table::print(&summary)?;
             }
@@ -149,6 +165,29 @@ impl Series {
         }
         compared::print(&comparison)?;
         output::result(format_args!("page: {}", page.display()))
+    }
+
+    fn run_of(&self, seed: u64) -> PathBuf {
+        self.folder.join(format!("seed-{seed}"))
+    }
+
+    /// Takes back what was begun, as long as no run is there.
+    fn discard(&self) {
+        if self.begun
+            || self
+                .plan
+                .seeds
+                .iter()
+                .any(|&seed| self.run_of(seed).exists())
+        {
+            return;
+        }
+        _ = fs::remove_file(self.folder.join(SERIES));
+        _ = fs::remove_dir(&self.folder);
+        if self.unnamed {
+            // Spared if it holds anything else.
+            _ = self.folder.parent().map(fs::remove_dir);
+        }
     }
 
     /// Makes the folder, which must be absent or empty.

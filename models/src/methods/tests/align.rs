@@ -61,7 +61,10 @@ impl Scene {
         let of_teacher = ("theirs", extents.teacher);
         let path = &mut declarations.root();
         let stage = AlignedStage::new(path.at("align.0"), &align, of_student, of_teacher);
-        let aids = Store::new(&client(), DType::F64, declarations, 5, 9).unwrap();
+        let mut aids = Store::new(&client(), DType::F64, declarations, 5, 9).unwrap();
+        // Files hold 32 bits: what is read back here is what the device has.
+        let weights = aids.weights().unwrap();
+        aids.set_weights(&weights).unwrap();
         Self {
             extents,
             method: AlignMethod {
@@ -392,7 +395,6 @@ fn the_shares_of_the_transforms_add_up_to_one_and_name_the_one_that_fits() {
         AlignGroup::D4,
         AlignGroup::Flips,
         AlignGroup::Rotations,
-        AlignGroup::Identity,
         AlignGroup::Random,
     ] {
         let scene = Scene::new(

@@ -89,7 +89,10 @@ fn projected_features_are_compared_by_their_angle_and_both_learn() {
         1,
         ("theirs".into(), THEIRS),
     );
-    let aids = Store::new(&client(), DType::F64, declarations, 5, 9).unwrap();
+    let mut aids = Store::new(&client(), DType::F64, declarations, 5, 9).unwrap();
+    // Files hold 32 bits: what is read back here is what the device has.
+    let in_32_bits = aids.weights().unwrap();
+    aids.set_weights(&in_32_bits).unwrap();
     let method = CosineMethod {
         cosine: Cosine {
             weight: 2.0,

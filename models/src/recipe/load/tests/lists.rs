@@ -299,7 +299,7 @@ fn what_goes_together_is_taken() {
         "distill.cosine = { of = 'features', student_stage = 'a', teacher_stage = 'b' }".into(),
         "distill = { ce_weight = 0, cosine = {} }".into(),
         "[[distill]]\nname = 'A-1_b.c+d'\n[[distill]]".into(),
-        "student = [{}, {}]\n[student.1]".replace("\n[student.1]", ""),
+        "student = [{}, {}]".into(),
     ] {
         parse(&text)
             .validate()
