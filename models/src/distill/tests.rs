@@ -102,3 +102,27 @@ fn a_teacher_changes_what_the_student_learns() {
     assert!(teacher.params > alone.params && teacher.macs > alone.macs);
     assert_eq!((taught.params, taught.macs), (alone.params, alone.macs));
 }
+
+#[test]
+fn trainings_are_named_by_role_number_and_way_and_those_of_one_student_start_alike() {
+    let text = "teacher = [{}, {}]\nstudent = [{}, { arch = 'resnet14' }]\n[[distill]]\n[[distill]]\nname = 'mine'";
+    let recipe = Recipe::parse("", text).unwrap();
+    let trainings = plan(&recipe);
+    let names: Vec<&str> = trainings.iter().map(|it| it.name.as_str()).collect();
+    let of_students = ["alone", "dkd", "mine"];
+    let students = |number| of_students.map(|way| format!("student{number}_{way}"));
+    let wanted = [vec!["teacher1".into(), "teacher2".into()]];
+    let wanted = [wanted.concat(), students(1).to_vec(), students(2).to_vec()].concat();
+    assert_eq!(names, wanted);
+    let methods: Vec<Option<String>> = trainings.iter().map(Planned::method).collect();
+    let of_student = of_students.map(|way| Some(way.to_string()));
+    assert_eq!(methods[..2], [None, None]);
+    assert!(methods[2..5] == of_student && methods[5..] == of_student);
+    let roles: Vec<u64> = trainings.iter().map(|it| it.seed_role).collect();
+    assert!(roles[2..5] == [roles[2]; 3] && roles[5..] == [roles[5]; 3]);
+    let apart: std::collections::BTreeSet<u64> = roles.into_iter().collect();
+    assert_eq!(apart.len(), 4, "two networks start alike");
+    let one = Recipe::default();
+    let names: Vec<String> = plan(&one).into_iter().map(|it| it.name).collect();
+    assert_eq!(names, TRAININGS);
+}
