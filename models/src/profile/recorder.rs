@@ -4,6 +4,7 @@ use cubecl_runtime::logging::{Duration as Measured, LaunchObserver, TimingMethod
 use ghostlight_autodiff::{Client, Event, Observer, Phase, Tensor};
 use ghostlight_kernels::launch;
 use std::sync::{Arc, Mutex};
+use std::thread::{self, ThreadId};
 use std::time::{Duration, Instant};
 
 /// One launch of a kernel.
@@ -67,9 +68,11 @@ pub struct Profile {
     pub not_finite: Option<NotFinite>,
 }
 
-/// The device's own time of each launch.
-#[derive(Default)]
-pub(super) struct Stopwatch(Mutex<Vec<(&'static str, Duration, Option<Instant>)>>);
+/// The device's own time of each launch that one thread issues: the runtime tells of those of all threads.
+pub(super) struct Stopwatch {
+    seen: Mutex<Vec<(&'static str, Duration, Instant)>>,
+    thread: ThreadId,
+}
 
 impl LaunchObserver for Stopwatch {
     fn launched(&self, _: &'static str) {}
@@ -79,8 +82,11 @@ impl LaunchObserver for Stopwatch {
     }
 
     fn timed(&self, kernel: &'static str, duration: Measured, _: TimingMethod) {
-        if let Ok(mut seen) = self.0.lock() {
-            seen.push((kernel, duration, Some(Instant::now())));
+        if thread::current().id() != self.thread {
+            return;
+        }
+        if let Ok(mut seen) = self.seen.lock() {
+            seen.push((kernel, duration, Instant::now()));
         }
     }
 }
@@ -100,7 +106,10 @@ pub(super) struct Recorder {
 
 impl Recorder {
     pub fn new(client: &Client, hunt_nan: bool) -> (Self, Arc<Stopwatch>) {
-        let stopwatch = Arc::new(Stopwatch::default());
+        let stopwatch = Arc::new(Stopwatch {
+            seen: Mutex::default(),
+            thread: thread::current().id(),
+        });
         launch::reset_peak();
         let recorder = Self {
             client: client.clone(),
@@ -133,12 +142,12 @@ impl Recorder {
 
     /// The launches since the last call.
     fn launches(&mut self) -> Vec<Kernel> {
-        let seen = self.stopwatch.0.lock();
+        let seen = self.stopwatch.seen.lock();
         let seen = seen.map(|mut seen| std::mem::take(&mut *seen));
-        let kernel = |(name, time, ended): (&str, Duration, Option<Instant>)| Kernel {
+        let kernel = |(name, time, ended): (&str, Duration, Instant)| Kernel {
             name: short(name),
             time,
-            ended: ended.map_or(self.last, |ended| ended.duration_since(self.start)),
+            ended: ended.duration_since(self.start),
         };
         seen.unwrap_or_default().into_iter().map(kernel).collect()
     }

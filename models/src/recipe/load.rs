@@ -224,7 +224,7 @@ impl Recipe {
             }
             if way.dual.is_some() && way.turns == Turns::InTurn {
                 return conflict(format!(
-                    "`{key}.dual` weighs both teachers in every step, but `{key}.turns` = \"in_turn\"; take that out"
+                    "`{key}.dual` weighs two teachers in every step, but `{key}.turns` = \"in_turn\"; set `{key}.turns` = \"together\""
                 ));
             }
             if listened.len() > DistillOptions::MOST_TEACHERS && way.turns == Turns::Together {

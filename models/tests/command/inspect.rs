@@ -154,7 +154,7 @@ fn a_run_that_streams_its_images_ends_with_the_same_bits() {
             == crate::reference::checkpoints(&sandbox.at("streamed"))
     );
     // How much memory there is decides nothing about a run: it may go on with more.
-    fs::remove_file(sandbox.at("streamed/checkpoints/student_distilled.safetensors")).unwrap();
+    fs::remove_file(sandbox.at("streamed/checkpoints/student_dkd.safetensors")).unwrap();
     sandbox
         .ghostlight("distill --out streamed --resume --set data.memory_mb=7")
         .assert_success();

@@ -126,9 +126,13 @@ fn only_the_teachers_terms_ramp_up() {
     }
 }
 
-/// Logits of rows of four classes whose largest softmaxes at temperature 5 are `confidences`.
+/// Logits of rows of ten classes whose largest softmaxes at temperature 5 are `confidences`.
 fn confident(confidences: &[f64]) -> Vec<f64> {
-    let row = |c: &f64| [0.0, 5.0 * (3.0 * c / (1.0 - c)).ln(), 0.0, 0.0];
+    let row = |c: &f64| {
+        let mut row = [0.0; 10];
+        row[1] = 5.0 * (9.0 * c / (1.0 - c)).ln();
+        row
+    };
     confidences.iter().flat_map(row).collect()
 }
 
@@ -136,7 +140,7 @@ fn confident(confidences: &[f64]) -> Vec<f64> {
 fn weights(text: &str, confidences: [&[f64]; 2]) -> [f64; 2] {
     let rows = confidences[0].len();
     let scene = Scene {
-        student: values(1, 4 * rows),
+        student: values(1, 10 * rows),
         teachers: confidences.map(confident).to_vec(),
         labels: vec![1; rows],
     };

@@ -111,11 +111,12 @@ fn assert_resumes(fixture: &Fixture, way: &dyn Fn() -> Way, teachers: &[Network]
         assert!(loaded.weights == whole.weights && loaded.last == whole.last);
         assert_eq!(loaded.chosen_epoch, whole.chosen_epoch);
     }
-    // Every step is reported, the last of an epoch as it ends, and every batch of validation images.
+    // Every step is reported once the next one is launched, and so is every batch of validation images. Whoever stops in the last step of all comes
+    // too late.
     let steps = fixture
         .session(&Silent)
         .steps_per_epoch(&fixture.recipe.train);
-    assert!(stops >= records.len() * steps, "{stops}");
+    assert!(stops + 2 >= records.len() * steps, "{stops}");
 }
 
 #[test]
