@@ -191,10 +191,14 @@ mod tests {
     fn the_floor_of_few_warps_is_that_of_one() {
         let h100 = Card::of("sm_90").expect("it is listed");
         // 1,755 cycles a us.
-        assert_eq!(h100.floor_us(1, 1755), 1.0);
-        assert_eq!(h100.floor_us(4 * 132, 1755), 1.0);
-        assert_eq!(h100.floor_us(8 * 132, 1755), 2.0);
-        assert_eq!(h100.bytes_us(3_350_000), 1.0);
-        assert_eq!(h100.macs_us(128 * 132 * 1755), 1.0);
+        for (us, wanted) in [
+            (h100.floor_us(1, 1755), 1.0),
+            (h100.floor_us(4 * 132, 1755), 1.0),
+            (h100.floor_us(8 * 132, 1755), 2.0),
+            (h100.bytes_us(3_350_000), 1.0),
+            (h100.macs_us(128 * 132 * 1755), 1.0),
+        ] {
+            assert!((us - wanted).abs() < 1e-12, "{us}, wanted {wanted}");
+        }
     }
 }

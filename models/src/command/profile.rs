@@ -334,9 +334,7 @@ impl Shown<'_> {
                 holder.bytes as f64 / 1e6
             ))?;
         }
-        output::result(
-            "  what an operation holds are its outputs and what it saved for its backward pass",
-        )
+        output::result("  an operation's: what it had left in memory when the forward pass ended")
     }
 
     fn json(&self) -> Value {

@@ -10,7 +10,8 @@ pub struct Held {
     pub course: Vec<(Duration, u64)>,
     /// The most that was held after an operation.
     pub peak: u64,
-    /// What held it then, the largest first.
+    /// What held it, the largest first: what each operation had left in memory when a forward pass ended, and what a backward pass added to
+    /// that.
     pub holders: Vec<Holder>,
 }
 
@@ -23,11 +24,18 @@ pub struct Holder {
     pub bytes: u64,
 }
 
-/// Who holds what: the memory that an operation's forward pass adds is its own, until its backward pass lets go of it.
+/// What is more at the peak than at the end of the forward pass.
+const ON_THE_WAY: &str = "gradients and scratch";
+
+/// Who holds what: the memory that an operation's forward pass adds is its own. A backward pass lets go of what several operations left,
+/// so that nothing is said of single ones after it began.
 pub(super) struct Ledger {
     last: u64,
-    /// Bytes by operation; below 0 for one that let go of another's.
+    backward: bool,
+    /// Bytes by operation since the forward pass began; below 0 for one that let go of another's.
     by_op: BTreeMap<&'static str, i64>,
+    /// The same at the end of the forward pass that left most.
+    most: BTreeMap<&'static str, i64>,
     held: Held,
 }
 
@@ -35,7 +43,9 @@ impl Ledger {
     pub fn new(before: u64) -> Self {
         Self {
             last: before,
+            backward: false,
             by_op: BTreeMap::new(),
+            most: BTreeMap::new(),
             held: Held {
                 before,
                 ..Held::default()
@@ -47,29 +57,41 @@ impl Ledger {
     pub fn note(&mut self, op: &'static str, backward: bool, bytes: u64, when: Duration) {
         let change = bytes as i64 - self.last as i64;
         self.last = bytes;
-        // What a backward pass adds are gradients on their way, whosever they are.
-        let who = if backward && change > 0 {
-            "gradients"
-        } else {
-            op
-        };
-        *self.by_op.entry(who).or_default() += change;
+        match (self.backward, backward) {
+            (true, false) => self.by_op.clear(),
+            (false, true) => self.keep_if_more(),
+            _ => {}
+        }
+        self.backward = backward;
+        if !backward {
+            *self.by_op.entry(op).or_default() += change;
+        }
         self.held.course.push((when, bytes));
-        if bytes > self.held.peak {
-            self.held.peak = bytes;
-            let above = self.by_op.iter().filter(|(_, bytes)| **bytes > 0);
-            let mut holders: Vec<Holder> = above
-                .map(|(op, bytes)| Holder {
-                    op: op.to_string(),
-                    bytes: *bytes as u64,
-                })
-                .collect();
-            holders.sort_by(|a, b| b.bytes.cmp(&a.bytes).then(a.op.cmp(&b.op)));
-            self.held.holders = holders;
+        self.held.peak = self.held.peak.max(bytes);
+    }
+
+    fn keep_if_more(&mut self) {
+        if self.by_op.values().sum::<i64>() > self.most.values().sum() {
+            self.most = self.by_op.clone();
         }
     }
 
     pub fn finish(&mut self) -> Held {
-        std::mem::take(&mut self.held)
+        self.keep_if_more();
+        let mut held = std::mem::take(&mut self.held);
+        let left: i64 = self.most.values().sum();
+        let rest = held.peak as i64 - held.before as i64 - left;
+        let all = self.most.iter().map(|(op, bytes)| (*op, *bytes));
+        held.holders = all
+            .chain([(ON_THE_WAY, rest)])
+            .filter(|(_, bytes)| *bytes > 0)
+            .map(|(op, bytes)| Holder {
+                op: op.to_string(),
+                bytes: bytes as u64,
+            })
+            .collect();
+        held.holders
+            .sort_by(|a, b| b.bytes.cmp(&a.bytes).then(a.op.cmp(&b.op)));
+        held
     }
 }

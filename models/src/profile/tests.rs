@@ -158,7 +158,7 @@ fn a_trace_has_only_events_that_a_viewer_knows_in_order_within_each_row() {
 }
 
 #[test]
-fn who_holds_memory_is_who_added_it_until_its_own_backward_pass_lets_go() {
+fn who_holds_memory_is_who_left_it_when_the_forward_pass_ended() {
     let mut ledger = memory::Ledger::new(100);
     let at = Duration::from_millis;
     ledger.note("conv", false, 150, at(1));
@@ -174,7 +174,10 @@ fn who_holds_memory_is_who_added_it_until_its_own_backward_pass_lets_go() {
         .iter()
         .map(|it| (it.op.as_str(), it.bytes))
         .collect();
-    assert_eq!(holders, [("conv", 70), ("gradients", 40), ("norm", 30)]);
+    assert_eq!(
+        holders,
+        [("conv", 100), ("norm", 30), ("gradients and scratch", 10)]
+    );
 }
 
 #[test]
