@@ -131,7 +131,7 @@ fn ratios_are_those_of_paper_and_pencil() {
     let [ratio] = &comparison.experiments[0].ratios[..] else {
         panic!("one student beside one teacher");
     };
-    // methods.md of the papers: ResNet8 beside MobileViTV2, 97.64 % fewer parameters.
+    // `docs/methods.md` section 4.4: ResNet8 beside MobileViTV2, 97.64 % fewer parameters.
     assert!((ratio.params - 42.395_660).abs() < 1e-5, "{}", ratio.params);
     assert!((ratio.macs - 30.666_667).abs() < 1e-5);
     assert!(close(ratio.speed, 4.0) && close(ratio.latency.unwrap(), 2.5));
