@@ -380,7 +380,7 @@ fn stages(
                 stage: theirs.clone(),
                 height,
                 width,
-                group: format!("{:?}", align.group),
+                group: format!("{:?}", align.group).to_lowercase(),
             });
         }
         let path = &mut declarations.root();
