@@ -4,8 +4,8 @@ optimiser) and of inference, for 10 classes.
     GHOSTLIGHT=target/release/ghostlight python bench/peers/torch_networks.py resnet18:32:64 mobilenet_v2:64:64
 
 A case is NAME:BATCH:SIZE. PyTorch runs eagerly on two threads, channels last, in float32. Each prints a row of a Markdown table; a ratio
-above 1 says that Ghostlight is faster. With `--infer` before the cases only inference is timed, beside the best of PyTorch's ways: eager,
-compiled (torch.compile) and a frozen script; a way that fails has its reason on standard error and a blank.
+above 1 says that Ghostlight is faster. With `--infer` before cases NAME:SIZE, what is timed is inference of a single image, beside the best of
+PyTorch's ways: eager, compiled (torch.compile) and a frozen script; a way that fails has its reason on standard error and a blank.
 """
 
 import json
@@ -76,27 +76,26 @@ def ways_to_infer(name, batch, side):
 
 
 def compare_inference(cases):
-    print("| network, batch, px | Ghostlight, images/s | PyTorch eager | compiled | frozen script | ratio to the best |")
+    print("| network, px | Ghostlight, ms | PyTorch eager, ms | compiled | frozen script | ratio to the best |")
     print("|---|---:|---:|---:|---:|---:|")
     for case in cases:
-        name, batch, side = case.split(":")
-        batch, side = int(batch), int(side)
-        turns = [(ours(name, batch, side)[1], ways_to_infer(name, batch, side)) for _ in range(TURNS)]
-        mean = sum(turn[0] for turn in turns) / TURNS
+        name, side = case.split(":")
+        turns = [(ours(name, 2, int(side))[4], ways_to_infer(name, 1, int(side))) for _ in range(TURNS)]
+        mean = 1000 * sum(turn[0] for turn in turns) / TURNS
         peers = {}
         for way in turns[0][1]:
-            found = [turn[1][way] for turn in turns if turn[1][way] is not None]
+            found = [1000 / turn[1][way] for turn in turns if turn[1][way] is not None]
             peers[way] = sum(found) / len(found) if found else None
-        best = max(value for value in peers.values() if value is not None)
-        cells = " | ".join("" if value is None else f"{value:.0f}" for value in peers.values())
-        print(f"| `{name}`, {batch}, {side} | {mean:.0f} | {cells} | {mean / best:.2f} |", flush=True)
+        best = min(value for value in peers.values() if value is not None)
+        cells = " | ".join("" if value is None else f"{value:.2f}" for value in peers.values())
+        print(f"| `{name}`, {side} | {mean:.2f} | {cells} | {best / mean:.2f} |", flush=True)
 
 
 def ours(name, batch, side):
     words = ["models", name, "--classes", CLASSES, "--size", side, "--batch", batch, "--measure", "--json"]
     program = os.environ.get("GHOSTLIGHT", "target/release/ghostlight")
     row = json.loads(subprocess.check_output([program, *map(str, words)]))[0]
-    keys = ["train_images_per_s", "infer_images_per_s", "first_train_step_s", "first_inference_s"]
+    keys = ["train_images_per_s", "infer_images_per_s", "first_train_step_s", "first_inference_s", "single_median_s"]
     return [row[key] for key in keys]
 
 

@@ -4,7 +4,8 @@ use ghostlight_bench::{
     Case, Input, NaiveConv, Phase, Suite, SuiteError, Variant, catalogue, values,
 };
 use ghostlight_kernels::conv::dense::{
-    ConvProblem, Strategy, conv, conv_by, cost, grad_input, grad_input_by, grad_weight, reference,
+    ConvProblem, Strategy, conv, conv_by, cost, grad_input, grad_input_by, grad_weight,
+    grad_weight_by, reference,
 };
 
 const OP: &str = "dense";
@@ -62,6 +63,16 @@ pub fn run(suite: &mut Suite) -> Result<(), SuiteError> {
         .beside(naive.grad_input())
         .for_peers(&arguments)
         .point(case.sweep.clone());
+        let mut weight = Phase::new(
+            [OP, &name, "grad_weight"],
+            cost::grad_weight(&problem),
+            vec![x, w, g],
+            |v| values(reference::grad_weight(&problem, &v[0], &v[2])),
+            |t| Ok(vec![grad_weight(&t[0], &t[1], &t[2], options)?]),
+        )
+        .beside(naive.grad_weight())
+        .for_peers(&arguments)
+        .point(case.sweep.clone());
         for &(name, strategy) in strategies(&problem) {
             forward = forward.beside(Variant::new(name, move |t| {
                 Ok(vec![conv_by(strategy, &t[0], &t[1], options, None)?])
@@ -71,21 +82,15 @@ pub fn run(suite: &mut Suite) -> Result<(), SuiteError> {
                     strategy, &t[0], &t[1], &t[2], options, None,
                 )?])
             }));
+            weight = weight.beside(Variant::new(name, move |t| {
+                Ok(vec![grad_weight_by(
+                    strategy, &t[0], &t[1], &t[2], options,
+                )?])
+            }));
         }
         suite.phase(forward)?;
         suite.phase(backward)?;
-        suite.phase(
-            Phase::new(
-                [OP, &name, "grad_weight"],
-                cost::grad_weight(&problem),
-                vec![x, w, g],
-                |v| values(reference::grad_weight(&problem, &v[0], &v[2])),
-                |t| Ok(vec![grad_weight(&t[0], &t[1], &t[2], options)?]),
-            )
-            .beside(naive.grad_weight())
-            .for_peers(&arguments)
-            .point(case.sweep.clone()),
-        )?;
+        suite.phase(weight)?;
     }
     Ok(())
 }

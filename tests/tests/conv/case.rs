@@ -50,7 +50,7 @@ impl Operands {
         let results = [
             dense::conv_by(strategy(problem), &x, &w, options, None).unwrap(),
             dense::grad_input_by(strategy(problem), &x, &w, &g, options, None).unwrap(),
-            dense::grad_weight(&x, &w, &g, options).unwrap(),
+            dense::grad_weight_by(strategy(problem), &x, &w, &g, options).unwrap(),
         ];
         assert_eq!(results[0].shape(), problem.output_shape());
         assert_eq!(results[1].shape(), problem.input_shape());

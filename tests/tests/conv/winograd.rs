@@ -1,4 +1,4 @@
-//! Winograd's filtering, forward and as the gradient with respect to the input, by an error budget of its own.
+//! Winograd's filtering and both its gradients, by an error budget of its own.
 
 use super::case::{Operands, problem};
 use ghostlight_kernels::conv::dense::{
@@ -29,8 +29,8 @@ fn ways() -> impl Iterator<Item = (Strategy, usize)> {
 /// Units of rounding of the magnitudes: 0.1 is seen of long sums, where roundings cancel, and more of those over a channel or two.
 const BUDGET: f64 = 1.0;
 
-/// The output and the gradient with respect to the input, on memory full of NaN.
-fn run(way: Strategy, operands: &Operands, problem: &ConvProblem, dtype: DType) -> [Tensor; 2] {
+/// The output and the gradients with respect to input and weight, on memory full of NaN.
+fn run(way: Strategy, operands: &Operands, problem: &ConvProblem, dtype: DType) -> [Tensor; 3] {
     let x = upload(&operands.x, &problem.input_shape(), dtype);
     let w = upload(&operands.w, &problem.weight_shape(), dtype);
     let g = upload(&operands.g, &problem.output_shape(), dtype);
@@ -39,15 +39,17 @@ fn run(way: Strategy, operands: &Operands, problem: &ConvProblem, dtype: DType) 
     [
         dense::conv_by(way, &x, &w, options, None).unwrap(),
         dense::grad_input_by(way, &x, &w, &g, options, None).unwrap(),
+        dense::grad_weight_by(way, &x, &w, &g, options).unwrap(),
     ]
 }
 
-fn magnitudes(operands: &Operands, problem: &ConvProblem, outputs: usize) -> [Vec<f64>; 2] {
+fn magnitudes(operands: &Operands, problem: &ConvProblem, outputs: usize) -> [Vec<f64>; 3] {
     let Operands { x, w, g } = operands;
     let (back, flipped) = winograd::reference::transposed(problem, w);
     [
         winograd::reference::magnitude(problem, x, w, outputs),
         winograd::reference::magnitude(&back, g, &flipped, outputs),
+        winograd::reference::weight_magnitude(problem, x, g, outputs),
     ]
 }
 
@@ -113,7 +115,7 @@ proptest! {
             let magnitudes = magnitudes(&operands, &problem, outputs);
             for dtype in dtypes() {
                 let got = run(way, &operands, &problem, dtype);
-                for i in 0..2 {
+                for i in 0..3 {
                     assert_near(&format!("{way:?}"), &got[i], &wanted[i], &magnitudes[i], BUDGET);
                 }
             }
@@ -127,7 +129,7 @@ proptest! {
         for (way, _) in ways().take(1) {
             for dtype in dtypes() {
                 let got = run(way, &operands, &problem, dtype);
-                for i in 0..2 {
+                for i in 0..3 {
                     assert_exact("Winograd2", &got[i], &wanted[i]);
                 }
             }
@@ -135,7 +137,7 @@ proptest! {
     }
 
     #[test]
-    fn the_gradient_is_the_adjoint_of_the_convolution(problem in problems(&CHANNELS), seed: u32) {
+    fn the_gradients_are_the_adjoints_of_the_convolution(problem in problems(&CHANNELS), seed: u32) {
         let operands = Operands::draw(&problem, seed.into(), reals);
         for (way, outputs) in ways() {
             let magnitude = magnitudes(&operands, &problem, outputs)[0]
@@ -144,8 +146,10 @@ proptest! {
                 .map(|(y, g)| y * g.abs())
                 .sum();
             for dtype in dtypes() {
-                let [y, grad] = run(way, &operands, &problem, dtype).map(|t| download(&t));
-                assert_adjoint("<conv(x), g> = <x, grad_input(g)>", dtype, (&y, &operands.g), (&operands.x, &grad), magnitude);
+                let [y, grad_x, grad_w] = run(way, &operands, &problem, dtype).map(|t| download(&t));
+                let output = (&y[..], &operands.g[..]);
+                assert_adjoint("<conv(x), g> = <x, grad_input(g)>", dtype, output, (&operands.x, &grad_x), magnitude);
+                assert_adjoint("<conv(x), g> = <w, grad_weight(g)>", dtype, output, (&operands.w, &grad_w), magnitude);
             }
         }
     }
@@ -192,7 +196,7 @@ proptest! {
             let wanted = run(Strategy::Direct, &operands, &problem, dtype).map(|t| download(&t));
             for (way, _) in ways() {
                 let got = run(way, &operands, &problem, dtype);
-                for i in 0..2 {
+                for i in 0..3 {
                     assert_alike(&format!("{way:?}"), &got[i], &wanted[i]);
                 }
             }
@@ -216,17 +220,28 @@ fn numbers_near_the_end_of_the_range_give_what_the_direct_sum_gives() {
                 .map(|v| f64::from((v / 300.0) as f32))
                 .collect()
         };
-        let operands = Operands {
-            x: alternating(len(problem.input_shape())),
-            w: small(4, len(problem.weight_shape())),
-            g: alternating(len(problem.output_shape())),
+        let [x, w, g] = [
+            problem.input_shape(),
+            problem.weight_shape(),
+            problem.output_shape(),
+        ];
+        let of_weight = Operands {
+            x: alternating(len(x)),
+            w: small(4, len(w)),
+            g: alternating(len(g)),
         };
-        let wanted = run(Strategy::Direct, &operands, &problem, DType::F32).map(|t| download(&t));
-        assert!(wanted[0].iter().any(|v| v.is_finite()), "{scale:e}");
-        for (way, _) in ways() {
-            let got = run(way, &operands, &problem, DType::F32);
-            for i in 0..2 {
-                assert_alike(&format!("{way:?} at {scale:e}"), &got[i], &wanted[i]);
+        let of_grad = Operands {
+            g: small(5, len(g)),
+            ..of_weight.clone()
+        };
+        for (operands, results) in [(of_weight, [0, 1]), (of_grad, [0, 2])] {
+            let by = |way| run(way, &operands, &problem, DType::F32);
+            let wanted = by(Strategy::Direct).map(|t| download(&t));
+            for i in results {
+                assert!(wanted[i].iter().any(|v| v.is_finite()), "{scale:e}");
+                for (way, _) in ways() {
+                    assert_alike(&format!("{way:?} at {scale:e}"), &by(way)[i], &wanted[i]);
+                }
             }
         }
     }
@@ -237,18 +252,18 @@ fn four_outputs_a_side_err_no_more_than_three_times_as_much_as_the_direct_sum() 
     let problem = problem([1, 16, 16], [3, 3], [128, 32], [1, 1], [1, 1]);
     let operands = Operands::draw(&problem, 11, reals);
     let wanted = operands.reference(&problem);
-    let error = |way| {
+    let error = |way| -> [f64; 3] {
         let got = run(way, &operands, &problem, DType::F32).map(|t| download(&t));
         let square = |i: usize| {
             let pairs = got[i].iter().zip(&wanted[i]);
             pairs.map(|(g, w)| (g - w).powi(2)).sum::<f64>().sqrt()
         };
-        [square(0), square(1)]
+        [square(0), square(1), square(2)]
     };
     let direct = error(Strategy::Direct);
     for ((way, _), most) in ways().zip([1.5, 3.0]) {
         let error = error(way);
-        for i in 0..2 {
+        for i in 0..3 {
             let ratio = error[i] / direct[i];
             println!("{way:?}, {i}: {ratio}");
             assert!(
@@ -296,18 +311,28 @@ fn the_bits_are_those_of_the_chosen_strategy_each_time_and_on_one_core() {
         return;
     }
     let mut fingerprint = Fingerprint::default();
-    // Two outputs a side for images of 2 x 2, four for larger ones, none for a pixel.
+    // Two outputs a side for images of 2 x 2, four for larger ones, none for a pixel; that of the weight goes by all images together.
     let chosen = [
-        ([5, 2, 2], Strategy::Winograd2),
-        ([2, 16, 15], Strategy::Winograd4),
-        ([3, 1, 1], Strategy::Direct),
+        ([5, 2, 2], Strategy::Winograd2, Strategy::Direct),
+        ([2, 16, 15], Strategy::Winograd4, Strategy::Winograd2),
+        ([9, 16, 15], Strategy::Winograd4, Strategy::Winograd4),
+        ([3, 1, 1], Strategy::Direct, Strategy::Direct),
     ]
-    .map(|(size, way)| (problem(size, [3, 3], [24, 65], [1, 1], [1, 1]), way));
-    let forced = several().map(|problem| (problem, Strategy::Winograd4));
-    for (i, (problem, way)) in chosen.into_iter().chain(forced).enumerate() {
+    .map(|(size, way, of_weight)| {
+        (
+            problem(size, [3, 3], [24, 65], [1, 1], [1, 1]),
+            way,
+            of_weight,
+        )
+    });
+    let forced = several().map(|problem| (problem, Strategy::Winograd4, Strategy::Winograd4));
+    for (i, (problem, way, of_weight)) in chosen.into_iter().chain(forced).enumerate() {
         let operands = Operands::draw(&problem, 6, reals);
         for dtype in dtypes() {
-            let wanted = run(way, &operands, &problem, dtype);
+            let mut wanted = run(way, &operands, &problem, dtype);
+            if of_weight != way {
+                wanted[2] = run(of_weight, &operands, &problem, dtype)[2].clone();
+            }
             let again = if i < chosen.len() {
                 Strategy::Auto
             } else {
@@ -315,7 +340,7 @@ fn the_bits_are_those_of_the_chosen_strategy_each_time_and_on_one_core() {
             };
             for _ in 0..3 {
                 let got = run(again, &operands, &problem, dtype);
-                for i in 0..2 {
+                for i in 0..3 {
                     assert_same_bits("again", &got[i], &wanted[i]);
                 }
             }
@@ -387,6 +412,8 @@ fn a_problem_that_winograd_does_not_compute_is_refused_by_name() {
             assert_refuses_range(refused, "strategy", &named);
             let y = dense::conv_by(Strategy::Direct, &x, &w, options, None).unwrap();
             let refused = dense::grad_input_by(way, &x, &w, &y, options, None);
+            assert_refuses_range(refused, "strategy", &named);
+            let refused = dense::grad_weight_by(way, &x, &w, &y, options);
             assert_refuses_range(refused, "strategy", &named);
         }
     }

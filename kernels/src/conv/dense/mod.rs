@@ -9,7 +9,7 @@
 //! `forward.rs` chooses the tile, walks, multiplies, stores and launches the forward pass and, transposed, the gradient with respect to
 //! the input, for which `grad_input.rs` flips the weight. `grad_weight.rs` is the gradient with respect to the weight. Where there are
 //! more output channels than a tile holds, `wide.rs` and `wide_grad_weight.rs` do the same from packed panels. Where `strategy.rs` finds
-//! fewer products in it, `winograd/` computes the forward pass and the gradient with respect to the input instead. The indices of
+//! fewer products in it, `winograd/` computes it instead. The indices of
 //! taps and phases are those of `taps.rs`, what follows a convolution is `affine.rs`. All that for a CPU; a GPU goes to
 //! `matmul::implicit`, a matrix product to [`crate::matmul::gemm`].
 //!
@@ -233,18 +233,33 @@ pub fn grad_weight(
     grad: &Tensor,
     options: ConvOptions,
 ) -> Result<Tensor, KernelError> {
-    let problem = ConvProblem::new(input, weight, options)?;
-    problem.check_grad("conv grad_weight", grad)?;
+    grad_weight_by(Strategy::Auto, input, weight, grad, options)
+}
+
+/// [`grad_weight`] by the caller's strategy. Two launches.
+///
+/// # Errors
+/// Those of [`grad_weight`], before a scratch too large a strategy that does not compute the problem on this device.
+pub fn grad_weight_by(
+    strategy: Strategy,
+    input: &Tensor,
+    weight: &Tensor,
+    grad: &Tensor,
+    options: ConvOptions,
+) -> Result<Tensor, KernelError> {
+    const OP: &str = "conv grad_weight";
+    let (client, problem) = (input.client(), ConvProblem::new(input, weight, options)?);
+    problem.check_grad(OP, grad)?;
+    strategy.check(OP, &problem, client)?;
+    let shape = problem.weight_shape();
     if grad.is_empty() {
-        return Ok(Tensor::zeros(
-            input.client(),
-            &problem.weight_shape(),
-            problem.dtype,
-        ));
+        return Ok(Tensor::zeros(client, &shape, problem.dtype));
     }
-    let out = Tensor::empty(input.client(), &problem.weight_shape(), problem.dtype);
+    let out = Tensor::empty(client, &shape, problem.dtype);
     if let Some(product) = problem.as_product() {
         launch_grad_b(&product, &input.rows(), &grad.rows(), &out)?;
+    } else if let Some(outputs) = strategy.weight_outputs(&problem, client) {
+        winograd::launch_winograd_weight(&problem, input, grad, &out, outputs)?;
     } else {
         grad_weight::launch_grad_weight(&problem, input, grad, &out)?;
     }

@@ -9,7 +9,13 @@ const BLOCK: usize = 96;
 /// Images that the choice is made for, whatever the batch: what a network answers to an image must not depend on the images beside it.
 const IMAGES: usize = 16;
 
-/// How [`conv`](super::conv) and the gradient with respect to its input are computed. Each gives the same bits on any number of cores;
+/// Products of a weight's gradient that reading and writing one of its sums takes the time of, where all of them are [`NEAR`] elements at
+/// most, and where they are more: between those with which the choice is the faster one for 16 images, 64 to 512 channels and sides of 2 to 16.
+const POINT: usize = 60;
+const FAR_POINT: usize = 110;
+const NEAR: usize = 1 << 21;
+
+/// How [`conv`](super::conv) and its gradients are computed. Each gives the same bits on any number of cores;
 /// they differ from each other by rounding.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub enum Strategy {
@@ -45,6 +51,17 @@ impl Strategy {
             ));
         }
         Ok(())
+    }
+
+    /// The side of Winograd's tile of outputs of the gradient with respect to the weight, or none for the direct sum.
+    pub(super) fn weight_outputs(self, problem: &ConvProblem, client: &Client) -> Option<usize> {
+        match self {
+            Self::Direct => None,
+            Self::Winograd2 => Some(2),
+            Self::Winograd4 => Some(4),
+            Self::Auto if has_winograd(client) => fewest_products_of_weight(problem),
+            Self::Auto => None,
+        }
     }
 
     /// The side of Winograd's tile of outputs, or none for the direct sum. `transposed` for the gradient with respect to the input.
@@ -91,6 +108,29 @@ fn fewest_products(problem: &ConvProblem, transposed: bool) -> Option<usize> {
             let [down, across] = sides.map(|side| side.div_ceil(outputs));
             let tiles = (images * down * across).next_multiple_of(8);
             (outputs + 2) * (outputs + 2) * (tiles + 10 * tiles.div_ceil(BLOCK))
+        }
+    };
+    [None, Some(2), Some(4)]
+        .into_iter()
+        .min_by_key(|&outputs| products(outputs))
+        .flatten()
+}
+
+/// The same for the gradient with respect to the weight, whose points are kept for all tiles. It is a sum over the batch, and may be chosen
+/// by it.
+fn fewest_products_of_weight(problem: &ConvProblem) -> Option<usize> {
+    let channels = problem.in_channels.min(problem.out_channels);
+    if !takes_winograd(problem) || channels < FEWEST_CHANNELS {
+        return None;
+    }
+    let far = 36 * problem.in_channels * problem.out_channels > NEAR;
+    let point = if far { FAR_POINT } else { POINT };
+    let products = |outputs: Option<usize>| match outputs {
+        None => 9 * (problem.batch * problem.output().iter().product::<usize>() + point),
+        Some(outputs) => {
+            let tiles = problem.output().map(|side| side.div_ceil(outputs));
+            let tiles = problem.batch * tiles.iter().product::<usize>();
+            (outputs + 2) * (outputs + 2) * (tiles + point)
         }
     };
     [None, Some(2), Some(4)]

@@ -60,7 +60,18 @@ pub(super) fn winograd<S: Float, F: Float, B: Size, N: Size, C: Size>(
             for tile in 0..count {
                 let corner = map.corner(first_tile + tile, outputs);
                 let to = input + tile * in_channels;
-                stage_tile::<S, F, B, C>(x, inputs, to, plane, &corner, &map, in_channels, side);
+                stage_tile::<S, F, B, C>(
+                    x,
+                    inputs,
+                    to,
+                    plane,
+                    &corner,
+                    &map,
+                    in_channels,
+                    0usize.runtime(),
+                    (in_channels + C::value() - 1) / C::value(),
+                    side,
+                );
             }
         }
         for group in first_group..last_group {

@@ -6,8 +6,8 @@
 //! at `m + 1` points and at infinity: 0, 1 and -1 for 2 outputs; 0, ±3/4 and ±3/2 for 4.
 //!
 //! **Map.** This file cuts and launches. `kernel.rs` walks blocks, transforms the weight and multiplies; `tiles.rs` says where tiles lie and
-//! transforms their inputs; `output.rs` transforms back, applies what follows and stores; `transform.rs` has the three transforms;
-//! `reference.rs` the same in `f64`, and the magnitudes that errors are measured by.
+//! transforms their inputs; `output.rs` transforms back, applies what follows and stores; `transform.rs` has the transforms;
+//! `weight/` is the gradient with respect to the weight; `reference.rs` the same in `f64`, and the magnitudes that errors are measured by.
 //!
 //! **One unit owns** a run of (block of tiles, part of the channels' groups). A group is the two or three vectors of output channels of one
 //! product; for each of them the weight is transformed anew into a panel that the block's tiles share, so that nothing of the transformed
@@ -37,6 +37,9 @@ mod output;
 pub mod reference;
 mod tiles;
 mod transform;
+mod weight;
+
+pub(super) use weight::launch_winograd_weight;
 
 use super::{ConvProblem, wide};
 use crate::affine::EpilogueArgs;

@@ -98,6 +98,23 @@ pub fn magnitude(problem: &ConvProblem, input: &[f64], weight: &[f64], outputs: 
     filter(problem, &abs(input), &abs(weight), outputs, &transforms)
 }
 
+/// The gradient with respect to the weight by tiles of `outputs` by `outputs`.
+pub fn grad_weight(problem: &ConvProblem, input: &[f64], grad: &[f64], outputs: usize) -> Vec<f64> {
+    filter_weight(problem, input, grad, outputs, &Transforms::of(outputs))
+}
+
+/// [`magnitude`] of the gradient with respect to the weight.
+pub fn weight_magnitude(
+    problem: &ConvProblem,
+    input: &[f64],
+    grad: &[f64],
+    outputs: usize,
+) -> Vec<f64> {
+    let abs = |values: &[f64]| values.iter().map(|v| v.abs()).collect::<Vec<_>>();
+    let transforms = Transforms::of(outputs).abs();
+    filter_weight(problem, &abs(input), &abs(grad), outputs, &transforms)
+}
+
 /// The problem and the weight of the gradient with respect to the input, which is a convolution of the output's gradient.
 pub fn transposed(problem: &ConvProblem, weight: &[f64]) -> (ConvProblem, Vec<f64>) {
     let (ci, co) = (problem.in_channels, problem.out_channels);
@@ -121,6 +138,76 @@ pub fn transposed(problem: &ConvProblem, weight: &[f64]) -> (ConvProblem, Vec<f6
     (problem, flipped)
 }
 
+fn square(side: usize, at: &dyn Fn(usize, usize) -> f64) -> Matrix {
+    let line = |y| (0..side).map(|x| at(y, x)).collect();
+    (0..side).map(line).collect()
+}
+
+/// The inputs of each tile of the problem, zeros outside of the map, channel by channel and transformed; with its image and its first output.
+fn tiles_of<'a>(
+    problem: &'a ConvProblem,
+    input: &'a [f64],
+    outputs: usize,
+    transforms: &'a Transforms,
+) -> impl Iterator<Item = (usize, [usize; 2], Vec<Matrix>)> + 'a {
+    let ([h, w], [oh, ow], ci) = (problem.input, problem.output(), problem.in_channels);
+    let [up, left] = problem.options.padding;
+    let pixel = move |n: usize, y: usize, x: usize, i: usize| {
+        let inside = y >= up && x >= left && y - up < h && x - left < w;
+        let at = |y, x| input[((n * h + y) * w + x) * ci + i];
+        if inside { at(y - up, x - left) } else { 0.0 }
+    };
+    let corners = move || {
+        let down = (0..oh).step_by(outputs);
+        down.flat_map(move |y| (0..ow).step_by(outputs).map(move |x| [y, x]))
+    };
+    let tiles = (0..problem.batch).flat_map(move |n| corners().map(move |corner| (n, corner)));
+    tiles.map(move |(n, [y0, x0])| {
+        let of_channel = |i| {
+            let tile = square(outputs + 2, &|y, x| pixel(n, y0 + y, x0 + x, i));
+            both_axes(&transforms.input, &tile)
+        };
+        (n, [y0, x0], (0..ci).map(of_channel).collect())
+    })
+}
+
+/// The transpose of [`filter`] as a map of the weight.
+fn filter_weight(
+    problem: &ConvProblem,
+    input: &[f64],
+    grad: &[f64],
+    outputs: usize,
+    transforms: &Transforms,
+) -> Vec<f64> {
+    let side = outputs + 2;
+    let [oh, ow] = problem.output();
+    let (ci, co) = (problem.in_channels, problem.out_channels);
+    let transpose = |matrix: &Matrix| -> Matrix {
+        let column = |c: usize| matrix.iter().map(|row| row[c]).collect();
+        (0..matrix[0].len()).map(column).collect()
+    };
+    let (of_grad, back) = (transpose(&transforms.output), transpose(&transforms.weight));
+    let mut sums = vec![vec![vec![0.0; side]; side]; ci * co];
+    for (n, [y0, x0], inputs) in tiles_of(problem, input, outputs, transforms) {
+        for o in 0..co {
+            let tile = square(outputs, &|y, x| {
+                let inside = y0 + y < oh && x0 + x < ow;
+                let at = |y, x| grad[((n * oh + y) * ow + x) * co + o];
+                if inside { at(y0 + y, x0 + x) } else { 0.0 }
+            });
+            let grads = both_axes(&of_grad, &tile);
+            for (i, (y, x)) in
+                (0..ci).flat_map(|i| (0..side * side).map(move |p| (i, (p / side, p % side))))
+            {
+                sums[i * co + o][y][x] += inputs[i][y][x] * grads[y][x];
+            }
+        }
+    }
+    let taps: Vec<Matrix> = sums.iter().map(|sums| both_axes(&back, sums)).collect();
+    let pairs = |tap: usize| taps.iter().map(move |taps| taps[tap / 3][tap % 3]);
+    (0..9).flat_map(pairs).collect()
+}
+
 fn filter(
     problem: &ConvProblem,
     input: &[f64],
@@ -129,18 +216,8 @@ fn filter(
     transforms: &Transforms,
 ) -> Vec<f64> {
     let side = outputs + 2;
-    let ([h, w], [oh, ow]) = (problem.input, problem.output());
+    let [oh, ow] = problem.output();
     let (ci, co) = (problem.in_channels, problem.out_channels);
-    let [up, left] = problem.options.padding;
-    let pixel = |n: usize, y: usize, x: usize, i: usize| {
-        let inside = y >= up && x >= left && y - up < h && x - left < w;
-        let at = |y, x| input[((n * h + y) * w + x) * ci + i];
-        if inside { at(y - up, x - left) } else { 0.0 }
-    };
-    let square = |side: usize, at: &dyn Fn(usize, usize) -> f64| -> Matrix {
-        let line = |y| (0..side).map(|x| at(y, x)).collect();
-        (0..side).map(line).collect()
-    };
     let weights: Vec<Matrix> = (0..ci * co)
         .map(|pair| {
             let taps = square(3, &|y, x| weight[(y * 3 + x) * ci * co + pair]);
@@ -148,15 +225,7 @@ fn filter(
         })
         .collect();
     let mut result = vec![0.0; problem.output_shape().iter().product()];
-    let corners = (0..oh.div_ceil(outputs))
-        .flat_map(|ty| (0..ow.div_ceil(outputs)).map(move |tx| (ty * outputs, tx * outputs)));
-    for (n, (y0, x0)) in (0..problem.batch).flat_map(|n| corners.clone().map(move |c| (n, c))) {
-        let inputs: Vec<Matrix> = (0..ci)
-            .map(|i| {
-                let tile = square(side, &|y, x| pixel(n, y0 + y, x0 + x, i));
-                both_axes(&transforms.input, &tile)
-            })
-            .collect();
+    for (n, [y0, x0], inputs) in tiles_of(problem, input, outputs, transforms) {
         for o in 0..co {
             let sums = square(side, &|y, x| {
                 (0..ci)
@@ -213,6 +282,8 @@ mod tests {
             let (back, flipped) = transposed(&problem, &w);
             let wanted = reference::grad_input(&problem, &w, &g);
             near(forward(&back, &g, &flipped, outputs), wanted);
+            let wanted = reference::grad_weight(&problem, &x, &g);
+            near(grad_weight(&problem, &x, &g, outputs), wanted);
         }
     }
 }

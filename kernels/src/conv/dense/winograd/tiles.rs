@@ -1,6 +1,6 @@
 //! Where the tiles of a map lie, and the transform of their inputs.
 
-use super::transform::transform_input;
+use super::transform::{transform_grad, transform_input};
 use crate::lanes::{channel, load, store_unaligned};
 use cubecl::prelude::*;
 
@@ -42,7 +42,8 @@ impl Tiles {
     }
 }
 
-/// Transforms the inputs of a tile, zeros outside of the map, to `inputs`: the points are `plane` elements apart.
+/// Transforms the inputs of a tile, zeros outside of the map, in the vectors `first..last` of its channels, to `inputs`: the points are
+/// `plane` elements apart.
 #[cube]
 pub(super) fn stage_tile<S: Float, F: Float, B: Size, C: Size>(
     x: &[Vector<S, B>],
@@ -52,6 +53,8 @@ pub(super) fn stage_tile<S: Float, F: Float, B: Size, C: Size>(
     corner: &Corner,
     map: &Tiles,
     channels: usize,
+    first: usize,
+    last: usize,
     #[comptime] side: usize,
 ) {
     let inside = corner.row >= map.up
@@ -59,7 +62,7 @@ pub(super) fn stage_tile<S: Float, F: Float, B: Size, C: Size>(
         && corner.column >= map.left
         && corner.column + side <= map.source_w + map.left;
     let image = corner.image * map.source_h;
-    for v in 0..(channels + C::value() - 1) / C::value() {
+    for v in first..last {
         let c = channel::<C>(v, channels);
         let mut tile = Array::<Vector<F, C>>::new(side * side);
         if inside {
@@ -93,6 +96,47 @@ pub(super) fn stage_tile<S: Float, F: Float, B: Size, C: Size>(
         #[unroll]
         for point in 0..comptime!(side * side) {
             store_unaligned::<F, F, C>(inputs, to + point * plane + c, tile[point]);
+        }
+    }
+}
+
+/// Transforms the gradients of a tile's outputs, zeros outside of the map, to `grads`, `step` vectors from group to group: the points are `plane`
+/// vectors apart.
+#[cube]
+pub(super) fn stage_grad<S: Float, F: Float, B: Size, N: Size>(
+    grad: &[Vector<S, B>],
+    grads: &mut [Vector<F, N>],
+    to: usize,
+    plane: usize,
+    step: usize,
+    corner: &Corner,
+    map: &Tiles,
+    channels: usize,
+    groups: usize,
+    #[comptime] vectors: usize,
+    #[comptime] outputs: usize,
+) {
+    let first = (corner.image * map.target_h + corner.row) * map.target_w + corner.column;
+    for v in 0..groups * vectors {
+        let c = channel::<N>(v, channels);
+        let mut tile = Array::<Vector<F, N>>::new(outputs * outputs);
+        #[unroll]
+        for i in 0..outputs {
+            #[unroll]
+            for j in 0..outputs {
+                let mut value = Vector::<F, N>::new(F::new(0.0f32));
+                if corner.row + i < map.target_h && corner.column + j < map.target_w {
+                    let pixel = first + i * map.target_w + j;
+                    value = load::<S, F, B, N>(grad, pixel * channels + c);
+                }
+                tile[i * outputs + j] = value;
+            }
+        }
+        let at_points = transform_grad::<F, N>(&tile, outputs);
+        let at = to + v / vectors * step + v % vectors;
+        #[unroll]
+        for point in 0..comptime!((outputs + 2) * (outputs + 2)) {
+            grads[at + point * plane] = at_points[point];
         }
     }
 }

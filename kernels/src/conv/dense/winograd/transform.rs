@@ -1,4 +1,4 @@
-//! The three transforms of one axis, each in place in a line of a tile; a tile is transformed line by line along both axes.
+//! The transforms of one axis, line by line along both axes of a tile; those of gradients are the transposes of those of outputs and weight.
 //!
 //! A tile of `m` outputs reads `m + 2` inputs, and is made from products at as many points: 0, 1, -1 and infinity for 2 outputs, 0, ±3/4,
 //! ±3/2 and infinity for 4. All constants but the weight's are dyadic, exact in any element type.
@@ -183,5 +183,130 @@ fn output_line<F: Float, N: Size>(
         m[comptime!(start + step)] = odd_p + odd_q;
         m[comptime!(start + 2 * step)] = fma(sum_q, q2, sum_p * p2);
         m[comptime!(start + 3 * step)] = fma(odd_q, q2, fma(odd_p, p2, last));
+    }
+}
+
+/// `A g A^T` of a tile of `outputs` by `outputs` gradients, for all points.
+#[cube]
+pub(super) fn transform_grad<F: Float, N: Size>(
+    tile: &Array<Vector<F, N>>,
+    #[comptime] outputs: usize,
+) -> Array<Vector<F, N>> {
+    let side = comptime!(outputs + 2);
+    let mut points = Array::<Vector<F, N>>::new(comptime!(side * side));
+    #[unroll]
+    for column in 0..outputs {
+        #[unroll]
+        for row in 0..outputs {
+            points[comptime!(row * side + column)] = tile[comptime!(row * outputs + column)];
+        }
+        grad_line::<F, N>(&mut points, column, side, side);
+    }
+    #[unroll]
+    for row in 0..side {
+        grad_line::<F, N>(&mut points, comptime!(row * side), 1usize, side);
+    }
+    points
+}
+
+/// From the first `side - 2` of a line to all of it.
+#[cube]
+fn grad_line<F: Float, N: Size>(
+    g: &mut Array<Vector<F, N>>,
+    #[comptime] start: usize,
+    #[comptime] step: usize,
+    #[comptime] side: usize,
+) {
+    let g0 = g[start];
+    let g1 = g[comptime!(start + step)];
+    if comptime!(side == 4) {
+        g[comptime!(start + step)] = g0 + g1;
+        g[comptime!(start + 2 * step)] = g0 - g1;
+        g[comptime!(start + 3 * step)] = -g1;
+    } else {
+        let g2 = g[comptime!(start + 2 * step)];
+        let g3 = g[comptime!(start + 3 * step)];
+        let p = Vector::<F, N>::new(F::new(0.75f32));
+        let q = Vector::<F, N>::new(F::new(1.5f32));
+        let p2 = Vector::<F, N>::new(F::new(P2));
+        let q2 = Vector::<F, N>::new(F::new(Q2));
+        let even_p = fma(g2, p2, g0);
+        let odd_p = fma(g3, p2, g1);
+        let even_q = fma(g2, q2, g0);
+        let odd_q = fma(g3, q2, g1);
+        g[comptime!(start + step)] = fma(odd_p, p, even_p);
+        g[comptime!(start + 2 * step)] = fma(odd_p, -p, even_p);
+        g[comptime!(start + 3 * step)] = fma(odd_q, q, even_q);
+        g[comptime!(start + 4 * step)] = fma(odd_q, -q, even_q);
+        g[comptime!(start + 5 * step)] = g3;
+    }
+}
+
+/// `G^T m G` of the sums at all points: the nine taps.
+#[cube]
+pub(super) fn transform_back<F: Float, N: Size>(
+    points: &Array<Vector<F, N>>,
+    #[comptime] side: usize,
+) -> Array<Vector<F, N>> {
+    let mut down = Array::<Vector<F, N>>::new(comptime!(3 * side));
+    #[unroll]
+    for column in 0..side {
+        back_line::<F, N>(points, column, side, &mut down, column, side, side);
+    }
+    let mut taps = Array::<Vector<F, N>>::new(9usize);
+    #[unroll]
+    for row in 0..3usize {
+        let start = comptime!(row * side);
+        back_line::<F, N>(
+            &down,
+            start,
+            1usize,
+            &mut taps,
+            comptime!(3 * row),
+            1usize,
+            side,
+        );
+    }
+    taps
+}
+
+#[cube]
+fn back_line<F: Float, N: Size>(
+    m: &Array<Vector<F, N>>,
+    #[comptime] start: usize,
+    #[comptime] step: usize,
+    taps: &mut Array<Vector<F, N>>,
+    #[comptime] to: usize,
+    #[comptime] to_step: usize,
+    #[comptime] side: usize,
+) {
+    let m0 = m[start];
+    let m1 = m[comptime!(start + step)];
+    let m2 = m[comptime!(start + 2 * step)];
+    let m3 = m[comptime!(start + 3 * step)];
+    let sum_p = m1 + m2;
+    let difference_p = m1 - m2;
+    if comptime!(side == 4) {
+        let half = Vector::<F, N>::new(F::new(0.5f32));
+        taps[to] = fma(sum_p, half, m0);
+        taps[comptime!(to + to_step)] = difference_p * half;
+        taps[comptime!(to + 2 * to_step)] = fma(sum_p, half, m3);
+    } else {
+        let m4 = m[comptime!(start + 4 * step)];
+        let m5 = m[comptime!(start + 5 * step)];
+        let of_zero = Vector::<F, N>::new(F::new(64.0f32) / F::new(81.0f32));
+        let of_p = Vector::<F, N>::new(F::new(-128.0f32) / F::new(243.0f32));
+        let of_q = Vector::<F, N>::new(F::new(32.0f32) / F::new(243.0f32));
+        let p = Vector::<F, N>::new(F::new(0.75f32));
+        let q = Vector::<F, N>::new(F::new(1.5f32));
+        let p2 = Vector::<F, N>::new(F::new(P2));
+        let q2 = Vector::<F, N>::new(F::new(Q2));
+        let even_p = sum_p * of_p;
+        let even_q = (m3 + m4) * of_q;
+        let odd_p = difference_p * (of_p * p);
+        let odd_q = (m3 - m4) * (of_q * q);
+        taps[to] = fma(m0, of_zero, even_p + even_q);
+        taps[comptime!(to + to_step)] = odd_p + odd_q;
+        taps[comptime!(to + 2 * to_step)] = fma(even_p, p2, fma(even_q, q2, m5));
     }
 }
