@@ -1,4 +1,4 @@
-use crate::clamp::relu;
+use crate::clamp::{Clamp, clamped};
 use crate::lanes::{View, load_part};
 use crate::{DType, KernelError, Tensor};
 use cubecl::prelude::*;
@@ -15,8 +15,8 @@ pub struct Affine<'a> {
     pub shift: &'a Tensor,
     /// Added, of the output's shape; may be a window. Pointwise convolutions also take `[n, co]`, one row for all pixels of an image.
     pub residual: Option<&'a Tensor>,
-    /// Whether a ReLU follows; it lets a NaN through.
-    pub relu: bool,
+    /// What bounds the result; it lets a NaN through.
+    pub clamp: Clamp,
 }
 
 impl Affine<'_> {
@@ -69,7 +69,7 @@ pub(crate) struct Epilogue {
     pub bias: bool,
     pub affine: bool,
     pub residual: bool,
-    pub relu: bool,
+    pub clamp: Clamp,
 }
 
 /// What an epilogue reads, as one kernel argument; a buffer that it has no use for may be any.
@@ -107,10 +107,7 @@ pub(crate) fn apply<S: Float, F: Float, B: Size, N: Size, T: Size>(
         let offset = operands.residual_view.at(pixel) + channel;
         value += load_part::<S, F, B, N, T>(&operands.residual, offset, used);
     }
-    if comptime!(epilogue.relu) {
-        value = relu::<F, N>(value);
-    }
-    value
+    clamped::<F, N>(value, comptime!(epilogue.clamp))
 }
 
 /// What a convolution or a product is followed by, in registers.
@@ -136,7 +133,7 @@ impl<'a> EpilogueArgs<'a> {
             bias: self.bias.is_some(),
             affine: self.affine.is_some(),
             residual: self.residual.is_some(),
-            relu: self.affine.is_some_and(|affine| affine.relu),
+            clamp: self.affine.map_or(Clamp::None, |affine| affine.clamp),
         }
     }
 

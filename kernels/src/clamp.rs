@@ -18,7 +18,61 @@
 pub(crate) mod reference;
 
 use crate::planted;
+use crate::pointwise::activation::Activation;
 use cubecl::prelude::*;
+
+/// What bounds a value before it is stored: the activations whose gradient their result tells as well as their operand.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+pub enum Clamp {
+    /// Nothing.
+    #[default]
+    None,
+    /// `max(x, 0)`.
+    Relu,
+    /// `min(max(x, 0), 6)`.
+    Relu6,
+}
+
+impl Clamp {
+    /// Every clamp.
+    pub const ALL: [Self; 3] = [Self::None, Self::Relu, Self::Relu6];
+
+    /// The activation that it is.
+    pub fn activation(self) -> Activation {
+        match self {
+            Self::None => Activation::Identity,
+            Self::Relu => Activation::Relu,
+            Self::Relu6 => Activation::Relu6,
+        }
+    }
+}
+
+/// `value` within the bounds of `clamp`; NaN where it is.
+#[cube]
+pub(crate) fn clamped<F: Float, N: Size>(
+    value: Vector<F, N>,
+    #[comptime] clamp: Clamp,
+) -> Vector<F, N> {
+    match comptime!(clamp) {
+        Clamp::None => value,
+        Clamp::Relu => relu::<F, N>(value),
+        Clamp::Relu6 => relu6::<F, N>(value),
+    }
+}
+
+/// The gradient of [`clamped`], whose operand or result is `value`: 0 at a bound and past it, else `grad`.
+#[cube]
+pub(crate) fn clamped_grad<F: Float, N: Size>(
+    value: Vector<F, N>,
+    grad: Vector<F, N>,
+    #[comptime] clamp: Clamp,
+) -> Vector<F, N> {
+    match comptime!(clamp) {
+        Clamp::None => grad,
+        Clamp::Relu => relu_grad::<F, N>(value, grad),
+        Clamp::Relu6 => relu6_grad::<F, N>(value, grad),
+    }
+}
 
 /// `value`, or `bound` where it is below it; NaN where `value` is.
 #[cube]
@@ -54,6 +108,13 @@ pub(crate) fn relu<F: Float, N: Size>(value: Vector<F, N>) -> Vector<F, N> {
     }
 }
 
+/// `min(max(value, 0), 6)`, and NaN where `value` is.
+#[cube]
+pub(crate) fn relu6<F: Float, N: Size>(value: Vector<F, N>) -> Vector<F, N> {
+    let zero = Vector::<F, N>::new(F::new(0.0f32));
+    at_most::<F, N>(at_least::<F, N>(value, zero), Vector::new(F::new(6.0f32)))
+}
+
 /// The gradient of [`relu()`], whose operand or result is `value`: 0 where that is 0 or below, else `grad`.
 #[cube]
 pub(crate) fn relu_grad<F: Float, N: Size>(
@@ -65,5 +126,21 @@ pub(crate) fn relu_grad<F: Float, N: Size>(
         select_many(value.greater_than(&zero), grad, zero)
     } else {
         select_many(value.less_equal(&zero), zero, grad)
+    }
+}
+
+/// The gradient of [`relu6()`], whose operand or result is `value`: 0 where that is 0 or below or 6 or above, else `grad`.
+#[cube]
+pub(crate) fn relu6_grad<F: Float, N: Size>(
+    value: Vector<F, N>,
+    grad: Vector<F, N>,
+) -> Vector<F, N> {
+    let six = Vector::<F, N>::new(F::new(6.0f32));
+    let zero = Vector::<F, N>::new(F::new(0.0f32));
+    let below = relu_grad::<F, N>(value, grad);
+    if comptime!(planted::is("relu6_gradient_passes_the_bound")) {
+        below
+    } else {
+        select_many(value.greater_equal(&six), zero, below)
     }
 }

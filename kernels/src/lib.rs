@@ -57,6 +57,7 @@ mod team;
 mod tensor;
 
 pub use affine::Affine;
+pub use clamp::Clamp;
 pub use cost::Cost;
 pub use cubecl::client::Client;
 pub use dtype::DType;

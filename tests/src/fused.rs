@@ -3,7 +3,7 @@ use crate::{
     dtypes, naive, poison, reals, upload,
 };
 use ghostlight_kernels::norm::batch_norm::{self, BatchNorm, reference::Layer};
-use ghostlight_kernels::{Affine, DType, KernelError, Tensor};
+use ghostlight_kernels::{Affine, Clamp, DType, KernelError, Tensor};
 use proptest::sample::Index;
 
 const EPSILON: f64 = 1e-3;
@@ -48,20 +48,26 @@ impl Operands {
             w: whole(1, w),
             residual: whole(2, y),
             gamma: map(9),
-            beta: map(10),
+            // On both sides of what a ReLU6 stops at.
+            beta: map(10).iter().map(|v| 8.0 * v).collect(),
             mean: map(11),
             variance: map(12).iter().map(|v| v.abs() + 0.5).collect(),
         }
     }
 
     /// What the convolution's and the batch norm's own references make of them.
-    fn composed(&self, fused: &impl FusedConvolution, with_residual: bool, relu: bool) -> Vec<f64> {
+    fn composed(
+        &self,
+        fused: &impl FusedConvolution,
+        with_residual: bool,
+        clamp: Clamp,
+    ) -> Vec<f64> {
         let layer = Layer {
             gamma: &self.gamma,
             beta: &self.beta,
             epsilon: EPSILON,
             residual: with_residual.then_some(self.residual.as_slice()),
-            relu,
+            clamp,
         };
         let convolved = fused.reference(&self.x, &self.w);
         layer.apply(&convolved, &self.mean, &self.variance)
@@ -73,7 +79,7 @@ impl Operands {
         fused: &impl FusedConvolution,
         dtype: DType,
         with_residual: bool,
-        relu: bool,
+        clamp: Clamp,
     ) -> Tensor {
         let [x, w, y] = fused.shapes();
         let vector = |values: &[f64]| upload(values, &[values.len()], dtype);
@@ -94,7 +100,7 @@ impl Operands {
             scale: &scale,
             shift: &norm.beta,
             residual: with_residual.then_some(&residual),
-            relu,
+            clamp,
         };
         let output = fused.launch(&x, &w, &affine).expect("the operands fit");
         assert_eq!(output.shape(), y);
@@ -107,19 +113,19 @@ pub fn assert_fused_is_composed(
     fused: &impl FusedConvolution,
     seed: u32,
     with_residual: bool,
-    relu: bool,
+    clamp: Clamp,
 ) {
     let operands = Operands::draw(fused, seed.into());
-    let wanted = operands.composed(fused, with_residual, relu);
-    // The scale is at most sqrt(2); mean, shift and residual are at most 1 each.
+    let wanted = operands.composed(fused, with_residual, clamp);
+    // The scale is at most sqrt(2), mean and residual are at most 1 each, the shift is at most 8.
     let magnitude: Vec<f64> = fused
         .magnitude(&operands.x, &operands.w)
         .iter()
-        .map(|sum| 1.5 * (sum + 3.0))
+        .map(|sum| 1.5 * (sum + 2.0) + 8.0)
         .collect();
     let tolerance = VALUE * naive(fused.products() + 4);
     for dtype in dtypes() {
-        let got = operands.run(fused, dtype, with_residual, relu);
+        let got = operands.run(fused, dtype, with_residual, clamp);
         assert_near("conv_affine", &got, &wanted, &magnitude, tolerance);
     }
 }
@@ -144,10 +150,12 @@ pub fn assert_not_finite_passes_fused(
     if !spoiled.is_empty() {
         *place.get_mut(spoiled) = value;
     }
-    let wanted = operands.composed(fused, true, true);
-    for dtype in dtypes() {
-        let got = operands.run(fused, dtype, true, true);
-        assert_alike("conv_affine", &got, &wanted);
+    for clamp in [Clamp::Relu, Clamp::Relu6] {
+        let wanted = operands.composed(fused, true, clamp);
+        for dtype in dtypes() {
+            let got = operands.run(fused, dtype, true, clamp);
+            assert_alike("conv_affine", &got, &wanted);
+        }
     }
 }
 
@@ -166,7 +174,7 @@ pub fn assert_fused_refuses(fused: &impl FusedConvolution) {
             scale,
             shift,
             residual,
-            relu: true,
+            clamp: Clamp::Relu,
         };
         fused.launch(&x, &w, &affine)
     };

@@ -5,7 +5,7 @@ use ghostlight_kernels::matmul::gemm::{
     GemmProblem, gemm, gemm_into, grad_a, grad_b, grad_bias, reference,
 };
 use ghostlight_kernels::pointwise::activation::{Activation, reference::value as activated};
-use ghostlight_kernels::{Affine, DType, Tensor};
+use ghostlight_kernels::{Affine, Clamp, DType, Tensor};
 use ghostlight_tests::{
     Fingerprint, GRADIENT, NOT_FINITE, VALUE, abs, assert_adjoint, assert_alike, assert_exact,
     assert_near, assert_refuses_dtype, assert_refuses_shape, assert_same_bits,
@@ -249,7 +249,7 @@ fn what_is_not_finite_passes_the_fused_relu_as_it_passes_the_composition() {
                     scale: &vector(&scale),
                     shift: &vector(&shift),
                     residual: Some(&upload(&operands.g, &[m, n], dtype)),
-                    relu: true,
+                    clamp: Clamp::Relu,
                 };
                 let out = Tensor::empty(&client(), &[m, n], dtype);
                 gemm_into(&a, &b, &affine, &out).unwrap();

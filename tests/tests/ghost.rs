@@ -5,7 +5,7 @@ use ghostlight_autodiff::{Tape, Var, ops};
 use ghostlight_kernels::conv::dense::ConvOptions;
 use ghostlight_kernels::ghost::module::{self, Ghost, GhostProblem, Scales, reference};
 use ghostlight_kernels::norm::batch_norm::{BatchNorm, reference::Layer};
-use ghostlight_kernels::{DType, Tensor};
+use ghostlight_kernels::{Clamp, DType, Tensor};
 use ghostlight_tests::{
     Fingerprint, NOT_FINITE, Windowed, assert_alike, assert_launches, assert_refuses_range,
     assert_refuses_shape, assert_same_bits, assert_same_bits_on_one_core, client, download, dtypes,
@@ -33,7 +33,7 @@ struct Case {
     s: usize,
     n: usize,
     stride: usize,
-    relu: bool,
+    clamp: Clamp,
     seed: u64,
 }
 
@@ -75,7 +75,7 @@ impl Case {
             beta: &norm[1],
             epsilon: EPSILON,
             residual: None,
-            relu: self.relu,
+            clamp: self.clamp,
         }
     }
 
@@ -104,7 +104,7 @@ impl Case {
             cheap_norm: &cheap_norm,
             options: self.options(),
             channels: self.n,
-            relu: self.relu,
+            clamp: self.clamp,
         };
         let x = upload(&self.x(), &self.image, dtype);
         let problem = GhostProblem::new(&x, &ghost).unwrap();
@@ -143,10 +143,10 @@ fn cases() -> impl Strategy<Value = Case> {
         1usize..28,
         2usize..4,
         1usize..3,
-        any::<bool>(),
+        prop::sample::select(&Clamp::ALL[..]),
         any::<u32>(),
     )
-        .prop_flat_map(|(image, kernels, m, s, stride, relu, seed)| {
+        .prop_flat_map(|(image, kernels, m, s, stride, clamp, seed)| {
             (m + 1..=m * s).prop_map(move |n| Case {
                 image,
                 kernels,
@@ -154,7 +154,7 @@ fn cases() -> impl Strategy<Value = Case> {
                 s,
                 n,
                 stride,
-                relu,
+                clamp,
                 seed: seed.into(),
             })
         })
@@ -194,8 +194,8 @@ proptest! {
         let grad = case.grad();
         for dtype in dtypes() {
             // A value at the ReLU's kink falls on either side by rounding: f32 does without.
-            let relu = case.relu && dtype == DType::F64;
-            let case = Case { relu, ..case.clone() };
+            let clamp = if dtype == DType::F64 { case.clamp } else { Clamp::None };
+            let case = Case { clamp, ..case.clone() };
             let problem = case.problem();
             let wanted = case.reference(|weights| reference::backward(&problem, weights, &case.x(), &grad));
             let found = case.on(dtype, |ghost, problem, x| {
@@ -237,7 +237,7 @@ fn example() -> Case {
         s: 2,
         n: 71,
         stride: 1,
-        relu: true,
+        clamp: Clamp::Relu,
         seed: 5,
     }
 }
@@ -372,7 +372,7 @@ fn the_operation_passes_central_differences() {
         image: [2, 3, 4, 3],
         m: 4,
         n: 7,
-        relu: false,
+        clamp: Clamp::None,
         ..example()
     };
     let (shapes, operands) = case.on(DType::F64, |ghost, _, x| {
@@ -395,7 +395,7 @@ fn the_operation_passes_central_differences() {
         running_var: Tensor::zeros(&client(), &[4], DType::F64),
         epsilon: EPSILON,
         momentum: 0.1,
-        relu: false,
+        clamp: Clamp::None,
         statistics: ops::Statistics::Batch,
         into: None,
     };

@@ -5,7 +5,7 @@ use ghostlight_autodiff::{Tape, Var, ops};
 use ghostlight_kernels::ghost::mix::{self, Mix, MixProblem, Scales, reference};
 use ghostlight_kernels::norm::batch_norm::{BatchNorm, reference::Layer};
 use ghostlight_kernels::pointwise::add_at;
-use ghostlight_kernels::{DType, Tensor};
+use ghostlight_kernels::{Clamp, DType, Tensor};
 use ghostlight_tests::{
     NOT_FINITE, Windowed, assert_alike, assert_exact, assert_launches, assert_refuses_range,
     assert_refuses_shape, client, download, dtypes, integers, reals, upload,
@@ -72,7 +72,7 @@ impl Case {
                         beta: &norm[1],
                         epsilon: EPSILON,
                         residual: None,
-                        relu: false,
+                        clamp: Clamp::None,
                     },
                 });
         run(&reference::Weights {
@@ -293,12 +293,12 @@ fn a_stage_of_windows_passes_central_differences() {
     }
     let case = example();
     let ([n, h, w], c) = (case.maps, case.c());
-    let norm = |channels: usize, relu, into| ops::BatchNorm {
+    let norm = |channels: usize, clamp, into| ops::BatchNorm {
         running_mean: Tensor::zeros(&client(), &[channels], DType::F64),
         running_var: Tensor::zeros(&client(), &[channels], DType::F64),
         epsilon: EPSILON,
         momentum: 0.1,
-        relu,
+        clamp,
         statistics: ops::Statistics::Batch,
         into,
     };
@@ -328,12 +328,12 @@ fn a_stage_of_windows_passes_central_differences() {
             options: ghostlight_kernels::conv::dense::ConvOptions::square(1, 0),
         };
         let thin = tape.apply(conv, &[&raw, &v[1]])?;
-        let first = norm(case.r, true, Some(y.window(0, case.r)?));
+        let first = norm(case.r, Clamp::Relu, Some(y.window(0, case.r)?));
         let first = tape.apply(first, &[&thin, &v[2], &v[3]])?;
         let ghosts = ops::GhostMix {
-            cheap_norm: norm(c, true, None),
-            first_norm: norm(c, true, None),
-            second_norm: norm(c, false, None),
+            cheap_norm: norm(c, Clamp::Relu, None),
+            first_norm: norm(c, Clamp::Relu, None),
+            second_norm: norm(c, Clamp::None, None),
             out: y.window(case.r, c)?,
         };
         let mut operands = vec![&v[0], &raw, &first];

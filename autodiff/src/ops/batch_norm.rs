@@ -1,6 +1,6 @@
 use crate::{Function, Gradients, Step};
 use ghostlight_kernels::norm::batch_norm::{self, BatchNormProblem, Saved, cost};
-use ghostlight_kernels::{KernelError, Tensor};
+use ghostlight_kernels::{Clamp, KernelError, Tensor};
 
 /// Which statistics a batch norm divides by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,8 +23,8 @@ pub struct BatchNorm {
     pub epsilon: f64,
     /// How far the running statistics move.
     pub momentum: f64,
-    /// Whether a ReLU follows.
-    pub relu: bool,
+    /// What bounds the result.
+    pub clamp: Clamp,
     /// Training or inference.
     pub statistics: Statistics,
     /// Where the result goes in training: a tensor of `x`'s shape, usually a channel window. `None` makes one.
@@ -64,7 +64,7 @@ impl Function for BatchNorm {
                 let problem = BatchNormProblem::new(x, &layer, None)?;
                 let own = || Tensor::empty(x.client(), x.shape(), x.dtype());
                 let output = self.into.clone().unwrap_or_else(own);
-                let saved = batch_norm::train_into(x, &layer, residual, self.relu, &output)?;
+                let saved = batch_norm::train_into(x, &layer, residual, self.clamp, &output)?;
                 let cost = cost::forward(&problem, residual.is_some());
                 Step {
                     output,
@@ -74,7 +74,7 @@ impl Function for BatchNorm {
             }
             Statistics::Running => {
                 let problem = BatchNormProblem::new(x, &layer, residual)?;
-                let output = batch_norm::infer(x, &layer, residual, self.relu)?;
+                let output = batch_norm::infer(x, &layer, residual, self.clamp)?;
                 let cost = cost::inference(&problem, residual.is_some());
                 Step {
                     output,

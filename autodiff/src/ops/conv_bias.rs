@@ -1,8 +1,8 @@
 use crate::{Function, Gradients, Step};
 use ghostlight_kernels::conv::dense::{self, Affine, ConvOptions, ConvProblem, cost};
 use ghostlight_kernels::matmul::gemm::grad_bias;
-use ghostlight_kernels::pointwise::activation::{self, Activation};
-use ghostlight_kernels::{Cost, KernelError, Tensor};
+use ghostlight_kernels::pointwise::activation;
+use ghostlight_kernels::{Clamp, Cost, KernelError, Tensor};
 
 /// Dense convolution with bias, `act(x * weight + bias)`, of `[x [n, h, w, ci], weight [kh, kw, ci, co], bias [co]]`, in one launch; see
 /// [`dense::conv_affine`].
@@ -10,8 +10,8 @@ use ghostlight_kernels::{Cost, KernelError, Tensor};
 pub struct ConvBias {
     /// Stride and padding.
     pub options: ConvOptions,
-    /// Whether a ReLU follows.
-    pub relu: bool,
+    /// What bounds the result.
+    pub clamp: Clamp,
     /// `co` zeros, of the accumulator's type.
     pub zeros: Tensor,
     /// `co` ones, of the accumulator's type.
@@ -19,7 +19,7 @@ pub struct ConvBias {
 }
 
 impl Function for ConvBias {
-    /// `x`, the weight, and the result where a ReLU follows.
+    /// `x`, the weight, and the result where it is bounded.
     type Saved = (Tensor, Tensor, Option<Tensor>);
 
     fn name(&self) -> &'static str {
@@ -33,13 +33,17 @@ impl Function for ConvBias {
             scale: &self.ones,
             shift: bias,
             residual: None,
-            relu: self.relu,
+            clamp: self.clamp,
         };
         let output = dense::conv_affine(x, weight, self.options, &affine)?;
         let cost = ConvProblem::new(x, weight, self.options)?.cost()
             + Cost::traffic(3 * bias.len(), 0, x.dtype().size());
         Ok(Step {
-            saved: (x.clone(), weight.clone(), self.relu.then(|| output.clone())),
+            saved: (
+                x.clone(),
+                weight.clone(),
+                (self.clamp != Clamp::None).then(|| output.clone()),
+            ),
             output,
             cost,
         })
@@ -57,10 +61,10 @@ impl Function for ConvBias {
             cost: Cost::default(),
         };
         let through = match &y {
-            // The result is positive where what the ReLU saw was.
+            // The result is at a bound where what was clamped was there or past it.
             Some(y) => {
                 found.cost += activation::cost::backward(y.len(), y.dtype());
-                activation::backward(y, grad, Activation::Relu)?
+                activation::backward(y, grad, self.clamp.activation())?
             }
             None => grad.clone(),
         };

@@ -42,7 +42,7 @@ impl Function for ConvNorm {
             scale: &running_scale(&self.norm.layer(gamma, beta))?,
             shift: beta,
             residual,
-            relu: self.norm.relu,
+            clamp: self.norm.clamp,
         };
         let room = |shape: [usize; 4]| match &self.norm.into {
             Some(out) => out.clone(),

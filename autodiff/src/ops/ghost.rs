@@ -13,7 +13,7 @@ pub struct Ghost {
     pub options: ConvOptions,
     /// Output channels.
     pub channels: usize,
-    /// The norm of the primary half. It also says whether a ReLU follows both halves, and which statistics they use.
+    /// The norm of the primary half. It also says what bounds both halves, and which statistics they use.
     pub primary_norm: BatchNorm,
     /// The norm of the cheap half.
     pub cheap_norm: BatchNorm,
@@ -40,7 +40,7 @@ impl Ghost {
             cheap_norm,
             options: self.options,
             channels: self.channels,
-            relu: self.primary_norm.relu,
+            clamp: self.primary_norm.clamp,
         }
     }
 }

@@ -4,6 +4,7 @@ use ghostlight_autodiff::Tensor;
 use ghostlight_bench::{
     Case, DTYPE, Expected, Input, Operands, Phase, Suite, SuiteError, Variant, catalogue,
 };
+use ghostlight_kernels::Clamp;
 use ghostlight_kernels::norm::batch_norm::reference::Layer;
 use ghostlight_kernels::norm::batch_norm::{self, BatchNorm, BatchNormProblem, cost};
 use ghostlight_kernels::pointwise::activation::{self, Activation, activation};
@@ -37,7 +38,7 @@ pub fn run(suite: &mut Suite) -> Result<(), SuiteError> {
         let ours = Variant::prepared("ours", |t| {
             let norm = norm(&t);
             Ok(Box::new(move || {
-                let (y, saved) = batch_norm::train(&t[0], &norm, None, true)?;
+                let (y, saved) = batch_norm::train(&t[0], &norm, None, Clamp::Relu)?;
                 let grads = batch_norm::backward(&norm, saved, &t[3])?;
                 Ok(vec![y, grads.input, grads.gamma, grads.beta])
             }))
@@ -45,7 +46,7 @@ pub fn run(suite: &mut Suite) -> Result<(), SuiteError> {
         let unfused = Variant::prepared("unfused", |t| {
             let norm = norm(&t);
             Ok(Box::new(move || {
-                let (before, saved) = batch_norm::train(&t[0], &norm, None, false)?;
+                let (before, saved) = batch_norm::train(&t[0], &norm, None, Clamp::None)?;
                 let y = activation(&before, Activation::Relu);
                 let grad = activation::backward(&before, &t[3], Activation::Relu)?;
                 let grads = batch_norm::backward(&norm, saved, &grad)?;
@@ -53,15 +54,15 @@ pub fn run(suite: &mut Suite) -> Result<(), SuiteError> {
             }))
         });
         let reference = |v: &[Vec<f64>]| {
-            let layer = |relu| Layer {
+            let layer = |clamp| Layer {
                 gamma: &v[1],
                 beta: &v[2],
                 epsilon: EPSILON,
                 residual: None,
-                relu,
+                clamp,
             };
-            let [mut input, _, gamma, beta] = layer(true).backward(&v[0], &v[3]);
-            let before = layer(false).forward(&v[0]).output;
+            let [mut input, _, gamma, beta] = layer(Clamp::Relu).backward(&v[0], &v[3]);
+            let before = layer(Clamp::None).forward(&v[0]).output;
             // On which side of the ReLU's corner a value lies may be a matter of rounding: its own gradient then has no one
             // value, and the sums over its channel have one give or take its part.
             let (mut gamma_slack, mut beta_slack) = (vec![0.0; c], vec![0.0; c]);

@@ -6,6 +6,7 @@ use ghostlight_bench::catalogue::{self, GhostCase};
 use ghostlight_bench::{
     Case, DTYPE, Expected, Input, Operands, Phase, Suite, SuiteError, Variant, values,
 };
+use ghostlight_kernels::Clamp;
 use ghostlight_kernels::conv::dense::{self, ConvOptions, ConvProblem};
 use ghostlight_kernels::conv::depthwise::{self, DepthwiseOptions, DepthwiseProblem};
 use ghostlight_kernels::ghost::module::reference::{self, Weights};
@@ -96,7 +97,7 @@ impl Module {
             cheap_norm: &self.norms[1],
             options: ConvOptions::square(1, 0),
             channels: self.channels,
-            relu: true,
+            clamp: Clamp::Relu,
         }
     }
 }
@@ -107,7 +108,7 @@ fn weights(v: &[Vec<f64>]) -> Weights<'_> {
         beta: &v[4],
         epsilon: EPSILON,
         residual: None,
-        relu: true,
+        clamp: Clamp::Relu,
     };
     Weights {
         primary: &v[1],
@@ -124,8 +125,8 @@ fn leave_corners_out(problem: &GhostProblem, v: &[Vec<f64>], input: &mut [f64]) 
     let p = dense::reference::forward(&problem.primary, &v[0], weights.primary);
     let activated = weights.primary_norm.forward(&p).output;
     let q = depthwise::reference::forward(&problem.cheap, &activated, weights.cheap, None);
-    weights.primary_norm.relu = false;
-    weights.cheap_norm.relu = false;
+    weights.primary_norm.clamp = Clamp::None;
+    weights.cheap_norm.clamp = Clamp::None;
     let halves = [
         weights.primary_norm.forward(&p).output,
         weights.cheap_norm.forward(&q).output,

@@ -3,6 +3,7 @@
 use crate::ghost::Module;
 use ghostlight_autodiff::Tensor;
 use ghostlight_bench::{DTYPE, Variant};
+use ghostlight_kernels::Clamp;
 use ghostlight_kernels::KernelError;
 use ghostlight_kernels::conv::dense::{self, ConvOptions, conv};
 use ghostlight_kernels::conv::depthwise::{self, DepthwiseOptions, depthwise};
@@ -38,10 +39,15 @@ pub fn inference<'a>(channels: usize) -> Variant<'a> {
     Variant::prepared("unfused", move |t| {
         let Module { norms, .. } = Module::new(t.clone(), channels);
         Ok(Box::new(move || {
-            let p = batch_norm::infer(&conv(&t[0], &t[1], pointwise())?, &norms[0], None, false)?;
+            let p = batch_norm::infer(
+                &conv(&t[0], &t[1], pointwise())?,
+                &norms[0],
+                None,
+                Clamp::None,
+            )?;
             let p = activation(&p, RELU);
             let q = depthwise(&p, &t[2], None, cheap())?;
-            let q = activation(&batch_norm::infer(&q, &norms[1], None, false)?, RELU);
+            let q = activation(&batch_norm::infer(&q, &norms[1], None, Clamp::None)?, RELU);
             Ok(vec![concatenated(&p, &q, channels)?])
         }))
     })
@@ -53,10 +59,10 @@ pub fn train<'a>(channels: usize) -> Variant<'a> {
         Ok(Box::new(move || {
             let (x, primary, cheap_weight, grad) = (&t[0], &t[1], &t[2], &t[5]);
             let p = conv(x, primary, pointwise())?;
-            let (p_before, p_saved) = batch_norm::train(&p, &norms[0], None, false)?;
+            let (p_before, p_saved) = batch_norm::train(&p, &norms[0], None, Clamp::None)?;
             let p = activation(&p_before, RELU);
             let q = depthwise(&p, cheap_weight, None, cheap())?;
-            let (q_before, q_saved) = batch_norm::train(&q, &norms[1], None, false)?;
+            let (q_before, q_saved) = batch_norm::train(&q, &norms[1], None, Clamp::None)?;
             let y = concatenated(&p, &activation(&q_before, RELU), channels)?;
 
             let m = p.shape()[3];

@@ -54,7 +54,7 @@ impl AlignedStage {
 
     /// The student's map `[n, h, w, c]` in the extents of the teacher's.
     fn adapted(&self, tape: &Tape, pass: &Pass, map: &Var) -> Result<Var, KernelError> {
-        let adapted = self.adaptor.forward(pass, map, false)?;
+        let adapted = self.adaptor.forward(pass, map)?;
         let adapted = match &self.norm {
             Some(norm) => norm.forward(pass, &adapted)?,
             None => adapted,

@@ -179,7 +179,7 @@ fn a_grouped_convolution_with_bias_is_refused() {
     let tape = Tape::new();
     let x = Var::constant(Tensor::zeros(&client(), &[1, 2, 2, 4], DType::F32));
     let pass = pass(&tape, &store, Mode::Infer);
-    let refused = conv.forward(&pass, &x, false).unwrap_err();
+    let refused = conv.forward(&pass, &x).unwrap_err();
     assert!(refused.to_string().contains("bias is given"), "{refused}");
 }
 

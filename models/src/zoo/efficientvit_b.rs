@@ -163,9 +163,9 @@ impl Attention {
     }
 
     fn forward(&self, pass: &Pass, x: &Var) -> Result<Var, KernelError> {
-        let qkv = self.qkv.forward(pass, x, false)?;
+        let qkv = self.qkv.forward(pass, x)?;
         let [around, mix] = &self.gather;
-        let gathered = mix.forward(pass, &around.forward(pass, &qkv, false)?, false)?;
+        let gathered = mix.forward(pass, &around.forward(pass, &qkv)?)?;
         // Each scale attends to itself, so that what is joined is a third of what they read.
         let mut shape = x.tensor().shape().to_vec();
         let channels = *shape.last().expect("a map has channels");

@@ -11,6 +11,7 @@ use crate::nn::{
 };
 use ghostlight_autodiff::ops::{self, GlobalAverage};
 use ghostlight_autodiff::{KernelError, Var};
+use ghostlight_kernels::Clamp;
 use ghostlight_kernels::pointwise::activation::Activation;
 
 pub(super) const FAMILY: Family = Family {
@@ -69,7 +70,7 @@ impl Block {
         squeezes: bool,
         stride: usize,
     ) -> Self {
-        let first = GhostModule::new(path.at("ghost1"), [input, hidden], true);
+        let first = GhostModule::new(path.at("ghost1"), [input, hidden], Clamp::Relu);
         let depthwise = (stride > 1).then(|| {
             let shape = ConvShape::depthwise(hidden, kernel).stride(stride);
             ConvNorm::new(&mut path, ["conv_dw", "bn_dw"], shape)
@@ -78,7 +79,7 @@ impl Block {
             let reduced = divisible(0.25 * hidden as f64);
             SqueezeExcite::new(path.at("se"), hidden, reduced, Activation::HardSigmoid)
         });
-        let second = GhostModule::new(path.at("ghost2"), [hidden, output], false);
+        let second = GhostModule::new(path.at("ghost2"), [hidden, output], Clamp::None);
         let shortcut = (stride > 1 || input != output).then(|| {
             let mut path = path.at("shortcut");
             let depthwise = ConvShape::depthwise(input, kernel).stride(stride);

@@ -20,7 +20,6 @@ use super::{Architecture, Family};
 use crate::nn::{Act, ConvNorm, ConvShape, Dropout, Linear, Model, Pass, Path};
 use ghostlight_autodiff::ops::GlobalAverage;
 use ghostlight_autodiff::{KernelError, Var};
-use ghostlight_kernels::pointwise::activation::Activation;
 
 pub(super) const FAMILY: Family = Family {
     names: &["mobilenet_v2", "cifar_mobilenetv2_half"],
@@ -152,7 +151,7 @@ fn build(arch: Architecture, mut path: Path) -> Option<Box<dyn Model>> {
     Some(Box::new(MobileNetV2 {
         act: match cifar {
             true => Act::Relu,
-            false => Act::Other(Activation::Relu6),
+            false => Act::Relu6,
         },
         stem,
         blocks,

@@ -200,7 +200,7 @@ impl Block {
 
     fn forward(&self, pass: &Pass, x: &Var) -> Result<Var, KernelError> {
         let y = self.local.forward(pass, x, SILU)?;
-        let y = self.widen.forward(pass, &y, false)?;
+        let y = self.widen.forward(pass, &y)?;
         let odd = [y.tensor().shape()[1], y.tensor().shape()[2]];
         let y = even(pass, &y, Alignment::HalfPixel)?;
         let map = [y.tensor().shape()[1], y.tensor().shape()[2]];

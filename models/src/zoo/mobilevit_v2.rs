@@ -113,7 +113,7 @@ impl Block {
     fn forward(&self, pass: &Pass, x: &Var) -> Result<Var, KernelError> {
         let x = even(pass, x, Alignment::Corners)?;
         let y = self.local.forward(pass, &x, SILU)?;
-        let y = self.reduce.forward(pass, &y, false)?;
+        let y = self.reduce.forward(pass, &y)?;
         let &[n, h, w, dim] = y.tensor().shape() else {
             unreachable!("a convolution gives a map")
         };

@@ -51,7 +51,7 @@ enum Layer {
 impl Layer {
     fn forward(&self, pass: &Pass, x: &Var) -> Result<Var, KernelError> {
         match self {
-            Self::Plain(conv) => conv.forward(pass, x, true),
+            Self::Plain(conv) => conv.activated(pass, x, Act::Relu),
             Self::Normed(conv) => conv.forward(pass, x, Act::Relu),
         }
     }

@@ -1,6 +1,6 @@
 use ghostlight_kernels::norm::batch_norm::reference::Layer;
 use ghostlight_kernels::norm::batch_norm::{self, BatchNorm, BatchNormGrads};
-use ghostlight_kernels::{DType, Tensor};
+use ghostlight_kernels::{Clamp, DType, Tensor};
 use ghostlight_tests::{abs, naive, poison, reals, upload};
 use proptest::prelude::*;
 use std::fmt::{Debug, Formatter};
@@ -29,7 +29,7 @@ pub struct Case {
     pub running_var: Vec<f64>,
     pub epsilon: f64,
     pub momentum: f64,
-    pub relu: bool,
+    pub clamp: Clamp,
 }
 
 impl Debug for Case {
@@ -38,7 +38,7 @@ impl Debug for Case {
             channels,
             epsilon,
             momentum,
-            relu,
+            clamp,
             ..
         } = self;
         write!(
@@ -48,7 +48,7 @@ impl Debug for Case {
         )?;
         write!(
             f,
-            "relu {relu}, residual {}, first x {:?}",
+            "{clamp:?}, residual {}, first x {:?}",
             self.residual.is_some(),
             self.x.first()
         )
@@ -70,7 +70,7 @@ impl Case {
             running_var: abs(&reals(seed + 5, channels)),
             epsilon: 1e-5,
             momentum: 0.1,
-            relu: false,
+            clamp: Clamp::None,
         }
     }
 
@@ -92,7 +92,7 @@ impl Case {
             beta: &self.beta,
             epsilon: self.epsilon,
             residual: self.residual.as_deref(),
-            relu: self.relu,
+            clamp: self.clamp,
         }
     }
 
@@ -120,7 +120,7 @@ impl Case {
     /// A training step forwards and backwards, on memory full of NaN; without a residual, its gradient is an empty tensor.
     pub fn train(&self, dtype: DType) -> [Tensor; 7] {
         let (norm, (x, residual, grad)) = (self.norm(dtype), self.tensors(dtype));
-        let (y, saved) = batch_norm::train(&x, &norm, residual.as_ref(), self.relu).unwrap();
+        let (y, saved) = batch_norm::train(&x, &norm, residual.as_ref(), self.clamp).unwrap();
         let grads = batch_norm::backward(&norm, saved, &grad).unwrap();
         assert_eq!((y.shape(), grads.input.shape()), (x.shape(), x.shape()));
         assert_eq!(grads.residual.is_some(), residual.is_some());
@@ -139,7 +139,7 @@ impl Case {
     /// The last four of [`Self::train`] when nothing but what was saved holds `x`.
     pub fn gradients_without_x(&self, dtype: DType) -> [Tensor; 4] {
         let (norm, (x, residual, grad)) = (self.norm(dtype), self.tensors(dtype));
-        let (_, saved) = batch_norm::train(&x, &norm, residual.as_ref(), self.relu).unwrap();
+        let (_, saved) = batch_norm::train(&x, &norm, residual.as_ref(), self.clamp).unwrap();
         drop(x);
         all_of(batch_norm::backward(&norm, saved, &grad).unwrap())
     }
@@ -147,7 +147,7 @@ impl Case {
     /// The output in inference.
     pub fn infer(&self, dtype: DType) -> Tensor {
         let (x, residual, _) = self.tensors(dtype);
-        batch_norm::infer(&x, &self.norm(dtype), residual.as_ref(), self.relu).unwrap()
+        batch_norm::infer(&x, &self.norm(dtype), residual.as_ref(), self.clamp).unwrap()
     }
 
     /// What [`Self::train`] should find.
@@ -224,21 +224,25 @@ impl Case {
         2.0 + naive(self.pixels())
     }
 
-    /// Takes the gradient away from outputs that rounding may move across the ReLU's kink: there no gradient is right.
+    /// Takes the gradient away from outputs that rounding may move across a kink: there no gradient is right.
     pub fn away_from_the_kink(mut self) -> Self {
-        if !self.relu {
-            return self;
-        }
+        let kinks: &[f64] = match self.clamp {
+            Clamp::None => &[],
+            Clamp::Relu => &[0.0],
+            Clamp::Relu6 => &[0.0, 6.0],
+        };
         let [near, ..] = self.magnitude();
         let unit = 2.0 * self.naive() * f64::from(f32::EPSILON);
         let layer = Layer {
-            relu: false,
+            clamp: Clamp::None,
             ..self.layer()
         };
         let before = layer.forward(&self.x).output;
         for (i, grad) in self.grad.iter_mut().enumerate() {
-            if before[i].abs() <= unit * near[i] {
-                *grad = 0.0;
+            for kink in kinks {
+                if (before[i] - kink).abs() <= unit * near[i] {
+                    *grad = 0.0;
+                }
             }
         }
         self
@@ -252,12 +256,12 @@ pub fn cases() -> impl Strategy<Value = Case> {
     let pixels = prop_oneof![1 => Just(1usize), 6 => 2usize..300, 3 => 2040usize..6200];
     let scales = (-2.0..2.0, prop_oneof![Just(0.0), -10.0..10.0], -6.0..0.0);
     let flags = (
-        any::<bool>(),
+        prop::sample::select(&Clamp::ALL[..]),
         any::<bool>(),
         prop_oneof![Just(0.0), Just(1.0), 0.0..1.0],
     );
     (channels, pixels, scales, flags, any::<u32>()).prop_map(
-        |(channels, pixels, (scale, offset, epsilon), (relu, residual, momentum), seed)| {
+        |(channels, pixels, (scale, offset, epsilon), (clamp, residual, momentum), seed)| {
             let seed = u64::from(seed);
             // Several partial results are a matter of pixels: few channels keep such a case short.
             let channels = if pixels > 2000 {
@@ -273,8 +277,12 @@ pub fn cases() -> impl Strategy<Value = Case> {
             if residual {
                 case = case.with_residual(seed + 9);
             }
+            if clamp == Clamp::Relu6 {
+                // Outputs on both sides of 6.
+                case.beta.iter_mut().for_each(|beta| *beta *= 8.0);
+            }
             Case {
-                relu,
+                clamp,
                 momentum,
                 epsilon: 10f64.powf(epsilon),
                 ..case

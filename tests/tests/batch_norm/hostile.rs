@@ -1,6 +1,7 @@
 //! Batches that a careless formula gets wrong, and results that must not depend on chance.
 
 use super::case::{Case, RESULTS};
+use ghostlight_kernels::Clamp;
 use ghostlight_kernels::DType;
 use ghostlight_tests::{
     Fingerprint, GRADIENT, NOT_FINITE, assert_alike, assert_exact, assert_near, assert_same_bits,
@@ -285,13 +286,16 @@ fn a_pixel_that_is_not_a_number_spoils_its_own_channel_alone() {
 #[test]
 fn what_is_not_finite_passes_the_fused_relu_as_it_passes_the_composition() {
     for (channels, with_residual) in [(3, false), (3, true), (16, false), (36, true)] {
-        for value in NOT_FINITE {
+        for (value, clamp) in NOT_FINITE
+            .into_iter()
+            .flat_map(|value| [(value, Clamp::Relu), (value, Clamp::Relu6)])
+        {
             for operand in 0..3 {
                 let mut case = Case::random(100, channels, 9);
                 if with_residual || operand == 1 {
                     case = case.with_residual(4);
                 }
-                case.relu = true;
+                case.clamp = clamp;
                 match operand {
                     0 => case.x[50 * channels + 1] = value,
                     1 => case.residual.as_mut().expect("one was drawn")[50 * channels + 1] = value,
@@ -321,7 +325,7 @@ fn pytorchs_batch_norm_with_a_nan_and_a_relu_is_nan_throughout() {
     let case = Case {
         x: vec![1.0, f64::NAN, 3.0, 4.0],
         grad: vec![1.0, 2.0, 4.0, 8.0],
-        relu: true,
+        clamp: Clamp::Relu,
         ..Case::random(4, 1, 3)
     };
     for dtype in dtypes() {
@@ -339,17 +343,17 @@ fn pytorchs_batch_norm_with_a_nan_and_a_relu_is_nan_throughout() {
 
 fn several() -> [Case; 4] {
     let plain = Case::random(5000, 16, 31);
-    let relu = Case {
-        relu: true,
+    let clamp = Case {
+        clamp: Clamp::Relu,
         ..Case::random(900, 10, 32)
     };
     let residual = Case {
-        relu: true,
+        clamp: Clamp::Relu,
         ..Case::random(3000, 3, 33).with_residual(34)
     };
     [
         plain,
-        relu,
+        clamp,
         residual,
         Case::random(70, 128, 35).with_residual(36),
     ]

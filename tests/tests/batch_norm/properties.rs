@@ -1,6 +1,7 @@
 //! What holds for every layer.
 
 use super::case::{Case, RESULTS, cases};
+use ghostlight_kernels::Clamp;
 use ghostlight_kernels::DType;
 use ghostlight_kernels::launch::allocations;
 use ghostlight_kernels::norm::batch_norm::reference::Layer;
@@ -31,7 +32,7 @@ proptest! {
         let bare = |values: &[f64]| values.iter().map(|v| v.abs()).collect::<Vec<_>>();
         let (gamma, beta) = (bare(&case.gamma), bare(&case.beta));
         let residual = case.residual.as_deref().map(bare);
-        let layer = Layer { gamma: &gamma, beta: &beta, residual: residual.as_deref(), relu: false, ..case.layer() };
+        let layer = Layer { gamma: &gamma, beta: &beta, residual: residual.as_deref(), clamp: Clamp::None, ..case.layer() };
         let negated: Vec<f64> = case.running_mean.iter().map(|v| -v.abs()).collect();
         let magnitude = layer.apply(&bare(&case.x), &negated, &case.running_var);
         for dtype in dtypes() {
@@ -45,7 +46,10 @@ fn a_balanced_batch_of_signs_is_exact() {
     // Mean 0 and variance 1, so an epsilon of 3 gives an inverse deviation of 1/2; 4096 pixels are two partial results.
     for (pixels, channels) in [(4, 1), (64, 10), (4096, 3), (8192, 16), (256, 48)] {
         let len = pixels * channels;
-        for (relu, residual) in [(false, false), (true, false), (false, true), (true, true)] {
+        for (clamp, residual) in Clamp::ALL
+            .into_iter()
+            .flat_map(|clamp| [(clamp, false), (clamp, true)])
+        {
             let mut case = Case::random(pixels, channels, 1);
             for (i, x) in case.x.iter_mut().enumerate() {
                 *x = if (i / channels + i % channels).is_multiple_of(2) {
@@ -56,11 +60,14 @@ fn a_balanced_batch_of_signs_is_exact() {
             }
             case.grad = integers(2, len);
             case.gamma = integers(3, channels);
-            case.beta = integers(4, channels);
+            case.beta = integers(4, channels)
+                .iter()
+                .map(|beta| 2.0 * beta)
+                .collect();
             case.running_mean = integers(5, channels);
             case.running_var = vec![4.0; channels];
             case.residual = residual.then(|| integers(6, len));
-            case.relu = relu;
+            case.clamp = clamp;
             (case.epsilon, case.momentum) = (3.0, 0.5);
             let wanted = case.reference();
             for dtype in dtypes() {
@@ -78,10 +85,15 @@ fn a_balanced_batch_of_signs_is_exact() {
 fn a_gradient_in_the_place_of_its_input_has_the_same_bits() {
     // Nothing overlaps in the first and the last; the others' last pixels or channels are computed twice, which in place would show.
     for (pixels, channels) in [(4096, 16), (4095, 16), (4096, 10), (4096, 24), (64, 48)] {
-        for (relu, residual) in [(false, false), (true, false), (true, true)] {
+        for (clamp, residual) in [
+            (Clamp::None, false),
+            (Clamp::Relu, false),
+            (Clamp::Relu6, false),
+            (Clamp::Relu6, true),
+        ] {
             let mut case = Case::random(pixels, channels, 7);
             case.residual = residual.then(|| integers(6, pixels * channels));
-            case.relu = relu;
+            case.clamp = clamp;
             let start = allocations();
             let kept = case.train(DType::F32);
             let between = allocations();

@@ -3,7 +3,7 @@
 use ghostlight_kernels::norm::batch_norm::{
     BatchNorm, BatchNormProblem, backward, infer, train, train_into,
 };
-use ghostlight_kernels::{DType, Tensor};
+use ghostlight_kernels::{Clamp, DType, Tensor};
 use ghostlight_tests::{assert_refuses_dtype, assert_refuses_range, assert_refuses_shape, client};
 use proptest::prelude::*;
 
@@ -31,10 +31,13 @@ fn layer(channels: usize) -> BatchNorm {
 fn refusals_come_in_the_documented_order() {
     let (x, residual) = (of(&[2, 3, 3, 4]), double(&[2, 3]));
     let refuse = |x: &Tensor, norm: &BatchNorm, residual: &Tensor| {
-        let trained = train(x, norm, Some(residual), true)
+        let trained = train(x, norm, Some(residual), Clamp::Relu)
             .map(|(y, _)| y)
             .unwrap_err();
-        assert_eq!(infer(x, norm, Some(residual), true).unwrap_err(), trained);
+        assert_eq!(
+            infer(x, norm, Some(residual), Clamp::Relu).unwrap_err(),
+            trained
+        );
         Err::<Tensor, _>(trained)
     };
     // Everything is wrong at first; each line repairs what the line before it was refused for.
@@ -76,7 +79,7 @@ fn refusals_come_in_the_documented_order() {
     norm.epsilon = 1e-5;
     assert_refuses_range(refuse(&x, &norm, &x), "momentum", 1.5);
     norm.momentum = 1.0;
-    assert!(train(&x, &norm, Some(&x), true).is_ok());
+    assert!(train(&x, &norm, Some(&x), Clamp::Relu).is_ok());
 }
 
 #[test]
@@ -87,27 +90,28 @@ fn numbers_out_of_range_are_refused_by_name_and_value() {
             epsilon,
             ..good.clone()
         };
-        assert_refuses_range(infer(&x, &norm, None, false), "epsilon", epsilon);
+        assert_refuses_range(infer(&x, &norm, None, Clamp::None), "epsilon", epsilon);
     }
     let norm = BatchNorm {
         epsilon: 1e-60,
         ..good.clone()
     };
     // Above 0, and none in 32 bits.
-    assert_refuses_range(infer(&x, &norm, None, false), "epsilon", 1e-60);
+    assert_refuses_range(infer(&x, &norm, None, Clamp::None), "epsilon", 1e-60);
     for momentum in [-0.1, 1.0000001, f64::NAN, f64::NEG_INFINITY] {
         let norm = BatchNorm {
             momentum,
             ..good.clone()
         };
-        assert_refuses_range(infer(&x, &norm, None, false), "momentum", momentum);
+        assert_refuses_range(infer(&x, &norm, None, Clamp::None), "momentum", momentum);
     }
 }
 
 #[test]
 fn a_vector_takes_no_residual_of_rows() {
     let (x, norm) = (of(&[4]), layer(4));
-    let train_into = |residual: &Tensor| train_into(&x, &norm, Some(residual), true, &of(&[4]));
+    let train_into =
+        |residual: &Tensor| train_into(&x, &norm, Some(residual), Clamp::Relu, &of(&[4]));
     assert_refuses_shape(train_into(&of(&[4, 4])), "residual", &[4, 4]);
     assert!(train_into(&of(&[4])).is_ok());
 }
@@ -118,14 +122,14 @@ fn a_refused_step_moves_no_statistics() {
         momentum: 2.0,
         ..layer(4)
     };
-    assert!(train(&of(&[2, 4]), &norm, None, false).is_err());
+    assert!(train(&of(&[2, 4]), &norm, None, Clamp::None).is_err());
     assert_eq!(norm.running_var.to_f32().unwrap(), [0.0; 4]);
 }
 
 #[test]
 fn the_backward_pass_refuses_a_changed_layer_and_a_gradient_of_the_wrong_kind() {
     let (x, norm) = (of(&[2, 3, 3, 4]), layer(4));
-    let (_, saved) = train(&x, &norm, None, true).unwrap();
+    let (_, saved) = train(&x, &norm, None, Clamp::Relu).unwrap();
     let refuse =
         |norm: &BatchNorm, grad: &Tensor| backward(norm, saved.clone(), grad).map(|g| g.input);
     assert_refuses_shape(refuse(&layer(5), &double(&[2, 4])), "gamma", &[5]);

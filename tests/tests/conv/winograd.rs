@@ -5,7 +5,7 @@ use ghostlight_kernels::conv::dense::{
     self, Affine, ConvOptions, ConvProblem, Strategy, reference, winograd,
 };
 use ghostlight_kernels::pointwise::add;
-use ghostlight_kernels::{DType, KernelError, Tensor, launch};
+use ghostlight_kernels::{Clamp, DType, KernelError, Tensor, launch};
 use ghostlight_tests::{
     Fingerprint, FusedConvolution, NOT_FINITE, assert_adjoint, assert_alike, assert_exact,
     assert_fused_is_composed, assert_near, assert_not_finite_passes_fused, assert_refuses_range,
@@ -159,10 +159,10 @@ proptest! {
         problem in problems(&[40]),
         seed: u32,
         with_residual: bool,
-        relu: bool,
+        clamp in prop::sample::select(&Clamp::ALL[..]),
     ) {
         for (way, outputs) in ways() {
-            assert_fused_is_composed(&Fused(problem, way, outputs), seed, with_residual, relu);
+            assert_fused_is_composed(&Fused(problem, way, outputs), seed, with_residual, clamp);
         }
     }
 
@@ -387,7 +387,7 @@ fn an_output_that_is_a_window_gets_its_channels_and_no_other() {
         scale: &ones,
         shift: &zeros,
         residual: None,
-        relu: false,
+        clamp: Clamp::None,
     };
     let wanted = dense::conv_affine(&x, &w, problem.options, &affine).unwrap();
     let whole = upload(&vec![5.0; 2 * 17 * 16 * 80], &[2, 17, 16, 80], DType::F32);

@@ -1,6 +1,7 @@
 //! Windows inside of larger tensors, and what is applied to the values in registers.
 
 use super::case::{Operands, problem};
+use ghostlight_kernels::Clamp;
 use ghostlight_kernels::conv::dense::Affine;
 use ghostlight_kernels::conv::depthwise::{self, DepthwiseProblem, reference};
 use ghostlight_kernels::pointwise::activation::{Activation, reference::value as activated};
@@ -72,17 +73,17 @@ fn the_affine_map_the_residual_and_the_relu_follow_in_their_order() {
         let channels = problem.out_channels();
         let [centre, scale, shift] = [1, 2, 3].map(|seed| integers(seed, channels));
         let bare = reference::forward(&problem, &operands.x, &operands.w, None);
-        for (with_residual, relu) in [(false, false), (true, true), (false, true)] {
+        for (with_residual, clamp) in [
+            (false, Clamp::None),
+            (true, Clamp::Relu),
+            (false, Clamp::Relu6),
+        ] {
             let wanted: Vec<f64> = (0..bare.len())
                 .map(|i| {
                     let c = i % channels;
                     let residual = if with_residual { operands.g[i] } else { 0.0 };
                     let value = (bare[i] - centre[c]) * scale[c] + shift[c] + residual;
-                    if relu {
-                        activated(value, Activation::Relu)
-                    } else {
-                        value
-                    }
+                    activated(value, clamp.activation())
                 })
                 .collect();
             for dtype in dtypes() {
@@ -97,7 +98,7 @@ fn the_affine_map_the_residual_and_the_relu_follow_in_their_order() {
                     scale: &scale,
                     shift: &shift,
                     residual: with_residual.then_some(&residual.window),
-                    relu,
+                    clamp,
                 };
                 depthwise::depthwise_affine_into(&x, &w, problem.options, &affine, &out.window)
                     .unwrap();
@@ -145,7 +146,7 @@ fn what_is_not_finite_passes_the_fused_relu_as_it_passes_the_composition() {
                         scale: &vector(&scale),
                         shift: &vector(&shift),
                         residual: Some(&residual),
-                        relu: true,
+                        clamp: Clamp::Relu,
                     };
                     depthwise::depthwise_affine_into(&x, &w, problem.options, &affine, &out.window)
                         .unwrap();

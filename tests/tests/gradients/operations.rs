@@ -5,6 +5,7 @@ use ghostlight_autodiff::ops::{
     BatchNorm, Conv, CrossEntropy, Dkd, GlobalAverage, Linear, Statistics,
 };
 use ghostlight_autodiff::{DType, Labels, Tape, Tensor, Var};
+use ghostlight_kernels::Clamp;
 use ghostlight_kernels::conv::dense::ConvOptions;
 use ghostlight_kernels::loss::dkd::DkdOptions;
 use ghostlight_tests::{cases, client, has_f64, has_f64_exp};
@@ -81,7 +82,7 @@ proptest! {
     fn the_gradient_of_a_batch_norm_is_its_derivative(
         [n, h, w] in [1usize..4, 1usize..4, 2usize..4],
         c in prop_oneof![Just(1usize), Just(3), Just(8), Just(20)],
-        relu in any::<bool>(),
+        clamp in prop::sample::select(&Clamp::ALL[..]),
         with_residual in any::<bool>(),
     ) {
         if !has_f64() {
@@ -94,7 +95,7 @@ proptest! {
             running_var: Tensor::zeros(&client, &[c], DType::F64),
             epsilon: 1e-2,
             momentum: 0.1,
-            relu,
+            clamp,
             statistics: Statistics::Batch,
             into: None,
         };
@@ -159,7 +160,7 @@ fn a_batch_norm_with_running_statistics_refuses_a_backward_pass() {
         running_var: Tensor::zeros(&client, &[2], DType::F64),
         epsilon: 1e-5,
         momentum: 0.1,
-        relu: true,
+        clamp: Clamp::Relu,
         statistics: Statistics::Running,
         into: None,
     };

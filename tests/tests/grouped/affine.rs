@@ -2,7 +2,7 @@
 
 use super::case::{problem, problems};
 use ghostlight_kernels::conv::grouped::{self, Affine, GroupedProblem, reference};
-use ghostlight_kernels::{KernelError, Tensor};
+use ghostlight_kernels::{Clamp, KernelError, Tensor};
 use ghostlight_tests::{
     FusedConvolution, NOT_FINITE, assert_fused_is_composed, assert_fused_refuses,
     assert_not_finite_passes_fused,
@@ -42,9 +42,9 @@ proptest! {
         problem in problems(),
         seed: u32,
         with_residual: bool,
-        relu: bool,
+        clamp in prop::sample::select(&Clamp::ALL[..]),
     ) {
-        assert_fused_is_composed(&Fused(problem), seed, with_residual, relu);
+        assert_fused_is_composed(&Fused(problem), seed, with_residual, clamp);
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Input and gradient as channel windows of larger tensors.
 
 use super::case::{Operands, RESULTS, all, problem};
+use ghostlight_kernels::Clamp;
 use ghostlight_kernels::conv::grouped::{self, Affine};
 use ghostlight_tests::{Windowed, assert_same_bits, dtypes, reals, upload};
 
@@ -37,7 +38,7 @@ fn windows_with_nan_around_them_give_the_bits_of_whole_tensors() {
                     scale: &ones,
                     shift: &ones,
                     residual: Some(residual),
-                    relu: true,
+                    clamp: Clamp::Relu,
                 };
                 let apply = |x, residual| {
                     let (groups, options) = (problem.groups, problem.options);

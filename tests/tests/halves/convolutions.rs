@@ -1,5 +1,6 @@
 use super::{Draw, assert_rounded, assert_rounded_once};
 use ghostlight_kernels::Affine;
+use ghostlight_kernels::Clamp;
 use ghostlight_kernels::conv::depthwise::{self, DepthwiseOptions, depthwise};
 use ghostlight_kernels::conv::{dense, grouped};
 use ghostlight_kernels::ghost::{mix, module};
@@ -45,7 +46,7 @@ proptest! {
                 scale: &draw.row(co),
                 shift: &draw.row(co),
                 residual: Some(&residual),
-                relu: true,
+                clamp: Clamp::Relu,
             };
             vec![
                 ("conv", dense::conv(&x, &weight, options).unwrap()),
@@ -100,7 +101,7 @@ proptest! {
                 scale: &draw.row(c),
                 shift: &draw.row(c),
                 residual: None,
-                relu: true,
+                clamp: Clamp::Relu,
             };
             vec![
                 ("conv", grouped::conv(&x, &weight, groups, options).unwrap()),
@@ -139,7 +140,7 @@ proptest! {
                 cheap_norm: &norms[1],
                 options: dense::ConvOptions::square(1, 0),
                 channels: 2 * m - odd,
-                relu: false,
+                clamp: Clamp::None,
             };
             let scales = module::Scales::of(&ghost).unwrap();
             vec![("infer", module::infer(&x, &ghost, &scales).unwrap())]
@@ -160,7 +161,7 @@ fn a_ghost_module_trains() {
             cheap_norm: &norms[1],
             options: dense::ConvOptions::square(1, 0),
             channels: 19,
-            relu: false,
+            clamp: Clamp::None,
         };
         let g = draw.stored(&[4, 8, 8, 19]);
         let (y, saved) = module::train(&x, &ghost).unwrap();

@@ -7,7 +7,7 @@ use ghostlight_kernels::attention::softmax::{
 use ghostlight_kernels::norm::batch_norm::{self, BatchNorm};
 use ghostlight_kernels::norm::layer_norm::{self, Sample, layer_norm};
 use ghostlight_kernels::norm::softmax;
-use ghostlight_kernels::{DType, Tensor};
+use ghostlight_kernels::{Clamp, DType, Tensor};
 use ghostlight_tests::{assert_refuses_dtype, client};
 use proptest::prelude::*;
 
@@ -32,12 +32,12 @@ proptest! {
     #![proptest_config(ghostlight_tests::cases(5))]
 
     #[test]
-    fn batch_norms(n in 0usize..4, pixels in 1usize..300, c in channels(), relu: bool) {
+    fn batch_norms(n in 0usize..4, pixels in 1usize..300, c in channels(), clamp in prop::sample::select(&Clamp::ALL[..])) {
         assert_rounded_once(|draw| {
             let (x, g) = (draw.stored(&[n, pixels, c]), draw.stored(&[n, pixels, c]));
             let norm = norm(draw, c);
-            let inferred = batch_norm::infer(&x, &norm, None, relu).unwrap();
-            let (y, saved) = batch_norm::train(&x, &norm, None, relu).unwrap();
+            let inferred = batch_norm::infer(&x, &norm, None, clamp).unwrap();
+            let (y, saved) = batch_norm::train(&x, &norm, None, clamp).unwrap();
             let grads = batch_norm::backward(&norm, saved, &g).unwrap();
             let mut results = vec![
                 ("infer", inferred),
@@ -133,7 +133,7 @@ fn a_batch_norm_with_a_residual() {
             draw.stored(&shape),
         );
         let norm = norm(draw, c);
-        let (y, saved) = batch_norm::train(&x, &norm, Some(&residual), false).unwrap();
+        let (y, saved) = batch_norm::train(&x, &norm, Some(&residual), Clamp::None).unwrap();
         let grads = batch_norm::backward(&norm, saved, &g).unwrap();
         vec![
             ("y", y),
@@ -156,7 +156,7 @@ fn what_belongs_to_a_channel_is_kept_in_32_bits() {
             epsilon: 1e-3,
             momentum: 0.1,
         };
-        let refused = batch_norm::infer(&x, &norm(half), None, false);
+        let refused = batch_norm::infer(&x, &norm(half), None, Clamp::None);
         assert_refuses_dtype(refused, "gamma", half);
         let (gamma, beta) = (empty(&[3], half), empty(&[3], DType::F32));
         let refused = layer_norm(&x, &gamma, &beta, 1e-3, Sample::Pixel);

@@ -9,7 +9,7 @@ use ghostlight_kernels::optim::{adamw, sgd};
 use ghostlight_kernels::pointwise::activation::{Activation, activation, activation_into};
 use ghostlight_kernels::pointwise::{add_into, add_relu, gate};
 use ghostlight_kernels::pool::global_average;
-use ghostlight_kernels::{DType, KernelError, Tensor};
+use ghostlight_kernels::{Clamp, DType, KernelError, Tensor};
 use ghostlight_tests::{
     Windowed, abs, assert_exact, assert_near, assert_same_bits, client, download, dtypes,
     dtypes_with_exp, reals, upload,
@@ -138,7 +138,7 @@ proptest! {
             let gradient = |held: Option<&Tensor>| {
                 let own = random(seed, x.shape());
                 let kept = held.map(|_| own.clone());
-                let (_, saved) = batch_norm::train(&own, &norm, residual.then_some(&x), true).unwrap();
+                let (_, saved) = batch_norm::train(&own, &norm, residual.then_some(&x), Clamp::Relu).unwrap();
                 drop(own);
                 let input = batch_norm::backward(&norm, saved, &grad).unwrap().input;
                 drop(kept);
@@ -225,7 +225,7 @@ fn everything_else_refuses_a_result_over_an_operand() {
             scale: &maps[1],
             shift: &maps[2],
             residual,
-            relu: true,
+            clamp: Clamp::Relu,
         };
         let refused = dense::conv_affine_into(&other, &pointwise, options, &affine(residual), &x);
         assert_refuses_overlap(refused, "out", name);
@@ -242,7 +242,7 @@ fn everything_else_refuses_a_result_over_an_operand() {
         scale: &scale,
         shift: &shift,
         residual: None,
-        relu: true,
+        clamp: Clamp::Relu,
     };
     let refused = dense::conv_affine_into(&x, &pointwise, options, &affine, &x);
     assert_refuses_overlap(refused, "out", "input");
@@ -272,9 +272,9 @@ fn everything_else_refuses_a_result_over_an_operand() {
 fn a_batch_norm_refuses_to_write_over_what_it_reads() {
     let (x, norm) = (zeros(&[2, 3, 3, 4]), layer(4, DType::F32));
     let y = zeros(&[2, 3, 3, 4]);
-    let refused = batch_norm::train_into(&x, &norm, None, false, &x);
+    let refused = batch_norm::train_into(&x, &norm, None, Clamp::None, &x);
     assert_refuses_overlap(refused, "y", "x");
-    let refused = batch_norm::train_into(&x, &norm, Some(&y), true, &y);
+    let refused = batch_norm::train_into(&x, &norm, Some(&y), Clamp::Relu, &y);
     assert_refuses_overlap(refused, "y", "residual");
     let shared = |running_mean: &Tensor, running_var: &Tensor| BatchNorm {
         running_mean: running_mean.clone(),
@@ -282,13 +282,13 @@ fn a_batch_norm_refuses_to_write_over_what_it_reads() {
         ..norm.clone()
     };
     let both = shared(&norm.running_mean, &norm.running_mean);
-    let refused = batch_norm::train(&x, &both, None, false).map(|(y, _)| y);
+    let refused = batch_norm::train(&x, &both, None, Clamp::None).map(|(y, _)| y);
     assert_refuses_overlap(refused, "running_var", "running_mean");
     let gamma = shared(&norm.gamma, &norm.running_var);
-    let refused = batch_norm::train(&x, &gamma, None, false).map(|(y, _)| y);
+    let refused = batch_norm::train(&x, &gamma, None, Clamp::None).map(|(y, _)| y);
     assert_refuses_overlap(refused, "running_mean", "gamma");
     // Inference moves nothing.
-    assert!(batch_norm::infer(&x, &gamma, None, false).is_ok());
+    assert!(batch_norm::infer(&x, &gamma, None, Clamp::None).is_ok());
 }
 
 #[test]

@@ -14,7 +14,7 @@ use ghostlight_kernels::pointwise::activation::{
 use ghostlight_kernels::pointwise::{add, add_at, add_into, convert, fill, scale};
 use ghostlight_kernels::pool::{adaptive_average, global_average, max};
 use ghostlight_kernels::resize::bilinear::{Alignment, bilinear};
-use ghostlight_kernels::{DType, KernelError, Tensor};
+use ghostlight_kernels::{Clamp, DType, KernelError, Tensor};
 use ghostlight_kernels::{launch, loss};
 use ghostlight_tests::client;
 use std::fmt::Debug;
@@ -99,7 +99,7 @@ fn operations_refuse_operands_that_no_index_reaches() {
             epsilon: 1e-5,
             momentum: 0.1,
         };
-        assert_too_large(batch_norm::infer(&x, &norm, None, false), "x", shape);
+        assert_too_large(batch_norm::infer(&x, &norm, None, Clamp::None), "x", shape);
         let distilled = loss::kd::kd(&x, &x, &Default::default());
         assert_too_large(distilled, "student", shape);
         assert_too_large(x.window(0, 1), "self", shape);

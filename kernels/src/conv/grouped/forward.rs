@@ -6,7 +6,7 @@ use crate::affine::{Epilogue, EpilogueArgs, Operands, apply};
 use crate::conv::dense::ConvOptions;
 use crate::lanes::{View, channel, load_part, store_part};
 use crate::taps::{Axis, AxisLaunch};
-use crate::{KernelError, Tensor, launch, planted};
+use crate::{Clamp, KernelError, Tensor, launch, planted};
 use cubecl::prelude::*;
 
 /// Output rows staged at a time.
@@ -248,7 +248,7 @@ pub(super) fn launch_tiled(
     let grid = launch::grid(client, problem.batch * rows.div_ceil(block) * ranges);
     let epilogue = epilogue_args.epilogue();
     let epilogue = Epilogue {
-        relu: planted::or("grouped_no_relu", epilogue.relu, false),
+        clamp: planted::or("grouped_no_relu", epilogue.clamp, Clamp::None),
         ..epilogue
     };
     let room = |len: usize| {

@@ -2,7 +2,7 @@ use super::problem::{Mix, MixProblem};
 use super::train::pool;
 use crate::matmul::gemm::gemm_into;
 use crate::norm::batch_norm::{BatchNorm, running_scale};
-use crate::{Affine, KernelError, Tensor};
+use crate::{Affine, Clamp, KernelError, Tensor};
 
 /// The norms' [`running_scale`]s, which stay the same until a norm is trained again.
 #[derive(Clone, Debug)]
@@ -43,11 +43,11 @@ pub fn infer(
     let room = || Tensor::empty(x0.client(), &[problem.maps[0], c], problem.dtype);
     let (hidden, row) = (room(), room());
     let pooled = pool(&problem, x0, features)?;
-    let first = follow(mix.first_norm, &scales.first, None, true);
+    let first = follow(mix.first_norm, &scales.first, None, Clamp::Relu);
     gemm_into(&pooled, mix.first, &first, &hidden)?;
-    let second = follow(mix.second_norm, &scales.second, None, false);
+    let second = follow(mix.second_norm, &scales.second, None, Clamp::None);
     gemm_into(&hidden, mix.second, &second, &row)?;
-    let cheap = follow(mix.cheap_norm, &scales.cheap, Some(&row), true);
+    let cheap = follow(mix.cheap_norm, &scales.cheap, Some(&row), Clamp::Relu);
     let read = x0.window(problem.raw, c)?;
     gemm_into(&read.rows(), mix.cheap, &cheap, &out.rows())
 }
@@ -56,13 +56,13 @@ fn follow<'a>(
     norm: &'a BatchNorm,
     scale: &'a Tensor,
     residual: Option<&'a Tensor>,
-    relu: bool,
+    clamp: Clamp,
 ) -> Affine<'a> {
     Affine {
         centre: &norm.running_mean,
         scale,
         shift: &norm.beta,
         residual,
-        relu,
+        clamp,
     }
 }

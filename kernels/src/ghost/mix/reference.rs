@@ -1,6 +1,7 @@
 //! The ghost half of a stage and its gradients over `f64` slices, in training.
 
 use super::MixProblem;
+use crate::Clamp;
 use crate::matmul::gemm::{GemmProblem, reference as product};
 use crate::norm::batch_norm::reference::Layer;
 use crate::pool::global_average::reference as average;
@@ -33,13 +34,13 @@ fn gemm(m: usize, k: usize, n: usize, problem: &MixProblem) -> GemmProblem {
     }
 }
 
-fn layer<'a>(norm: &Layer<'a>, residual: Option<&'a [f64]>, relu: bool) -> Layer<'a> {
+fn layer<'a>(norm: &Layer<'a>, residual: Option<&'a [f64]>, clamp: Clamp) -> Layer<'a> {
     Layer {
         gamma: norm.gamma,
         beta: norm.beta,
         epsilon: norm.epsilon,
         residual,
-        relu,
+        clamp,
     }
 }
 
@@ -81,19 +82,19 @@ fn forward(problem: &MixProblem, weights: &Weights, x0: &[f64], features: &[Vec<
     }
     let wide = gemm(n, problem.pooled(), c, problem);
     let before_first = product::forward(&wide, &pooled, weights.first.weight, &[]);
-    let hidden = layer(&weights.first.norm, None, true)
+    let hidden = layer(&weights.first.norm, None, Clamp::Relu)
         .forward(&before_first)
         .output;
     let before_second =
         product::forward(&gemm(n, c, c, problem), &hidden, weights.second.weight, &[]);
-    let row = layer(&weights.second.norm, None, false)
+    let row = layer(&weights.second.norm, None, Clamp::None)
         .forward(&before_second)
         .output;
     let rows: Vec<f64> = row.chunks(c).flat_map(|row| row.repeat(h * w)).collect();
     let read = part(x0, p, r, c);
     let cheap = gemm(n * h * w, c, c, problem);
     let product = product::forward(&cheap, &read, weights.cheap.weight, &[]);
-    let ghost = layer(&weights.cheap.norm, Some(&rows), true)
+    let ghost = layer(&weights.cheap.norm, Some(&rows), Clamp::Relu)
         .forward(&product)
         .output;
     Steps {
@@ -129,7 +130,7 @@ pub fn backward(
     let [n, h, w] = problem.maps;
     let (p, r, c) = (problem.base, problem.raw, problem.ghosts());
     let steps = forward(problem, weights, x0, features);
-    let cheap_layer = layer(&weights.cheap.norm, Some(&steps.rows), true);
+    let cheap_layer = layer(&weights.cheap.norm, Some(&steps.rows), Clamp::Relu);
     let [to_product, before, cheap_gamma, cheap_beta] = cheap_layer.backward(&steps.product, grad);
     let mut row = vec![0.0; n * c];
     for (pixel, values) in before.chunks(c).enumerate() {
@@ -137,12 +138,12 @@ pub fn backward(
             *sum += value;
         }
     }
-    let second_layer = layer(&weights.second.norm, None, false);
+    let second_layer = layer(&weights.second.norm, None, Clamp::None);
     let [to_second, _, second_gamma, second_beta] =
         second_layer.backward(&steps.before_second, &row);
     let square = gemm(n, c, c, problem);
     let to_hidden = product::grad_a(&square, weights.second.weight, &to_second);
-    let first_layer = layer(&weights.first.norm, None, true);
+    let first_layer = layer(&weights.first.norm, None, Clamp::Relu);
     let [to_first, _, first_gamma, first_beta] =
         first_layer.backward(&steps.before_first, &to_hidden);
     let wide = gemm(n, problem.pooled(), c, problem);

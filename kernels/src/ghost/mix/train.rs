@@ -2,7 +2,7 @@ use super::problem::{Mix, MixProblem, OP};
 use crate::matmul::gemm::{self, gemm, grad_a, grad_a_plus_into, grad_b};
 use crate::norm::batch_norm;
 use crate::pool::global_average::{self, global_average_into, global_sum};
-use crate::{KernelError, Tensor, pointwise};
+use crate::{Clamp, KernelError, Tensor, pointwise};
 
 /// What [`train`] keeps for [`backward`].
 #[derive(Clone, Debug)]
@@ -60,12 +60,12 @@ pub fn train(
     problem.check_out(x0, features, mix, out)?;
     let pooled = pool(&problem, x0, features)?;
     let before = gemm(&pooled, mix.first, None)?;
-    let (hidden, first) = batch_norm::train(&before, mix.first_norm, None, true)?;
+    let (hidden, first) = batch_norm::train(&before, mix.first_norm, None, Clamp::Relu)?;
     let before = gemm(&hidden, mix.second, None)?;
-    let (row, second) = batch_norm::train(&before, mix.second_norm, None, false)?;
+    let (row, second) = batch_norm::train(&before, mix.second_norm, None, Clamp::None)?;
     let read = x0.window(problem.raw, problem.ghosts())?;
     let product = gemm(&read.rows(), mix.cheap, None)?.reshape(&problem.output_shape())?;
-    let cheap = batch_norm::train_into(&product, mix.cheap_norm, Some(&row), true, out)?;
+    let cheap = batch_norm::train_into(&product, mix.cheap_norm, Some(&row), Clamp::Relu, out)?;
     Ok(Saved {
         x0: x0.clone(),
         problem,

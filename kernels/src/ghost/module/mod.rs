@@ -23,7 +23,7 @@ pub mod reference;
 use crate::conv::dense::{self, ConvOptions, ConvProblem};
 use crate::conv::depthwise::{self, DepthwiseOptions, DepthwiseProblem};
 use crate::norm::batch_norm::{self, BatchNorm, BatchNormProblem, running_scale};
-use crate::{Affine, KernelError, Tensor, planted};
+use crate::{Affine, Clamp, KernelError, Tensor, planted};
 
 const OP: &str = "ghost";
 
@@ -42,8 +42,8 @@ pub struct Ghost<'a> {
     pub options: ConvOptions,
     /// Output channels: more than `m`, at most `m s`.
     pub channels: usize,
-    /// Whether ReLUs follow the norms.
-    pub relu: bool,
+    /// What bounds the results of the norms.
+    pub clamp: Clamp,
 }
 
 /// Validated shapes of one Ghost module; knows its output shape and its cost.
@@ -145,9 +145,9 @@ pub fn train(x: &Tensor, ghost: &Ghost) -> Result<(Tensor, Saved), KernelError> 
     let y = Tensor::room(OP, "output", x.client(), &problem.output_shape(), x.dtype())?;
     let (first, second) = (y.window(0, m)?, y.window(m, kept)?);
     let p = dense::conv(x, ghost.primary, ghost.options)?;
-    let primary = batch_norm::train_into(&p, ghost.primary_norm, None, ghost.relu, &first)?;
+    let primary = batch_norm::train_into(&p, ghost.primary_norm, None, ghost.clamp, &first)?;
     let q = depthwise::depthwise(&first, ghost.cheap, None, problem.cheap.options)?;
-    let cheap = batch_norm::train_into(&q, ghost.cheap_norm, None, ghost.relu, &second)?;
+    let cheap = batch_norm::train_into(&q, ghost.cheap_norm, None, ghost.clamp, &second)?;
     let saved = Saved {
         input: x.clone(),
         output: y.clone(),
@@ -223,25 +223,25 @@ pub fn infer(x: &Tensor, ghost: &Ghost, scales: &Scales) -> Result<Tensor, Kerne
         x,
         ghost.primary,
         ghost.options,
-        &follow(ghost.primary_norm, &scales.primary, ghost.relu),
+        &follow(ghost.primary_norm, &scales.primary, ghost.clamp),
         &first,
     )?;
     depthwise::depthwise_affine_into(
         &first,
         ghost.cheap,
         problem.cheap.options,
-        &follow(ghost.cheap_norm, &scales.cheap, ghost.relu),
+        &follow(ghost.cheap_norm, &scales.cheap, ghost.clamp),
         &second,
     )?;
     y.window(0, problem.channels)
 }
 
-fn follow<'a>(norm: &'a BatchNorm, scale: &'a Tensor, relu: bool) -> Affine<'a> {
+fn follow<'a>(norm: &'a BatchNorm, scale: &'a Tensor, clamp: Clamp) -> Affine<'a> {
     Affine {
         centre: &norm.running_mean,
         scale,
         shift: &norm.beta,
         residual: None,
-        relu,
+        clamp,
     }
 }

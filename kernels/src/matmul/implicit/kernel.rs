@@ -2,7 +2,7 @@ use super::gather::{ElementOffset, Images, ImagesLaunch};
 use super::plan::{Plan, QUAD, partial_count};
 use super::{Gathered, Pass};
 use crate::affine::{Epilogue, EpilogueArgs, Operands};
-use crate::clamp::relu;
+use crate::clamp::clamped;
 use crate::lanes::{View, ViewLaunch};
 use crate::pointwise::sum_rows;
 use crate::{Tensor, launch};
@@ -211,9 +211,7 @@ fn implicit_kernel<S: Float, F: Float, P: Float, B: Size>(
                         tiles.width,
                     );
                 }
-                if comptime!(variant.epilogue.relu) {
-                    value = relu::<F, Const<QUAD>>(value);
-                }
+                value = clamped::<F, Const<QUAD>>(value, comptime!(variant.epilogue.clamp));
                 let first_element = out_view.at(pixel) + channel;
                 store_quad::<P, F, B>(out, first_element, value, column, tiles.width);
             }

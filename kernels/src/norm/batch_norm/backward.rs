@@ -4,7 +4,7 @@ use super::{
     ROWS_OF_PARTIAL, Saved,
 };
 use crate::cascade::sum_of;
-use crate::clamp::relu_grad;
+use crate::clamp::{Clamp, clamped_grad};
 use crate::lanes::{Lanes, View, channel, load, store};
 use crate::{KernelError, Tensor, launch, planted};
 use cubecl::prelude::*;
@@ -12,7 +12,7 @@ use cubecl::prelude::*;
 /// Pixels that share one load of a channel's statistics.
 const PIXELS: usize = 4;
 
-/// The gradient before the activation: 0 where a ReLU's output is 0, else `grad`. Without a residual the sign is computed
+/// The gradient before the activation: 0 where its output is at a bound, else `grad`. Without a residual the value is computed
 /// again from `x`, in the forward pass' own operations, which is cheaper than reading the output.
 #[cube]
 fn before_activation<S: Float, F: Float, B: Size, N: Size>(
@@ -24,12 +24,13 @@ fn before_activation<S: Float, F: Float, B: Size, N: Size>(
     shift: Vector<F, N>,
     #[comptime] epilogue: Epilogue,
 ) -> Vector<F, N> {
-    if comptime!(!epilogue.relu) {
+    let clamp = comptime!(epilogue.clamp);
+    if comptime!(clamp == Clamp::None) {
         grad
     } else if comptime!(epilogue.residual) {
-        relu_grad::<F, N>(load::<S, F, B, N>(y, y_at), grad)
+        clamped_grad::<F, N>(load::<S, F, B, N>(y, y_at), grad, clamp)
     } else {
-        relu_grad::<F, N>(fma(deviation, scale, shift), grad)
+        clamped_grad::<F, N>(fma(deviation, scale, shift), grad, clamp)
     }
 }
 
@@ -244,7 +245,7 @@ pub(super) fn launch_backward(
     let lanes = Lanes::of(client, dtype, kept, &[x, grad, y]);
     let (vectors, statistics) = (lanes.vectors(), &saved.statistics);
     let epilogue = Epilogue {
-        relu: saved.relu,
+        clamp: saved.clamp,
         residual: saved.output.is_some(),
     };
     let grad_residual = saved
@@ -330,7 +331,7 @@ pub(super) fn launch_backward(
         Some(before) => (
             before,
             Epilogue {
-                relu: false,
+                clamp: Clamp::None,
                 residual: false,
             },
         ),

@@ -1,5 +1,5 @@
 use super::{BatchNorm, BatchNormProblem, Epilogue, Statistics};
-use crate::clamp::relu;
+use crate::clamp::{Clamp, clamped};
 use crate::lanes::{Lanes, View, channel, load, store};
 use crate::{Tensor, launch};
 use cubecl::prelude::*;
@@ -49,9 +49,7 @@ fn normalise<S: Float, F: Float, B: Size, N: Size>(
                 if comptime!(epilogue.residual) {
                     value += load::<S, F, B, N>(residual, residual_view.at(pixel / span) + c);
                 }
-                if comptime!(epilogue.relu) {
-                    value = relu::<F, N>(value);
-                }
+                value = clamped::<F, N>(value, comptime!(epilogue.clamp));
                 store::<S, F, B, N>(y, y_view.at(pixel) + c, value);
             }
         }
@@ -65,7 +63,7 @@ pub(super) fn launch_normalise(
     residual: Option<&Tensor>,
     norm: &BatchNorm,
     statistics: &Statistics,
-    relu: bool,
+    clamp: Clamp,
     y: &Tensor,
 ) {
     let client = x.client();
@@ -96,7 +94,7 @@ pub(super) fn launch_normalise(
             lanes.vectors(),
             grid.run,
             Epilogue {
-                relu,
+                clamp,
                 residual: residual.is_some(),
             },
             problem.dtype.elems(),

@@ -1,6 +1,6 @@
-//! Batch normalisation fused with a residual add and a ReLU, training and inference.
+//! Batch normalisation fused with a residual add and a clamp, ReLU or ReLU6, training and inference.
 //!
-//! **Computes** `y = relu((x - mean) / sqrt(var + epsilon) gamma + beta + residual)`, with residual and ReLU optional. In training,
+//! **Computes** `y = clamp((x - mean) / sqrt(var + epsilon) gamma + beta + residual)`, with residual and [`Clamp`] optional. In training,
 //! mean and biased variance are the batch's, over all pixels of a channel, and the running statistics move by `momentum` towards
 //! them (the variance unbiased, as PyTorch's); in inference they are the running ones.
 //!
@@ -10,7 +10,7 @@
 //! unless that would make them longer than 32,768 pixels: a function of the problem, added in a fixed order.
 //!
 //! **Saved for the backward pass**: `x`, mean, inverse deviation, and `y` only when a residual was added; without one the
-//! ReLU's sign is recomputed from `x` in the same operations, which saves reading `y` twice.
+//! clamp's side is recomputed from `x` in the same operations, which saves reading `y` twice.
 //!
 //! **Why this shape.** Memory-bound: 3 passes forward and 5 backward is what the statistics' dependence allows. Pixels are walked
 //! outside and channels inside, in the order of memory: 8 pixels of a vector of channels are summed in registers and added to the sum of
@@ -19,7 +19,7 @@
 //! level (`stats.rs`), so that the variance is a sum of terms that are at least 0, whatever pixel is far from the others. With a residual the first backward phase writes the gradient before the
 //! activation, which is the residual's gradient and the second's input.
 //!
-//! **Not finite**: a NaN or an infinity makes its channel NaN throughout in training; in a residual it stays where it is. The ReLU lets
+//! **Not finite**: a NaN or an infinity makes its channel NaN throughout in training; in a residual it stays where it is. A clamp lets
 //! a NaN through, and its gradient (`clamp.rs`).
 //!
 //! The gradient takes the place of `x` where nobody else holds `x`: what it writes was just read, where memory of its own would
@@ -38,7 +38,7 @@ pub mod reference;
 mod stats;
 
 use super::check_epsilon;
-use crate::{DType, KernelError, Tensor};
+use crate::{Clamp, DType, KernelError, Tensor};
 
 const OP: &str = "batch_norm";
 /// Elements below which a partial result is not worth its merge, and the most partial results.
@@ -95,7 +95,7 @@ pub struct Saved {
     input: Tensor,
     output: Option<Tensor>,
     statistics: Statistics,
-    relu: bool,
+    clamp: Clamp,
 }
 
 /// What [`backward`] returns.
@@ -113,7 +113,7 @@ pub struct BatchNormGrads {
 /// What follows the affine map, a comptime choice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 struct Epilogue {
-    relu: bool,
+    clamp: Clamp,
     residual: bool,
 }
 
@@ -223,17 +223,17 @@ pub fn train(
     x: &Tensor,
     norm: &BatchNorm,
     residual: Option<&Tensor>,
-    relu: bool,
+    clamp: Clamp,
 ) -> Result<(Tensor, Saved), KernelError> {
     let problem = BatchNormProblem::new(x, norm, residual)?;
     BatchNormProblem::check_apart(x, norm, residual, None)?;
     let y = Tensor::empty(x.client(), x.shape(), problem.dtype);
-    let statistics = launch_train(&problem, x, norm, residual, relu, &y)?;
+    let statistics = launch_train(&problem, x, norm, residual, clamp, &y)?;
     let saved = Saved {
         input: x.clone(),
         output: residual.map(|_| y.clone()),
         statistics,
-        relu,
+        clamp,
     };
     Ok((y, saved))
 }
@@ -251,7 +251,7 @@ pub fn train_into(
     x: &Tensor,
     norm: &BatchNorm,
     residual: Option<&Tensor>,
-    relu: bool,
+    clamp: Clamp,
     y: &Tensor,
 ) -> Result<Saved, KernelError> {
     let problem = BatchNormProblem::new(x, norm, None)?;
@@ -269,12 +269,12 @@ pub fn train_into(
         }
     }
     BatchNormProblem::check_apart(x, norm, residual, Some(y))?;
-    let statistics = launch_train(&problem, x, norm, residual, relu, y)?;
+    let statistics = launch_train(&problem, x, norm, residual, clamp, y)?;
     Ok(Saved {
         input: x.clone(),
         output: residual.map(|_| y.clone()),
         statistics,
-        relu,
+        clamp,
     })
 }
 
@@ -283,14 +283,14 @@ fn launch_train(
     x: &Tensor,
     norm: &BatchNorm,
     residual: Option<&Tensor>,
-    relu: bool,
+    clamp: Clamp,
     y: &Tensor,
 ) -> Result<Statistics, KernelError> {
     if x.is_empty() {
         return Ok(stats::launch_running_statistics(problem, norm));
     }
     let statistics = stats::launch_batch_statistics(problem, x, norm)?;
-    forward::launch_normalise(problem, x, residual, norm, &statistics, relu, y);
+    forward::launch_normalise(problem, x, residual, norm, &statistics, clamp, y);
     Ok(statistics)
 }
 
@@ -302,13 +302,13 @@ pub fn infer(
     x: &Tensor,
     norm: &BatchNorm,
     residual: Option<&Tensor>,
-    relu: bool,
+    clamp: Clamp,
 ) -> Result<Tensor, KernelError> {
     let problem = BatchNormProblem::new(x, norm, residual)?;
     let y = Tensor::empty(x.client(), x.shape(), problem.dtype);
     if !x.is_empty() {
         let statistics = stats::launch_running_statistics(&problem, norm);
-        forward::launch_normalise(&problem, x, residual, norm, &statistics, relu, &y);
+        forward::launch_normalise(&problem, x, residual, norm, &statistics, clamp, &y);
     }
     Ok(y)
 }

@@ -1,6 +1,7 @@
 //! Batch norm, residual, ReLU and their gradients over `f64` slices `[m, c]`.
 
-use crate::clamp::reference::{relu, relu_grad};
+use crate::Clamp;
+use crate::clamp::reference::{clamped, clamped_grad};
 
 /// What a forward pass computes: the output and each channel's mean and biased variance.
 pub struct Forward {
@@ -22,8 +23,8 @@ pub struct Layer<'a> {
     pub epsilon: f64,
     /// Added before the activation, `[m, c]`.
     pub residual: Option<&'a [f64]>,
-    /// Whether a ReLU follows.
-    pub relu: bool,
+    /// What bounds the result.
+    pub clamp: Clamp,
 }
 
 impl Layer<'_> {
@@ -34,7 +35,7 @@ impl Layer<'_> {
             let (ch, residual) = (i % c, self.residual.map_or(0.0, |r| r[i]));
             let hat = (x[i] - mean[ch]) / (variance[ch] + self.epsilon).sqrt();
             let value = hat * self.gamma[ch] + self.beta[ch] + residual;
-            if self.relu { relu(value) } else { value }
+            clamped(value, self.clamp)
         };
         (0..x.len()).map(offset).collect()
     }
@@ -67,13 +68,7 @@ impl Layer<'_> {
             .collect();
         let hat = |i: usize| (x[i] - forward.mean[i % c]) * inv[i % c];
         let before: Vec<f64> = (0..x.len())
-            .map(|i| {
-                if self.relu {
-                    relu_grad(forward.output[i], grad[i])
-                } else {
-                    grad[i]
-                }
-            })
+            .map(|i| clamped_grad(forward.output[i], grad[i], self.clamp))
             .collect();
         let (mut gamma, mut beta) = (vec![0.0; c], vec![0.0; c]);
         for (i, g) in before.iter().enumerate() {

@@ -1,4 +1,4 @@
-use crate::clamp::{at_least, at_most, relu, relu_grad};
+use crate::clamp::{relu, relu_grad, relu6, relu6_grad};
 use cubecl::prelude::*;
 
 /// A function of one element; a comptime choice of the kernels that apply it.
@@ -68,7 +68,7 @@ pub(crate) fn activate<F: Float, N: Size>(
     match comptime!(activation) {
         Activation::Identity => x,
         Activation::Relu => relu::<F, N>(x),
-        Activation::Relu6 => at_most::<F, N>(at_least::<F, N>(x, zero), six),
+        Activation::Relu6 => relu6::<F, N>(x),
         Activation::Silu => {
             let product = x * sigmoid::<F, N>(x);
             select_many(x.less_than(&-all::<F, N>(FAR)), zero, product)
@@ -110,10 +110,7 @@ fn slope<F: Float, N: Size>(x: Vector<F, N>, #[comptime] activation: Activation)
     match comptime!(activation) {
         Activation::Identity => one,
         Activation::Relu => relu_grad::<F, N>(x, one),
-        Activation::Relu6 => {
-            let above = relu_grad::<F, N>(x, one);
-            select_many(x.greater_equal(&six), zero, above)
-        }
+        Activation::Relu6 => relu6_grad::<F, N>(x, one),
         Activation::Silu => {
             let e = decay::<F, N>(x);
             let inverse = one / (one + e);

@@ -2,10 +2,10 @@ use super::{Act, BatchNorm};
 use crate::nn::{Init, Kind, Mode, Param, Pass, Path};
 use ghostlight_autodiff::ops::{self, AnyConv};
 use ghostlight_autodiff::{KernelError, Tensor, Var};
+use ghostlight_kernels::Clamp;
 use ghostlight_kernels::conv::dense::ConvOptions;
 use ghostlight_kernels::conv::depthwise::DepthwiseOptions;
 use ghostlight_kernels::planted;
-use ghostlight_kernels::pointwise::activation::Activation;
 
 /// Channels, kernel, stride and groups of a square convolution, padded so that stride 1 keeps the size.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -109,20 +109,19 @@ impl Conv {
         }
     }
 
-    /// `[n, h, w, input]` to `[n, h', w', output]`, then through `act`.
+    /// `[n, h, w, input]` to `[n, h', w', output]`.
+    ///
+    /// # Errors
+    /// Those of the kernels; a grouped convolution with bias.
+    pub fn forward(&self, pass: &Pass, x: &Var) -> Result<Var, KernelError> {
+        self.activated(pass, x, Act::None)
+    }
+
+    /// [`Conv::forward`], then through `act`.
     ///
     /// # Errors
     /// Those of [`Conv::forward`].
     pub fn activated(&self, pass: &Pass, x: &Var, act: Act) -> Result<Var, KernelError> {
-        let y = self.forward(pass, x, act.is_relu())?;
-        act.finish(pass, y)
-    }
-
-    /// `[n, h, w, input]` to `[n, h', w', output]`, through a ReLU if asked for.
-    ///
-    /// # Errors
-    /// Those of the kernels; a grouped convolution with bias.
-    pub fn forward(&self, pass: &Pass, x: &Var, relu: bool) -> Result<Var, KernelError> {
         let weight = pass.param(self.weight)?;
         let bias = self.bias.map(|bias| pass.param(bias)).transpose()?;
         let inputs: Vec<&Var> = [x, &weight].into_iter().chain(&bias).collect();
@@ -131,11 +130,12 @@ impl Conv {
                 let [zeros, ones] = pass.store.constants(self.shape.channels[1])?;
                 let op = ops::ConvBias {
                     options,
-                    relu,
+                    clamp: act.clamp(),
                     zeros,
                     ones,
                 };
-                return pass.tape.apply(op, &inputs);
+                let y = pass.tape.apply(op, &inputs)?;
+                return act.finish(pass, y);
             }
             (AnyConv::Grouped(_), Some(_)) => {
                 let wanted = "no bias: grouped convolutions add none";
@@ -145,12 +145,10 @@ impl Conv {
             (AnyConv::Grouped(op), None) => pass.tape.apply(op, &inputs)?,
             (AnyConv::Depthwise(op), _) => pass.tape.apply(op, &inputs)?,
         };
-        let act = if relu {
-            Act::Other(Activation::Relu)
-        } else {
-            Act::None
-        };
-        act.finish(pass, y)
+        match act.clamp() {
+            Clamp::None => act.finish(pass, y),
+            clamp => Act::Other(clamp.activation()).finish(pass, y),
+        }
     }
 }
 
@@ -202,7 +200,7 @@ impl ConvNorm {
         self.forward_into(pass, x, Some(residual), act, None)
     }
 
-    /// Both, with the result in `into`, usually a channel window; an activation other than a ReLU is not written there.
+    /// Both, with the result in `into`, usually a channel window; an activation that is no clamp is not written there.
     ///
     /// # Errors
     /// Those of the kernels.
@@ -214,13 +212,13 @@ impl ConvNorm {
         act: Act,
         into: Option<&Tensor>,
     ) -> Result<Var, KernelError> {
-        let mut norm = self.norm.function(pass, act.is_relu())?;
+        let mut norm = self.norm.function(pass, act.clamp())?;
         norm.into = into.cloned();
         let [gamma, beta] = self.norm.parameters(pass)?;
         let rest = [&gamma, &beta].into_iter().chain(residual);
         let y = match pass.mode {
             Mode::Train => {
-                let y = self.conv.forward(pass, x, false)?;
+                let y = self.conv.forward(pass, x)?;
                 let inputs: Vec<&Var> = [&y].into_iter().chain(rest).collect();
                 pass.tape.apply(norm, &inputs)?
             }

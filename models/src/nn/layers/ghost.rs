@@ -2,6 +2,7 @@ use super::{BatchNorm, ConvShape};
 use crate::nn::{Init, Kind, Param, Pass, Path};
 use ghostlight_autodiff::ops;
 use ghostlight_autodiff::{KernelError, Tensor, Var};
+use ghostlight_kernels::Clamp;
 use ghostlight_kernels::conv::dense::ConvOptions;
 
 /// A Ghost module (Han et al. 2020, ratio 2): a pointwise convolution for half of the channels, a 3x3 depthwise one of those for the rest.
@@ -11,12 +12,12 @@ pub struct GhostModule {
     cheap: Param,
     cheap_norm: BatchNorm,
     channels: usize,
-    relu: bool,
+    clamp: Clamp,
 }
 
 impl GhostModule {
     /// Declares `primary_conv.{0,1}` and `cheap_operation.{0,1}`.
-    pub fn new(mut path: Path, [input, output]: [usize; 2], relu: bool) -> Self {
+    pub fn new(mut path: Path, [input, output]: [usize; 2], clamp: Clamp) -> Self {
         let half = output.div_ceil(2);
         let mut primary = path.at("primary_conv");
         let primary = (
@@ -34,7 +35,7 @@ impl GhostModule {
             cheap: cheap.0,
             cheap_norm: cheap.1,
             channels: output,
-            relu,
+            clamp,
         }
     }
 
@@ -49,8 +50,8 @@ impl GhostModule {
         let ghost = ops::Ghost {
             options: ConvOptions::square(1, 0),
             channels: self.channels,
-            primary_norm: self.primary_norm.function(pass, self.relu)?,
-            cheap_norm: self.cheap_norm.function(pass, self.relu)?,
+            primary_norm: self.primary_norm.function(pass, self.clamp)?,
+            cheap_norm: self.cheap_norm.function(pass, self.clamp)?,
         };
         let inputs = [
             x,
@@ -110,7 +111,7 @@ impl GhostMix {
         for (weight, norm) in [&self.cheap, &self.first, &self.second] {
             parameters.push(pass.param(*weight)?);
             parameters.extend(norm.parameters(pass)?);
-            norms.push(norm.function(pass, false)?);
+            norms.push(norm.function(pass, Clamp::None)?);
         }
         let inputs: Vec<&Var> = [x0]
             .into_iter()

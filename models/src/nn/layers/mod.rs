@@ -25,6 +25,7 @@ pub use squeeze::SqueezeExcite;
 use super::Pass;
 use ghostlight_autodiff::ops;
 use ghostlight_autodiff::{KernelError, Var};
+use ghostlight_kernels::Clamp;
 use ghostlight_kernels::pointwise::activation::Activation;
 
 /// What follows a norm.
@@ -34,19 +35,26 @@ pub enum Act {
     None,
     /// `max(x, 0)`, in the norm's own pass over memory.
     Relu,
+    /// `min(max(x, 0), 6)`, as well.
+    Relu6,
     /// Another one, as an operation of its own.
     Other(Activation),
 }
 
 impl Act {
-    fn is_relu(self) -> bool {
-        self == Self::Relu
+    /// What the norm does of it.
+    fn clamp(self) -> Clamp {
+        match self {
+            Self::Relu => Clamp::Relu,
+            Self::Relu6 => Clamp::Relu6,
+            Self::None | Self::Other(_) => Clamp::None,
+        }
     }
 
     /// Applies what the norm did not.
     fn finish(self, pass: &Pass, y: Var) -> Result<Var, KernelError> {
         match self {
-            Self::None | Self::Relu => Ok(y),
+            Self::None | Self::Relu | Self::Relu6 => Ok(y),
             Self::Other(kind) => pass.tape.apply(ops::Activation { kind }, &[&y]),
         }
     }

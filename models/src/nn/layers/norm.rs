@@ -1,6 +1,7 @@
 use crate::nn::{Init, Kind, Mode, Param, Pass, Path};
 use ghostlight_autodiff::ops::{self, Statistics};
 use ghostlight_autodiff::{KernelError, Var};
+use ghostlight_kernels::Clamp;
 use ghostlight_kernels::planted;
 
 /// A batch norm's parameters and running statistics.
@@ -39,7 +40,7 @@ impl BatchNorm {
     /// Those of the kernels.
     pub fn forward(&self, pass: &Pass, x: &Var) -> Result<Var, KernelError> {
         let [gamma, beta] = self.parameters(pass)?;
-        let norm = self.function(pass, false)?;
+        let norm = self.function(pass, Clamp::None)?;
         pass.tape.apply(norm, &[x, &gamma, &beta])
     }
 
@@ -48,8 +49,12 @@ impl BatchNorm {
         Ok([pass.param(self.gamma)?, pass.param(self.beta)?])
     }
 
-    /// The operation, with or without a ReLU behind it.
-    pub(super) fn function(&self, pass: &Pass, relu: bool) -> Result<ops::BatchNorm, KernelError> {
+    /// The operation, with `clamp` behind it.
+    pub(super) fn function(
+        &self,
+        pass: &Pass,
+        clamp: Clamp,
+    ) -> Result<ops::BatchNorm, KernelError> {
         Ok(ops::BatchNorm {
             running_mean: pass.store.value(self.running_mean)?,
             running_var: pass.store.value(self.running_var)?,
@@ -58,7 +63,7 @@ impl BatchNorm {
                 Mode::Train => Self::EPSILON,
             },
             momentum: planted::or("momentum_of_the_rest", Self::MOMENTUM, 1.0 - Self::MOMENTUM),
-            relu,
+            clamp,
             statistics: match pass.mode {
                 Mode::Train => Statistics::Batch,
                 Mode::Infer => Statistics::Running,
