@@ -5,7 +5,7 @@
     {"hello": true}                                      -> {"torch": version, "threads": n}
     {"variant", "op", "phase", "arguments", "do": ...}   -> {...} or {"error": text}
         "do": "load", "inputs": [{"path", "shape", "labels"}]
-        "do": "turn", "turn": {"discarded", "least", "ms", "flush"}  -> {"ms": [each counted call's time]}
+        "do": "turn", "turn": {"discarded", "least", "ms", "together", "flush"}  -> {"ms": [each counted call's time]}
         "do": "outputs"                                              -> {"files": [raw little-endian f32, our layout]}
         "do": "operands"                                             -> the same, of the inputs without labels
 
@@ -524,15 +524,16 @@ def synchronised():
         torch.cuda.synchronize()
 
 
-def timed(state):
+def timed(state, together=1):
     start = time.perf_counter()
-    state.result = state.call()
+    for _ in range(together):
+        state.result = state.call()
     synchronised()
-    return (time.perf_counter() - start) * 1e3
+    return (time.perf_counter() - start) * 1e3 / together
 
 
-def turn(state, discarded, least, ms, flush):
-    """The times of the calls that count, in ms."""
+def turn(state, discarded, least, ms, together, flush):
+    """The times of the calls that count, in ms; `together` calls are waited for together, and give their mean."""
     for _ in range(discarded):
         timed(state)
     times, begun = [], time.perf_counter()
@@ -540,7 +541,7 @@ def turn(state, discarded, least, ms, flush):
     while len(times) < least or (time.perf_counter() - begun) * 1e3 < ms:
         if flush:
             lines += 1
-        times.append(timed(state))
+        times.append(timed(state, together))
     return {"ms": times}
 
 

@@ -211,9 +211,10 @@ fn best(client: &Client, mut launch: impl FnMut()) -> Result<f64, String> {
         least: 5,
         ms: 60.0,
         cold: false,
+        together: 1,
     };
     let times = turn.take(
-        || {
+        |_| {
             let start = Instant::now();
             launch();
             cubecl::future::block_on(client.sync()).map_err(|error| error.to_string())?;

@@ -42,6 +42,16 @@ pub trait Contender {
     /// What went wrong, in words.
     fn call(&mut self) -> Result<f64, String>;
 
+    /// Computes the task `count` times, at least once, and waits for the end of all of it; what queues its work need not wait in between.
+    /// Returns the mean time of a call in ms.
+    ///
+    /// # Errors
+    /// Those of [`Contender::call`].
+    fn calls(&mut self, count: usize) -> Result<f64, String> {
+        let times: Result<Vec<f64>, String> = (0..count).map(|_| self.call()).collect();
+        Ok(times?.iter().sum::<f64>() / count as f64)
+    }
+
     /// The results of the last call, in our layout.
     ///
     /// # Errors
@@ -64,7 +74,7 @@ pub trait Contender {
     /// # Errors
     /// Those of [`Contender::call`].
     fn turn(&mut self, turn: Turn, flush: &mut Flush) -> Result<Vec<f64>, String> {
-        turn.take(|| self.call(), || flush.run())
+        turn.take(|count| self.calls(count), || flush.run())
     }
 }
 
@@ -167,15 +177,22 @@ impl Contender for OnDevice<'_> {
     }
 
     fn call(&mut self) -> Result<f64, String> {
+        self.calls(1)
+    }
+
+    fn calls(&mut self, count: usize) -> Result<f64, String> {
         let Some((_, call)) = &self.loaded else {
             return Err("nothing was loaded".into());
         };
-        // The memory of the call before serves this one, as it would in a training step.
         self.outputs.clear();
         let start = Instant::now();
-        self.outputs = call().map_err(in_words)?;
+        for _ in 0..count {
+            // The memory of the call before serves this one, as it would in a training step.
+            self.outputs.clear();
+            self.outputs = call().map_err(in_words)?;
+        }
         cubecl::future::block_on(self.client.sync()).map_err(in_words)?;
-        Ok(start.elapsed().as_secs_f64() * 1e3)
+        Ok(start.elapsed().as_secs_f64() * 1e3 / count as f64)
     }
 
     fn outputs(&mut self) -> Result<Vec<Vec<f64>>, String> {

@@ -119,6 +119,7 @@ impl Contender for Running {
             least: 1,
             ms: 0.0,
             cold: false,
+            together: 1,
         };
         let times = self.turn(once, &mut Flush::of(Some(0)))?;
         times
@@ -137,7 +138,7 @@ impl Contender for Running {
 
     fn turn(&mut self, turn: Turn, flush: &mut Flush) -> Result<Vec<f64>, String> {
         let answer = self.ask(json!({"do": "turn", "turn": {
-            "discarded": turn.discarded, "least": turn.least, "ms": turn.ms,
+            "discarded": turn.discarded, "least": turn.least, "ms": turn.ms, "together": turn.together,
             "flush": if turn.cold { flush.bytes() } else { 0 },
         }}))?;
         let times = answer["ms"].as_array().cloned().unwrap_or_default();
