@@ -197,7 +197,15 @@ impl Method for AlignMethod {
             [_] => vec!["align".to_string()],
             several => several
                 .iter()
-                .map(|stage| format!("align {}", stage.student))
+                .map(|stage| {
+                    let same = several
+                        .iter()
+                        .filter(|other| other.student == stage.student);
+                    match same.count() {
+                        1 => format!("align {}", stage.student),
+                        _ => format!("align {} to {}", stage.student, stage.teacher),
+                    }
+                })
                 .collect(),
         }
     }

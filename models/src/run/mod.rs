@@ -55,6 +55,14 @@ const BEGINNINGS: [&str; 2] = [SPLIT, RECIPE];
 /// What a run adds to that.
 const RESULTS: [&str; 4] = [PLATFORMS, METRICS, SUMMARY, REPORT];
 
+/// What a folder of runs under several seeds begins with, and keeps.
+pub const SERIES: &str = "series.json";
+
+/// The run, or the series of runs, under `runs/` that was begun last; none where there is none.
+pub fn latest_begun() -> Option<PathBuf> {
+    latest(Path::new(RUNS))
+}
+
 /// A new folder `runs/<date-time>` (UTC).
 ///
 /// Error: [`Io`](RunError::Io).
@@ -180,7 +188,7 @@ impl RunDir {
 
     /// Opens the run under `runs/` that was begun last, as [`resume`](Self::resume) does. A name does not tell: people give their own.
     pub fn resume_latest() -> Result<Self, RunError> {
-        Self::resume(&latest(Path::new(RUNS)).unwrap_or_else(|| RUNS.into()))
+        Self::resume(&latest_begun().unwrap_or_else(|| RUNS.into()))
     }
 
     /// Fills a new folder whose ancestors `made` are new too.
@@ -385,13 +393,14 @@ fn remove(path: &Path) -> Result<(), RunError> {
     }
 }
 
-/// The run under `runs` that was begun last.
+/// The run, or the series of runs, under `runs` that was begun last.
 fn latest(runs: &Path) -> Option<PathBuf> {
     let entries = fs::read_dir(runs).into_iter().flatten().flatten();
-    // A run's recipe is written once, when it begins.
+    // Either file is written once, when all begins.
     let begun = |path: PathBuf| {
-        let recipe = path.join(RECIPE).metadata().ok()?;
-        Some((recipe.modified().ok()?, path))
+        let file = |name| path.join(name).metadata().ok();
+        let begun = file(RECIPE).or_else(|| file(SERIES))?;
+        Some((begun.modified().ok()?, path))
     };
     let latest = entries.filter_map(|entry| begun(entry.path())).max();
     latest.map(|(_, path)| path)

@@ -191,6 +191,10 @@ fn the_latest_run_is_the_one_begun_last_whatever_it_is_called() {
     fs::create_dir(folder.path().join("zoo")).unwrap();
     let newest = folder.path().join("2026-11-28-102252");
     assert_eq!(latest(folder.path()), Some(newest));
+    let series = folder.path().join("three seeds");
+    fs::create_dir(&series).unwrap();
+    fs::write(series.join(SERIES), "{}").unwrap();
+    assert_eq!(latest(folder.path()), Some(series));
 }
 
 #[test]

@@ -1,11 +1,14 @@
 //! The cross-entropy of labels that are mixed with those of other images.
 
-use crate::case::{Case, all, bits};
+use crate::case::{Case, all, assert_close, bits};
 use ghostlight_autodiff::check::{GradcheckOptions, gradcheck};
 use ghostlight_autodiff::ops::Distill;
 use ghostlight_autodiff::{Tape, Var};
 use ghostlight_kernels::DType;
-use ghostlight_kernels::loss::distill::{CrossEntropyOptions, DistillOptions};
+use ghostlight_kernels::loss::cosine::{Comparison, CosineOptions};
+use ghostlight_kernels::loss::distill::{CrossEntropyOptions, DistillOptions, TeacherTerms};
+use ghostlight_kernels::loss::dkd::DkdOptions;
+use ghostlight_kernels::loss::kd::KdOptions;
 use ghostlight_tests::{assert_launches, client, dtypes_with_exp, has_f64_exp, poison};
 use std::rc::Rc;
 
@@ -109,4 +112,63 @@ fn the_gradient_is_the_derivative_of_the_mixed_loss() {
         let options = GradcheckOptions::default();
         gradcheck(&client(), &inputs, apply, options).expect("its derivative");
     }
+}
+
+#[test]
+fn every_term_of_two_teachers_with_mixed_labels_and_factors_is_pytorchs() {
+    // What `pytorch.py` prints: PyTorch's own softmaxes, divergences, cosine similarity and label smoothing, and its automatic gradient.
+    let losses = [
+        [0.673821125, 0.5797306855],
+        [0.2523694158, 0.1026926859],
+        [0.2907303902, 0.5535675076],
+        [0.0738765971, 0.0946023275],
+        [0.0710880637, 0.1950109283],
+        [0.295050137, 0.4434337881],
+        [0.0502342431, 0.157105879],
+    ];
+    #[rustfmt::skip]
+    let grad = [-0.6155406343, 0.8313870913, -0.1096073819, -0.1062390752, 1.0080731159, -0.4238842824, -0.0480271377, -0.5361616959];
+    let terms = |[kd, dkd]: [f64; 2], weights: [f64; 3], alpha, beta, between| TeacherTerms {
+        kd: Some(KdOptions {
+            temperature: kd,
+            weight: weights[0],
+        }),
+        dkd: Some(DkdOptions {
+            alpha,
+            beta,
+            temperature: dkd,
+            weight: weights[1],
+        }),
+        cosine: Some(CosineOptions {
+            weight: weights[2],
+            ..CosineOptions::of(between)
+        }),
+    };
+    let centred = Comparison::CentredRows;
+    let mut case = Case::golden(DistillOptions {
+        teachers: vec![
+            terms([2.0, 4.0], [0.9, 0.5, 0.6], 1.5, 6.0, centred),
+            terms(
+                [1.0, 1.0],
+                [0.4, 0.8, 1.3],
+                1.0,
+                2.0,
+                Comparison::Softmaxes(3.0),
+            ),
+        ],
+        ..all(1.0, 1.0)
+    });
+    case.teachers
+        .push(vec![6.0, 0.0, 0.0, 1.0, 0.0, 0.0, 1.0, 9.0]);
+    case.mixed = Some((vec![2, 1], 0.3));
+    case.factors = vec![1.0, 0.5, 0.25, 0.75, 1.25, 0.5];
+    for dtype in dtypes_with_exp() {
+        let tolerance = if dtype == DType::F32 { 1e-6 } else { 1e-9 };
+        let (got_losses, got_grad) = case.run(dtype);
+        assert_close(&got_losses, &losses.concat(), tolerance);
+        assert_close(&got_grad, &grad, tolerance);
+    }
+    let (got_losses, got_grad) = case.reference();
+    assert_close(&got_losses, &losses.concat(), 1e-9);
+    assert_close(&got_grad, &grad, 1e-9);
 }

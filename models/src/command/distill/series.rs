@@ -7,15 +7,13 @@ use super::super::typed;
 use super::{DistillArguments, one};
 use crate::compare::{compare, render};
 use crate::recipe::{Recipe, RecipeError};
-use crate::run::{self, RunError, write_atomic};
+use crate::run::{self, RunError, SERIES, write_atomic};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 
-/// What a folder of runs by seed remembers of itself.
-const SERIES: &str = "series.json";
 /// Its runs side by side.
 const PAGE: &str = "compare.html";
 
@@ -42,9 +40,11 @@ struct Plan {
 impl Series {
     /// The series that is asked for, or that is to be gone on with; none for a single run.
     pub fn of(arguments: &DistillArguments) -> Result<Option<Self>, CommandError> {
-        if let (Some(out), true) = (&arguments.out, arguments.resume)
-            && out.join(SERIES).is_file()
-        {
+        let out = match arguments.resume {
+            true => arguments.out.clone().or_else(run::latest_begun),
+            false => None,
+        };
+        if let Some(out) = out.filter(|out| out.join(SERIES).is_file()) {
             let path = out.join(SERIES);
             let text = fs::read(&path).map_err(|reason| RunError::io("read", &path, reason))?;
             let plan: Plan = serde_json::from_slice(&text)
@@ -58,7 +58,7 @@ impl Series {
                 return Err(RecipeError::Conflict { conflict }.into());
             }
             return Ok(Some(Self {
-                folder: out.clone(),
+                folder: out,
                 plan,
                 begun: true,
                 unnamed: false,

@@ -435,3 +435,35 @@ fn the_shares_of_the_transforms_add_up_to_one_and_name_the_one_that_fits() {
         );
     }
 }
+
+#[test]
+fn terms_are_called_by_the_stage_that_tells_them_apart() {
+    let names = |pairs: &[(&'static str, &'static str)]| {
+        let (mut declarations, align) = (Declarations::default(), Align::default());
+        let path = &mut declarations.root();
+        let stage = |(i, &(ours, theirs)): (usize, &(&str, &str))| {
+            let path = path.at(format_args!("align.{i}"));
+            AlignedStage::new(path, &align, (ours, 3), (theirs, [4, 4, 2]))
+        };
+        let stages = pairs.iter().enumerate().map(stage).collect();
+        AlignMethod {
+            align: Align::default(),
+            stages,
+        }
+        .feature_terms()
+    };
+    assert_eq!(names(&[("layer3", "layer2")]), ["align"]);
+    let apart = names(&[("layer2", "layer2"), ("layer3", "layer3")]);
+    assert_eq!(apart, ["align layer2", "align layer3"]);
+    let both = names(&[
+        ("layer3", "layer2"),
+        ("layer3", "layer3"),
+        ("layer1", "stem"),
+    ]);
+    let wanted = [
+        "align layer3 to layer2",
+        "align layer3 to layer3",
+        "align layer1",
+    ];
+    assert_eq!(both, wanted);
+}
