@@ -10,8 +10,8 @@
 //! function of the problem alone, the same on any number of cores.
 //!
 //! **Measured** (2 cores of Zen 5, f32, 16 images, the direct kernel's time over this one's): 2.8 for 128 to 128 channels of 32 x 32, 3.0 for 64 to 64 of
-//! 16 x 16, 2.4 for 256 to 256, 1.5 for 256 to 512 of 8 x 8 and 1.3 for 512 to 512 of 4 x 4, whose sums at the points do not fit a cache; 1.25 for 16 to 16
-//! of 32 x 32. Predicted from the products: up to 4, less a sixth for the transforms.
+//! 16 x 16, 2.4 for 256 to 256, 1.5 for 256 to 512 of 8 x 8 and 1.3 for 512 to 512 of 4 x 4, whose sums at the points do not fit a cache; 1.25 for 64 images
+//! of 32 x 32 with 16 to 16. Predicted from the products: up to 4, less a sixth for the transforms.
 //!
 //! **Errors** are measured as those of the filtering, in units of rounding of the same expression over absolute values.
 
