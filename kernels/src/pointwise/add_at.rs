@@ -1,9 +1,11 @@
 use crate::lanes::{Lanes, View, channel, load, store};
+use crate::share::{Share, Shares};
 use crate::{KernelError, Tensor, launch};
 use cubecl::prelude::*;
 
-/// `out = full`, or zeros, with `part` added to its channels from `start` on. One unit owns a run of pixels. Shared channels of
-/// overlapping vectors are computed twice from the operands, never from what was written.
+/// `out = full`, or zeros, with `part` added to its channels from `start` on. One unit owns a share of the pixels.
+/// Shared channels of overlapping vectors are computed twice from the operands, never from what was written; where vectors share none and
+/// each is a unit's own, it is written once.
 #[cube(launch_unchecked)]
 fn add_at_kernel<S: Float, F: Float, B: Size, N: Size>(
     full: &[Vector<S, B>],
@@ -12,34 +14,39 @@ fn add_at_kernel<S: Float, F: Float, B: Size, N: Size>(
     _unaligned: &[S],
     full_view: View,
     part_view: View,
-    pixels: usize,
+    share: Share,
     channels: usize,
     start: usize,
     count: usize,
-    vectors: usize,
     part_vectors: usize,
-    run: usize,
+    #[comptime] once: bool,
     #[comptime] has_full: bool,
     #[define(S, F)] _dtypes: [cubecl::ir::ElemType; 2],
 ) {
-    let first = ABSOLUTE_POS * run;
-    for pixel in first..min(first + run, pixels) {
+    for pixel in share.first()..share.end() {
         let (from, to) = (full_view.at(pixel), pixel * channels);
-        for v in 0..vectors {
+        for v in share.from()..share.to() {
             let c = channel::<N>(v, channels);
             let mut value = Vector::<F, N>::new(F::new(0.0f32));
             if has_full {
                 value = load::<S, F, B, N>(full, from + c);
             }
+            if comptime!(once) {
+                if c >= start && c < start + count {
+                    value += load::<S, F, B, N>(part, part_view.at(pixel) + c - start);
+                }
+            }
             store::<S, F, B, N>(out, to + c, value);
         }
-        for v in 0..part_vectors {
-            let c = channel::<N>(v, count);
-            let mut value = load::<S, F, B, N>(part, part_view.at(pixel) + c);
-            if has_full {
-                value += load::<S, F, B, N>(full, from + start + c);
+        if comptime!(!once) {
+            for v in 0..part_vectors {
+                let c = channel::<N>(v, count);
+                let mut value = load::<S, F, B, N>(part, part_view.at(pixel) + c);
+                if has_full {
+                    value += load::<S, F, B, N>(full, from + start + c);
+                }
+                store::<S, F, B, N>(out, to + start + c, value);
             }
-            store::<S, F, B, N>(out, to + start + c, value);
         }
     }
 }
@@ -86,13 +93,14 @@ pub fn add_at(
     let source = full.unwrap_or(part);
     let target = out.window(start, count)?;
     let lanes = Lanes::of(client, dtype, count, &[part, source, &target]);
-    let grid = launch::grid(client, out.pixels());
+    let vectors = channels.div_ceil(lanes.width);
+    let shares = Shares::over(client, out.pixels(), vectors);
     // SAFETY: all three have the same pixels; without `full` that argument is never read.
     unsafe {
         add_at_kernel::launch_unchecked(
             client,
-            grid.count,
-            grid.dim,
+            shares.count.clone(),
+            shares.dim,
             lanes.item,
             lanes.width,
             lanes.arg(source),
@@ -101,13 +109,12 @@ pub fn add_at(
             lanes.unaligned(part),
             source.view(),
             part.view(),
-            out.pixels(),
+            shares.arg(),
             channels,
             start,
             count,
-            channels.div_ceil(lanes.width),
             lanes.vectors(),
-            grid.run,
+            !launch::is_cpu(client),
             full.is_some(),
             dtype.elems(),
         );

@@ -3,7 +3,7 @@
 use super::activation::{Activation, pull_back};
 use crate::cascade::{Cascade, block_end, block_start, blocks};
 use crate::lanes::{Lanes, channel, load, store};
-use crate::launch::Grid;
+use crate::share::{Share, Shares};
 use crate::{Client, DType, KernelError, Tensor, launch};
 use cubecl::prelude::*;
 
@@ -15,8 +15,7 @@ const PIXELS_OF_BLOCK: usize = 32;
 pub(super) struct Blocks<'a> {
     pub client: &'a Client,
     pub lanes: Lanes,
-    grid: Grid,
-    images: usize,
+    shares: Shares,
     pixels: usize,
     channels: usize,
 }
@@ -24,17 +23,14 @@ pub(super) struct Blocks<'a> {
 /// The blocks that a unit owns, as a kernel argument.
 #[derive(CubeLaunch, CubeType, Clone, Copy)]
 pub(super) struct BlockRun {
-    /// Blocks in all.
-    blocks: usize,
     /// Blocks of an image.
     per_image: usize,
     /// Pixels of an image.
     pixels: usize,
-    run: usize,
     /// Channels of a pixel.
     pub channels: usize,
-    /// Vectors of a pixel.
-    pub vectors: usize,
+    /// The blocks, and of each the vectors of channels.
+    share: Share,
 }
 
 /// Checks `x` `[n, h, w, c]`, which may be a window, against `s` `[n, c]`, called `name`.
@@ -71,11 +67,11 @@ impl<'a> Blocks<'a> {
         let (client, dtype) = (tensors[0].client(), tensors[0].dtype());
         let [images, h, w, channels] = shape;
         let blocks = images * (h * w).div_ceil(PIXELS_OF_BLOCK);
+        let lanes = lanes(client, dtype, channels, tensors);
         Self {
             client,
-            lanes: lanes(client, dtype, channels, tensors),
-            grid: launch::grid(client, blocks),
-            images,
+            lanes,
+            shares: Shares::of(client, blocks, &lanes, 1),
             pixels: h * w,
             channels,
         }
@@ -88,23 +84,21 @@ impl<'a> Blocks<'a> {
 
     /// The launch's cubes.
     pub fn cubes(&self) -> CubeCount {
-        self.grid.count.clone()
+        self.shares.count.clone()
     }
 
     /// The units of a cube.
     pub fn units(&self) -> CubeDim {
-        self.grid.dim
+        self.shares.dim
     }
 
     /// The kernel's [`BlockRun`].
     pub fn run(&self) -> BlockRunLaunch {
         BlockRunLaunch::new(
-            self.images * self.per_image(),
             self.per_image(),
             self.pixels,
-            self.grid.run,
             self.channels,
-            self.lanes.vectors(),
+            self.shares.arg(),
         )
     }
 }
@@ -113,12 +107,22 @@ impl<'a> Blocks<'a> {
 impl BlockRun {
     /// The unit's first block.
     pub fn first(&self) -> usize {
-        ABSOLUTE_POS * self.run
+        self.share.first()
     }
 
     /// One past the unit's last block; before the first one for a unit without any.
     pub fn end(&self) -> usize {
-        min(ABSOLUTE_POS * self.run + self.run, self.blocks)
+        self.share.end()
+    }
+
+    /// The unit's first vector of channels, of each of its blocks.
+    pub fn vectors_from(&self) -> usize {
+        self.share.from()
+    }
+
+    /// One past the unit's last vector of channels.
+    pub fn vectors_to(&self) -> usize {
+        self.share.to()
     }
 
     /// The image that `block` is of.

@@ -4,8 +4,8 @@ use crate::pointwise::per_image::{BlockRun, Blocks, sum_blocks};
 use crate::{Tensor, launch};
 use cubecl::prelude::*;
 
-/// `out = grad` where `y` is positive, else 0, and `partials[block, c]` its sum over the block's pixels. One unit owns a run of
-/// blocks of pixels.
+/// `out = grad` where `y` is positive, else 0, and `partials[block, c]` its sum over the block's pixels. One unit owns a share of
+/// the blocks of pixels.
 #[cube(launch_unchecked)]
 fn add_relu_grad<S: Float, F: Float, B: Size, N: Size>(
     y: &[Vector<S, B>],
@@ -19,7 +19,7 @@ fn add_relu_grad<S: Float, F: Float, B: Size, N: Size>(
     #[define(S, F)] _dtypes: [cubecl::ir::ElemType; 2],
 ) {
     for block in run.first()..run.end() {
-        for v in 0..run.vectors {
+        for v in run.vectors_from()..run.vectors_to() {
             let c = channel::<N>(v, run.channels);
             let mut sum = Vector::<F, N>::new(F::new(0.0f32));
             for pixel in run.from(block)..run.to(block) {

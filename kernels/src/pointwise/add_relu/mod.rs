@@ -6,7 +6,7 @@
 //! **Layout** `x`, `y` and the gradient of `y` `[n, h, w, c]`, which may be channel windows: the ghost half is written into, and its
 //! gradient read from, the stage's concatenated channels. `m` and its gradient `[n, c]`.
 //!
-//! **One unit owns** a run of blocks of 32 pixels of one image, as in [`super::gate`].
+//! **One unit owns** a share of the blocks of 32 pixels of one image, as in [`super::gate`].
 //!
 //! **Saved for the backward pass**: `y`, which the next operation reads anyway; neither `x` nor `m`.
 //!

@@ -5,7 +5,7 @@ use crate::pointwise::per_image::{BlockRun, Blocks, sum_blocks};
 use crate::{Tensor, launch};
 use cubecl::prelude::*;
 
-/// `out = grad a(s)`, and `partials[block, c] = sum over the block's pixels of grad x`. One unit owns a run of blocks of pixels.
+/// `out = grad a(s)`, and `partials[block, c] = sum over the block's pixels of grad x`. One unit owns a share of the blocks of pixels.
 #[cube(launch_unchecked)]
 fn gate_grad<S: Float, F: Float, B: Size, N: Size>(
     x: &[Vector<S, B>],
@@ -22,7 +22,7 @@ fn gate_grad<S: Float, F: Float, B: Size, N: Size>(
 ) {
     for block in run.first()..run.end() {
         let row = run.image(block) * run.channels;
-        for v in 0..run.vectors {
+        for v in run.vectors_from()..run.vectors_to() {
             let c = channel::<N>(v, run.channels);
             let open = activate::<F, N>(load::<S, F, B, N>(s, row + c), activation);
             let mut sum = Vector::<F, N>::new(F::new(0.0f32));

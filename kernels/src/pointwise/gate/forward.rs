@@ -4,7 +4,7 @@ use crate::pointwise::per_image::{BlockRun, Blocks};
 use crate::{Tensor, launch};
 use cubecl::prelude::*;
 
-/// `y = x a(s)`. One unit owns a run of blocks of pixels.
+/// `y = x a(s)`. One unit owns a share of the blocks of pixels.
 #[cube(launch_unchecked)]
 fn gate_kernel<S: Float, F: Float, B: Size, N: Size>(
     x: &[Vector<S, B>],
@@ -19,7 +19,7 @@ fn gate_kernel<S: Float, F: Float, B: Size, N: Size>(
 ) {
     for block in run.first()..run.end() {
         let row = run.image(block) * run.channels;
-        for v in 0..run.vectors {
+        for v in run.vectors_from()..run.vectors_to() {
             let c = channel::<N>(v, run.channels);
             let open = activate::<F, N>(load::<S, F, B, N>(s, row + c), activation);
             for pixel in run.from(block)..run.to(block) {

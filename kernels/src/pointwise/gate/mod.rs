@@ -5,7 +5,7 @@
 //!
 //! **Layout** `x`, `y` and the gradient of `y` `[n, h, w, c]`, which may be channel windows; `s` and its gradient `[n, c]`.
 //!
-//! **One unit owns** a run of blocks of 32 pixels of one image. A vector of channels walks over its block before the next one does.
+//! **One unit owns** a share of the blocks of 32 pixels of one image (`share.rs`). A vector of channels walks over its block before the next one does.
 //!
 //! **Saved for the backward pass**: `x` and `s`; `a(s)` is computed again, once a block.
 //!

@@ -6,7 +6,7 @@
 //!
 //! **Layout** NHWC, in vectors of channels. Input and gradient may be channel windows.
 //!
-//! **One unit owns** a run of output pixels forward, of input pixels backward, walked in memory order.
+//! **One unit owns** a share of the output pixels forward, of the input pixels backward (`share.rs`), walked in memory order.
 //!
 //! **Saved for the backward pass**: the problem.
 //!

@@ -1,12 +1,13 @@
 use super::{Axis, Bins};
 use crate::lanes::{Lanes, View, channel, load, store};
+use crate::share::{Share, Shares};
 use crate::{Tensor, launch};
 use cubecl::prelude::*;
 
 /// Vectors of channels that are summed side by side.
 const TOGETHER: usize = 8;
 
-/// `out = sum of grad / count over the bins over a pixel`, row sums first. One unit owns a run of input pixels; neighbours under the same bins get
+/// `out = sum of grad / count over the bins over a pixel`, row sums first. One unit owns a share of the input pixels; neighbours under the same bins get
 /// one sum.
 #[cube(launch_unchecked)]
 fn spread<S: Float, F: Float, B: Size, N: Size>(
@@ -16,18 +17,15 @@ fn spread<S: Float, F: Float, B: Size, N: Size>(
     grad_view: View,
     vertical: Axis,
     horizontal: Axis,
-    pixels: usize,
+    share: Share,
     channels: usize,
-    blocks: usize,
-    run: usize,
     #[comptime] block: usize,
     #[define(S, F)] _dtypes: [cubecl::ir::ElemType; 2],
 ) {
     let zero = Vector::<F, N>::new(F::new(0.0f32));
     let one = F::new(1.0f32);
     let width = horizontal.input;
-    let first = ABSOLUTE_POS * run;
-    let last = min(first + run, pixels);
+    let (first, last) = (share.first(), share.end());
     for row in first / width..(last + width - 1) / width {
         let n = row / vertical.input;
         let iy = row % vertical.input;
@@ -40,7 +38,7 @@ fn spread<S: Float, F: Float, B: Size, N: Size>(
             let first_x = horizontal.first_over(ix);
             let end_x = horizontal.end_over(ix);
             let next = min(horizontal.next_change(ix, first_x, end_x), stop);
-            for b in 0..blocks {
+            for b in share.from()..share.to() {
                 let mut sum = Array::<Vector<F, N>>::new(block);
                 #[unroll]
                 for j in 0..block {
@@ -56,12 +54,12 @@ fn spread<S: Float, F: Float, B: Size, N: Size>(
                     }
                     for ox in first_x..end_x {
                         let count = F::cast_from((y_count * horizontal.count(ox)) as u32);
-                        let share = Vector::<F, N>::new(one / count);
+                        let inverse = Vector::<F, N>::new(one / count);
                         let from = grad_view.at(line + ox);
                         #[unroll]
                         for j in 0..block {
                             let c = channel::<N>(b * block + j, channels);
-                            part[j] += load::<S, F, B, N>(grad, from + c) * share;
+                            part[j] += load::<S, F, B, N>(grad, from + c) * inverse;
                         }
                     }
                     #[unroll]
@@ -87,14 +85,13 @@ pub(in crate::pool) fn launch_spread(bins: [Bins; 2], grad: &Tensor, out: &Tenso
     let (client, dtype) = (grad.client(), grad.dtype());
     let channels = out.len() / out.pixels();
     let lanes = Lanes::of(client, dtype, channels, &[grad, out]);
-    let block = lanes.together(TOGETHER);
-    let grid = launch::grid(client, out.pixels());
+    let shares = Shares::of(client, out.pixels(), &lanes, TOGETHER);
     // SAFETY: the bins over a pixel are bins of the problem, for which `grad` holds one pixel each.
     unsafe {
         spread::launch_unchecked(
             client,
-            grid.count,
-            grid.dim,
+            shares.count.clone(),
+            shares.dim,
             lanes.item,
             lanes.width,
             lanes.arg(grad),
@@ -103,11 +100,9 @@ pub(in crate::pool) fn launch_spread(bins: [Bins; 2], grad: &Tensor, out: &Tenso
             grad.view(),
             bins[0].axis(),
             bins[1].axis(),
-            out.pixels(),
+            shares.arg(),
             channels,
-            lanes.vectors() / block,
-            grid.run,
-            block,
+            shares.block,
             dtype.elems(),
         );
     }

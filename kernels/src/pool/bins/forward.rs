@@ -1,12 +1,13 @@
 use super::{Axis, Bins};
 use crate::lanes::{Lanes, View, channel, load, store};
+use crate::share::{Share, Shares};
 use crate::{Tensor, launch};
 use cubecl::prelude::*;
 
 /// Vectors of channels that are summed side by side: their chains of additions do not wait for each other.
 const TOGETHER: usize = 4;
 
-/// `y = mean over the bin of x`, row sums first. One unit owns a run of output pixels.
+/// `y = mean over the bin of x`, row sums first. One unit owns a share of the output pixels.
 #[cube(launch_unchecked)]
 fn mean<S: Float, F: Float, B: Size, N: Size>(
     x: &[Vector<S, B>],
@@ -15,17 +16,14 @@ fn mean<S: Float, F: Float, B: Size, N: Size>(
     x_view: View,
     vertical: Axis,
     horizontal: Axis,
-    pixels: usize,
+    share: Share,
     channels: usize,
-    blocks: usize,
-    run: usize,
     #[comptime] block: usize,
     #[define(S, F)] _dtypes: [cubecl::ir::ElemType; 2],
 ) {
     let zero = Vector::<F, N>::new(F::new(0.0f32));
     let width = horizontal.output;
-    let first = ABSOLUTE_POS * run;
-    let last = min(first + run, pixels);
+    let (first, last) = (share.first(), share.end());
     for row in first / width..(last + width - 1) / width {
         let n = row / vertical.output;
         let oy = row % vertical.output;
@@ -37,8 +35,8 @@ fn mean<S: Float, F: Float, B: Size, N: Size>(
             let x_from = horizontal.from(ox);
             let x_to = horizontal.to(ox);
             let count = F::cast_from((y_count * horizontal.count(ox)) as u32);
-            let share = Vector::<F, N>::new(F::new(1.0f32) / count);
-            for b in 0..blocks {
+            let inverse = Vector::<F, N>::new(F::new(1.0f32) / count);
+            for b in share.from()..share.to() {
                 let mut sum = Array::<Vector<F, N>>::new(block);
                 #[unroll]
                 for j in 0..block {
@@ -67,7 +65,7 @@ fn mean<S: Float, F: Float, B: Size, N: Size>(
                 #[unroll]
                 for j in 0..block {
                     let c = channel::<N>(b * block + j, channels);
-                    store::<S, F, B, N>(y, pixel * channels + c, sum[j] * share);
+                    store::<S, F, B, N>(y, pixel * channels + c, sum[j] * inverse);
                 }
             }
         }
@@ -79,14 +77,13 @@ pub(in crate::pool) fn launch_mean(bins: [Bins; 2], x: &Tensor, y: &Tensor) {
     let (client, dtype) = (x.client(), x.dtype());
     let channels = x.len() / x.pixels();
     let lanes = Lanes::of(client, dtype, channels, &[x, y]);
-    let block = lanes.together(TOGETHER);
-    let grid = launch::grid(client, y.pixels());
+    let shares = Shares::of(client, y.pixels(), &lanes, TOGETHER);
     // SAFETY: bins are cut off at the image's edges.
     unsafe {
         mean::launch_unchecked(
             client,
-            grid.count,
-            grid.dim,
+            shares.count.clone(),
+            shares.dim,
             lanes.item,
             lanes.width,
             lanes.arg(x),
@@ -95,11 +92,9 @@ pub(in crate::pool) fn launch_mean(bins: [Bins; 2], x: &Tensor, y: &Tensor) {
             x.view(),
             bins[0].axis(),
             bins[1].axis(),
-            y.pixels(),
+            shares.arg(),
             channels,
-            lanes.vectors() / block,
-            grid.run,
-            block,
+            shares.block,
             dtype.elems(),
         );
     }

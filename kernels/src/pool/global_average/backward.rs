@@ -1,8 +1,9 @@
 use crate::lanes::{Lanes, View, channel, load, store};
+use crate::share::{Share, Shares};
 use crate::{Tensor, launch};
 use cubecl::prelude::*;
 
-/// `out[n, p, c] = grad[n, c] / divisor`. One unit owns a run of pixels.
+/// `out[n, p, c] = grad[n, c] / divisor`. One unit owns a share of the pixels.
 #[cube(launch_unchecked)]
 fn spread<S: Float, F: Float, B: Size, N: Size>(
     grad: &[Vector<S, B>],
@@ -10,19 +11,16 @@ fn spread<S: Float, F: Float, B: Size, N: Size>(
     _unaligned: &[S],
     grad_view: View,
     out_view: View,
+    share: Share,
     pixels: usize,
-    pixels_in_all: usize,
     channels: usize,
-    vectors: usize,
     divisor: InputScalar,
-    run: usize,
     #[define(S, F)] _dtypes: [cubecl::ir::ElemType; 2],
 ) {
     let count = Vector::<F, N>::new(divisor.get::<F>());
-    let first = ABSOLUTE_POS * run;
-    for pixel in first..min(first + run, pixels_in_all) {
+    for pixel in share.first()..share.end() {
         let (from, to) = (grad_view.at(pixel / pixels), out_view.at(pixel));
-        for v in 0..vectors {
+        for v in share.from()..share.to() {
             let c = channel::<N>(v, channels);
             store::<S, F, B, N>(out, to + c, load::<S, F, B, N>(grad, from + c) / count);
         }
@@ -34,13 +32,13 @@ pub(super) fn launch_spread(grad: &Tensor, out: &Tensor, pixels: usize, divisor:
     let (client, dtype) = (grad.client(), grad.dtype());
     let channels = out.len() / out.pixels();
     let lanes = Lanes::of(client, dtype, channels, &[grad, out]);
-    let grid = launch::grid(client, out.pixels());
+    let shares = Shares::of(client, out.pixels(), &lanes, 1);
     // SAFETY: `out` holds `pixels` values for each one of `grad`.
     unsafe {
         spread::launch_unchecked(
             client,
-            grid.count,
-            grid.dim,
+            shares.count.clone(),
+            shares.dim,
             lanes.item,
             lanes.width,
             lanes.arg(grad),
@@ -48,12 +46,10 @@ pub(super) fn launch_spread(grad: &Tensor, out: &Tensor, pixels: usize, divisor:
             lanes.unaligned(grad),
             grad.view(),
             out.view(),
+            shares.arg(),
             pixels,
-            out.pixels(),
             channels,
-            lanes.vectors(),
             dtype.scalar(divisor),
-            grid.run,
             dtype.elems(),
         );
     }

@@ -39,6 +39,9 @@ fn average<S: Float, F: Float, B: Size, N: Size>(
 /// Launches the sum over the pixels of `x` `[n, .., c]`, over `divisor`, into `y` `[n, c]`; both may be windows.
 pub(super) fn launch_average(x: &Tensor, y: &Tensor, pixels: usize, divisor: f64) {
     let (client, dtype) = (x.client(), x.dtype());
+    if !launch::is_cpu(client) {
+        return super::cube::launch_average(x, y, pixels, divisor);
+    }
     let channels = y.len() / y.pixels();
     let lanes = Lanes::of(client, dtype, channels, &[x, y]);
     let items = y.pixels() * lanes.vectors();

@@ -4,7 +4,8 @@
 //!
 //! **Layout** `x` `[n, h, w, c]`, `y` `[n, c]`.
 //!
-//! **One unit owns** a run of (image, vector of channels) pairs forward, a run of pixels backward.
+//! **One unit owns** a run of (image, vector of channels) pairs forward, a share of the pixels backward (`share.rs`). On a GPU a cube
+//! owns some vectors of an image, and its units walk every so many pixels (`columns.rs`).
 //!
 //! **Saved for the backward pass**: the shape.
 //!
@@ -13,6 +14,7 @@
 
 mod backward;
 pub mod cost;
+mod cube;
 mod forward;
 pub mod reference;
 

@@ -1,13 +1,14 @@
 use super::MaxPoolProblem;
 use super::axis::{Axis, AxisLaunch};
 use crate::lanes::{Lanes, View, channel, load, store};
+use crate::share::{Share, Shares};
 use crate::{Tensor, launch};
 use cubecl::prelude::*;
 
 /// Vectors of channels that are summed side by side.
 const TOGETHER: usize = 4;
 
-/// `out = sum of grad over the windows whose maximum came from here`. One unit owns a run of input pixels.
+/// `out = sum of grad over the windows whose maximum came from here`. One unit owns a share of the input pixels.
 #[cube(launch_unchecked)]
 fn route<S: Float, F: Float, B: Size, N: Size>(
     argmax: &[Vector<F, B>],
@@ -17,17 +18,14 @@ fn route<S: Float, F: Float, B: Size, N: Size>(
     grad_view: View,
     vertical: Axis,
     horizontal: Axis,
-    pixels: usize,
+    share: Share,
     channels: usize,
-    blocks: usize,
-    run: usize,
     #[comptime] block: usize,
     #[define(S, F)] _dtypes: [cubecl::ir::ElemType; 2],
 ) {
     let zero = Vector::<F, N>::new(F::new(0.0f32));
     let width = horizontal.input;
-    let first = ABSOLUTE_POS * run;
-    let last = min(first + run, pixels);
+    let (first, last) = (share.first(), share.end());
     for row in first / width..(last + width - 1) / width {
         let n = row / vertical.input;
         let py = row % vertical.input + vertical.padding;
@@ -37,7 +35,7 @@ fn route<S: Float, F: Float, B: Size, N: Size>(
             let px = pixel - row * width + horizontal.padding;
             let first_x = horizontal.first_over(px);
             let end_x = horizontal.end_over(px);
-            for b in 0..blocks {
+            for b in share.from()..share.to() {
                 let mut sum = Array::<Vector<F, N>>::new(block);
                 #[unroll]
                 for j in 0..block {
@@ -73,14 +71,13 @@ pub(super) fn launch_route(problem: &MaxPoolProblem, argmax: &Tensor, grad: &Ten
     let (client, dtype) = (grad.client(), grad.dtype());
     let [.., channels] = problem.input_shape();
     let lanes = Lanes::of(client, dtype, channels, &[grad, out]);
-    let block = lanes.together(TOGETHER);
-    let grid = launch::grid(client, out.pixels());
+    let shares = Shares::of(client, out.pixels(), &lanes, TOGETHER);
     // SAFETY: the windows over a pixel are windows of the problem, for which `argmax` and `grad` hold one pixel each.
     unsafe {
         route::launch_unchecked(
             client,
-            grid.count,
-            grid.dim,
+            shares.count.clone(),
+            shares.dim,
             lanes.item,
             lanes.width,
             lanes.arg(argmax),
@@ -90,11 +87,9 @@ pub(super) fn launch_route(problem: &MaxPoolProblem, argmax: &Tensor, grad: &Ten
             grad.view(),
             AxisLaunch::of(problem, 0),
             AxisLaunch::of(problem, 1),
-            out.pixels(),
+            shares.arg(),
             channels,
-            lanes.vectors() / block,
-            grid.run,
-            block,
+            shares.block,
             dtype.elems(),
         );
     }

@@ -1,6 +1,7 @@
 use super::MaxPoolProblem;
 use super::axis::{Axis, AxisLaunch};
 use crate::lanes::{Lanes, View, channel, load, store};
+use crate::share::{Share, Shares};
 use crate::special::minus_infinity;
 use crate::{Tensor, launch};
 use cubecl::prelude::*;
@@ -8,7 +9,7 @@ use cubecl::prelude::*;
 /// Vectors of channels that are compared side by side: their chains of comparisons do not wait for each other.
 const TOGETHER: usize = 4;
 
-/// `y = max over the window of x`, and where in the window it was. One unit owns a run of output pixels.
+/// `y = max over the window of x`, and where in the window it was. One unit owns a share of the output pixels.
 #[cube(launch_unchecked)]
 fn largest<S: Float, F: Float, B: Size, N: Size>(
     x: &[Vector<S, B>],
@@ -18,10 +19,8 @@ fn largest<S: Float, F: Float, B: Size, N: Size>(
     x_view: View,
     vertical: Axis,
     horizontal: Axis,
-    pixels: usize,
+    share: Share,
     channels: usize,
-    blocks: usize,
-    run: usize,
     #[comptime] block: usize,
     #[comptime] with_places: bool,
     #[define(S, F)] _dtypes: [cubecl::ir::ElemType; 2],
@@ -29,8 +28,7 @@ fn largest<S: Float, F: Float, B: Size, N: Size>(
     let last_of_equals = comptime!(crate::planted::is("max_pool_last_of_equals"));
     let nan_is_small = comptime!(crate::planted::is("max_pool_nan_is_small"));
     let width = horizontal.output;
-    let first = ABSOLUTE_POS * run;
-    let last = min(first + run, pixels);
+    let (first, last) = (share.first(), share.end());
     let step = F::cast_from(horizontal.dilation as u32);
     for row in first / width..(last + width - 1) / width {
         let n = row / vertical.output;
@@ -43,7 +41,7 @@ fn largest<S: Float, F: Float, B: Size, N: Size>(
             let left = ox * horizontal.stride;
             let x_from = horizontal.from(ox);
             let x_to = horizontal.to(ox);
-            for b in 0..blocks {
+            for b in share.from()..share.to() {
                 let tap_index = (y_from - top) * horizontal.reach + x_from - left;
                 let tap_index = Vector::<F, N>::new(F::cast_from(tap_index as u32));
                 let mut high = Array::<Vector<F, N>>::new(block);
@@ -104,15 +102,14 @@ pub(super) fn launch_largest(
     let (client, dtype) = (x.client(), x.dtype());
     let [.., channels] = problem.output_shape();
     let lanes = Lanes::of(client, dtype, channels, &[x, y]);
-    let block = lanes.together(TOGETHER);
-    let grid = launch::grid(client, y.pixels());
+    let shares = Shares::of(client, y.pixels(), &lanes, TOGETHER);
     let unread = Tensor::empty(client, &[lanes.item], dtype.accumulator());
     // SAFETY: windows are cut off at the image's edges, and `argmax` holds as many elements as `y` where it is written.
     unsafe {
         largest::launch_unchecked(
             client,
-            grid.count,
-            grid.dim,
+            shares.count.clone(),
+            shares.dim,
             lanes.item,
             lanes.width,
             lanes.arg(x),
@@ -122,11 +119,9 @@ pub(super) fn launch_largest(
             x.view(),
             AxisLaunch::of(problem, 0),
             AxisLaunch::of(problem, 1),
-            y.pixels(),
+            shares.arg(),
             channels,
-            lanes.vectors() / block,
-            grid.run,
-            block,
+            shares.block,
             argmax.is_some(),
             dtype.elems(),
         );

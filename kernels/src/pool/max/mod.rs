@@ -7,7 +7,7 @@
 //!
 //! **Layout** NHWC; input, gradient and results in vectors of channels. Input and gradient may be channel windows.
 //!
-//! **One unit owns** a run of output pixels forward, of input pixels backward, each walked row by row in memory order; up to four
+//! **One unit owns** a share of the output pixels forward, of the input pixels backward (`share.rs`), walked row by row in memory order; on a CPU up to four
 //! vectors of channels are held in registers together.
 //!
 //! **Saved for the backward pass**: for each output the tap of its maximum within the window, `dy span + dx`, as a number of the

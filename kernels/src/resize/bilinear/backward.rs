@@ -1,13 +1,14 @@
 use super::BilinearProblem;
 use super::axis::Axis;
 use crate::lanes::{Lanes, View, channel, load, store};
+use crate::share::{Share, Shares};
 use crate::{Tensor, launch};
 use cubecl::prelude::*;
 
 /// Vectors of channels that are summed side by side.
 const TOGETHER: usize = 8;
 
-/// `out = sum of weight grad over the outputs that read a pixel`, row sums first. One unit owns a run of input pixels.
+/// `out = sum of weight grad over the outputs that read a pixel`, row sums first. One unit owns a share of the input pixels.
 #[cube(launch_unchecked)]
 fn unmix<S: Float, F: Float, B: Size, N: Size>(
     grad: &[Vector<S, B>],
@@ -16,10 +17,8 @@ fn unmix<S: Float, F: Float, B: Size, N: Size>(
     grad_view: View,
     vertical: Axis,
     horizontal: Axis,
-    pixels: usize,
+    share: Share,
     channels: usize,
-    blocks: usize,
-    run: usize,
     #[comptime] block: usize,
     #[define(S, F)] _dtypes: [cubecl::ir::ElemType; 2],
 ) {
@@ -28,8 +27,7 @@ fn unmix<S: Float, F: Float, B: Size, N: Size>(
     ));
     let zero = Vector::<F, N>::new(F::new(0.0f32));
     let width = horizontal.input;
-    let first = ABSOLUTE_POS * run;
-    let last = min(first + run, pixels);
+    let (first, last) = (share.first(), share.end());
     for row in first / width..(last + width - 1) / width {
         let n = row / vertical.input;
         let iy = row % vertical.input;
@@ -42,7 +40,7 @@ fn unmix<S: Float, F: Float, B: Size, N: Size>(
             let ix = pixel - row * width;
             let first_x = horizontal.first_over(ix);
             let end_x = horizontal.end_over(ix);
-            for b in 0..blocks {
+            for b in share.from()..share.to() {
                 let mut sum = Array::<Vector<F, N>>::new(block);
                 #[unroll]
                 for j in 0..block {
@@ -85,14 +83,13 @@ pub(super) fn launch_unmix(problem: &BilinearProblem, grad: &Tensor, out: &Tenso
     let (client, dtype) = (grad.client(), grad.dtype());
     let [.., channels] = problem.input_shape();
     let lanes = Lanes::of(client, dtype, channels, &[grad, out]);
-    let block = lanes.together(TOGETHER);
-    let grid = launch::grid(client, out.pixels());
+    let shares = Shares::of(client, out.pixels(), &lanes, TOGETHER);
     // SAFETY: the outputs over a pixel are outputs of the problem, for which `grad` holds one pixel each.
     unsafe {
         unmix::launch_unchecked(
             client,
-            grid.count,
-            grid.dim,
+            shares.count.clone(),
+            shares.dim,
             lanes.item,
             lanes.width,
             lanes.arg(grad),
@@ -101,11 +98,9 @@ pub(super) fn launch_unmix(problem: &BilinearProblem, grad: &Tensor, out: &Tenso
             grad.view(),
             problem.axis(0),
             problem.axis(1),
-            out.pixels(),
+            shares.arg(),
             channels,
-            lanes.vectors() / block,
-            grid.run,
-            block,
+            shares.block,
             dtype.elems(),
         );
     }

@@ -1,13 +1,14 @@
 use super::BilinearProblem;
 use super::axis::Axis;
 use crate::lanes::{Lanes, View, channel, load, store};
+use crate::share::{Share, Shares};
 use crate::{Tensor, launch};
 use cubecl::prelude::*;
 
 /// Vectors of channels that are mixed side by side.
 const TOGETHER: usize = 4;
 
-/// `y = mixture of the four pixels of x around it`. One unit owns a run of output pixels.
+/// `y = mixture of the four pixels of x around it`. One unit owns a share of the output pixels.
 #[cube(launch_unchecked)]
 fn mix<S: Float, F: Float, B: Size, N: Size>(
     x: &[Vector<S, B>],
@@ -16,17 +17,14 @@ fn mix<S: Float, F: Float, B: Size, N: Size>(
     x_view: View,
     vertical: Axis,
     horizontal: Axis,
-    pixels: usize,
+    share: Share,
     channels: usize,
-    blocks: usize,
-    run: usize,
     #[comptime] block: usize,
     #[define(S, F)] _dtypes: [cubecl::ir::ElemType; 2],
 ) {
     let one = F::new(1.0f32);
     let width = horizontal.output;
-    let first = ABSOLUTE_POS * run;
-    let last = min(first + run, pixels);
+    let (first, last) = (share.first(), share.end());
     for row in first / width..(last + width - 1) / width {
         let n = row / vertical.output;
         let y_position = vertical.position(row % vertical.output);
@@ -48,7 +46,7 @@ fn mix<S: Float, F: Float, B: Size, N: Size>(
             let up_right = x_view.at(up_line + right);
             let down_left = x_view.at(down_line + left);
             let down_right = x_view.at(down_line + right);
-            for b in 0..blocks {
+            for b in share.from()..share.to() {
                 #[unroll]
                 for j in 0..block {
                     let c = channel::<N>(b * block + j, channels);
@@ -69,14 +67,13 @@ pub(super) fn launch_mix(problem: &BilinearProblem, x: &Tensor, y: &Tensor) {
     let (client, dtype) = (x.client(), x.dtype());
     let [.., channels] = problem.output_shape();
     let lanes = Lanes::of(client, dtype, channels, &[x, y]);
-    let block = lanes.together(TOGETHER);
-    let grid = launch::grid(client, y.pixels());
+    let shares = Shares::of(client, y.pixels(), &lanes, TOGETHER);
     // SAFETY: the pixels around a position are held within the image.
     unsafe {
         mix::launch_unchecked(
             client,
-            grid.count,
-            grid.dim,
+            shares.count.clone(),
+            shares.dim,
             lanes.item,
             lanes.width,
             lanes.arg(x),
@@ -85,11 +82,9 @@ pub(super) fn launch_mix(problem: &BilinearProblem, x: &Tensor, y: &Tensor) {
             x.view(),
             problem.axis(0),
             problem.axis(1),
-            y.pixels(),
+            shares.arg(),
             channels,
-            lanes.vectors() / block,
-            grid.run,
-            block,
+            shares.block,
             dtype.elems(),
         );
     }
