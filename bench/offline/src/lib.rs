@@ -16,6 +16,7 @@ pub mod gate;
 mod occupancy;
 pub mod page;
 mod ptx;
+pub mod run;
 mod shape;
 mod toolkit;
 

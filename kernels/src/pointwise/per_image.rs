@@ -11,11 +11,21 @@ use cubecl::prelude::*;
 /// block stays in the first cache. The partial sums over pixels are those of a block, so their number is the problem's.
 const PIXELS_OF_BLOCK: usize = 32;
 
+/// Units that a GPU is to get, where blocks of [`LEAST_OF_BLOCK`] pixels make as many: below that, blocks are shorter.
+const UNITS_ENOUGH: usize = 1 << 18;
+
+/// A partial sum is written and read again: of fewer pixels it would be traffic that shows.
+const LEAST_OF_BLOCK: usize = 8;
+
 /// Pieces of images, none of which holds pixels of two.
+///
+/// On a CPU they are pixels side by side. On a GPU a block takes every so many pixels of its image, so that the units of a warp, of which
+/// the first may be at the end of one block's vectors and the next at the start of another's, still read side by side.
 pub(super) struct Blocks<'a> {
     pub client: &'a Client,
     pub lanes: Lanes,
     shares: Shares,
+    per_image: usize,
     pixels: usize,
     channels: usize,
 }
@@ -31,6 +41,9 @@ pub(super) struct BlockRun {
     pub channels: usize,
     /// The blocks, and of each the vectors of channels.
     share: Share,
+    /// Whether the pixels of a block lie as far apart as an image has blocks.
+    #[cube(comptime)]
+    apart: bool,
 }
 
 /// Checks `x` `[n, h, w, c]`, which may be a window, against `s` `[n, c]`, called `name`.
@@ -66,12 +79,20 @@ impl<'a> Blocks<'a> {
     ) -> Self {
         let (client, dtype) = (tensors[0].client(), tensors[0].dtype());
         let [images, h, w, channels] = shape;
-        let blocks = images * (h * w).div_ceil(PIXELS_OF_BLOCK);
         let lanes = lanes(client, dtype, channels, tensors);
+        let blocks_of = |length| images * (h * w).div_ceil(length);
+        let mut length = PIXELS_OF_BLOCK;
+        while !launch::is_cpu(client)
+            && length > LEAST_OF_BLOCK
+            && blocks_of(length) * lanes.vectors() < UNITS_ENOUGH
+        {
+            length /= 2;
+        }
         Self {
             client,
             lanes,
-            shares: Shares::of(client, blocks, &lanes, 1),
+            shares: Shares::of(client, blocks_of(length), &lanes, 1),
+            per_image: (h * w).div_ceil(length),
             pixels: h * w,
             channels,
         }
@@ -79,7 +100,7 @@ impl<'a> Blocks<'a> {
 
     /// Blocks of an image.
     pub fn per_image(&self) -> usize {
-        self.pixels.div_ceil(PIXELS_OF_BLOCK)
+        self.per_image
     }
 
     /// The launch's cubes.
@@ -95,10 +116,11 @@ impl<'a> Blocks<'a> {
     /// The kernel's [`BlockRun`].
     pub fn run(&self) -> BlockRunLaunch {
         BlockRunLaunch::new(
-            self.per_image(),
+            self.per_image,
             self.pixels,
             self.channels,
             self.shares.arg(),
+            !launch::is_cpu(self.client),
         )
     }
 }
@@ -136,18 +158,31 @@ impl BlockRun {
 
     /// The first pixel of `block`, counted over all images.
     pub fn from(&self, block: usize) -> usize {
-        let length = comptime!(PIXELS_OF_BLOCK);
-        block / self.per_image * self.pixels + block % self.per_image * length
+        let start = block / self.per_image * self.pixels;
+        if comptime!(self.apart) {
+            start + block % self.per_image
+        } else {
+            start + block % self.per_image * comptime!(PIXELS_OF_BLOCK)
+        }
     }
 
     /// One past the last pixel of `block`.
     pub fn to(&self, block: usize) -> usize {
-        let length = comptime!(PIXELS_OF_BLOCK);
         let image_end = (block / self.per_image + 1) * self.pixels;
-        min(
-            block / self.per_image * self.pixels + (block % self.per_image + 1) * length,
-            image_end,
-        )
+        if comptime!(self.apart) {
+            image_end
+        } else {
+            min(self.from(block) + comptime!(PIXELS_OF_BLOCK), image_end)
+        }
+    }
+
+    /// From one pixel of a block to the next.
+    pub fn step(&self) -> usize {
+        if comptime!(self.apart) {
+            self.per_image
+        } else {
+            1usize.runtime()
+        }
     }
 }
 

@@ -61,7 +61,7 @@ pub(super) enum Value {
 
 /// The memory that an instruction goes to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Space {
+pub(crate) enum Space {
     Global,
     Shared,
     Local,
@@ -87,7 +87,7 @@ pub(super) enum Op {
     Compute(Compute),
 }
 
-/// What is computed; `Other` is nothing that an address was ever seen to come of.
+/// What is computed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Compute {
     Move,
@@ -114,8 +114,20 @@ pub(super) enum Compute {
     Reciprocal,
     Exponential,
     Logarithm,
-    /// A value of another unit, taken to be the unit's own.
+    InverseRoot,
+    Sine,
+    Cosine,
+    /// Of the hyperbola.
+    Tangent,
+    CopySign,
+    CountOnes,
+    LeadingZeros,
+    /// Some bits of a word.
+    Extract,
+    /// A value of another unit.
     Shuffle,
+    /// What orders accesses of memory, which here happen one after the other.
+    Fence,
     Other,
 }
 
@@ -146,7 +158,16 @@ impl Compute {
             "rcp" => Self::Reciprocal,
             "ex2" => Self::Exponential,
             "lg2" => Self::Logarithm,
+            "rsqrt" => Self::InverseRoot,
+            "sin" => Self::Sine,
+            "cos" => Self::Cosine,
+            "tanh" => Self::Tangent,
+            "copysign" => Self::CopySign,
+            "popc" => Self::CountOnes,
+            "clz" => Self::LeadingZeros,
+            "bfe" => Self::Extract,
             "shfl" => Self::Shuffle,
+            "fence" | "membar" => Self::Fence,
             _ => Self::Other,
         }
     }
@@ -170,6 +191,8 @@ pub(super) struct Instruction {
     pub values: Box<[Value]>,
     pub address: Option<Address>,
     pub target: usize,
+    /// As it was read.
+    pub text: Box<str>,
 }
 
 impl Instruction {

@@ -1,6 +1,9 @@
 //! The text of a PTX entry point, as instructions to walk.
 
 use super::instruction::{Address, Compute, Instruction, Op, Space, Type, Value};
+use super::step::{File, Step};
+use super::unit::Unit;
+use super::walk::Geometry;
 use std::collections::HashMap;
 
 /// Why a text cannot be walked.
@@ -21,7 +24,9 @@ pub enum ProgramError {
 #[derive(Clone, Debug)]
 pub struct Program {
     pub(super) instructions: Vec<Instruction>,
-    pub(super) registers: usize,
+    /// The same, to be executed.
+    pub(super) steps: Vec<Step>,
+    pub(super) file: File,
 }
 
 impl Program {
@@ -46,10 +51,36 @@ impl Program {
             registers: HashMap::new(),
         };
         let instructions = texts.iter().map(|text| reader.instruction(text));
+        let instructions = instructions.collect::<Result<Vec<_>, _>>()?;
+        let mut file = File::new(reader.registers.len());
+        let steps = instructions.iter().map(|it| file.step(it)).collect();
         Ok(Self {
-            instructions: instructions.collect::<Result<_, _>>()?,
-            registers: reader.registers.len(),
+            instructions,
+            steps,
+            file,
         })
+    }
+
+    /// Registers of a unit.
+    pub(crate) fn registers(&self) -> usize {
+        self.file.len()
+    }
+
+    /// Fills in the registers of a unit that a launch says.
+    pub(crate) fn begin(&self, unit: &mut Unit, geometry: &Geometry) {
+        let number = unit.number;
+        self.file.begin(&mut unit.registers, geometry, number);
+    }
+
+    /// Tells a unit which cube it is in.
+    pub(crate) fn enter(&self, unit: &mut Unit, cube: [u32; 3]) {
+        self.file.enter(&mut unit.registers, cube);
+    }
+
+    /// An instruction as it was read.
+    pub(crate) fn text(&self, at: usize) -> String {
+        let it = self.instructions.get(at);
+        it.map_or_else(String::new, |it| it.text.to_string())
     }
 
     /// Bits of its widest load from global memory; none where it loads nothing.
@@ -177,6 +208,7 @@ impl Reader<'_> {
             values: Box::default(),
             address: None,
             target: usize::MAX,
+            text: text.into(),
         };
         self.operands_of(&mut it, text, rest)?;
         Ok(it)

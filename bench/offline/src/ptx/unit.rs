@@ -1,207 +1,200 @@
-//! One unit on its way through a program.
-//!
-//! Data is all zeros, and what is stored in global memory is forgotten: indices depend on extents, not on data. Shared memory is kept.
+//! One unit on its way through a program: what it computes. What it finds in memory is another's matter ([`Memory`]).
 
-use super::arithmetic::{mask, result};
-use super::instruction::{Address, Compute, Instruction, Op, Space, Value};
+use super::alu::mask;
+use super::instruction::Space;
 use super::program::Program;
-use super::walk::Geometry;
-
-/// Shared memory that is modelled; a cube of the largest card may ask for less.
-const SHARED: usize = 1 << 18;
+use super::step::Act;
 
 /// Where a unit is, and what it holds.
-pub(super) struct Unit {
+pub(crate) struct Unit {
+    /// Its number in its cube.
+    pub number: u32,
     at: usize,
-    registers: Vec<u64>,
+    pub registers: Vec<u64>,
     /// Instructions behind it.
     pub steps: u64,
-    /// Global loads and stores among them.
-    pub accesses: u64,
-    pub ended: bool,
-    position: [u32; 3],
-    lane: u64,
-    pub seen: Seen,
 }
 
-/// What is written down of a unit's way.
-pub(super) enum Seen {
-    /// The addresses of each instruction, at most so many.
-    Addresses(Vec<Vec<u64>>, usize),
-    /// How often it came past each.
-    Passes(Vec<u64>),
+/// One request of one unit: some elements side by side.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Request {
+    /// The unit's number in its cube.
+    pub unit: u32,
+    /// The instruction's.
+    pub at: usize,
+    pub space: Space,
+    pub address: u64,
+    /// Bytes of an element, and elements.
+    pub bytes: usize,
+    pub count: usize,
 }
 
-/// What all units of a cube share.
-pub(super) struct Cube<'p> {
-    pub program: &'p Program,
-    pub geometry: &'p Geometry,
-    /// The cube's position in the grid.
-    pub position: [u32; 3],
-    pub shared: Vec<u8>,
-    /// The first instruction that is not modelled.
-    pub unknown: Option<String>,
+/// Where a unit stops.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stop {
+    /// At a barrier: the instruction's number.
+    Barrier(usize),
+    End,
+    /// After as many steps as it was given.
+    Late,
+}
+
+/// What is outside of a unit's registers.
+pub(crate) trait Memory {
+    /// Why a unit cannot go on.
+    type Fault;
+
+    /// A unit comes past an instruction.
+    fn pass(&mut self, _at: usize) {}
+
+    /// Bytes of the `n`-th parameter.
+    fn parameter(&mut self, n: usize, offset: u64, bytes: usize) -> u64;
+
+    /// The elements of a request.
+    fn load(&mut self, request: Request) -> Result<[u64; 4], Self::Fault>;
+
+    /// Writes them.
+    fn store(&mut self, request: Request, values: [u64; 4]) -> Result<(), Self::Fault>;
+
+    /// A unit asks for a value of another one. It gets its own.
+    fn shuffle(&mut self, unit: u32, at: usize) -> Result<(), Self::Fault>;
+
+    /// A unit comes to something that is not modelled. Its result stays what it was.
+    fn unknown(&mut self, unit: u32, at: usize) -> Result<(), Self::Fault>;
 }
 
 impl Unit {
-    /// The `i`-th unit of a cube, before its first instruction.
-    pub fn new(program: &Program, geometry: &Geometry, i: usize, seen: Seen) -> Self {
-        let [x, y, _] = geometry.dim;
-        let i = i as u32;
+    /// The unit `number` of a cube, with room for its registers.
+    pub fn new(number: u32, registers: usize) -> Self {
         Self {
+            number,
             at: 0,
-            registers: vec![0; program.registers],
+            registers: vec![0; registers],
             steps: 0,
-            accesses: 0,
-            ended: false,
-            position: [i % x, i / x % y, i / x / y],
-            lane: u64::from(i % crate::WARP),
-            seen,
         }
     }
-}
 
-impl Cube<'_> {
-    /// Takes `unit` up to a barrier, to its end, or to its `most`-th step, which ends it.
-    pub fn run(&mut self, unit: &mut Unit, most: u64) {
-        let program = self.program;
-        while !unit.ended {
-            let Some(it) = program.instructions.get(unit.at) else {
-                unit.ended = true;
-                return;
+    /// Back to the first instruction.
+    pub fn rewind(&mut self) {
+        (self.at, self.steps) = (0, 0);
+    }
+
+    /// Goes up to a barrier, to the end, or to the `most`-th step.
+    pub fn run<M: Memory>(
+        &mut self,
+        program: &Program,
+        memory: &mut M,
+        most: u64,
+    ) -> Result<Stop, M::Fault> {
+        loop {
+            let at = self.at;
+            let Some(step) = program.steps.get(at) else {
+                return Ok(Stop::End);
             };
-            if unit.steps >= most {
-                unit.ended = true;
-                return;
+            if self.steps >= most {
+                return Ok(Stop::Late);
             }
-            let at = unit.at;
-            unit.at += 1;
-            unit.steps += 1;
-            if let Seen::Passes(passes) = &mut unit.seen {
-                passes[at] += 1;
-            }
-            if let Some((register, wanted)) = it.guard
-                && (unit.registers[register as usize] != 0) != wanted
+            self.at += 1;
+            self.steps += 1;
+            memory.pass(at);
+            let r = &mut self.registers;
+            if let Some((register, wanted)) = step.guard
+                && (r[register as usize] != 0) != wanted
             {
                 continue;
             }
-            match it.op {
-                Op::Branch => unit.at = it.target,
-                Op::Return => unit.ended = true,
-                Op::Barrier => return,
-                Op::Load(space) | Op::Store(space) => self.memory(unit, at, it, space),
-                Op::Compute(compute) => self.compute(unit, it, compute),
-            }
-        }
-    }
-
-    fn read(&self, unit: &Unit, value: Value) -> u64 {
-        match value {
-            Value::Register(register) => unit.registers[register as usize],
-            Value::Constant(value) => value,
-            Value::Unit(axis) => unit.position[axis].into(),
-            Value::Cube(axis) => self.position[axis].into(),
-            Value::Cubes(axis) => self.geometry.cubes[axis].max(1).into(),
-            Value::Units(axis) => self.geometry.dim[axis].into(),
-            Value::Lane => unit.lane,
-        }
-    }
-
-    fn memory(&mut self, unit: &mut Unit, at: usize, it: &Instruction, space: Space) {
-        let (base, offset) = match it.address {
-            Some(Address::Parameter(n, offset)) => {
-                for (i, to) in it.to.iter().enumerate() {
-                    if let Some(to) = to {
-                        let bytes = it.element();
-                        unit.registers[*to as usize] =
-                            self.geometry
-                                .parameter(n, offset + (i * bytes) as u64, bytes);
+            match step.act {
+                Act::Compute { alu, to, from } => {
+                    let [a, b, c] = from.map(|register| r[register as usize]);
+                    r[to as usize] = alu(a, b, c);
+                }
+                Act::Branch(target) => self.at = target as usize,
+                Act::Return => {
+                    self.at = program.steps.len();
+                    return Ok(Stop::End);
+                }
+                Act::Barrier => return Ok(Stop::Barrier(at)),
+                Act::Pack {
+                    to,
+                    from,
+                    count,
+                    bits,
+                } => {
+                    let parts = from.iter().take(count.into()).enumerate();
+                    r[to as usize] = parts.fold(0, |whole, (i, &from)| {
+                        let part = r[from as usize] & mask(bits.into());
+                        whole | part << (u32::from(bits) * i as u32)
+                    });
+                }
+                Act::Unpack {
+                    to,
+                    from,
+                    count,
+                    bits,
+                } => {
+                    let whole = r[from as usize];
+                    for (i, &to) in to.iter().take(count.into()).enumerate() {
+                        let part = whole >> (u32::from(bits) * i as u32);
+                        r[to as usize] = part & mask(bits.into());
                     }
                 }
-                return;
-            }
-            Some(Address::Memory(base, offset)) => (self.read(unit, base), offset),
-            None => return,
-        };
-        let address = base.wrapping_add(offset);
-        if let Seen::Addresses(seen, most) = &mut unit.seen
-            && matches!(space, Space::Global | Space::Shared)
-            && seen[at].len() < *most
-        {
-            seen[at].push(address);
-        }
-        if space == Space::Shared {
-            self.shared(unit, it, (address & mask(32)) as usize);
-            return;
-        }
-        for to in it.to.iter().flatten() {
-            unit.registers[*to as usize] = 0;
-        }
-        unit.accesses += u64::from(space == Space::Global);
-    }
-
-    fn shared(&mut self, unit: &mut Unit, it: &Instruction, address: usize) {
-        let (each, end) = (it.element(), address + it.bytes());
-        if end > SHARED {
-            self.unknown
-                .get_or_insert_with(|| format!("shared memory at {address}"));
-            return;
-        }
-        if end > self.shared.len() {
-            self.shared.resize(end, 0);
-        }
-        let element = |i: usize| address + i * each..address + (i + 1) * each;
-        for (i, to) in it.to.iter().enumerate() {
-            if let Some(to) = to {
-                let mut word = [0u8; 8];
-                word[..each].copy_from_slice(&self.shared[element(i)]);
-                unit.registers[*to as usize] = u64::from_le_bytes(word);
-            }
-        }
-        for (i, &value) in it.values.iter().enumerate() {
-            let word = self.read(unit, value).to_le_bytes();
-            self.shared[element(i)].copy_from_slice(&word[..each]);
-        }
-    }
-
-    fn compute(&mut self, unit: &mut Unit, it: &Instruction, compute: Compute) {
-        if compute == Compute::Other && self.unknown.is_none() && !is_data(&it.words[0]) {
-            self.unknown = Some(it.words.join("."));
-        }
-        let bits = it.ty.bits();
-        if compute == Compute::Move && it.to.len() > 1 {
-            let (whole, each) = (self.read(unit, it.values[0]), bits / it.to.len() as u32);
-            for (i, to) in it.to.iter().enumerate() {
-                if let Some(to) = to {
-                    unit.registers[*to as usize] = (whole >> (each * i as u32)) & mask(each);
+                Act::Parameter {
+                    to,
+                    n,
+                    offset,
+                    count,
+                    bytes,
+                } => {
+                    for (i, &to) in to.iter().take(count.into()).enumerate() {
+                        let offset = u64::from(offset) + i as u64 * u64::from(bytes);
+                        r[to as usize] = memory.parameter(n.into(), offset, bytes.into());
+                    }
                 }
+                Act::Load {
+                    space,
+                    to,
+                    base,
+                    offset,
+                    count,
+                    bytes,
+                } => {
+                    let found = memory.load(Request {
+                        unit: self.number,
+                        at,
+                        space,
+                        address: r[base as usize].wrapping_add(offset),
+                        bytes: bytes.into(),
+                        count: count.into(),
+                    })?;
+                    for (&to, found) in to.iter().zip(found).take(count.into()) {
+                        r[to as usize] = found;
+                    }
+                }
+                Act::Store {
+                    space,
+                    from,
+                    base,
+                    offset,
+                    count,
+                    bytes,
+                } => {
+                    let request = Request {
+                        unit: self.number,
+                        at,
+                        space,
+                        address: r[base as usize].wrapping_add(offset),
+                        bytes: bytes.into(),
+                        count: count.into(),
+                    };
+                    memory.store(request, from.map(|register| r[register as usize]))?;
+                }
+                Act::Shuffle { to, from } => {
+                    memory.shuffle(self.number, at)?;
+                    r[to as usize] = r[from as usize];
+                }
+                Act::Nothing => {}
+                Act::Unknown => memory.unknown(self.number, at)?,
             }
-            return;
         }
-        let Some(Some(to)) = it.to.first() else {
-            return;
-        };
-        let made = if compute == Compute::Move && it.values.len() > 1 {
-            let each = bits / it.values.len() as u32;
-            let parts = it.values.iter().enumerate();
-            parts.fold(0, |whole, (i, &value)| {
-                whole | (self.read(unit, value) & mask(each)) << (each * i as u32)
-            })
-        } else {
-            let mut v = [0; 3];
-            for (v, &value) in v.iter_mut().zip(it.values.iter()) {
-                *v = self.read(unit, value);
-            }
-            result(it, compute, v)
-        };
-        unit.registers[*to as usize] = made;
     }
-}
-
-/// What computes with data alone, which is all zeros here.
-fn is_data(word: &str) -> bool {
-    matches!(
-        word,
-        "rsqrt" | "sin" | "cos" | "tanh" | "copysign" | "testp" | "fence" | "membar"
-    )
 }

@@ -22,7 +22,7 @@ fn add_relu_grad<S: Float, F: Float, B: Size, N: Size>(
         for v in run.vectors_from()..run.vectors_to() {
             let c = channel::<N>(v, run.channels);
             let mut sum = Vector::<F, N>::new(F::new(0.0f32));
-            for pixel in run.from(block)..run.to(block) {
+            for pixel in range_stepped(run.from(block), run.to(block), run.step()) {
                 let value = load::<S, F, B, N>(y, y_view.at(pixel) + c);
                 let arrived = load::<S, F, B, N>(grad, grad_view.at(pixel) + c);
                 let passed = pull_back::<F, N>(value, arrived, comptime!(Activation::Relu));

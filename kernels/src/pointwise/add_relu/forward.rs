@@ -21,7 +21,7 @@ fn add_relu_kernel<S: Float, F: Float, B: Size, N: Size>(
         for v in run.vectors_from()..run.vectors_to() {
             let c = channel::<N>(v, run.channels);
             let mix = load::<S, F, B, N>(m, row + c);
-            for pixel in run.from(block)..run.to(block) {
+            for pixel in range_stepped(run.from(block), run.to(block), run.step()) {
                 let sum = load::<S, F, B, N>(x, x_view.at(pixel) + c) + mix;
                 let value = activate::<F, N>(sum, comptime!(Activation::Relu));
                 store::<S, F, B, N>(y, y_view.at(pixel) + c, value);

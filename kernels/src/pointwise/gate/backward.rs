@@ -26,7 +26,7 @@ fn gate_grad<S: Float, F: Float, B: Size, N: Size>(
             let c = channel::<N>(v, run.channels);
             let open = activate::<F, N>(load::<S, F, B, N>(s, row + c), activation);
             let mut sum = Vector::<F, N>::new(F::new(0.0f32));
-            for pixel in run.from(block)..run.to(block) {
+            for pixel in range_stepped(run.from(block), run.to(block), run.step()) {
                 let arrived = load::<S, F, B, N>(grad, grad_view.at(pixel) + c);
                 sum = fma(arrived, load::<S, F, B, N>(x, x_view.at(pixel) + c), sum);
                 store::<S, F, B, N>(out, pixel * run.channels + c, arrived * open);

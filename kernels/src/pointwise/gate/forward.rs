@@ -22,7 +22,7 @@ fn gate_kernel<S: Float, F: Float, B: Size, N: Size>(
         for v in run.vectors_from()..run.vectors_to() {
             let c = channel::<N>(v, run.channels);
             let open = activate::<F, N>(load::<S, F, B, N>(s, row + c), activation);
-            for pixel in run.from(block)..run.to(block) {
+            for pixel in range_stepped(run.from(block), run.to(block), run.step()) {
                 let value = load::<S, F, B, N>(x, x_view.at(pixel) + c);
                 store::<S, F, B, N>(y, y_view.at(pixel) + c, value * open);
             }
