@@ -7,20 +7,31 @@ use std::collections::BTreeSet;
 use std::io::Write;
 use std::sync::{LazyLock, Mutex};
 
-/// The device that the tests run on: the one that `GHOSTLIGHT_DEVICE` names, `cpu` or `lavapipe`, else the default one of the
+/// The device that the tests run on: the one that `GHOSTLIGHT_DEVICE` names, `cpu`, `lavapipe` or `ptx`, else the default one of the
 /// runtimes that this build links. One build thus serves several lanes.
 pub fn client() -> Client {
-    static DEVICE: LazyLock<Device> = LazyLock::new(|| {
+    static CLIENT: LazyLock<Client> = LazyLock::new(|| {
         let named = match std::env::var("GHOSTLIGHT_DEVICE").as_deref() {
-            Err(_) => return Device::default(),
+            Err(_) => return Device::default().client(),
             Ok("cpu") => Device::cpu(),
             // Vulkan's device that is no hardware; the lane shows the loader no other driver than lavapipe.
             Ok("lavapipe") => Device::vulkan(WgpuDeviceKind::Cpu),
-            Ok(other) => panic!("GHOSTLIGHT_DEVICE is {other:?}, wanted cpu or lavapipe"),
+            #[cfg(feature = "ptx")]
+            Ok("ptx") => return interpreter(),
+            Ok(other) => panic!("GHOSTLIGHT_DEVICE is {other:?}, wanted cpu, lavapipe or ptx"),
         };
-        named.unwrap_or_else(|error| panic!("the device of GHOSTLIGHT_DEVICE: {error}"))
+        let device =
+            named.unwrap_or_else(|error| panic!("the device of GHOSTLIGHT_DEVICE: {error}"));
+        device.client()
     });
-    DEVICE.client()
+    CLIENT.clone()
+}
+
+/// A card that is not there, whose PTX the host executes.
+#[cfg(feature = "ptx")]
+fn interpreter() -> Client {
+    let card = ghostlight_offline::Card::of("sm_80").expect("the card is listed");
+    ghostlight_offline::interpreter(card)
 }
 
 /// Says that something is skipped, once a process: on standard error itself, since what tests print is shown for failures alone.

@@ -23,7 +23,7 @@ mod toolkit;
 pub use card::{CARDS, Card};
 pub use change::{Change, changes};
 #[cfg(feature = "compile")]
-pub use device::{CompileError, Device, Kernel, Launch, Module};
+pub use device::{CompileError, Device, Kernel, Launch, Module, interpreter};
 pub use occupancy::{Limit, Occupancy, WARP};
 pub use ptx::{Geometry, Hot, Program, ProgramError, Walk};
 pub use shape::{Built, FORMAT, Halves, Row, Shape, Table, TableError, name};

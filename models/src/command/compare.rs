@@ -1,6 +1,6 @@
 use super::error::CommandError;
 use super::output::{note, result};
-use crate::compare::{Compared, Comparison, Difference, Over, Spread, compare, render};
+use crate::compare::{Compared, Comparison, compare, gain, markdown, percent, render};
 use crate::run::write_atomic;
 use clap::Args;
 use std::path::PathBuf;
@@ -10,7 +10,7 @@ pub(super) struct CompareArguments {
     /// Runs' folders, or folders of runs, one for each seed.
     #[arg(required = true, value_name = "RUN")]
     runs: Vec<PathBuf>,
-    /// Write a page with curves and classes to this file.
+    /// Write a page with curves and classes to this file; to FILE.md the tables, as Markdown.
     #[arg(long, value_name = "FILE.html")]
     out: Option<PathBuf>,
     /// Print one JSON object on standard output, and nothing else there.
@@ -24,7 +24,14 @@ pub(super) fn run(arguments: &CompareArguments) -> Result<(), CommandError> {
         note(format_args!("note: not compared: {apart}"));
     }
     if let Some(out) = &arguments.out {
-        write_atomic(out, render(&comparison)?.as_bytes())?;
+        let text = match out
+            .extension()
+            .is_some_and(|it| it.eq_ignore_ascii_case("md"))
+        {
+            true => markdown(&comparison),
+            false => render(&comparison)?,
+        };
+        write_atomic(out, text.as_bytes())?;
     }
     if arguments.json {
         return result(serde_json::json!(comparison));
@@ -93,32 +100,4 @@ fn row(network: &Compared, width: usize) -> Result<(), CommandError> {
         median.map_or("-".into(), |it| format!("{:.2}", it.mean)),
         network.difference.as_ref().map_or(String::new(), gain),
     ))
-}
-
-fn percent(spread: &Spread) -> String {
-    let mean = 100.0 * spread.mean;
-    match spread.sd {
-        Some(sd) => format!("{mean:.2} ± {:.2}", 100.0 * sd),
-        None => format!("{mean:.2}"),
-    }
-}
-
-fn gain(difference: &Difference) -> String {
-    let mean = 100.0 * difference.spread.mean;
-    let over = match difference.over {
-        Over::Seeds => "over seeds",
-        Over::Images => "over test images, of one seed",
-    };
-    let verdict = match difference.may_be_chance {
-        true => "may be chance",
-        false => "more than chance",
-    };
-    match difference.interval {
-        Some((low, high)) => format!(
-            "{mean:+.2} (95 % {:+.2} to {:+.2} {over}; {verdict})",
-            100.0 * low,
-            100.0 * high
-        ),
-        None => format!("{mean:+.2} (all seeds alike: no spread to judge by)"),
-    }
 }

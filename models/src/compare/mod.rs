@@ -10,10 +10,12 @@
 //! experiment.rs  the runs of one recipe together
 //! spread.rs      mean, deviation and Student's interval over seeds
 //! page.rs        the page; its tables are in tables.rs
+//! markdown.rs    the tables as Markdown, and the words that the command line has in common with them
 //! ```
 
 mod error;
 mod experiment;
+mod markdown;
 mod page;
 mod run;
 mod spread;
@@ -21,6 +23,8 @@ mod tables;
 
 pub use error::{CompareError, Reason, SetApart};
 pub use experiment::{Compared, Curve, CurveValue, Difference, Experiment, Over, Ratio, RunOfSeed};
+pub use markdown::markdown;
+pub(crate) use markdown::{gain, percent};
 pub use page::render;
 pub use run::{Epoch, FinishedRun};
 pub use spread::Spread;

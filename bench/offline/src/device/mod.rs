@@ -1,9 +1,12 @@
-//! A CubeCL device that pretends to be a card: it allocates nothing, computes nothing, and compiles every kernel that is launched on it as
-//! `cubecl-cuda` 0.11.3 would, up to the PTX that the driver would be handed.
+//! A CubeCL device that pretends to be a card: it compiles every kernel that is launched on it as `cubecl-cuda` 0.11.3 would, up to the PTX that
+//! the driver would be handed. One such device notes what is launched, allocates nothing and computes nothing ([`Device`]); another executes it on the
+//! host ([`interpreter`]).
 //!
-//! `properties` is what it says of itself, `compile` what happens before and during a compilation, `server` what CubeCL asks of a device.
+//! `properties` is what it says of itself, `compile` what happens before and during a compilation, `server` what CubeCL asks of a device,
+//! `machine` the memory of the one that executes.
 
 mod compile;
+mod machine;
 mod properties;
 mod server;
 
@@ -36,7 +39,7 @@ impl Device {
     /// A device that looks like `card`, and compiles what is launched on it for each of `targets`. One for each card in a process.
     pub fn open(card: &'static Card, targets: &[&'static Card]) -> Self {
         let launches = Arc::new(Mutex::new(Vec::new()));
-        let client = server::client(card, targets, launches.clone());
+        let client = server::client(card, targets, server::Work::Note(launches.clone()));
         Self { client, launches }
     }
 
@@ -51,6 +54,12 @@ impl Device {
         let _ = cubecl::future::block_on(self.client.sync());
         std::mem::take(&mut held(&self.launches))
     }
+}
+
+/// The client of a device that looks like `card` and executes launches, instruction by instruction, on the host ([`crate::run`]). A fault of a
+/// launch is an error where what it was to write is read. One for each card in a process.
+pub fn interpreter(card: &'static Card) -> Client {
+    server::client(card, &[card], server::Work::Execute)
 }
 
 fn held<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -1,9 +1,11 @@
 //! What CubeCL asks of a device, answered without one.
 
 use super::compile::Kernel;
+use super::machine::{Machine, Pages};
 use super::{ALIGNMENT, Launch, held, properties};
 use crate::card::{CARDS, Card};
 use crate::ptx::Geometry;
+use crate::run::Buffer;
 use cubecl::client::Client;
 use cubecl_common::bytes::Bytes;
 use cubecl_common::device::{DeviceId, DeviceService, ServerUtilitiesHandle, ServiceId};
@@ -24,30 +26,45 @@ use cubecl_server::server::{
     BufferBinding, CopyDescriptor, CubeCount, IoError, KernelArguments, ProfileError,
     ProfilingToken, Server, ServerCommunication, ServerError, ServerStorage, ServerUtilities,
 };
-use cubecl_server::storage::{ComputeStorage, ManagedResource, StorageHandle, StorageId};
+use cubecl_server::storage::ManagedResource;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
-/// The client of a device that looks like `card`, compiles for `targets` and writes launches down in `launches`.
-pub(super) fn client(
-    card: &'static Card,
-    targets: &[&'static Card],
-    launches: Arc<Mutex<Vec<Launch>>>,
-) -> Client {
+/// What a device does with a launch.
+pub(super) enum Work {
+    /// Writes it down.
+    Note(Arc<Mutex<Vec<Launch>>>),
+    /// Executes it.
+    Execute,
+}
+
+/// The client of a device that looks like `card` and compiles for `targets`.
+pub(super) fn client(card: &'static Card, targets: &[&'static Card], work: Work) -> Client {
     let number = CARDS.iter().position(|it| it == card).unwrap_or(0);
-    let id = DeviceId::new(0, number as u16);
+    // Two devices for a card: the one that notes and the one that executes.
+    let kind = u16::from(matches!(work, Work::Execute));
+    let id = DeviceId::new(kind, number as u16);
+    let (properties, logger) = (properties::of(card), Arc::new(ServerLogger::default()));
+    let machine = match work {
+        Work::Note(_) => None,
+        Work::Execute => Some(Machine::new(card, &properties.memory, logger.clone())),
+    };
     let (utilities, _captures) = ServerUtilities::init(
         ServiceId::of::<Pretender>(id),
         "cuda",
-        properties::of(card),
+        properties,
         TargetProperties::default(),
-        Arc::new(ServerLogger::default()),
+        logger,
         PitchedMemoryLayoutPolicy::new(ALIGNMENT as usize),
     );
     let server = Pretender {
         utilities: Arc::new(utilities),
         targets: targets.to_vec(),
-        launches,
+        launches: match work {
+            Work::Note(launches) => launches,
+            Work::Execute => Arc::default(),
+        },
+        machine,
         known: HashMap::new(),
     };
     Client::init(id, server)
@@ -58,6 +75,8 @@ struct Pretender {
     utilities: Arc<ServerUtilities>,
     targets: Vec<&'static Card>,
     launches: Arc<Mutex<Vec<Launch>>>,
+    /// Where launches are executed; none where they are noted.
+    machine: Option<Machine>,
     known: HashMap<KernelId, Arc<Kernel>>,
 }
 
@@ -74,11 +93,14 @@ impl DeviceService for Pretender {
 impl Server for Pretender {
     fn initialize_memory(
         &mut self,
-        _: ManagedMemoryHandle,
-        _: u64,
+        handle: ManagedMemoryHandle,
+        size: u64,
         _: StreamId,
     ) -> Result<(), ServerError> {
-        Ok(())
+        match &mut self.machine {
+            Some(machine) => machine.initialize(handle, size),
+            None => Ok(()),
+        }
     }
 
     fn logger(&self) -> Arc<ServerLogger> {
@@ -94,21 +116,42 @@ impl Server for Pretender {
         descriptors: Vec<CopyDescriptor>,
         _: StreamId,
     ) -> DynFut<Result<Vec<Bytes>, ServerError>> {
-        let zeros = |it: CopyDescriptor| {
-            Bytes::from_bytes_vec(vec![0; it.shape.iter().product::<usize>() * it.elem_size])
+        let mut read = |it: CopyDescriptor| {
+            let bytes = it.shape.iter().product::<usize>() * it.elem_size;
+            let mut found = match &mut self.machine {
+                Some(machine) => machine.read(&it.handle)?,
+                None => vec![0; bytes],
+            };
+            found.truncate(bytes);
+            Ok(Bytes::from_bytes_vec(found))
         };
-        let read = descriptors.into_iter().map(zeros).collect();
-        Box::pin(async move { Ok(read) })
+        let read: Result<Vec<Bytes>, ServerError> =
+            descriptors.into_iter().map(&mut read).collect();
+        Box::pin(async move { read })
     }
 
-    fn write(&mut self, _: Vec<(CopyDescriptor, Bytes)>, _: StreamId) {}
-
-    fn sync(&mut self, _: Vec<BufferBinding>, _: StreamId) -> DynFut<Result<(), ServerError>> {
-        Box::pin(async { Ok(()) })
+    fn write(&mut self, descriptors: Vec<(CopyDescriptor, Bytes)>, _: StreamId) {
+        if let Some(machine) = &mut self.machine {
+            for (descriptor, bytes) in descriptors {
+                machine.write(&descriptor.handle, &bytes);
+            }
+        }
     }
 
-    fn check(&mut self, _: Vec<BufferBinding>, _: StreamId) -> Result<(), ServerError> {
-        Ok(())
+    fn sync(
+        &mut self,
+        bindings: Vec<BufferBinding>,
+        stream: StreamId,
+    ) -> DynFut<Result<(), ServerError>> {
+        let checked = self.check(bindings, stream);
+        Box::pin(async { checked })
+    }
+
+    fn check(&mut self, bindings: Vec<BufferBinding>, _: StreamId) -> Result<(), ServerError> {
+        match &self.machine {
+            Some(machine) => machine.check(&bindings),
+            None => Ok(()),
+        }
     }
 
     unsafe fn launch(
@@ -117,7 +160,7 @@ impl Server for Pretender {
         count: CubeCount,
         arguments: KernelArguments,
         _: StreamId,
-        _: LaunchMode,
+        mode: LaunchMode,
     ) {
         let id = kernel.id();
         let dim = [id.cube_dim.x, id.cube_dim.y, id.cube_dim.z];
@@ -137,12 +180,17 @@ impl Server for Pretender {
                 .buffers()
                 .map(|buffer| buffer.offset_start.unwrap_or(0))
                 .collect(),
-            info: arguments.info.data,
+            info: arguments.info.data.clone(),
         };
-        held(&self.launches).push(Launch {
+        let launch = Launch {
             kernel: compiled.clone(),
             geometry,
-        });
+        };
+        match &mut self.machine {
+            Some(_) if mode.is_skipped() => {}
+            Some(machine) => machine.launch(&launch, &arguments),
+            None => held(&self.launches).push(launch),
+        }
     }
 
     fn flush(&mut self, _: StreamId) -> Result<(), ServerError> {
@@ -154,6 +202,9 @@ impl Server for Pretender {
     }
 
     fn memory_cleanup(&mut self, _: StreamId) -> Result<(), ServerError> {
+        if let Some(machine) = &mut self.machine {
+            machine.cleanup();
+        }
         Ok(())
     }
 
@@ -177,46 +228,19 @@ impl Server for Pretender {
 impl ServerCommunication for Pretender {}
 
 impl ServerStorage for Pretender {
-    type Storage = NoStorage;
+    type Storage = Pages;
 
     fn get_resource(
         &mut self,
-        _: BufferBinding,
+        binding: BufferBinding,
         _: StreamId,
-    ) -> Result<ManagedResource<()>, ServerError> {
-        Err(nothing().into())
-    }
-}
-
-/// Memory that is not there.
-struct NoStorage;
-
-fn nothing() -> IoError {
-    IoError::UnsupportedIoOperation {
-        backtrace: BackTrace::capture(),
-    }
-}
-
-impl ComputeStorage for NoStorage {
-    type Resource = ();
-
-    fn alignment(&self) -> usize {
-        ALIGNMENT as usize
-    }
-
-    fn get(&mut self, _: &StorageHandle) -> Result<(), IoError> {
-        Err(nothing())
-    }
-
-    fn alloc(&mut self, _: u64) -> Result<StorageHandle, IoError> {
-        Err(nothing())
-    }
-
-    fn dealloc(&mut self, _: StorageId) {}
-
-    fn flush(&mut self) {}
-
-    fn bytes_allocated(&self) -> u64 {
-        0
+    ) -> Result<ManagedResource<Buffer>, ServerError> {
+        match &mut self.machine {
+            Some(machine) => machine.resource(binding),
+            None => Err(IoError::UnsupportedIoOperation {
+                backtrace: BackTrace::capture(),
+            }
+            .into()),
+        }
     }
 }

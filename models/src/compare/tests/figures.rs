@@ -278,3 +278,31 @@ proptest! {
         prop_assert!(wanted.iter().all(|it| cell.contains(it)), "{:?} is not in {}", wanted, cell);
     }
 }
+
+#[test]
+fn the_tables_are_written_as_markdown_too() {
+    let text = markdown(&three_seeds().all().unwrap());
+    assert!(text.starts_with("2 classes, 700 training, 200 validation and 100 test images"));
+    assert!(text.contains("\nSeeds 0, 1, 2.\n"), "{text}");
+    let taught = text.lines().find(|line| line.contains("net8 by dkd"));
+    let cells: Vec<&str> = taught.unwrap().split('|').map(str::trim).collect();
+    assert_eq!(
+        cells[2..5],
+        ["`net8`", "82.00 ± 1.73", "81.00, 84.00, 81.00"]
+    );
+    assert!(cells[6].starts_with("+2.00 (95 % -0.48 to +4.48 over seeds; may be chance)"));
+    // Every row of a table has as many cells as its head.
+    let bars = |line: &str| line.matches('|').count();
+    let tables: Vec<&str> = text
+        .split("\n\n")
+        .filter(|part| part.starts_with('|'))
+        .collect();
+    assert_eq!(tables.len(), 2);
+    for table in tables {
+        let head = table.lines().next().unwrap();
+        assert!(
+            table.lines().all(|line| bars(line) == bars(head)),
+            "{table}"
+        );
+    }
+}
