@@ -47,7 +47,7 @@ pub fn needs(flags: &[String]) -> Needs {
     };
     let all = flags.iter().any(|flag| flag == "--all-features");
     Needs {
-        nvptx: all || names().any(|name| matches!(name, "cuda" | "inspect")),
+        nvptx: all || names().any(|name| matches!(name, "cuda" | "inspect" | "ptx")),
         lld: all || names().any(|name| name == "hip"),
     }
 }

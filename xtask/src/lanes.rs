@@ -1,4 +1,4 @@
-//! Test lanes beside the plain one: the kernels on a GPU-shaped device that needs no GPU, and between fences.
+//! Test lanes beside the plain one: the kernels on two GPU-shaped devices that need no GPU, and between fences.
 
 use crate::{cargo, cuda};
 use std::{
@@ -9,9 +9,13 @@ use std::{
 
 /// What links wgpu beside the runtimes of the plain lane. Every lane of `ci` builds with it, so that all run the same binaries.
 pub const WGPU: [&str; 2] = ["--features", "ghostlight-tests/wgpu"];
+/// What links the device that executes PTX, in every lane of `ci` where its tools can be had.
+pub const PTX: [&str; 2] = ["--features", "ghostlight-tests/ptx"];
 /// Properties draw a fraction of their cases: these lanes compile most of their time, and what they are to find (a plane of 8
 /// units, vectors of 4, a grid, the limits of WGSL, an access past a tensor) shows in few cases.
 const DIVISOR: &str = "4";
+/// A unit that is interpreted takes a hundred times as long, and its kernels are compiled twice: to PTX, and to read that.
+const INTERPRETED_DIVISOR: &str = "16";
 
 /// The kernel tests on lavapipe, Mesa's Vulkan device on the CPU, through CubeCL's wgpu runtime.
 ///
@@ -29,6 +33,22 @@ pub fn lavapipe(arguments: &[String]) -> Result<Command, String> {
         // wgpu asks for displays; without this every test says that it found none.
         command.env("XDG_RUNTIME_DIR", env::temp_dir());
     }
+    Ok(command)
+}
+
+/// The kernel tests on a card that is not there, whose PTX the host executes: what reads or writes where it must not, or races, fails.
+///
+/// # Errors
+/// Why NVIDIA's library of functions is not there.
+pub fn interpreted(arguments: &[String]) -> Result<Command, String> {
+    cuda::set_up().map_err(|error| error.to_string())?;
+    let mut command = kernel_tests("interpreted", &PTX, arguments);
+    command
+        .env("GHOSTLIGHT_DEVICE", "ptx")
+        // It knows where every buffer ends: room behind one would hide what is wrong.
+        .env_remove("GHOSTLIGHT_FENCED")
+        .env("GHOSTLIGHT_CASES_DIVISOR", INTERPRETED_DIVISOR);
+    cuda::show(&mut command);
     Ok(command)
 }
 

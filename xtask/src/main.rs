@@ -31,8 +31,10 @@ Usage: cargo xtask <command> [arguments]
             `bench inspect` what kernels become on a GPU that is not there
   fenced    runs the kernel tests with every buffer between fences; arguments go to `cargo test`
   lavapipe  runs the kernel tests on lavapipe, a Vulkan device on the CPU; arguments go to `cargo test`
-  ci        checks format, lints and documentation, then runs `test`, whose arguments it takes, `fenced`, `lavapipe` on cases
-            of a fixed seed, and `bench inspect --check`
+  interpreted
+            runs the kernel tests on PTX that the host executes and watches; arguments go to `cargo test`
+  ci        checks format, lints and documentation, then runs `test`, whose arguments it takes, `fenced`, `interpreted` and
+            `lavapipe` on cases of a fixed seed, and `bench inspect --check`
 
 Each runs `setup` first. Cargo's feature flags choose the runtimes: `cargo xtask distill --features cuda`.
 ";
@@ -62,7 +64,7 @@ fn main() -> ExitCode {
                 rest.join(" ")
             )),
         },
-        "distill" | "test" | "bench" | "fenced" | "lavapipe" | "ci" => {
+        "distill" | "test" | "bench" | "fenced" | "lavapipe" | "interpreted" | "ci" => {
             let (mut flags, _) = features::split(arguments);
             if !has_cpp_compiler() {
                 return ExitCode::FAILURE;
@@ -73,16 +75,25 @@ fn main() -> ExitCode {
             if is_inspect(command, arguments) {
                 flags.extend(features::INSPECT.map(String::from));
             }
+            if command == "interpreted" {
+                flags.extend(lanes::PTX.map(String::from));
+            }
             set_up_or_go_on(&flags);
             match command.as_str() {
                 "distill" => become_command(distill(arguments)),
                 "test" => become_command(test(arguments)),
                 "bench" => become_command(bench(arguments)),
                 "fenced" => become_command(lanes::fenced(arguments)),
-                _ => match lanes::lavapipe(arguments) {
-                    Ok(command) => become_command(command),
-                    Err(reason) => failed(&reason),
-                },
+                lane => {
+                    let command = match lane {
+                        "interpreted" => lanes::interpreted(arguments),
+                        _ => lanes::lavapipe(arguments),
+                    };
+                    match command {
+                        Ok(command) => become_command(command),
+                        Err(reason) => failed(&reason),
+                    }
+                }
             }
         }
         unknown => usage(&format!("there is no command `{unknown}`")),
@@ -227,9 +238,13 @@ fn bench(arguments: &[String]) -> Command {
 fn ci(flags: &[String], arguments: &[String]) -> ExitCode {
     let inspection = set_up_inspection(flags);
     let inspect = match &inspection {
-        Ok(()) => features::INSPECT.map(String::from).to_vec(),
+        Ok(()) => [features::INSPECT, lanes::PTX]
+            .concat()
+            .iter()
+            .map(|word| word.to_string())
+            .collect(),
         Err(reason) => {
-            eprintln!("ci: the step gpu-shape is SKIPPED: {reason}");
+            eprintln!("ci: the steps gpu-shape and interpreted are SKIPPED: {reason}");
             set_up_or_go_on(flags);
             Vec::new()
         }
@@ -259,6 +274,7 @@ fn ci(flags: &[String], arguments: &[String]) -> ExitCode {
         eprintln!("ci: the last step will fail: {reason}");
     }
     let gpu_shape = inspection.is_ok().then(|| lanes::gpu_shape(&one_build));
+    let interpreted = inspection.is_ok().then(|| lanes::interpreted(&one_build));
     cuda::show(&mut test);
     let steps = [
         ("format", Some(Ok(fmt))),
@@ -267,6 +283,7 @@ fn ci(flags: &[String], arguments: &[String]) -> ExitCode {
         ("tests", Some(Ok(test))),
         ("gpu-shape", gpu_shape),
         ("fenced", Some(Ok(fenced))),
+        ("interpreted", interpreted),
         ("lavapipe", Some(lavapipe)),
     ];
     for (name, step) in steps {

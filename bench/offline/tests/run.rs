@@ -189,7 +189,11 @@ fn computed(code: &str) -> Vec<f32> {
 #[test]
 fn numbers_are_computed_to_the_last_bit() {
     type Case = (&'static str, fn(f32) -> f32);
-    let cases: [Case; 9] = [
+    let cases: [Case; 10] = [
+        (
+            "cvt.f64.f32 %fd1, %f2;\n\t{ .reg .b32 tmp; mov.b64 {tmp, %r4}, %fd1; }\n\tmov.b64 %fd2, {0, %r4};\n\tcvt.rn.f32.f64 %f1, %fd2;",
+            |x| x,
+        ),
         ("fma.rn.f32 %f1, %f2, 0f3DCCCCCD, 0f3F800000;", |x| {
             x.mul_add(0.1, 1.0)
         }),

@@ -42,8 +42,14 @@ impl Program {
             let line = line.split("//").next().unwrap_or("").trim();
             if let Some(label) = line.strip_suffix(':') {
                 labels.insert(label, texts.len());
-            } else if !line.is_empty() && !line.starts_with(['.', '{', '}']) {
-                texts.push(line.trim_end_matches(';'));
+                continue;
+            }
+            // `{ .reg .b32 tmp; mov.b64 {%r1, tmp}, %rd7; }` is a block of one line.
+            let block = line.strip_prefix("{ ").and_then(|it| it.strip_suffix('}'));
+            for text in block.unwrap_or(line).split(';').map(str::trim) {
+                if !text.is_empty() && !text.starts_with(['.', '{', '}']) {
+                    texts.push(text);
+                }
             }
         }
         let mut reader = Reader {
