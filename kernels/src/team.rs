@@ -45,10 +45,15 @@ pub(crate) struct Teams {
 impl Teams {
     /// Teams for `rows` rows of `vectors` vectors, on a device that is no CPU.
     pub fn of(client: &Client, rows: usize, vectors: usize) -> Self {
+        Self::of_units_with(client, rows, vectors, VECTORS_OF_UNIT)
+    }
+
+    /// [`Teams::of`] whose units have `of_unit` vectors each, until their team fills a cube.
+    pub fn of_units_with(client: &Client, rows: usize, vectors: usize, of_unit: usize) -> Self {
         let units = launch::grid(client, 1).dim.x;
         // A team that does not divide its cube would reach into the next.
         let most = 1 << units.trailing_zeros();
-        let size = vectors.div_ceil(VECTORS_OF_UNIT).next_power_of_two();
+        let size = vectors.div_ceil(of_unit).next_power_of_two();
         let size = size.min(most);
         let grid = launch::grid(client, rows * size);
         Self {
