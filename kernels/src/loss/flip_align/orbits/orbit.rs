@@ -187,39 +187,6 @@ mod tests {
     use super::super::super::Group;
     use super::*;
 
-    /// [`start`] and [`share`] on the host.
-    fn starts(orbit: Orbit, [height, width]: [usize; 2]) -> Vec<([usize; 2], f64)> {
-        let side = height.div_ceil(2);
-        let start = |number: usize| match orbit.len() {
-            1 => [number / width, number % width],
-            8 => {
-                let (fold, column) = (number / (side + 1), number % (side + 1));
-                if column < side - fold {
-                    [fold, fold + column]
-                } else {
-                    [side - 1 - fold, column - 1]
-                }
-            }
-            _ => [number / width.div_ceil(2), number % width.div_ceil(2)],
-        };
-        let share = |[i, j]: [usize; 2]| {
-            let halves = [
-                2 * i + 1 == height,
-                2 * j + 1 == width,
-                orbit.is_of_eight() && i == j,
-            ];
-            let halves = halves.iter().filter(|&&half| half).count();
-            if orbit.is_single() {
-                1.0
-            } else {
-                0.5f64.powi(halves as i32)
-            }
-        };
-        (0..orbit.count(height, width))
-            .map(|number| (start(number), share(start(number))))
-            .collect()
-    }
-
     #[test]
     fn every_position_counts_once() {
         for group in [Group::D4, Group::Flips, Group::Rotations, Group::Identity] {
@@ -229,11 +196,19 @@ mod tests {
                     if height != width && group.transposes() {
                         continue;
                     }
-                    let mut counted = vec![0.0; height * width];
-                    for (position, share) in starts(Orbit { members }, [height, width]) {
-                        for member in members {
-                            let [i, j] = member.source(position, [height, width]);
-                            counted[i * width + j] += share;
+                    let orbit = Orbit { members };
+                    let extent = Extent {
+                        height,
+                        width,
+                        channels: 1,
+                        vectors: 1,
+                    };
+                    let mut counted = vec![0.0f32; height * width];
+                    for number in 0..orbit.count(height, width) {
+                        let start = start(number, &extent, orbit);
+                        for h in 0..orbit.len() {
+                            let pixel = pixel(&start, 0, &extent, orbit, h);
+                            counted[pixel] += share::<f32>(&start, &extent, orbit);
                         }
                     }
                     assert_eq!(
