@@ -6,12 +6,14 @@
 //!
 //! **Layout** a team is `size` neighbouring units of one cube, a power of two; short rows have small teams, several a cube, as many
 //! as fit, so that 16 classes in vectors of 4 take two units and not a cube. A unit gets two vectors or fewer, until its team fills a cube.
-//! Unit `u` takes the vectors `u`, `u + size`, ...
+//! Unit `u` takes the vectors `u`, `u + size`, ... Kernels that do much with a row beside its walks ask for up to eight vectors a unit where
+//! the rows are many ([`Teams::of_batch`]): distillation of 4096 rows of 1,000 classes has a floor of 17.5 us on the H100 of
+//! `docs/results/gpu-shape.md`, with two vectors a unit 29.2.
 //!
 //! Vectors share no lane ([`Lanes::apart`](crate::lanes::Lanes::apart)).
 //!
 //! **Reductions** take `log2(size)` steps, in each of which a unit meets the one whose number differs in one bit. Both add the same two
-//! numbers, and all units end with the same bits; the order depends on the row's length alone. What is exchanged lies in one half of
+//! numbers, and all units end with the same bits; the order depends on the row's length alone, or on that and the batch. What is exchanged lies in one half of
 //! the shared memory, then in the other, so that a step costs one barrier: when a half is written again, the barrier between has
 //! seen all who read it. A kernel chooses how many numbers it reduces at a time, `L`.
 //!
@@ -31,6 +33,13 @@ use cubecl::prelude::*;
 /// Vectors of a row for which a team gets one more unit. A unit with two has something to add up before it has to meet the others.
 const VECTORS_OF_UNIT: usize = 2;
 
+/// Vectors of a unit at most, and units of a launch at least, where units of many rows get more of them: what a row costs a unit whatever
+/// its length, reductions and the row's own numbers, is then paid by fewer.
+const MOST_VECTORS_OF_UNIT: usize = 8;
+const FILLING: usize = 1 << 16;
+/// Units whose vectors of four numbers are a line of memory.
+const UNITS_OF_LINE: usize = 8;
+
 /// Vectors of a unit that are added up before their sum meets the others', as where one unit owns a row.
 pub(crate) const BLOCK: usize = 64;
 
@@ -45,10 +54,28 @@ pub(crate) struct Teams {
 impl Teams {
     /// Teams for `rows` rows of `vectors` vectors, on a device that is no CPU.
     pub fn of(client: &Client, rows: usize, vectors: usize) -> Self {
+        Self::of_units_with(client, rows, vectors, VECTORS_OF_UNIT)
+    }
+
+    /// [`Teams::of`] for kernels that do much with a row beside its walks: in a batch of many rows a unit gets more vectors. The order of sums
+    /// is then a function of the batch, too.
+    pub fn of_batch(client: &Client, rows: usize, vectors: usize) -> Self {
+        let mut of_unit = VECTORS_OF_UNIT;
+        while of_unit < MOST_VECTORS_OF_UNIT
+            && rows * vectors >= 2 * of_unit * FILLING
+            && vectors >= 2 * of_unit * UNITS_OF_LINE
+        {
+            of_unit *= 2;
+        }
+        Self::of_units_with(client, rows, vectors, of_unit)
+    }
+
+    /// [`Teams::of`] whose units have `of_unit` vectors each, until their team fills a cube.
+    pub fn of_units_with(client: &Client, rows: usize, vectors: usize, of_unit: usize) -> Self {
         let units = launch::grid(client, 1).dim.x;
         // A team that does not divide its cube would reach into the next.
         let most = 1 << units.trailing_zeros();
-        let size = vectors.div_ceil(VECTORS_OF_UNIT).next_power_of_two();
+        let size = vectors.div_ceil(of_unit).next_power_of_two();
         let size = size.min(most);
         let grid = launch::grid(client, rows * size);
         Self {

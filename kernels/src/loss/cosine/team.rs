@@ -151,7 +151,7 @@ pub(super) fn launch_by_teams(
         dtype,
     } = problem;
     let lanes = Lanes::apart(client, dtype, length, &[student, teacher, &out.grad]);
-    let teams = Teams::of(client, batch, lanes.vectors());
+    let teams = Teams::of_batch(client, batch, lanes.vectors());
     // SAFETY: student, teacher and gradient hold `batch` rows of `length` elements, and teams past the last row write nothing.
     unsafe {
         by_teams::launch_unchecked(

@@ -108,7 +108,7 @@ pub(super) fn launch_rows(
     } = problem;
     let client = first.client();
     let lanes = Lanes::apart(client, dtype, classes, &[first, second]);
-    let teams = Teams::of(client, batch, lanes.vectors());
+    let teams = Teams::of_batch(client, batch, lanes.vectors());
     // SAFETY: both hold `batch` rows of `classes` logits, and teams past the last row write nothing.
     unsafe {
         rows_by_teams::launch_unchecked(

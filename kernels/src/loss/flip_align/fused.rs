@@ -3,7 +3,7 @@ use super::gradient::{mixed_residual, write_gradient, write_mixed_gradient};
 use super::maps::{
     Blueprint, Extent, ExtentLaunch, Rule, Views, ViewsLaunch, sample_scale, write_position_scales,
 };
-use super::weights::{attend, average, nearest, picked, slopes, soft_minimum};
+use super::weights::{attend, code_of, inner_product, nearest, pulls, slopes, value_of};
 use super::{FlipAlignment, FlipProblem, Normalisation, OP};
 use crate::lanes::Lanes;
 use crate::loss::log_space::series_terms;
@@ -12,15 +12,15 @@ use cubecl::prelude::*;
 
 /// The numbers of a launch.
 #[derive(CubeLaunch, CubeType)]
-struct Numbers {
-    tau: InputScalar,
-    inverse_tau: InputScalar,
+pub(super) struct Numbers {
+    pub tau: InputScalar,
+    pub inverse_tau: InputScalar,
     /// `M`.
-    divisor: InputScalar,
+    pub divisor: InputScalar,
     /// `1 / N`.
-    share: InputScalar,
+    pub share: InputScalar,
     /// `2 / (N M)`.
-    factor: InputScalar,
+    pub factor: InputScalar,
 }
 
 /// One unit owns a run of samples. `chosen` is read where the transforms are given, and written where they are chosen.
@@ -95,13 +95,8 @@ fn fused<S: Float, F: Float, B: Size, N: Size>(
             distances[n * columns + g] = d[g];
         }
         let column = nearest::<F>(&d, columns);
-        let mut code = given;
+        let code = code_of(column, given, blueprint);
         if comptime!(blueprint.choices.is_some()) {
-            #[unroll]
-            for g in 0..columns {
-                let own = column == comptime!(g as u32).runtime();
-                code = select(own, comptime!(blueprint.code(g)).runtime(), code);
-            }
             chosen[n] = code;
         }
         let mut w = Array::<F>::new(columns);
@@ -123,38 +118,19 @@ fn fused<S: Float, F: Float, B: Size, N: Size>(
                 blueprint,
             );
             loss[n] = square / divisor * share;
-            // `N b_g`: c_g without its 1 / N.
-            let mean = average::<F>(&products, &w, columns);
-            let mut pull = Array::<F>::new(columns);
-            let slope = F::new(2.0f32) / divisor * inverse_tau;
-            #[unroll]
-            for g in 0..columns {
-                pull[g] = -w[g] * slope * (products[g] - mean);
-            }
+            let pull = pulls::<F>(&products, &w, divisor, inverse_tau, columns);
             write_mixed_gradient::<S, F, B, N>(
                 student, teacher, grad, &views, start, &extent, &w, &pull, factor, blueprint,
             );
         } else {
-            let value = if comptime!(blueprint.rule == Rule::SoftMin) {
-                soft_minimum::<F>(&d, tau, inverse_tau, blueprint)
-            } else if comptime!(blueprint.rule == Rule::Hard) {
-                picked::<F>(&d, column, columns)
-            } else {
-                average::<F>(&d, &w, columns)
-            };
+            let value = value_of::<F>(&d, &w, column, tau, inverse_tau, blueprint);
             loss[n] = value * share;
             let targets = comptime!(blueprint.targets());
             let mut k = Array::<F>::new(targets);
             slopes::<F>(&d, &w, &mut k, value, inverse_tau, blueprint);
             let mut inner = F::new(0.0f32);
             if comptime!(blueprint.normalisation == Normalisation::Sample) {
-                // `<a^, a^ - t^>` is half of `D + |a^|^2 - |t^|^2`, whose norms are 1, or 0 for a map of zeros.
-                let along = if comptime!(blueprint.rule == Rule::Hard) {
-                    value
-                } else {
-                    average::<F>(&d, &k, columns)
-                };
-                inner = share * (along + length::<F>(scales.0) - length::<F>(scales.1));
+                inner = inner_product::<F>(&d, &k, value, scales, share, blueprint);
             }
             write_gradient::<S, F, B, N>(
                 student, teacher, grad, &views, start, &extent, scales, norms, norms_at, code, &k,
@@ -164,13 +140,21 @@ fn fused<S: Float, F: Float, B: Size, N: Size>(
     }
 }
 
-/// The norm of a map that was multiplied by `scale`, the reciprocal of its norm: 1, or 0 for a map of zeros.
-#[cube]
-fn length<F: Float>(scale: F) -> F {
-    select(scale == F::new(0.0f32), F::new(0.0f32), F::new(1.0f32))
+/// The numbers of the launches of `problem`.
+pub(super) fn numbers(problem: &FlipProblem) -> NumbersLaunch {
+    let dtype = problem.dtype;
+    let tau = problem.options.selection.tau().unwrap_or(1.0);
+    let (divisor, share) = (problem.divisor() as f64, 1.0 / problem.batch as f64);
+    NumbersLaunch::new(
+        dtype.scalar(tau),
+        dtype.scalar(1.0 / tau),
+        dtype.scalar(divisor),
+        dtype.scalar(share),
+        dtype.scalar(2.0 * share / divisor),
+    )
 }
 
-/// Launches everything into `out`.
+/// Launches everything into `out`, on a CPU.
 pub(super) fn launch_fused(
     problem: &FlipProblem,
     student: &Tensor,
@@ -195,15 +179,6 @@ pub(super) fn launch_fused(
         Normalisation::None | Normalisation::Sample => 1,
     };
     let norms = Tensor::room(OP, "scratch", client, &[norms], dtype.accumulator())?;
-    let tau = problem.options.selection.tau().unwrap_or(1.0);
-    let (divisor, share) = (problem.divisor() as f64, 1.0 / batch as f64);
-    let numbers = NumbersLaunch::new(
-        dtype.scalar(tau),
-        dtype.scalar(1.0 / tau),
-        dtype.scalar(divisor),
-        dtype.scalar(share),
-        dtype.scalar(2.0 * share / divisor),
-    );
     let grid = launch::grid(client, batch);
     // SAFETY: the problem relates the extents, every transform moves positions within a map, and the vectors end with the channels.
     unsafe {
@@ -224,7 +199,7 @@ pub(super) fn launch_fused(
             out.weights.arg(1),
             out.chosen.arg(),
             ExtentLaunch::new(height, width, channels, lanes.vectors()),
-            numbers,
+            numbers(problem),
             batch,
             grid.run,
             blueprint,

@@ -1,5 +1,6 @@
 use super::Normalisation;
 use super::maps::{Blueprint, Extent, Views, fresh, inverse, source};
+use super::weights::mixed_slopes;
 use crate::lanes::{channel, load, store};
 use cubecl::prelude::*;
 
@@ -184,19 +185,7 @@ pub(super) fn write_mixed_gradient<S: Float, F: Float, B: Size, N: Size>(
     let columns = comptime!(blueprint.columns());
     let mut own = Array::<F>::new(columns);
     let mut other = Array::<F>::new(columns);
-    #[unroll]
-    for g in 0..columns {
-        own[g] = F::new(0.0f32);
-        other[g] = weights[g] + pull[g];
-    }
-    #[unroll]
-    for g in 0..columns {
-        #[unroll]
-        for h in 0..columns {
-            let k = comptime!(blueprint.quotient(g, h));
-            own[k] += weights[g] * weights[h];
-        }
-    }
+    mixed_slopes::<F>(weights, pull, &mut own, &mut other, blueprint);
     for i in 0..extent.height {
         for j in 0..extent.width {
             let to = (first + i * extent.width + j) * extent.channels;

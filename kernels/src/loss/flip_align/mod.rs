@@ -24,9 +24,10 @@
 //! for each transform of the group in the order of its codes; the chosen codes `[n]`. The vectors lie along the channels.
 //!
 //! **Map.** `group.rs` knows the transforms, `chosen.rs` those that were chosen. `maps.rs` indexes, and takes the norms. `distances.rs`
-//! compares, `weights.rs` selects, `gradient.rs` writes the gradient; `fused.rs` does all of it in turn, and launches.
+//! compares, `weights.rs` selects, `gradient.rs` writes the gradient; `fused.rs` does all of it in turn, and launches. On a GPU `orbits`
+//! does, and has a note of its own.
 //!
-//! **One unit owns** a run of samples, and goes over the maps of each, which its cache holds, up to four times: norms,
+//! **One unit owns**, on a CPU, a run of samples, and goes over the maps of each, which its cache holds, up to four times: norms,
 //! distances (a vector of the student meets the `|G|` vectors of the teacher at once, in `|G|` accumulators), the mixed residual, gradient.
 //!
 //! **Saved for the backward pass**: the gradient itself, which a chain rule only scales.
@@ -34,11 +35,11 @@
 //! **Why this shape.** The distances are sums of squared differences, not `2 - 2 <a^, g^-1.t^>`: that form errs by the rounding unit
 //! `u` whatever the distance, so that maps as near as `D = 1e-7` have none in f32; the difference errs by a few `u sqrt(D)`. It takes
 //! two operations for an element and a transform where an inner product takes one. Sums go row by row of the map, then over
-//! the rows: a map of millions of elements keeps its digits. The soft-min is taken around the mean distance where the distances lie
+//! the rows, on a GPU by slices: a map of millions of elements keeps its digits. The soft-min is taken around the mean distance where the distances lie
 //! within `tau / 2` of it, so that a large `tau` costs no digits either.
 //!
 //! **Measured** on 2 cores with AVX-512, hard selection, norm per sample: 0.19 ms for 64 maps of 2 x 2 x 512, 0.82 for 64 of
-//! 16 x 16 x 64, 0.96 for 128 of 7 x 7 x 256 and 1.65 for 32 of 14 x 14 x 512. A batch of one map keeps one core busy: a sample is not divided.
+//! 16 x 16 x 64, 0.96 for 128 of 7 x 7 x 256 and 1.65 for 32 of 14 x 14 x 512. A batch of one map keeps one core busy: a sample is not divided there.
 //!
 //! **A map of zeros** has no direction: `nu(0) = 0`, with derivative 0, without an epsilon; its distance to a map that is not zero is 1,
 //! to another zero map 0. Under the norm per position the same holds for each position. The sum of squares must lie in the
@@ -58,6 +59,7 @@ mod fused;
 mod gradient;
 mod group;
 mod maps;
+mod orbits;
 pub mod reference;
 mod weights;
 
@@ -65,7 +67,7 @@ pub use chosen::Chosen;
 pub use group::{Group, Transform};
 
 use super::holds;
-use crate::{Cost, DType, KernelError, Tensor};
+use crate::{Cost, DType, KernelError, Tensor, launch};
 
 const OP: &str = "flip_align";
 
@@ -259,8 +261,8 @@ pub struct FlipAlignment {
     pub chosen: Chosen,
 }
 
-/// The loss of each sample, the gradient of their sum with respect to the student, and what was chosen. One launch; none for an
-/// empty batch.
+/// The loss of each sample, the gradient of their sum with respect to the student, and what was chosen. One launch on a CPU, three to
+/// five on a GPU; none for an empty batch.
 ///
 /// # Errors
 /// Those of [`FlipProblem::new`], then distances, weights or a scratch past [`Tensor::MOST_ELEMENTS`].
@@ -285,7 +287,11 @@ pub fn flip_align(
         },
     };
     if batch > 0 {
-        fused::launch_fused(&problem, student, teacher, &out)?;
+        if launch::is_cpu(client) {
+            fused::launch_fused(&problem, student, teacher, &out)?;
+        } else {
+            orbits::launch_by_orbits(&problem, student, teacher, &out)?;
+        }
     }
     Ok(out)
 }

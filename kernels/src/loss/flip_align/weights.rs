@@ -27,7 +27,7 @@ pub(super) fn nearest<F: Float>(distances: &Array<F>, #[comptime] columns: usize
 
 /// The distance in `column`. A sum with weights 0 and 1 would carry what is not finite in another column into it.
 #[cube]
-pub(super) fn picked<F: Float>(distances: &Array<F>, column: u32, #[comptime] columns: usize) -> F {
+fn picked<F: Float>(distances: &Array<F>, column: u32, #[comptime] columns: usize) -> F {
     let mut value = distances[0];
     #[unroll]
     for g in 1..columns {
@@ -90,7 +90,7 @@ pub(super) fn average<F: Float>(
 
 /// `-tau ln(mean of exp(-distances / tau))`.
 #[cube]
-pub(super) fn soft_minimum<F: Float>(
+fn soft_minimum<F: Float>(
     distances: &Array<F>,
     tau: F,
     inverse_tau: F,
@@ -158,5 +158,109 @@ pub(super) fn slopes<F: Float>(
         } else {
             weights[g]
         };
+    }
+}
+
+/// The code of the choice in `column`, or the `given` one.
+#[cube]
+pub(super) fn code_of(column: u32, given: u32, #[comptime] blueprint: Blueprint) -> u32 {
+    let mut code = given;
+    if comptime!(blueprint.choices.is_some()) {
+        #[unroll]
+        for g in 0..comptime!(blueprint.columns()) {
+            let own = column == comptime!(g as u32).runtime();
+            code = select(own, comptime!(blueprint.code(g)).runtime(), code);
+        }
+    }
+    code
+}
+
+/// `L` of the selections that are made of distances.
+#[cube]
+pub(super) fn value_of<F: Float>(
+    distances: &Array<F>,
+    weights: &Array<F>,
+    column: u32,
+    tau: F,
+    inverse_tau: F,
+    #[comptime] blueprint: Blueprint,
+) -> F {
+    let columns = comptime!(blueprint.columns());
+    if comptime!(blueprint.rule == Rule::SoftMin) {
+        soft_minimum::<F>(distances, tau, inverse_tau, blueprint)
+    } else if comptime!(blueprint.rule == Rule::Hard) {
+        picked::<F>(distances, column, columns)
+    } else {
+        average::<F>(distances, weights, columns)
+    }
+}
+
+/// `<a^, e>` under the norm per sample, of a sample whose maps are multiplied by `scales`; `loss` is `L`, `share` is `1 / N`.
+#[cube]
+pub(super) fn inner_product<F: Float>(
+    distances: &Array<F>,
+    slopes: &Array<F>,
+    loss: F,
+    scales: (F, F),
+    share: F,
+    #[comptime] blueprint: Blueprint,
+) -> F {
+    // `<a^, a^ - t^>` is half of `D + |a^|^2 - |t^|^2`, whose norms are 1, or 0 for a map of zeros.
+    let along = if comptime!(blueprint.rule == Rule::Hard) {
+        loss
+    } else {
+        average::<F>(distances, slopes, comptime!(blueprint.columns()))
+    };
+    share * (along + length::<F>(scales.0) - length::<F>(scales.1))
+}
+
+/// The norm of a map that was multiplied by `scale`, the reciprocal of its norm: 1, or 0 for a map of zeros.
+#[cube]
+fn length<F: Float>(scale: F) -> F {
+    select(scale == F::new(0.0f32), F::new(0.0f32), F::new(1.0f32))
+}
+
+/// `N b_g` of the mixed selection, from `<r, g.a>` in `products`: `c_g` without its `1 / N`.
+#[cube]
+pub(super) fn pulls<F: Float>(
+    products: &Array<F>,
+    weights: &Array<F>,
+    divisor: F,
+    inverse_tau: F,
+    #[comptime] columns: usize,
+) -> Array<F> {
+    let mean = average::<F>(products, weights, columns);
+    let mut pull = Array::<F>::new(columns);
+    let slope = F::new(2.0f32) / divisor * inverse_tau;
+    #[unroll]
+    for g in 0..columns {
+        pull[g] = -weights[g] * slope * (products[g] - mean);
+    }
+    pull
+}
+
+/// What the mixed selection's gradient multiplies its maps by: the student's under `k` by `own[k] = W_k`, the sum of `w_g w_h` over the
+/// pairs with `g^-1 h = k`, and the teacher's under the inverse of `g` by `other[g] = w_g + pull_g`.
+#[cube]
+pub(super) fn mixed_slopes<F: Float>(
+    weights: &Array<F>,
+    pull: &Array<F>,
+    own: &mut Array<F>,
+    other: &mut Array<F>,
+    #[comptime] blueprint: Blueprint,
+) {
+    let columns = comptime!(blueprint.columns());
+    #[unroll]
+    for g in 0..columns {
+        own[g] = F::new(0.0f32);
+        other[g] = weights[g] + pull[g];
+    }
+    #[unroll]
+    for g in 0..columns {
+        #[unroll]
+        for h in 0..columns {
+            let k = comptime!(blueprint.quotient(g, h));
+            own[k] += weights[g] * weights[h];
+        }
     }
 }

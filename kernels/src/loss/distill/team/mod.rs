@@ -237,7 +237,7 @@ pub(super) fn launch_by_teams(problem: &DistillProblem, operands: &Operands) {
         ..
     } = problem;
     let lanes = Lanes::apart(client, dtype, classes, &[operands.student]);
-    let teams = Teams::of(client, batch, lanes.vectors());
+    let teams = Teams::of_batch(client, batch, lanes.vectors());
     let blueprint = Blueprint::of(problem, client);
     let constants = constants(problem, blueprint.exponential).collect();
     let stride = problem.factor_stride();
