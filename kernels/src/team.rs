@@ -29,7 +29,7 @@ use crate::{Client, launch};
 use cubecl::prelude::*;
 
 /// Vectors of a row for which a team gets one more unit. A unit with two has something to add up before it has to meet the others.
-const VECTORS_OF_UNIT: usize = 2;
+pub(crate) const VECTORS_OF_UNIT: usize = 2;
 
 /// Vectors of a unit that are added up before their sum meets the others', as where one unit owns a row.
 pub(crate) const BLOCK: usize = 64;
@@ -45,17 +45,22 @@ pub(crate) struct Teams {
 impl Teams {
     /// Teams for `rows` rows of `vectors` vectors, on a device that is no CPU.
     pub fn of(client: &Client, rows: usize, vectors: usize) -> Self {
-        let units = launch::grid(client, 1).dim.x;
-        // A team that does not divide its cube would reach into the next.
-        let most = 1 << units.trailing_zeros();
-        let size = vectors.div_ceil(VECTORS_OF_UNIT).next_power_of_two();
-        let size = size.min(most);
+        let size = Self::size(client, vectors);
         let grid = launch::grid(client, rows * size);
         Self {
             count: grid.count,
             dim: grid.dim,
             size,
         }
+    }
+
+    /// Units of a team for a row of `vectors` vectors.
+    pub fn size(client: &Client, vectors: usize) -> usize {
+        let units = launch::grid(client, 1).dim.x;
+        // A team that does not divide its cube would reach into the next.
+        let most = 1 << units.trailing_zeros();
+        let size = vectors.div_ceil(VECTORS_OF_UNIT).next_power_of_two();
+        size.min(most)
     }
 }
 

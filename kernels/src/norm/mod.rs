@@ -2,7 +2,9 @@
 
 pub mod batch_norm;
 pub mod layer_norm;
+mod partials;
 pub(crate) mod row;
+mod runs;
 pub mod softmax;
 
 use crate::{DType, KernelError};

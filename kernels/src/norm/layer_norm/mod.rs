@@ -9,7 +9,8 @@
 //! `[samples]`, partial sums `[partials, 2, c]`.
 //!
 //! **One unit owns** a run of samples forward; backward a run of partial sums, each over a run of samples whose length the problem alone
-//! fixes (at most 64 partial sums, unless they would be longer than 1,024 pixels). On a GPU a team of units owns a sample or a partial sum (`team.rs`).
+//! fixes (at most 64 partial sums, unless they would be longer than 1,024 pixels). On a GPU a team of units owns a sample (`team.rs`); backward,
+//! a cube of teams owns a partial sum over rows (`rows.rs`), and a cube a run of an image's pixels (`images.rs`).
 //!
 //! **Saved for the backward pass**: `x`, mean and inverse deviation.
 //!
@@ -25,7 +26,9 @@
 mod backward;
 pub mod cost;
 mod forward;
+mod images;
 pub mod reference;
+mod rows;
 mod team;
 
 use super::check_epsilon;
@@ -189,7 +192,7 @@ pub fn layer_norm(
     Ok((y, saved))
 }
 
-/// The gradients from `grad`, of the shape of `x`. Two launches; for an empty batch those of `gamma` and `beta` are 0.
+/// The gradients from `grad`, of the shape of `x`. Two launches, four for images on a GPU; for an empty batch those of `gamma` and `beta` are 0.
 ///
 /// # Errors
 /// In this order: shape and element type of `grad`; a `grad` that is a window; a scratch past [`Tensor::MOST_ELEMENTS`].
