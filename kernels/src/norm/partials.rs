@@ -1,7 +1,8 @@
 //! Two partial sums a run of pixels, and how they are added up on a GPU.
 //!
 //! **Layout** `[2, runs, pitch]`, in vectors: all first sums, then all second ones, so that a cube that adds up one of both reads
-//! neighbours. A cube owns a slice of the channels, its rows every so many runs; slices are narrow, as there is one item alone.
+//! neighbours. Rows are as far apart as lines of memory allow. A cube owns a slice of the channels, its rows every so many runs;
+//! slices are narrow, as few cubes share this work.
 
 use crate::cascade::{Cascade, block_end, block_start, blocks};
 use crate::columns::{ColumnCubes, Columns};
@@ -56,7 +57,6 @@ pub(super) fn sum_of_runs<F: Float, N: Size>(
 /// Where partial sums lie, and the cubes that add them up.
 pub(super) struct Partials {
     pub scratch: Tensor,
-    pub cubes: ColumnCubes,
     runs: usize,
     vectors: usize,
     pitch: usize,
@@ -67,7 +67,8 @@ pub(super) struct Partials {
 pub(super) struct Planes {
     /// Runs: rows of a plane.
     pub runs: usize,
-    pitch: usize,
+    /// Vectors from one row to the next.
+    pub pitch: usize,
     /// Vectors of a row.
     pub vectors: usize,
     /// Vectors of a slice, where sums are added up.
@@ -91,16 +92,25 @@ impl Partials {
         let shape = [2, runs, pitch * lanes.width];
         Ok(Self {
             scratch: Tensor::room(op, "scratch", client, &shape, dtype.accumulator())?,
-            cubes: ColumnCubes::narrow(client, 1, vectors),
             runs,
             vectors,
             pitch,
         })
     }
 
+    /// Vectors from one run to the next.
+    pub fn pitch(&self) -> usize {
+        self.pitch
+    }
+
+    /// Cubes that add up, over so many of the two planes at a time.
+    pub fn cubes(&self, planes: usize) -> ColumnCubes {
+        ColumnCubes::narrow(self.scratch.client(), planes, self.vectors)
+    }
+
     /// The kernel's [`Planes`].
     pub fn arg(&self) -> PlanesLaunch {
-        PlanesLaunch::new(self.runs, self.pitch, self.vectors, self.cubes.lanes)
+        PlanesLaunch::new(self.runs, self.pitch, self.vectors, self.cubes(1).lanes)
     }
 }
 
@@ -109,11 +119,6 @@ impl Planes {
     /// The index of vector `v` of sum `plane` of `run`.
     pub fn index(&self, plane: usize, run: usize, v: usize) -> usize {
         (plane * self.runs + run) * self.pitch + v
-    }
-
-    /// The vector of the unit in column `lane` of a cube that adds up; past the last one for a unit without any.
-    pub fn vector(&self, lane: usize) -> usize {
-        CUBE_POS * self.lanes + lane
     }
 
     /// Vectors from one of a unit's runs to the next, where `rows` rows of a cube take them in turns.
@@ -128,7 +133,7 @@ impl Planes {
 }
 
 /// Adds the partial sums in order, the first ones into `first` and the second ones into `second`; 0 for channels from `kept` on, of
-/// which there are no sums. One cube owns a slice of the vectors.
+/// which there are no sums. One cube owns a slice of the vectors of one of both.
 #[cube(launch_unchecked)]
 fn add_planes<F: Float, B: Size, N: Size>(
     partials: &[Vector<F, N>],
@@ -143,17 +148,20 @@ fn add_planes<F: Float, B: Size, N: Size>(
 ) {
     let mut columns = Columns::<F, N>::new(planes.lanes);
     let (row, rows) = (columns.row, columns.rows);
-    let v = planes.vector(columns.lane);
-    let there = row == 0 && v < planes.vectors;
-    let v = min(v, planes.vectors - 1);
-    let (own, step) = (planes.own(row, rows), planes.step(rows));
-    let sum = sum_of_runs::<F, N>(partials, planes.index(0usize, row, v), step, own);
+    let slices = (planes.vectors + planes.lanes - 1) / planes.lanes;
+    // Cubes past the last one walk what is there, for the barriers, and write nothing.
+    let plane = min(CUBE_POS / slices, 1);
+    let v = CUBE_POS % slices * planes.lanes + columns.lane;
+    let there = row == 0 && v < planes.vectors && CUBE_POS < 2 * slices;
+    let start = planes.index(plane, row, min(v, planes.vectors - 1));
+    let sum = sum_of_runs::<F, N>(partials, start, planes.step(rows), planes.own(row, rows));
     let sum = columns.sum(sum);
-    let other = sum_of_runs::<F, N>(partials, planes.index(1usize, row, v), step, own);
-    let other = columns.sum(other);
     if there {
-        store::<F, F, B, N>(first, v * N::value(), sum);
-        store::<F, F, B, N>(second, v * N::value(), other);
+        if plane == 0 {
+            store::<F, F, B, N>(first, v * N::value(), sum);
+        } else {
+            store::<F, F, B, N>(second, v * N::value(), sum);
+        }
     }
     if CUBE_POS == 0 {
         let mut c = kept + UNIT_POS as usize;
@@ -168,12 +176,13 @@ fn add_planes<F: Float, B: Size, N: Size>(
 /// Adds up the first and the second sums of `partials`, of the first channels of `lanes`' buffers.
 pub(super) fn launch_add(partials: &Partials, lanes: &Lanes, first: &Tensor, second: &Tensor) {
     let client = first.client();
+    let cubes = partials.cubes(2);
     // SAFETY: `Partials` relates the extents; both results hold `lanes.channels` elements or more.
     unsafe {
         add_planes::launch_unchecked(
             client,
-            partials.cubes.count.clone(),
-            partials.cubes.dim,
+            cubes.count,
+            cubes.dim,
             lanes.item,
             lanes.width,
             partials.scratch.arg(lanes.width),

@@ -92,7 +92,8 @@ fn image_means_by_teams<F: Float, B: Size, N: Size>(
     let mut team = Team::<F, Two>::new(samples, team);
     let zero = Vector::<F, N>::new(F::new(0.0f32));
     let vectors = planes.vectors;
-    let in_all = runs_of_image * vectors;
+    // With what lies between rows: so a team's units read whole lines.
+    let in_all = runs_of_image * planes.pitch;
     let mut sum = Cascade::<F, N>::new();
     let mut product = Cascade::<F, N>::new();
     let mut i = team.unit;
@@ -101,10 +102,13 @@ fn image_means_by_teams<F: Float, B: Size, N: Size>(
         let mut product_part = zero;
         let end = team.block(i, in_all);
         while i < end {
-            let (run, v) = (team.row * runs_of_image + i / vectors, i % vectors);
-            let by = load::<F, F, B, N>(gamma, v * N::value());
-            product_part = fma(partials[planes.index(0usize, run, v)], by, product_part);
-            part = fma(partials[planes.index(1usize, run, v)], by, part);
+            let run = team.row * runs_of_image + i / planes.pitch;
+            let v = i % planes.pitch;
+            if v < vectors {
+                let by = load::<F, F, B, N>(gamma, v * N::value());
+                product_part = fma(partials[planes.index(0usize, run, v)], by, product_part);
+                part = fma(partials[planes.index(1usize, run, v)], by, part);
+            }
             i += team.size;
         }
         sum.add(part);
@@ -185,7 +189,7 @@ pub(super) fn launch_backward(
     launch::throttle(client);
     let sums = Tensor::empty(client, &[samples, 2], dtype.accumulator());
     let runs = layout.runs_of_group();
-    let teams = Teams::of(client, samples, runs * lanes.vectors());
+    let teams = Teams::of(client, samples, runs * partials.pitch());
     // SAFETY: as above; teams past the last image write nothing.
     unsafe {
         image_means_by_teams::launch_unchecked(

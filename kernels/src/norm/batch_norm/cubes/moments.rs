@@ -3,7 +3,7 @@ use super::super::{BatchNorm, BatchNormProblem, OP, Statistics};
 use crate::cascade::{Cascade, block_end, block_start, blocks};
 use crate::columns::Columns;
 use crate::lanes::{Lanes, load, store};
-use crate::norm::partials::{AHEAD as RUNS_AHEAD, Partials, Planes, sum_of_runs, tree};
+use crate::norm::partials::{Partials, Planes, sum_of_runs};
 use crate::norm::runs::{AHEAD, Layout, Runs};
 use crate::{KernelError, Tensor, launch};
 use cubecl::prelude::*;
@@ -116,7 +116,7 @@ fn merge_moments_by_cubes<S: Float, F: Float, B: Size, N: Size>(
     let zero = Vector::<F, N>::new(F::new(0.0f32));
     let mut columns = Columns::<F, N>::new(planes.lanes);
     let (row, rows) = (columns.row, columns.rows);
-    let v = planes.vector(columns.lane);
+    let v = CUBE_POS * planes.lanes + columns.lane;
     let there = row == 0 && v < planes.vectors;
     let v = min(v, planes.vectors - 1);
     let (own, step) = (planes.own(row, rows), planes.step(rows));
@@ -124,7 +124,7 @@ fn merge_moments_by_cubes<S: Float, F: Float, B: Size, N: Size>(
     let all = Vector::<F, N>::new(F::cast_from(pixels as u32));
     let sum = sum_of_runs::<F, N>(partials, first, step, own);
     let distance = columns.sum(sum) / all;
-    let ahead = comptime!(RUNS_AHEAD);
+    let ahead = comptime!(AHEAD);
     let mut squares = Cascade::<F, N>::new();
     for block in 0..blocks(own) {
         let mut part = zero;
@@ -147,7 +147,7 @@ fn merge_moments_by_cubes<S: Float, F: Float, B: Size, N: Size>(
                     terms[u] = zero;
                 }
             }
-            part += tree::<F, N>(&terms);
+            part += sum_of_four::<F, N>(&terms);
             i += ahead;
         }
         squares.add(part);
@@ -199,12 +199,13 @@ pub(in crate::norm::batch_norm) fn launch_batch_statistics(
     }
     launch::throttle(client);
     let statistics = Statistics::empty(problem, norm, None);
+    let cubes = partials.cubes(1);
     // SAFETY: as above; every per-channel tensor was checked to hold `channels` elements.
     unsafe {
         merge_moments_by_cubes::launch_unchecked(
             client,
-            partials.cubes.count.clone(),
-            partials.cubes.dim,
+            cubes.count,
+            cubes.dim,
             lanes.item,
             lanes.width,
             lanes.arg(x),
