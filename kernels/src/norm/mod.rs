@@ -2,6 +2,7 @@
 
 pub mod batch_norm;
 pub mod layer_norm;
+mod moments;
 mod partials;
 pub(crate) mod row;
 mod runs;

@@ -111,15 +111,17 @@ impl Runs {
 
     /// The run's first pixel, counted through all groups.
     pub fn from(&self) -> usize {
-        self.group() * self.pixels + self.run() % self.runs_of_group * self.per_run
+        self.group_start() + self.run() % self.runs_of_group * self.per_run
+    }
+
+    /// The first pixel of the run's group, counted through all groups.
+    pub fn group_start(&self) -> usize {
+        self.group() * self.pixels
     }
 
     /// Past the run's last pixel.
     pub fn to(&self) -> usize {
-        min(
-            self.from() + self.per_run,
-            self.group() * self.pixels + self.pixels,
-        )
+        min(self.from() + self.per_run, self.group_start() + self.pixels)
     }
 
     /// The vector of the unit in column `lane`; past the last vector for a unit without one.

@@ -40,7 +40,7 @@ pub mod cost;
 mod cubes;
 mod forward;
 pub mod reference;
-mod stats;
+pub(super) mod stats;
 mod sums;
 
 use super::check_epsilon;

@@ -11,16 +11,16 @@ use cubecl::prelude::*;
 /// squares of deviations from each one's own mean. To the squares of both comes that of the distance between their means, times
 /// `known count / (known + count)` (Chan, Golub, LeVeque 1983, equation 2.1b): no term is below 0, however far the origin lies away.
 #[derive(CubeType, Clone, Copy)]
-pub(super) struct Merge<F: Float> {
+pub(in crate::norm) struct Merge<F: Float> {
     by_known: F,
-    pub(super) by_count: F,
+    pub(in crate::norm) by_count: F,
     weight: F,
 }
 
 #[cube]
 impl<F: Float> Merge<F> {
     /// Of `count` pixels, at least 1, with `known`.
-    pub(super) fn new(known: usize, count: usize) -> Merge<F> {
+    pub(in crate::norm) fn new(known: usize, count: usize) -> Merge<F> {
         let one = F::new(1.0f32);
         let others = F::cast_from(known as u32);
         let own = F::cast_from(count as u32);
@@ -37,7 +37,7 @@ impl<F: Float> Merge<F> {
     }
 
     /// The squares that come to the known ones: `squares`, and that of the distance.
-    pub(super) fn squares<N: Size>(
+    pub(in crate::norm) fn squares<N: Size>(
         &self,
         known: Vector<F, N>,
         sum: Vector<F, N>,

@@ -1,99 +1,12 @@
-use super::super::stats::Merge;
 use super::super::{BatchNorm, BatchNormProblem, OP, Statistics};
 use crate::cascade::{Cascade, block_end, block_start, blocks};
 use crate::columns::Columns;
 use crate::lanes::{Lanes, load, store};
+use crate::norm::moments::{around, launch_moments, sum_of_four};
 use crate::norm::partials::{Partials, Planes, sum_of_runs};
-use crate::norm::runs::{AHEAD, Layout, Runs};
+use crate::norm::runs::{AHEAD, Layout};
 use crate::{KernelError, Tensor, launch};
 use cubecl::prelude::*;
-
-/// The sum of [`AHEAD`] vectors.
-#[cube]
-fn sum_of_four<F: Float, N: Size>(t: &Array<Vector<F, N>>) -> Vector<F, N> {
-    (t[0] + t[1]) + (t[2] + t[3])
-}
-
-/// The squares around the common mean that `count` numbers around a mean `apart` from it come to, whose squares around their own are
-/// `squares`.
-#[cube]
-fn around<F: Float, N: Size>(
-    squares: Vector<F, N>,
-    apart: Vector<F, N>,
-    count: usize,
-) -> Vector<F, N> {
-    fma(
-        apart * apart,
-        Vector::new(F::cast_from(count as u32)),
-        squares,
-    )
-}
-
-/// For each channel and run the sum of deviations from the map's first pixel, and the sum of squared deviations from their mean. One
-/// cube owns a run of pixels and a slice of the channels.
-#[cube(launch_unchecked)]
-fn moments_by_cubes<S: Float, F: Float, B: Size, N: Size>(
-    x: &[Vector<S, B>],
-    partials: &mut [Vector<F, N>],
-    runs: Runs,
-    planes: Planes,
-    #[define(S, F)] _dtypes: [cubecl::ir::ElemType; 2],
-) {
-    let zero = Vector::<F, N>::new(F::new(0.0f32));
-    let ahead = comptime!(AHEAD);
-    let mut columns = Columns::<F, N>::new(runs.lanes);
-    let rows = columns.rows;
-    let v = runs.vector(columns.lane);
-    let there = runs.there(v);
-    let v = min(v, runs.vectors - 1);
-    let (from, to) = (runs.from(), runs.to());
-    let pitch = runs.vectors * N::value();
-    let c = v * N::value();
-    let origin = load::<S, F, B, N>(x, c);
-    let mut sum = zero;
-    let mut squares = zero;
-    let mut known = 0usize.runtime();
-    let mut pixel = from + columns.row;
-    while pixel < to {
-        // Pixels past the end are the last one, and count for nothing.
-        let count = min((to - pixel + rows - 1) / rows, ahead);
-        let mut deviations = Array::<Vector<F, N>>::new(ahead);
-        #[unroll]
-        for u in 0..ahead {
-            let own = min(pixel + u * rows, to - 1);
-            deviations[u] = load::<S, F, B, N>(x, own * pitch + c) - origin;
-        }
-        #[unroll]
-        for u in 0..ahead {
-            if u >= count {
-                deviations[u] = zero;
-            }
-        }
-        let merge = Merge::<F>::new(known, count);
-        let four = sum_of_four::<F, N>(&deviations);
-        let mean = four * Vector::new(merge.by_count);
-        #[unroll]
-        for u in 0..ahead {
-            let d = deviations[u] - mean;
-            deviations[u] = d * d;
-            if u >= count {
-                deviations[u] = zero;
-            }
-        }
-        squares += merge.squares::<N>(sum, four, sum_of_four::<F, N>(&deviations));
-        sum += four;
-        known += count;
-        pixel += rows * ahead;
-    }
-    let all = columns.sum(sum);
-    let own = sum / Vector::new(F::cast_from(max(known, 1) as u32));
-    let apart = own - all / Vector::new(F::cast_from((to - from) as u32));
-    let squares = columns.sum(around::<F, N>(squares, apart, known));
-    if there && columns.row == 0 {
-        partials[planes.index(0usize, runs.run(), v)] = all;
-        partials[planes.index(1usize, runs.run(), v)] = squares;
-    }
-}
 
 /// Merges the moments of all runs, and moves the running statistics. One cube owns a slice of the channels.
 #[cube(launch_unchecked)]
@@ -182,25 +95,10 @@ pub(in crate::norm::batch_norm) fn launch_batch_statistics(
     let lanes = Lanes::of(client, dtype, problem.channels, &[]);
     let layout = Layout::of(client, 1, pixels, lanes.vectors());
     let partials = Partials::room(OP, client, dtype, layout.count(), &lanes)?;
-    // SAFETY: `BatchNormProblem` relates the extents; `partials` has room for all runs, and units without a vector write nothing.
-    unsafe {
-        moments_by_cubes::launch_unchecked(
-            client,
-            layout.cubes.count.clone(),
-            layout.cubes.dim,
-            lanes.item,
-            lanes.width,
-            lanes.arg(x),
-            partials.scratch.arg(lanes.width),
-            layout.arg(),
-            partials.arg(),
-            dtype.elems(),
-        );
-    }
-    launch::throttle(client);
+    launch_moments(x, &layout, &partials, &lanes, false);
     let statistics = Statistics::empty(problem, norm, None);
     let cubes = partials.cubes(1);
-    // SAFETY: as above; every per-channel tensor was checked to hold `channels` elements.
+    // SAFETY: `BatchNormProblem` relates the extents; every per-channel tensor was checked to hold `channels` elements.
     unsafe {
         merge_moments_by_cubes::launch_unchecked(
             client,

@@ -1,14 +1,4 @@
-//! The gradient of group norm on a GPU: samples of many pixels, which many cubes share.
-//!
-//! **How.** Per image and channel, the sums of `grad n` and of `grad` are what the gradients of `gamma` and `beta` are made of, and times
-//! `gamma` they add up to what the gradient of `x` takes from its image: the sum of `h n` and that of `h`, `h = grad gamma`. So cubes sum
-//! runs of an image's pixels, slice by slice of the channels (`norm/runs.rs`); a team an image adds those up, times `gamma`; a map over
-//! vectors makes the gradient of `x`; and cubes add up the runs of all images.
-//!
-//! **Why this shape.** Where a team owned an image or more, 32 images were work for 4 cubes. The price is one more reading of `x` and `grad`,
-//! of which a card's last cache holds some.
-
-use super::Saved;
+use super::super::Saved;
 use crate::cascade::Cascade;
 use crate::columns::Columns;
 use crate::lanes::{Lanes, load, store};
@@ -157,7 +147,7 @@ fn image_grad<S: Float, F: Float, B: Size, N: Size>(
 }
 
 /// Launches the gradient of `x` into `out`, and those of `gamma` and of `beta`, `[c]` each.
-pub(super) fn launch_backward(
+pub(in crate::norm::layer_norm) fn launch_backward(
     saved: &Saved,
     grad: &Tensor,
     out: &Tensor,
