@@ -31,7 +31,7 @@ use crate::{Client, launch};
 use cubecl::prelude::*;
 
 /// Vectors of a row for which a team gets one more unit. A unit with two has something to add up before it has to meet the others.
-const VECTORS_OF_UNIT: usize = 2;
+pub(crate) const VECTORS_OF_UNIT: usize = 2;
 
 /// Vectors of a unit at most, and units of a launch at least, where units of many rows get more of them: what a row costs a unit whatever
 /// its length, reductions and the row's own numbers, is then paid by fewer.
@@ -72,17 +72,26 @@ impl Teams {
 
     /// [`Teams::of`] whose units have `of_unit` vectors each, until their team fills a cube.
     pub fn of_units_with(client: &Client, rows: usize, vectors: usize, of_unit: usize) -> Self {
-        let units = launch::grid(client, 1).dim.x;
-        // A team that does not divide its cube would reach into the next.
-        let most = 1 << units.trailing_zeros();
-        let size = vectors.div_ceil(of_unit).next_power_of_two();
-        let size = size.min(most);
+        let size = Self::sized(client, vectors, of_unit);
         let grid = launch::grid(client, rows * size);
         Self {
             count: grid.count,
             dim: grid.dim,
             size,
         }
+    }
+
+    /// Units of a team for a row of `vectors` vectors.
+    pub fn size(client: &Client, vectors: usize) -> usize {
+        Self::sized(client, vectors, VECTORS_OF_UNIT)
+    }
+
+    fn sized(client: &Client, vectors: usize, of_unit: usize) -> usize {
+        let units = launch::grid(client, 1).dim.x;
+        // A team that does not divide its cube would reach into the next.
+        let most = 1 << units.trailing_zeros();
+        let size = vectors.div_ceil(of_unit).next_power_of_two();
+        size.min(most)
     }
 }
 

@@ -2,7 +2,10 @@
 
 pub mod batch_norm;
 pub mod layer_norm;
+mod moments;
+mod partials;
 pub(crate) mod row;
+mod runs;
 pub mod softmax;
 
 use crate::{DType, KernelError};

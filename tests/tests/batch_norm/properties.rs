@@ -27,6 +27,29 @@ proptest! {
     }
 
     #[test]
+    fn slices_and_runs_of_any_length_agree_with_the_reference(
+        channels in prop::sample::select(&[5usize, 6, 36, 100, 132, 260, 520][..]),
+        pixels in 1usize..300,
+        clamp in prop::sample::select(&Clamp::ALL[..]),
+        residual: bool,
+        seed: u32,
+    ) {
+        // Vectors that no slice of channels divides, and a last run of pixels that is cut off.
+        let mut case = Case::random(pixels, channels, seed.into());
+        if residual {
+            case = case.with_residual(u64::from(seed) + 9);
+        }
+        case.clamp = clamp;
+        let case = case.away_from_the_kink();
+        let (wanted, magnitude) = (case.reference(), case.magnitude());
+        let got = case.train(DType::F32);
+        for i in 0..7 {
+            let factor = if i < 3 { VALUE } else { GRADIENT } * case.naive();
+            assert_near(RESULTS[i], &got[i], &wanted[i], &magnitude[i], factor);
+        }
+    }
+
+    #[test]
     fn inference_applies_the_running_statistics(case in cases()) {
         let wanted = case.layer().apply(&case.x, &case.running_mean, &case.running_var);
         let bare = |values: &[f64]| values.iter().map(|v| v.abs()).collect::<Vec<_>>();

@@ -1,14 +1,53 @@
 use super::{BatchNorm, BatchNormProblem, Epilogue, Statistics};
 use crate::clamp::{Clamp, clamped};
 use crate::lanes::{Lanes, View, channel, load, store};
-use crate::{Tensor, launch};
+use crate::share::{Share, Shares};
+use crate::{Client, Tensor, launch};
 use cubecl::prelude::*;
 
-/// Pixels that share one load of a channel's statistics.
+/// Pixels of a group on a CPU.
 const PIXELS: usize = 4;
 
-/// `y = act((x - mean) scale + beta + residual)` for the first channels of `x`, as many as `y` has. One unit owns a run of groups of
-/// `PIXELS` pixels; pixels past the end are the last one again, written twice with the same value.
+/// The pixels for which a unit loads a channel's statistics once, a comptime choice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Group {
+    pub pixels: usize,
+    /// Whether they lie as far apart as there are groups, and not side by side.
+    pub spread: bool,
+}
+
+impl Group {
+    /// Neighbours on a CPU, which walks memory in order. On a GPU neighbouring units have neighbouring pixels.
+    pub(super) fn of(client: &Client) -> Self {
+        if launch::is_cpu(client) {
+            let pixels = PIXELS;
+            Self {
+                pixels,
+                spread: false,
+            }
+        } else {
+            Self {
+                pixels: 2,
+                spread: true,
+            }
+        }
+    }
+}
+
+/// Pixel `u` of group `i`. Past the end it is the last one.
+#[cube]
+pub(super) fn pixel_of(i: usize, u: usize, pixels: usize, #[comptime] group: Group) -> usize {
+    let at_once = comptime!(group.pixels);
+    if comptime!(group.spread) {
+        let groups = (pixels + comptime!(group.pixels - 1)) / at_once;
+        min(i + u * groups, pixels - 1)
+    } else {
+        min(i * at_once + u, pixels - 1)
+    }
+}
+
+/// `y = act((x - mean) scale + beta + residual)` for the first channels of `x`, as many as `y` has. One unit owns a share of the groups
+/// of pixels; pixels past the end are the last one again, written twice with the same value.
 #[cube(launch_unchecked)]
 fn normalise<S: Float, F: Float, B: Size, N: Size>(
     x: &[Vector<S, B>],
@@ -24,26 +63,24 @@ fn normalise<S: Float, F: Float, B: Size, N: Size>(
     pixels: usize,
     channels: usize,
     kept: usize,
-    vectors: usize,
-    run: usize,
+    share: Share,
+    #[comptime] group: Group,
     #[comptime] epilogue: Epilogue,
     #[define(S, F)] _dtypes: [cubecl::ir::ElemType; 2],
 ) {
-    let at_once = comptime!(PIXELS);
-    let groups = (pixels + comptime!(PIXELS - 1)) / at_once;
-    let first = ABSOLUTE_POS * run;
-    let last = min(first + run, groups);
+    let at_once = comptime!(group.pixels);
+    let (first, last) = (share.first(), share.end());
     for i in first..last {
         // Backwards: what the pass before read last is still in the cache.
-        let group = first + last - 1 - i;
-        for v in 0..vectors {
+        let i = first + last - 1 - i;
+        for v in share.from()..share.to() {
             let c = channel::<N>(v, kept);
             let centre = load::<F, F, B, N>(mean, c);
             let slope = load::<F, F, B, N>(scale, c);
             let shift = load::<F, F, B, N>(beta, c);
             #[unroll]
             for u in 0..at_once {
-                let pixel = min(group * at_once + u, pixels - 1);
+                let pixel = pixel_of(i, u, pixels, group);
                 let offset = pixel * channels + c;
                 let mut value = fma(load::<S, F, B, N>(x, offset) - centre, slope, shift);
                 if comptime!(epilogue.residual) {
@@ -69,13 +106,14 @@ pub(super) fn launch_normalise(
     let client = x.client();
     let kept = y.len() / problem.pixels;
     let lanes = Lanes::of(client, problem.dtype, kept, &[x, y, residual.unwrap_or(x)]);
-    let grid = launch::grid(client, problem.pixels.div_ceil(PIXELS));
+    let group = Group::of(client);
+    let shares = Shares::of(client, problem.pixels.div_ceil(group.pixels), &lanes, 1);
     // SAFETY: `BatchNormProblem` relates the extents; without a residual the kernel never reads that argument.
     unsafe {
         normalise::launch_unchecked(
             client,
-            grid.count,
-            grid.dim,
+            shares.count.clone(),
+            shares.dim,
             lanes.item,
             lanes.width,
             lanes.arg(x),
@@ -91,8 +129,8 @@ pub(super) fn launch_normalise(
             problem.pixels,
             problem.channels,
             kept,
-            lanes.vectors(),
-            grid.run,
+            shares.arg(),
+            group,
             Epilogue {
                 clamp,
                 residual: residual.is_some(),

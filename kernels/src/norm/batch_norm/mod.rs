@@ -7,7 +7,8 @@
 //! **Layout** `x`, `residual`, `y` `[.., c]`, channels innermost; everything else `[c]`.
 //!
 //! **One unit owns** a run of pixels; for the sums, a run of partial results, each over at least 32,768 elements, at most 64 of them
-//! unless that would make them longer than 32,768 pixels: a function of the problem, added in a fixed order.
+//! unless that would make them longer than 32,768 pixels: a function of the problem, added in a fixed order. On a GPU a unit owns two
+//! pixels of one vector of channels; for the sums, a cube owns a run of pixels of 32 vectors of channels or fewer (`cubes`).
 //!
 //! **Saved for the backward pass**: `x`, mean, inverse deviation, and `y` only when a residual was added; without one the
 //! clamp's side is recomputed from `x` in the same operations, which saves reading `y` twice.
@@ -30,15 +31,20 @@
 //! 1.7 ms at that bandwidth. **Lost**: strips of four vectors over a run of pixels, 40 GB/s at 512 channels against 50 in the order of
 //! memory. **Wrong**: squares around a run's first pixel, less the square of their sum. Where that pixel is far from all others the
 //! difference is nothing but rounding: a first pixel of 300 among 32,767 zeros had a variance of -1.6, and NaN throughout.
+//!
+//! **The map**: `stats.rs` moments and what is made of them; `forward.rs` normalises; `sums.rs` the sums of the gradient; `backward.rs` the
+//! gradient of `x`, and all of its phases in order; `cubes` moments and sums again, in a GPU's shape.
 
 mod backward;
 pub mod cost;
+mod cubes;
 mod forward;
 pub mod reference;
-mod stats;
+pub(super) mod stats;
+mod sums;
 
 use super::check_epsilon;
-use crate::{Clamp, DType, KernelError, Tensor};
+use crate::{Clamp, DType, KernelError, Tensor, launch};
 
 const OP: &str = "batch_norm";
 /// Elements below which a partial result is not worth its merge, and the most partial results.
@@ -289,7 +295,11 @@ fn launch_train(
     if x.is_empty() {
         return Ok(stats::launch_running_statistics(problem, norm));
     }
-    let statistics = stats::launch_batch_statistics(problem, x, norm)?;
+    let statistics = if launch::is_cpu(x.client()) {
+        stats::launch_batch_statistics(problem, x, norm)?
+    } else {
+        cubes::launch_batch_statistics(problem, x, norm)?
+    };
     forward::launch_normalise(problem, x, residual, norm, &statistics, clamp, y);
     Ok(statistics)
 }

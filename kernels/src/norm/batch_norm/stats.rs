@@ -3,29 +3,24 @@ use super::{
 };
 use crate::cascade::{Cascade, block_end, block_start, blocks, sum_of};
 use crate::lanes::{Lanes, channel, load, store};
+use crate::norm::partials::tree;
 use crate::{KernelError, Tensor, launch};
 use cubecl::prelude::*;
-
-/// The sum of eight vectors as a tree, which is shorter to wait for than a chain and rounds less.
-#[cube]
-pub(super) fn tree<F: Float, N: Size>(t: &Array<Vector<F, N>>) -> Vector<F, N> {
-    ((t[0] + t[1]) + (t[2] + t[3])) + ((t[4] + t[5]) + (t[6] + t[7]))
-}
 
 /// How the moments of some pixels are merged with those of `known` others: their sums are taken of deviations from one origin, their
 /// squares of deviations from each one's own mean. To the squares of both comes that of the distance between their means, times
 /// `known count / (known + count)` (Chan, Golub, LeVeque 1983, equation 2.1b): no term is below 0, however far the origin lies away.
 #[derive(CubeType, Clone, Copy)]
-struct Merge<F: Float> {
+pub(in crate::norm) struct Merge<F: Float> {
     by_known: F,
-    by_count: F,
+    pub(in crate::norm) by_count: F,
     weight: F,
 }
 
 #[cube]
 impl<F: Float> Merge<F> {
     /// Of `count` pixels, at least 1, with `known`.
-    fn new(known: usize, count: usize) -> Merge<F> {
+    pub(in crate::norm) fn new(known: usize, count: usize) -> Merge<F> {
         let one = F::new(1.0f32);
         let others = F::cast_from(known as u32);
         let own = F::cast_from(count as u32);
@@ -41,6 +36,17 @@ impl<F: Float> Merge<F> {
         }
     }
 
+    /// The squares that come to the known ones: `squares`, and that of the distance.
+    pub(in crate::norm) fn squares<N: Size>(
+        &self,
+        known: Vector<F, N>,
+        sum: Vector<F, N>,
+        squares: Vector<F, N>,
+    ) -> Vector<F, N> {
+        let apart = sum * Vector::new(self.by_count) - known * Vector::new(self.by_known);
+        fma(apart * apart, Vector::new(self.weight), squares)
+    }
+
     /// Merges `sum` and `squares` into the sum at `offset` of `moments` and the squares `step` behind it.
     fn add<N: Size>(
         &self,
@@ -51,8 +57,7 @@ impl<F: Float> Merge<F> {
         squares: Vector<F, N>,
     ) {
         let known = moments[offset];
-        let apart = sum * Vector::new(self.by_count) - known * Vector::new(self.by_known);
-        moments[offset + step] += fma(apart * apart, Vector::new(self.weight), squares);
+        moments[offset + step] += self.squares::<N>(known, sum, squares);
         moments[offset] = known + sum;
     }
 }
@@ -224,7 +229,11 @@ fn inverse_deviation<F: Float>(
 }
 
 impl Statistics {
-    fn empty(problem: &BatchNormProblem, norm: &BatchNorm, mean: Option<&Tensor>) -> Self {
+    pub(super) fn empty(
+        problem: &BatchNormProblem,
+        norm: &BatchNorm,
+        mean: Option<&Tensor>,
+    ) -> Self {
         let room = || {
             Tensor::empty(
                 norm.gamma.client(),

@@ -1,4 +1,4 @@
-use super::{Saved, team};
+use super::{Saved, images, rows, team};
 use crate::cascade::{Cascade, block_end, block_start, blocks, ends_block};
 use crate::lanes::{Lanes, channel, load, store};
 use crate::norm::row::{fresh, keep};
@@ -193,16 +193,23 @@ pub(super) fn launch_backward(
 ) -> Result<[Tensor; 2], KernelError> {
     let (client, problem) = (grad.client(), &saved.problem);
     let (dtype, channels) = (problem.dtype, problem.channels);
-    let partials = [problem.partials(), 2, channels];
-    let op = saved.sample.op();
-    let partials = Tensor::room(op, "scratch", client, &partials, dtype.accumulator())?;
-    if launch::is_cpu(client) {
-        launch_partials(saved, grad, out, &partials)?;
-    } else {
-        team::launch_partials(saved, grad, out, &partials);
-    }
     let [gamma, beta] = [(); 2].map(|()| Tensor::empty(client, &[channels], dtype.accumulator()));
-    sum_rows_apart(&partials, &gamma, &beta);
+    let on_gpu = !launch::is_cpu(client);
+    if on_gpu && problem.pixels > 1 {
+        images::launch_backward(saved, grad, out, [&gamma, &beta])?;
+    } else if on_gpu && rows::holds(problem, client) {
+        rows::launch_backward(saved, grad, out, [&gamma, &beta])?;
+    } else {
+        let partials = [problem.partials(), 2, channels];
+        let op = saved.sample.op();
+        let partials = Tensor::room(op, "scratch", client, &partials, dtype.accumulator())?;
+        if on_gpu {
+            team::launch_partials(saved, grad, out, &partials);
+        } else {
+            launch_partials(saved, grad, out, &partials)?;
+        }
+        sum_rows_apart(&partials, &gamma, &beta);
+    }
     Ok([gamma, beta])
 }
 

@@ -1,8 +1,8 @@
-use super::{Saved, team};
+use super::{Saved, images, team};
 use crate::cascade::{Cascade, block_end, block_start, blocks};
 use crate::lanes::{Lanes, channel, load, store};
 use crate::norm::row::{fresh, keep};
-use crate::{Tensor, launch};
+use crate::{KernelError, Tensor, launch};
 use cubecl::prelude::*;
 
 /// The sum over `pixels` pixels from element `start` on, of `x - centre` or of its square. A block is no more than a pixel, so that
@@ -95,10 +95,19 @@ fn layer_norm_kernel<S: Float, F: Float, B: Size, N: Size>(
 }
 
 /// Launches the norm of `saved.input` into `y` and its moments into `saved`.
-pub(super) fn launch_layer_norm(saved: &Saved, beta: &Tensor, epsilon: f64, y: &Tensor) {
+pub(super) fn launch_layer_norm(
+    saved: &Saved,
+    beta: &Tensor,
+    epsilon: f64,
+    y: &Tensor,
+) -> Result<(), KernelError> {
     let (client, problem, x) = (y.client(), &saved.problem, &saved.input);
     if !launch::is_cpu(client) {
-        return team::launch_layer_norm(saved, beta, epsilon, y);
+        if problem.pixels > 1 {
+            return images::launch_layer_norm(saved, beta, epsilon, y);
+        }
+        team::launch_layer_norm(saved, beta, epsilon, y);
+        return Ok(());
     }
     let (dtype, channels) = (problem.dtype, problem.channels);
     let lanes = Lanes::of(client, dtype, channels, &[x, &saved.gamma, beta, y]);
@@ -128,4 +137,5 @@ pub(super) fn launch_layer_norm(saved: &Saved, beta: &Tensor, epsilon: f64, y: &
         );
     }
     launch::throttle(client);
+    Ok(())
 }

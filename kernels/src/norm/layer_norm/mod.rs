@@ -9,7 +9,8 @@
 //! `[samples]`, partial sums `[partials, 2, c]`.
 //!
 //! **One unit owns** a run of samples forward; backward a run of partial sums, each over a run of samples whose length the problem alone
-//! fixes (at most 64 partial sums, unless they would be longer than 1,024 pixels). On a GPU a team of units owns a sample or a partial sum (`team.rs`).
+//! fixes (at most 64 partial sums, unless they would be longer than 1,024 pixels). On a GPU a team of units owns a pixel (`team.rs`), backward
+//! a cube of teams a run of them (`rows.rs`); of an image a cube owns a run of pixels (`images`).
 //!
 //! **Saved for the backward pass**: `x`, mean and inverse deviation.
 //!
@@ -25,7 +26,9 @@
 mod backward;
 pub mod cost;
 mod forward;
+mod images;
 pub mod reference;
+mod rows;
 mod team;
 
 use super::check_epsilon;
@@ -161,10 +164,11 @@ pub struct LayerNormGrads {
     pub beta: Tensor,
 }
 
-/// Normalises `x` sample by sample, then scales it by `gamma` `[c]` and shifts it by `beta` `[c]`. One launch; none for an empty batch.
+/// Normalises `x` sample by sample, then scales it by `gamma` `[c]` and shifts it by `beta` `[c]`. One launch, three for images on a
+/// GPU; none for an empty batch.
 ///
 /// # Errors
-/// Those of [`LayerNormProblem::new`].
+/// Those of [`LayerNormProblem::new`]; a scratch past [`Tensor::MOST_ELEMENTS`].
 pub fn layer_norm(
     x: &Tensor,
     gamma: &Tensor,
@@ -184,12 +188,12 @@ pub fn layer_norm(
     };
     let y = Tensor::empty(x.client(), x.shape(), x.dtype());
     if !y.is_empty() {
-        forward::launch_layer_norm(&saved, beta, epsilon, &y);
+        forward::launch_layer_norm(&saved, beta, epsilon, &y)?;
     }
     Ok((y, saved))
 }
 
-/// The gradients from `grad`, of the shape of `x`. Two launches; for an empty batch those of `gamma` and `beta` are 0.
+/// The gradients from `grad`, of the shape of `x`. Two launches, four for images on a GPU; for an empty batch those of `gamma` and `beta` are 0.
 ///
 /// # Errors
 /// In this order: shape and element type of `grad`; a `grad` that is a window; a scratch past [`Tensor::MOST_ELEMENTS`].

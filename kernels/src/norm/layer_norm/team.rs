@@ -1,12 +1,9 @@
 //! Layer norm and its gradient on GPUs: a team a sample, or a partial sum ([`crate::team`]).
 //!
-//! **One team owns** forward a sample, whose pixels are one row of vectors for the walks: mean, centred squares, result. Backward it
-//! owns a partial sum and walks its samples one after the other; a unit keeps to the same channels in all of them, so that the
-//! sums for `gamma` and `beta` are its own. Every team of the launch walks as many samples, the last one some that are not there and
-//! count as nothing: a barrier waits for all of them.
-//!
-//! **Why this shape.** The partial sums are the problem's, the same on every device, and there are at most 64: with one unit each, a
-//! GPU had 64 units at work.
+//! **One team owns** forward a sample, which is one row of vectors for the walks: mean, centred squares, result. Backward, where
+//! rows are longer than units hold in registers (`rows.rs`), it owns a partial sum and walks its samples one after the other; a unit keeps
+//! to the same channels in all of them, so that the sums for `gamma` and `beta` are its own. Every team of the launch walks as many
+//! samples, the last one some that are not there and count as nothing: a barrier waits for all of them.
 
 use super::Saved;
 use super::forward::variance;
