@@ -57,6 +57,8 @@ mod problem;
 pub mod reference;
 mod tile;
 mod walk;
+mod weight_cube;
+mod weight_spread;
 mod weight_tile;
 mod weight_walk;
 

@@ -6,6 +6,9 @@ const MOST_UNROLLED: usize = 7;
 /// Source columns that one tile spans at most.
 const WIDEST: usize = 32;
 
+/// Outputs of a tile of the gradient with respect to the weight by cubes: the sides of most networks' maps are multiples of 7.
+const TILE_OF_CUBES: usize = 7;
+
 /// The comptime variant of a kernel's horizontal axis.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Blueprint {
@@ -61,6 +64,34 @@ impl Blueprint {
         Self {
             height: (plan.unrolled && rows == 2 && few).then_some(problem.kernel[0]),
             ..plan
+        }
+    }
+
+    /// For the gradient with respect to the weight by cubes: the taps of a unit's part of a kernel row are the blueprint's kernel.
+    pub fn of_weight_by_cubes(problem: &DepthwiseProblem) -> Self {
+        let shares = Multiplier::new(problem.multiplier).shares();
+        let most = (MOST_UNROLLED / shares).max(1);
+        let kernel = problem.kernel[1];
+        let kernel = kernel.div_ceil(kernel.div_ceil(most));
+        let tile = if shares == 1 { TILE_OF_CUBES } else { 2 };
+        let unrolled = Self {
+            unrolled: true,
+            transposed: false,
+            kernel,
+            stride: problem.options.stride[1],
+            dilation: problem.options.dilation[1],
+            tile,
+            rows: 1,
+            height: None,
+        };
+        if unrolled.stride <= 2 && unrolled.sources() <= WIDEST {
+            return unrolled;
+        }
+        Self {
+            unrolled: false,
+            stride: 1,
+            dilation: 1,
+            ..unrolled
         }
     }
 
