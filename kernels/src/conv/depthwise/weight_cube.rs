@@ -22,7 +22,7 @@ use super::axis::axis;
 use super::grad_weight::{Geometry, GeometryLaunch, TERMS_IN_CHAIN};
 use super::multiplier::{Channels, Multiplier, Vectors, load_apart, store_woven};
 use super::plan::Blueprint;
-use super::weight_spread::{Spread, UNITS};
+use super::weight_spread::{Spread, most_units};
 use super::weight_tile::products;
 use crate::{KernelError, Tensor, launch};
 use cubecl::prelude::*;
@@ -61,7 +61,7 @@ struct Own {
     there: bool,
 }
 
-/// The outputs of a strip, and the input row under them.
+/// The outputs of a strip, and the input row under them; indices are of vectors.
 #[derive(CubeType, Clone, Copy)]
 struct Strip {
     /// Where the row of gradients begins, with the unit's channels, and the strip's outputs in it.
@@ -101,7 +101,13 @@ impl Work {
     }
 
     /// Strip `s` of the launch; neighbouring strips are of neighbouring rows.
-    fn strip(&self, s: usize, own: &Own, geometry: &Geometry, channels: &Channels) -> Strip {
+    fn strip<N: Size>(
+        &self,
+        s: usize,
+        own: &Own,
+        geometry: &Geometry,
+        channels: &Channels,
+    ) -> Strip {
         let (vertical, horizontal) = (&geometry.vertical, &geometry.horizontal);
         let row = s % vertical.target;
         let column = s / vertical.target;
@@ -112,10 +118,10 @@ impl Work {
         let line = row * vertical.stride + own.kernel_row * vertical.dilation;
         let x = (image * vertical.source + line - vertical.padding) * horizontal.source;
         Strip {
-            grad: geometry.grad.at(grad) + channels.wide,
+            grad: (geometry.grad.at(grad) + channels.wide) / N::value(),
             first,
             last: min(first + self.strip, horizontal.target),
-            x: geometry.x.at(x) + channels.narrow,
+            x: (geometry.x.at(x) + channels.narrow) / N::value(),
             exists: line >= vertical.padding && line < vertical.padding + vertical.source,
         }
     }
@@ -131,6 +137,7 @@ fn partial_sums_by_cubes<S: Float, F: Float, B: Size, N: Size>(
     #[comptime] plan: Blueprint,
     #[comptime] sharing: Multiplier,
     #[comptime] bias: bool,
+    #[comptime] units: usize,
     #[define(S, F)] _dtypes: [cubecl::ir::ElemType; 2],
 ) {
     let shares = comptime!(sharing.shares());
@@ -145,19 +152,19 @@ fn partial_sums_by_cubes<S: Float, F: Float, B: Size, N: Size>(
         true,
         sharing,
     );
-    let mut kept = Shared::<[Vector<F, N>]>::new_slice(comptime!(held * UNITS));
+    let mut kept = Shared::<[Vector<F, N>]>::new_slice(comptime!(held * units));
     let mut sum = Array::<Vector<F, N>>::new(held);
     #[unroll]
     for k in 0..held {
         sum[k] = zero;
-        kept[k * UNITS + unit] = zero;
     }
     if own.there {
         let mut terms = 0usize;
+        let mut chains = 0usize;
         for i in 0..work.each {
             let s = (own.partial * work.each + i) * work.walkers + own.walker;
             if s < work.strips {
-                let strip = work.strip(s, &own, &geometry, &channels);
+                let strip = work.strip::<N>(s, &own, &geometry, &channels);
                 if comptime!(bias) {
                     if own.is_bias {
                         gradients::<S, F, B, N>(grad, &mut sum, &geometry, &strip, shares);
@@ -176,15 +183,26 @@ fn partial_sums_by_cubes<S: Float, F: Float, B: Size, N: Size>(
                     terms = 0;
                     #[unroll]
                     for k in 0..held {
-                        kept[k * UNITS + unit] += sum[k];
+                        let mut chain = sum[k];
+                        if chains > 0 {
+                            chain += kept[k * units + unit];
+                        }
+                        kept[k * units + unit] = chain;
                         sum[k] = zero;
                     }
+                    chains += 1;
                 }
+            }
+        }
+        if chains > 0 {
+            #[unroll]
+            for k in 0..held {
+                sum[k] += kept[k * units + unit];
             }
         }
         #[unroll]
         for k in 0..held {
-            kept[k * UNITS + unit] += sum[k];
+            kept[k * units + unit] = sum[k];
         }
     }
     sync_cube();
@@ -206,7 +224,7 @@ fn partial_sums_by_cubes<S: Float, F: Float, B: Size, N: Size>(
             let mut all = Array::<Vector<F, N>>::new(shares);
             #[unroll]
             for k in 0..shares {
-                let first = (tap * shares + k) * UNITS + unit % apart;
+                let first = (tap * shares + k) * units + unit % apart;
                 let mut total = kept[first];
                 for walker in 1..work.walkers {
                     total += kept[first + walker * apart];
@@ -220,6 +238,22 @@ fn partial_sums_by_cubes<S: Float, F: Float, B: Size, N: Size>(
     }
 }
 
+/// Reads the vectors of all shares from vector `index` on to `to[first..]`. Devices with cubes load no vector from within another.
+#[cube]
+fn read<S: Float, F: Float, B: Size, N: Size>(
+    x: &[Vector<S, B>],
+    index: usize,
+    to: &mut Array<Vector<F, N>>,
+    #[comptime] first: usize,
+    #[comptime] shares: usize,
+) {
+    if comptime!(shares == 1) {
+        to[first] = Vector::cast_from(x[index]);
+    } else {
+        load_apart::<S, F, B, N>(x, index * N::value(), to, first, shares);
+    }
+}
+
 /// Adds a strip's gradients to the sums of the bias.
 #[cube]
 fn gradients<S: Float, F: Float, B: Size, N: Size>(
@@ -229,10 +263,11 @@ fn gradients<S: Float, F: Float, B: Size, N: Size>(
     strip: &Strip,
     #[comptime] shares: usize,
 ) {
+    let pitch = geometry.grad.pitch / N::value();
     for o in strip.first..strip.last {
         let mut g = Array::<Vector<F, N>>::new(shares);
-        let from = strip.grad + o * geometry.grad.pitch;
-        load_apart::<S, F, B, N>(grad, from, &mut g, 0usize, shares);
+        let from = strip.grad + o * pitch;
+        read::<S, F, B, N>(grad, from, &mut g, 0usize, shares);
         #[unroll]
         for k in 0..shares {
             sum[k] += g[k];
@@ -254,6 +289,8 @@ fn walk<S: Float, F: Float, B: Size, N: Size>(
 ) {
     let axis = &geometry.horizontal;
     let end = axis.padding + axis.source;
+    let x_pitch = geometry.x.pitch / N::value();
+    let grad_pitch = geometry.grad.pitch / N::value();
     let mut whole = strip.first;
     if comptime!(plan.unrolled) {
         let span = comptime!(plan.sources());
@@ -263,51 +300,51 @@ fn walk<S: Float, F: Float, B: Size, N: Size>(
             let o = strip.first + t * plan.tile;
             // The tile's first column is a padded one, and may lie before the image: the sum wraps around.
             let column = o * plan.stride + shift;
-            let from = strip.x + (column - axis.padding) * geometry.x.pitch;
+            let from = strip.x + (column - axis.padding) * x_pitch;
             let mut g = Array::<Vector<F, N>>::new(comptime!(plan.tile * shares));
             #[unroll]
             for i in 0..plan.tile {
-                let from = strip.grad + (o + i) * geometry.grad.pitch;
-                load_apart::<S, F, B, N>(grad, from, &mut g, comptime!(i * shares), shares);
+                let from = strip.grad + (o + i) * grad_pitch;
+                read::<S, F, B, N>(grad, from, &mut g, comptime!(i * shares), shares);
             }
             if column >= axis.padding && column + span <= end {
                 tile::<S, F, B, N>(
-                    x, &g, sum, geometry, from, 0usize, 0usize, plan, shares, false,
+                    x, &g, sum, from, x_pitch, 0usize, 0usize, plan, shares, false,
                 );
             } else {
                 let lower = max(axis.padding, column) - column;
-                let upper = max(end, column) - column;
-                tile::<S, F, B, N>(x, &g, sum, geometry, from, lower, upper, plan, shares, true);
+                let count = max(end, column) - column - lower;
+                tile::<S, F, B, N>(x, &g, sum, from, x_pitch, lower, count, plan, shares, true);
             }
         }
     }
     for o in whole..strip.last {
         let mut g = Array::<Vector<F, N>>::new(shares);
-        let from = strip.grad + o * geometry.grad.pitch;
-        load_apart::<S, F, B, N>(grad, from, &mut g, 0usize, shares);
+        let from = strip.grad + o * grad_pitch;
+        read::<S, F, B, N>(grad, from, &mut g, 0usize, shares);
         let first = o * axis.stride + shift;
         #[unroll]
         for k in 0..plan.kernel {
             let column = first + k * axis.dilation;
             if column >= axis.padding && column < end {
-                let from = strip.x + (column - axis.padding) * geometry.x.pitch;
+                let from = strip.x + (column - axis.padding) * x_pitch;
                 product::<S, F, B, N>(x, &g, sum, from, 0usize, comptime!(k * shares), shares);
             }
         }
     }
 }
 
-/// Adds the products of a tile of outputs, whose first source place lies at `from`; the places `lower..upper` exist where it is
+/// Adds the products of a tile of outputs, whose first source place lies at `from`; `count` places exist from `lower` on where it is
 /// `guarded`, and all where it is not.
 #[cube]
 fn tile<S: Float, F: Float, B: Size, N: Size>(
     x: &[Vector<S, B>],
     g: &Array<Vector<F, N>>,
     sum: &mut Array<Vector<F, N>>,
-    geometry: &Geometry,
     from: usize,
+    pitch: usize,
     lower: usize,
-    upper: usize,
+    count: usize,
     #[comptime] plan: Blueprint,
     #[comptime] shares: usize,
     #[comptime] guarded: bool,
@@ -317,12 +354,13 @@ fn tile<S: Float, F: Float, B: Size, N: Size>(
         if comptime!(plan.reads(p)) {
             let mut exists = true.runtime();
             if comptime!(guarded) {
-                exists = p >= lower && p < upper;
+                // Wraps around before the first.
+                exists = p - lower < count;
             }
             if exists {
                 let mut value = Array::<Vector<F, N>>::new(1usize);
-                let from = from + p * geometry.x.pitch;
-                load_apart::<S, F, B, N>(x, from, &mut value, 0usize, 1usize);
+                let from = from + p * pitch;
+                read::<S, F, B, N>(x, from, &mut value, 0usize, 1usize);
                 #[unroll]
                 for i in 0..plan.tile {
                     if comptime!(plan.tap(i, p).is_some()) {
@@ -347,7 +385,7 @@ fn product<S: Float, F: Float, B: Size, N: Size>(
     #[comptime] shares: usize,
 ) {
     let mut value = Array::<Vector<F, N>>::new(1usize);
-    load_apart::<S, F, B, N>(x, from, &mut value, 0usize, 1usize);
+    read::<S, F, B, N>(x, from, &mut value, 0usize, 1usize);
     products::<F, N>(value[0], g, sum, of, tap, shares);
 }
 
@@ -404,6 +442,7 @@ pub(super) fn launch_partials(
             plan,
             Multiplier::new(problem.multiplier),
             bias,
+            most_units(&plan, problem),
             dtype.elems(),
         );
     }

@@ -3,13 +3,16 @@
 
 use super::DepthwiseProblem;
 use super::grad_weight::{MOST_TERMS, TERMS_IN_CHAIN};
+use super::multiplier::Multiplier;
 use super::plan::Blueprint;
 use crate::launch::GPU_UNITS;
 
-/// Units of a cube at most.
-pub(super) const UNITS: usize = GPU_UNITS as usize;
+/// Sums that the units of a cube hold at most, vectors of 16 bytes: so much shared memory has every device.
+const SUMS: usize = 1024;
 /// Vectors of a whole line of 128 bytes, where vectors have 16.
 const LINE: usize = 8;
+/// Vectors that are not cut into slices: three parts of them fit a cube.
+const LONGEST: usize = 42;
 /// Cubes that are wished for, two waves of an H100 at half of its warps, and those below which the parts of a kernel go to cubes of
 /// their own, although they read the same.
 const CUBES: usize = 2048;
@@ -60,7 +63,8 @@ impl Spread {
             + problem.output_shape().iter().product::<usize>();
         let macs = rows * ow * written;
         let affordable = (read.max(macs / MACS_OF_READ) / (READ_FOR_EACH_WRITTEN * written)).max(1);
-        let [parts_each, walkers] = together(slice, parts, FEW_CUBES / (slices * affordable));
+        let groups = FEW_CUBES / (slices * affordable);
+        let [parts_each, walkers] = together(slice, parts, groups, most_units(plan, problem));
         let groups = parts.div_ceil(parts_each);
         let wanted = (CUBES / (groups * slices)).clamp(1, affordable);
 
@@ -99,31 +103,39 @@ impl Spread {
     }
 }
 
+/// Units of a cube at most.
+pub(super) fn most_units(plan: &Blueprint, problem: &DepthwiseProblem) -> usize {
+    let held = plan.kernel * Multiplier::new(problem.multiplier).shares();
+    (SUMS / held).min(GPU_UNITS as usize)
+}
+
 /// Of how many of a pixel's vectors a slice is made: of a line where pixels are whole lines, which leaves a cube the most walkers. Other
 /// pixels begin within a line, of which longer slices cut fewer in two.
 fn slice(vectors: usize) -> usize {
     if vectors.is_multiple_of(LINE) {
         return LINE;
     }
+    if vectors <= LONGEST {
+        return vectors;
+    }
     let idle = |slice: usize| vectors.div_ceil(slice) * slice - vectors;
     (LINE + 1..=2 * LINE)
         .rev()
         .find(|&slice| idle(slice) * 10 <= vectors)
         .unwrap_or(LINE)
-        .min(vectors)
 }
 
 /// How many of `parts` parts a cube takes, and how many walkers: as many parts as leave at most a fifth of its warps' places empty,
 /// since what parts read is the same, in `groups` groups at least, or the most there can be.
-fn together(slice: usize, parts: usize, groups: usize) -> [usize; 2] {
+fn together(slice: usize, parts: usize, groups: usize, units: usize) -> [usize; 2] {
     const WARP: usize = 32;
-    let most = (UNITS / slice).clamp(1, parts);
+    let most = (units / slice).clamp(1, parts);
     let full = |each: usize, walkers: usize| {
         let places = (slice * each * walkers).next_multiple_of(WARP) * parts.div_ceil(each);
         (slice * parts * walkers) as f64 / places as f64
     };
     let choice = |each: usize| {
-        let walkers = (1..=UNITS / (slice * each))
+        let walkers = (1..=units / (slice * each))
             .max_by(|&a, &b| full(each, a).total_cmp(&full(each, b)))
             .unwrap_or(1);
         [each, walkers]
@@ -162,19 +174,19 @@ mod tests {
     fn slices_are_lines_where_pixels_are() {
         assert_eq!([32, 48, 8, 240].map(slice), [8; 4]);
         assert_eq!([1, 5, 9, 15].map(slice), [1, 5, 9, 15]);
-        // Channels of 240 and 144: 4 of 16 less 4, 3 of 13 less 3.
-        assert_eq!([60, 36].map(slice), [16, 13]);
+        // Channels of 240 and 144: 4 of 16 less 4, and whole.
+        assert_eq!([60, 36].map(slice), [16, 36]);
     }
 
     #[test]
     fn cubes_are_full_of_parts_before_they_are_of_walkers() {
-        assert_eq!(together(8, 3, 1), [3, 4]);
-        assert_eq!(together(8, 7, 1), [7, 2]);
-        assert_eq!(together(8, 18, 1), [6, 2]);
-        assert_eq!(together(8, 18, 6), [3, 4]);
-        assert_eq!(together(8, 3, 9), [1, 16]);
-        assert_eq!(together(1, 1, 1), [1, 128]);
-        assert_eq!(together(128, 5, 1), [1, 1]);
+        assert_eq!(together(8, 3, 1, 128), [3, 4]);
+        assert_eq!(together(8, 7, 1, 128), [7, 2]);
+        assert_eq!(together(8, 18, 1, 128), [6, 2]);
+        assert_eq!(together(8, 18, 6, 128), [3, 4]);
+        assert_eq!(together(8, 3, 9, 128), [1, 16]);
+        assert_eq!(together(1, 1, 1, 128), [1, 128]);
+        assert_eq!(together(128, 5, 1, 128), [1, 1]);
     }
 
     #[test]
@@ -199,7 +211,7 @@ mod tests {
             ] {
                 let problem = square(batch, side, channels, kernel);
                 let it = spread(&problem);
-                assert!(it.units() <= UNITS && it.slice * it.slices >= channels.div_ceil(4));
+                assert!(it.units() <= 128 && it.slice * it.slices >= channels.div_ceil(4));
                 assert!(it.parts_each * it.groups >= it.parts, "{it:?}");
                 assert!(
                     it.strip * it.strips_of_row >= side && it.strip <= TERMS_IN_CHAIN,
