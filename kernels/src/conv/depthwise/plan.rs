@@ -69,7 +69,7 @@ impl Blueprint {
             problem.kernel[1],
         ) {
             (1, 8..) => 7,
-            (1..=4, _) => 4,
+            (1, _) => 4,
             _ => 2,
         };
         Self::of(problem, transposed, tile, 1, MOST_UNROLLED_BY_GPU)

@@ -16,7 +16,7 @@ const LONGEST: usize = 42;
 /// Cubes that are wished for, two waves of an H100 at half of its warps, and those below which the parts of a kernel go to cubes of
 /// their own, although they read the same.
 const CUBES: usize = 2048;
-const FEW_CUBES: usize = 512;
+const FEW_CUBES: usize = 256;
 /// The partial sums hold no more than one element for so many that are read, or for the multiply-adds of as much time: a 7x7 would
 /// otherwise write as much as it reads.
 const READ_FOR_EACH_WRITTEN: usize = 4;
