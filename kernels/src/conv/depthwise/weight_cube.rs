@@ -19,13 +19,12 @@
 //! again: the instructions of a 9x9 took 4.7 us in two parts and 3.5 us in one (8x28x28x128).
 //!
 //! **What it costs**, on an H100 that is not there: a unit of a 3x3 has 80 registers (37 % of the warps that a multiprocessor has room
-//! for), of a 7x7 and longer 128 (25 %). Half of them would fit with tiles of four outputs (76 and 96 registers, no spill either),
-//! which read a tenth to a quarter more through the first-level cache: a 7x7 then takes 3.9 us of instructions for 3.0. A tile that
-//! is held has 16 to 26 loads on their way at once, more than the warps that are missing would have.
+//! for), of a 7x7 and longer 128 (25 %). Tiles of four outputs need hardly fewer, 76 and 128, since the assembler takes registers for
+//! loads that are on their way, and a 7x7 then takes 3.9 us of instructions for 3.2.
 //!
-//! **What is lost.** Of the instructions of a 7x7 six in ten are multiply-adds: where they bind, from 7x7 on, the least time is 1.5 to 1.7
-//! times theirs. Cubes that take few parts of a kernel, as those of small problems do, read the same rows again from the
-//! second-level cache. A pixel that is no whole line costs up to 1.7 lines for one.
+//! **What is lost.** Of the instructions of a 7x7 six in ten are multiply-adds: from there on the least time is 1.4 to 1.7 times that of
+//! the bytes or the multiply-adds. Cubes that take few parts of a kernel, as those of small problems do, read the same rows again from
+//! the second-level cache. A pixel that is no whole line costs up to 1.7 lines for one.
 
 use super::DepthwiseProblem;
 use super::axis::axis;
