@@ -9,6 +9,7 @@ mod flat;
 pub mod gate;
 mod map;
 mod per_image;
+mod tall;
 mod unary;
 
 pub use add_at::add_at;
@@ -47,6 +48,24 @@ fn sums_of(rows: &Tensor, out: &Tensor) -> [cubecl::ir::ElemType; 3] {
 /// Sums `rows` `[r, ..]` over its first axis into `out`; `r` is at least 1.
 pub(crate) fn sum_rows(rows: &Tensor, out: &Tensor) {
     let flat = Flat::over(out);
+    let (count, columns) = (rows.len() / out.len(), out.len() / flat.width);
+    if let Some((cubes, units)) = tall::cubes(flat.client, count, columns) {
+        // SAFETY: as below.
+        unsafe {
+            tall::sum_tall_kernel::launch_unchecked(
+                flat.client,
+                cubes,
+                units,
+                flat.width,
+                flat.arg(rows),
+                flat.arg(out),
+                count,
+                columns,
+                sums_of(rows, out),
+            );
+        }
+        return;
+    }
     // SAFETY: callers pass `rows` with as many columns as `out` has elements.
     unsafe {
         sum_rows_kernel::launch_unchecked(
@@ -56,7 +75,7 @@ pub(crate) fn sum_rows(rows: &Tensor, out: &Tensor) {
             flat.width,
             flat.arg(rows),
             flat.arg(out),
-            rows.len() / out.len(),
+            count,
             flat.span(),
             sums_of(rows, out),
         );
@@ -98,6 +117,26 @@ pub(crate) fn sum_rows_apart(rows: &Tensor, head: &Tensor, tail: &Tensor) {
         tail.len(),
     ));
     let columns = (head.len() + tail.len()) / width;
+    let (count, split) = (rows.len() / width / columns, head.len() / width);
+    if let Some((cubes, units)) = tall::cubes(client, count, columns) {
+        // SAFETY: as below.
+        unsafe {
+            tall::sum_tall_apart_kernel::launch_unchecked(
+                client,
+                cubes,
+                units,
+                width,
+                rows.arg(width),
+                head.arg(width),
+                tail.arg(width),
+                count,
+                columns,
+                split,
+                sums_of(rows, head),
+            );
+        }
+        return;
+    }
     let grid = launch::grid(client, columns);
     // SAFETY: callers pass `rows` with as many columns as both results have elements.
     unsafe {
@@ -109,9 +148,9 @@ pub(crate) fn sum_rows_apart(rows: &Tensor, head: &Tensor, tail: &Tensor) {
             rows.arg(width),
             head.arg(width),
             tail.arg(width),
-            rows.len() / width / columns,
+            count,
             columns,
-            head.len() / width,
+            split,
             grid.run,
             sums_of(rows, head),
         );

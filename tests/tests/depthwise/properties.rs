@@ -1,10 +1,12 @@
 //! What holds for every problem.
 
 use super::case::{Operands, RESULTS, problem, problems};
-use ghostlight_kernels::conv::depthwise::{DepthwiseProblem, reference};
+use ghostlight_kernels::conv::depthwise::{
+    DepthwiseProblem, grad_weight, grad_weight_and_bias, reference,
+};
 use ghostlight_tests::{
     GRADIENT, VALUE, assert_adjoint, assert_exact, assert_near, download, dtypes, integers, naive,
-    reals,
+    reals, upload,
 };
 use proptest::prelude::*;
 
@@ -59,6 +61,26 @@ proptest! {
             let [y, grad_x, grad_w, _] = operands.run(&problem, dtype).map(|t| download(&t));
             assert_adjoint("<f(x, w), g> = <x, grad_input(g)>", dtype, (&y, g), (x, &grad_x), magnitude);
             assert_adjoint("<f(x, w), g> = <w, grad_weight(g)>", dtype, (&y, g), (w, &grad_w), magnitude);
+        }
+    }
+}
+
+#[test]
+fn many_partial_sums_give_the_weights_gradient_alone_and_beside_the_biass() {
+    // Enough rows for more partial sums than one unit adds up, in vectors of one, two and four.
+    for channels in [3, 6, 12] {
+        let problem = problem([3, 45, 20], [3, 3], [channels, 1], [1, 1], [1, 1], [1; 4]);
+        let operands = Operands::draw(&problem, 5, integers);
+        let wanted = operands.reference(&problem);
+        for dtype in dtypes() {
+            let x = upload(&operands.x, &problem.input_shape(), dtype);
+            let w = upload(&operands.w, &problem.weight_shape(), dtype);
+            let g = upload(&operands.g, &problem.output_shape(), dtype);
+            let alone = grad_weight(&x, &w, &g, problem.options).unwrap();
+            let [beside, bias] = grad_weight_and_bias(&x, &w, &g, problem.options).unwrap();
+            assert_exact("alone", &alone, &wanted[2]);
+            assert_exact("beside the bias's", &beside, &wanted[2]);
+            assert_exact("the bias's", &bias, &wanted[3]);
         }
     }
 }
@@ -127,6 +149,34 @@ fn corners_give_exactly_what_the_reference_gives() {
         (
             "more rows than partial sums",
             problem([13, 24, 3], [3, 3], [3, 1], one, one, [1; 4]),
+        ),
+        (
+            "a pixel of 50 vectors of 4",
+            problem([2, 9, 11], [3, 3], [200, 1], one, one, [1; 4]),
+        ),
+        (
+            "pixels that are whole lines",
+            problem([2, 15, 16], [3, 5], [64, 1], one, one, [1, 1, 2, 2]),
+        ),
+        (
+            "more rows than units of a cube",
+            problem([5, 61, 9], one, [6, 1], one, one, [0; 4]),
+        ),
+        (
+            "a row of many tiles and a rest",
+            problem([1, 3, 1501], [3, 3], [4, 1], one, one, [1; 4]),
+        ),
+        (
+            "a long row output by output",
+            problem([1, 4, 700], [3, 3], [8, 1], [1, 3], one, [1; 4]),
+        ),
+        (
+            "a kernel row of 27 taps",
+            problem([1, 5, 40], [2, 27], [8, 1], one, one, [1, 0, 13, 13]),
+        ),
+        (
+            "a kernel row of 13 taps at stride 2",
+            problem([1, 6, 50], [3, 13], [8, 1], [1, 2], one, [1, 1, 6, 6]),
         ),
         (
             "the largest kernel",

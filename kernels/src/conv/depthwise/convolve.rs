@@ -214,7 +214,7 @@ pub(super) fn launch_convolve(
     transposed: bool,
 ) {
     let (client, dtype) = (source.client(), problem.dtype);
-    let plan = Blueprint::new(problem, transposed);
+    let plan = Blueprint::new(problem, transposed, launch::is_cpu(client));
     let beside = epilogue_args.residual.unwrap_or(source);
     let vectors = Vectors::new(problem, &[source, target, beside]);
     let lanes = &vectors.lanes;

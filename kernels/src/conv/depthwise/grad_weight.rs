@@ -5,6 +5,7 @@ use super::axis::{Axis, axis};
 use super::lines::Lines;
 use super::multiplier::{Channels, Multiplier, Vectors, store_woven};
 use super::plan::Blueprint;
+use super::weight_cube;
 use super::weight_tile::unrolled;
 use super::weight_walk::walked;
 use crate::lanes::View;
@@ -19,7 +20,7 @@ const MOST_ELEMENTS: usize = 1 << 22;
 const FEWEST_PARTIALS: usize = 8;
 /// Terms of one partial sum at most, unless one block has more, and of those that are added up one by one: f32 would lose the last of
 /// them.
-const MOST_TERMS: usize = 1 << 15;
+pub(super) const MOST_TERMS: usize = 1 << 15;
 pub(super) const TERMS_IN_CHAIN: usize = 1 << 10;
 
 /// Where everything lies, as a kernel argument.
@@ -52,8 +53,7 @@ pub(super) struct Kept {
     pub step: usize,
 }
 
-/// One unit owns a run of items, an item `vectors_each` vectors of channels of one partial sum, a partial sum a run of blocks of
-/// output rows. The sums of all taps stay in the unit's own scratch, which the first-level cache holds, while pixels are walked in
+/// One unit owns a run of partial sums, a partial sum a run of blocks of output rows. The sums of all taps stay in the unit's own scratch, which the first-level cache holds, while pixels are walked in
 /// memory order; each vector of channels has its own, so that overlapping vectors add up nothing twice. Every thousand terms they are
 /// added to those behind them.
 #[cube(launch_unchecked)]
@@ -70,7 +70,6 @@ fn partial_sums<S: Float, F: Float, B: Size, N: Size>(
     partial_count: usize,
     tiles: usize,
     vectors: usize,
-    vectors_each: usize,
     run: usize,
     #[comptime] plan: Blueprint,
     #[comptime] sharing: Multiplier,
@@ -84,19 +83,15 @@ fn partial_sums<S: Float, F: Float, B: Size, N: Size>(
     if comptime!(bias) {
         taps += 1;
     }
-    let kept_each = taps * shares * vectors_each;
+    let kept_each = taps * shares * vectors;
     let scratch = 2 * ABSOLUTE_POS * kept_each;
     let mut terms_of_tile = geometry.horizontal.target;
     if comptime!(plan.unrolled) {
         terms_of_tile = comptime!(plan.rows * plan.tile);
     }
-    let vector_blocks = (vectors + vectors_each - 1) / vectors_each;
     let first = ABSOLUTE_POS * run;
-    let last = min(first + run, partial_count * vector_blocks);
-    for item in first..last {
-        let v0 = item % vector_blocks * vectors_each;
-        let v1 = min(v0 + vectors_each, vectors);
-        let partial = item / vector_blocks;
+    let last = min(first + run, partial_count);
+    for partial in first..last {
         for i in 0..2 * kept_each {
             sums[scratch + i] = zero;
         }
@@ -113,12 +108,12 @@ fn partial_sums<S: Float, F: Float, B: Size, N: Size>(
             };
             for t in 0..tiles {
                 let tile = geometry.horizontal.tile(t, plan);
-                for v in v0..v1 {
+                for v in 0..vectors {
                     let channel_offsets =
                         Channels::of::<N>(v, geometry.channels, geometry.multiplier, true, sharing);
                     let kept = Kept {
-                        first: scratch + v - v0,
-                        step: vectors_each,
+                        first: scratch + v,
+                        step: vectors,
                     };
                     if comptime!(!plan.unrolled) {
                         walked::<S, F, B, N>(
@@ -166,13 +161,13 @@ fn partial_sums<S: Float, F: Float, B: Size, N: Size>(
             }
         }
         for tap in 0..taps {
-            for v in v0..v1 {
+            for v in 0..vectors {
                 let channel_offsets =
                     Channels::of::<N>(v, geometry.channels, geometry.multiplier, true, sharing);
                 let mut all = Array::<Vector<F, N>>::new(shares);
                 #[unroll]
                 for k in 0..shares {
-                    let own = scratch + (tap * shares + k) * vectors_each + v - v0;
+                    let own = scratch + (tap * shares + k) * vectors + v;
                     all[k] = sums[own + kept_each] + sums[own];
                 }
                 let to = (partial * taps + tap) * wide_channels + channel_offsets.wide;
@@ -197,6 +192,25 @@ pub(super) fn launch_grad_weight(
     out: &Tensor,
     bias: Option<&Tensor>,
 ) -> Result<(), KernelError> {
+    let partials = if launch::is_cpu(x.client()) {
+        launch_partials(problem, x, grad, bias.is_some())?
+    } else {
+        weight_cube::launch_partials(problem, x, grad, bias.is_some())?
+    };
+    match bias {
+        Some(bias) => sum_rows_apart(&partials, out, bias),
+        None => sum_rows(&partials, out),
+    }
+    Ok(())
+}
+
+/// Launches the partial sums `[partials, kh kw, c m]`, or one row more where `bias` asks for that of the bias, on a CPU.
+fn launch_partials(
+    problem: &DepthwiseProblem,
+    x: &Tensor,
+    grad: &Tensor,
+    bias: bool,
+) -> Result<Tensor, KernelError> {
     let (client, dtype) = (x.client(), problem.dtype);
     let plan = Blueprint::of_weight(problem);
     let vectors = Vectors::new(problem, &[x, grad]);
@@ -206,16 +220,15 @@ pub(super) fn launch_grad_weight(
     let row_blocks = problem.output()[0].div_ceil(plan.rows);
     let blocks = problem.batch * row_blocks;
     let [kh, kw, channels] = problem.weight_shape();
-    let kept = kh * kw + usize::from(bias.is_some());
+    let kept = kh * kw + usize::from(bias);
     let blocks_each = blocks_each(problem, plan.rows, blocks, kept * channels);
     let partial_count = blocks.div_ceil(blocks_each);
-    let vectors_each = if launch::is_cpu(client) { count } else { 1 };
-    let grid = launch::grid(client, partial_count * count.div_ceil(vectors_each));
+    let grid = launch::grid(client, partial_count);
     let room = |shape: &[usize]| {
         let op = "depthwise grad_weight";
         Tensor::room(op, "scratch", client, shape, dtype.accumulator())
     };
-    let of_unit = 2 * kept * sharing.shares() * vectors_each * lanes.width;
+    let of_unit = 2 * kept * sharing.shares() * count * lanes.width;
     let sums = room(&[grid.units, of_unit])?;
     let partials = room(&[partial_count, kept * channels])?;
     // One walk along a row serves all of its outputs, where tiles serve a few each.
@@ -251,18 +264,13 @@ pub(super) fn launch_grad_weight(
             partial_count,
             tiles,
             count,
-            vectors_each,
             grid.run,
             plan,
             sharing,
-            bias.is_some(),
+            bias,
             dtype.elems(),
         );
     }
     launch::throttle(client);
-    match bias {
-        Some(bias) => sum_rows_apart(&partials, out, bias),
-        None => sum_rows(&partials, out),
-    }
-    Ok(())
+    Ok(partials)
 }

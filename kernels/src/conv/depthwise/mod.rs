@@ -10,9 +10,9 @@
 //! **Map.** `problem.rs` validates. `plan.rs` chooses what is unrolled and how long a tile is, `multiplier.rs` how vectors of input channels
 //! meet those of the output. `axis.rs` and `lines.rs` index: the taps of a target, the rows that neighbouring targets share.
 //! `convolve.rs` walks and launches the forward pass and, transposed, the gradient with respect to the input; `tile.rs` multiplies
-//! unrolled taps, `walk.rs` all others, and `epilogue.rs` stores what `affine.rs` makes of the sums. `grad_weight.rs` walks and launches
-//! the gradient with respect to the weight, whose products are those of `weight_tile.rs` and `weight_walk.rs`. Every device runs these
-//! kernels.
+//! unrolled taps, `walk.rs` all others, and `epilogue.rs` stores what `affine.rs` makes of the sums. Every device runs these kernels.
+//! `grad_weight.rs` launches the gradient with respect to the weight, and walks it on a CPU, by the products of `weight_tile.rs` and
+//! `weight_walk.rs`; on a GPU `weight_cube.rs` does, for cubes that `weight_spread.rs` lays out.
 //!
 //! **One unit owns** a run of target rows (forward, and the gradient with respect to the input, which is the same kernel in gather
 //! form) or a run of partial sums (gradient with respect to the weight). It walks pixels outside and channel vectors inside. A tile
@@ -21,7 +21,10 @@
 //! exist. The gradient with respect to the weight keeps the sums of all taps in a scratch of the unit's own, and those of kernels up
 //! to 3x3 in registers while a tile of two rows of eight outputs passes over them.
 //!
-//! **Variants.** Kernel rows of up to 7 taps at a stride of 1 or 2 are unrolled, dilation included; the vertical steps are run-time
+//! **A unit of a GPU owns** a tile of one row in one vector of channels (forward, and the gradient with respect to the input), the
+//! vectors of a pixel going to neighbours, or, for the gradient with respect to the weight, one vector of one row of the kernel.
+//!
+//! **Variants.** Kernel rows of up to 7 taps (13 on a GPU) at a stride of 1 or 2 are unrolled, dilation included; the vertical steps are run-time
 //! numbers, and so is the kernel's height but for the gradient of a weight up to 3x3. All other problems walk the taps one by one,
 //! for seven neighbouring targets at a time unless the gradient with respect to the input has a horizontal stride. A multiplier of
 //! up to 8 computes all output channels of a vector of input channels at once, and weaves them together by shuffles; a larger one
@@ -41,6 +44,11 @@
 //! set-up over. A multiplier of 2 over 24 channels computes 32 of each share: it lost a fifth in the forward pass to vectors of
 //! output channels.
 //!
+//! **On a GPU**, from figures of an H100 that is not there: a tile of two rows of seven, as a CPU's, took 168 registers of a unit for
+//! a 5x5 and left 18 % of a multiprocessor's warps; one row of four takes 80 for a 5x5 and a 7x7, and 37 %. One row of two would fit
+//! 64, but a 7x7 then reads 7.5 vectors for each output and kernel row where four targets read 4.3, all through the first-level cache,
+//! which would be busy three times as long as memory.
+//!
 //! **Tried and lost** (outside of CubeCL, the same loops in C): channel vectors outside of a row with the weights in registers, 0.80
 //! to 0.88 ms where pixels outside took 0.55; four rows a tile, no gain over two past the second-level cache; software prefetches
 //! of sources or targets, 0 to 10 % slower.
@@ -57,6 +65,8 @@ mod problem;
 pub mod reference;
 mod tile;
 mod walk;
+mod weight_cube;
+mod weight_spread;
 mod weight_tile;
 mod weight_walk;
 

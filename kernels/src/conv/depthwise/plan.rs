@@ -1,10 +1,15 @@
 use super::DepthwiseProblem;
 use super::multiplier::Multiplier;
 
-/// Taps of a kernel row that are unrolled, each with its weight in a register.
+/// Taps of a kernel row that are unrolled, each with its weight in a register, on a CPU and on a GPU. Longer ones load what they
+/// multiply from a first-level cache, which a GPU's many multiply-adds outrun.
 const MOST_UNROLLED: usize = 7;
+const MOST_UNROLLED_BY_GPU: usize = 13;
 /// Source columns that one tile spans at most.
 const WIDEST: usize = 32;
+
+/// Outputs of a tile of the gradient with respect to the weight by cubes: the sides of most networks' maps are multiples of 7.
+const TILE_OF_CUBES: usize = 7;
 
 /// The comptime variant of a kernel's horizontal axis.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -26,7 +31,23 @@ pub(super) struct Blueprint {
 
 impl Blueprint {
     /// For the convolution, or, `transposed`, for the gradient with respect to the input.
-    pub fn new(problem: &DepthwiseProblem, transposed: bool) -> Self {
+    pub fn new(problem: &DepthwiseProblem, transposed: bool, is_cpu: bool) -> Self {
+        let plan = if is_cpu {
+            Self::of_cpu(problem, transposed)
+        } else {
+            Self::of_gpu(problem, transposed)
+        };
+        // A tap leads from neighbouring targets to sources one step apart, but for the gradient's at a stride.
+        let shares = Multiplier::new(problem.multiplier).shares();
+        let neighbours = shares == 1 && (!transposed || problem.options.stride[1] == 1);
+        if plan.unrolled || !neighbours {
+            plan
+        } else {
+            Self { tile: 7, ..plan }
+        }
+    }
+
+    fn of_cpu(problem: &DepthwiseProblem, transposed: bool) -> Self {
         let unit_step = problem.options.stride[0] == 1 && problem.options.dilation[0] == 1;
         let shares = Multiplier::new(problem.multiplier).shares();
         let rows = if unit_step && shares == 1 { 2 } else { 1 };
@@ -37,14 +58,21 @@ impl Blueprint {
             (1..=4, ..) => 4,
             _ => 2,
         };
-        let plan = Self::of(problem, transposed, tile, rows);
-        // A tap leads from neighbouring targets to sources one step apart, but for the gradient's at a stride.
-        let neighbours = shares == 1 && (!transposed || problem.options.stride[1] == 1);
-        if plan.unrolled || !neighbours {
-            plan
-        } else {
-            Self { tile: 7, ..plan }
-        }
+        Self::of(problem, transposed, tile, rows, MOST_UNROLLED)
+    }
+
+    /// A unit of a GPU has few registers, as its multiprocessor holds many: one row of four targets. Only kernel rows whose weights
+    /// fill them anyway have more targets, so that each source is loaded for more.
+    fn of_gpu(problem: &DepthwiseProblem, transposed: bool) -> Self {
+        let tile = match (
+            Multiplier::new(problem.multiplier).shares(),
+            problem.kernel[1],
+        ) {
+            (1, 8..) => 7,
+            (1, _) => 4,
+            _ => 2,
+        };
+        Self::of(problem, transposed, tile, 1, MOST_UNROLLED_BY_GPU)
     }
 
     /// For the gradient with respect to the weight.
@@ -56,7 +84,7 @@ impl Blueprint {
             2..=4 => (4, 1),
             _ => (2, 1),
         };
-        let plan = Self::of(problem, false, tile, rows);
+        let plan = Self::of(problem, false, tile, rows, MOST_UNROLLED);
         let few = problem.kernel.iter().all(|&side| side <= 3);
         Self {
             height: (plan.unrolled && rows == 2 && few).then_some(problem.kernel[0]),
@@ -64,7 +92,41 @@ impl Blueprint {
         }
     }
 
-    fn of(problem: &DepthwiseProblem, transposed: bool, tile: usize, rows: usize) -> Self {
+    /// For the gradient with respect to the weight by cubes: the taps of a unit's part of a kernel row are the blueprint's kernel.
+    pub fn of_weight_by_cubes(problem: &DepthwiseProblem) -> Self {
+        let shares = Multiplier::new(problem.multiplier).shares();
+        let most = (MOST_UNROLLED_BY_GPU / shares).max(1);
+        let kernel = problem.kernel[1];
+        let kernel = kernel.div_ceil(kernel.div_ceil(most));
+        let tile = if shares == 1 { TILE_OF_CUBES } else { 2 };
+        let unrolled = Self {
+            unrolled: true,
+            transposed: false,
+            kernel,
+            stride: problem.options.stride[1],
+            dilation: problem.options.dilation[1],
+            tile,
+            rows: 1,
+            height: None,
+        };
+        if unrolled.stride <= 2 && unrolled.sources() <= WIDEST {
+            return unrolled;
+        }
+        Self {
+            unrolled: false,
+            stride: 1,
+            dilation: 1,
+            ..unrolled
+        }
+    }
+
+    fn of(
+        problem: &DepthwiseProblem,
+        transposed: bool,
+        tile: usize,
+        rows: usize,
+        most_unrolled: usize,
+    ) -> Self {
         let (kernel, stride, dilation) = (
             problem.kernel[1],
             problem.options.stride[1],
@@ -81,7 +143,7 @@ impl Blueprint {
             rows,
             height: None,
         };
-        if kernel <= MOST_UNROLLED && stride <= 2 && unrolled.sources() <= WIDEST {
+        if kernel <= most_unrolled && stride <= 2 && unrolled.sources() <= WIDEST {
             return unrolled;
         }
         // One variant serves all the others.
