@@ -1,4 +1,5 @@
 use super::GroupedProblem;
+use super::across;
 use super::blueprint::Blueprint;
 use super::forward::launch_tiled;
 use crate::affine::EpilogueArgs;
@@ -77,8 +78,14 @@ pub(super) fn launch_grad_input(
     }
     launch::throttle(client);
     if !launch::is_cpu(client) {
+        let gathered = problem.gathered(true);
+        if across::takes(problem) {
+            let epilogue_args = EpilogueArgs::default();
+            across::launch_across(&gathered, grad, &flipped, out, true, epilogue_args);
+            return Ok(());
+        }
         launch_implicit(
-            &problem.gathered(true),
+            &gathered,
             Pass::Transposed,
             grad,
             &flipped,

@@ -57,7 +57,7 @@ fn finish_kernel<S: Float, F: Float, B: Size>(
 }
 
 /// Launches the sum of `partials` `[count, pixels, columns]` and what follows it into `out`. `item` elements are read and written at once.
-pub(super) fn launch_finish(
+pub(crate) fn launch_finish(
     partials: &Tensor,
     out: &Tensor,
     item: usize,

@@ -58,6 +58,7 @@ mod kernel;
 mod split;
 mod stage;
 
+pub(crate) use finish::launch_finish;
 pub(crate) use kernel::{launch_implicit, launch_weight};
 
 use crate::taps::AxisLaunch;
@@ -107,7 +108,8 @@ impl Gathered {
         }
     }
 
-    fn axis(&self, axis: usize) -> AxisLaunch {
+    /// One axis of the convolution, as a kernel argument.
+    pub fn axis(&self, axis: usize) -> AxisLaunch {
         AxisLaunch::new(
             self.source[axis],
             self.target[axis],
