@@ -13,7 +13,10 @@ use cubecl::prelude::*;
 /// multiprocessor's warps room for their registers.
 const RUN: usize = 4;
 /// Channels of a group from which on a tile of 64 columns holds more of one group than it leaves empty.
-const MANY: usize = 48;
+const MANY: usize = 49;
+
+/// No place in any buffer: that of a pixel beside the image.
+const BESIDE: usize = u32::MAX as usize;
 
 /// Whether all groups of `problem` go side by side.
 pub(super) fn takes(problem: &GroupedProblem) -> bool {
@@ -41,7 +44,7 @@ struct Span {
     batch: usize,
 }
 
-/// One unit owns a vector of channels of up to `run` neighbouring outputs of a row, or, transposed, of one residue of the stride; vectors go
+/// One unit owns a vector of channels of up to four neighbouring outputs of a row, or, transposed, of one residue of the stride; vectors go
 /// fastest, then runs, rows, images, residues.
 #[cube(launch_unchecked)]
 fn across_kernel<S: Float, F: Float, I: Size, B: Size>(
@@ -54,13 +57,12 @@ fn across_kernel<S: Float, F: Float, I: Size, B: Size>(
     vertical: Axis,
     horizontal: Axis,
     span: Span,
-    #[comptime] run: usize,
     #[comptime] transposed: bool,
     #[comptime] epilogue: Epilogue,
     #[define(S, F)] _dtypes: [cubecl::ir::ElemType; 2],
 ) {
     if ABSOLUTE_POS < span.items {
-        let width = I::value().comptime();
+        let run = comptime!(RUN);
         let zero = Vector::<F, B>::new(F::new(0.0f32));
         let column = ABSOLUTE_POS % span.vectors * B::value();
         let rest = ABSOLUTE_POS / span.vectors;
@@ -82,40 +84,34 @@ fn across_kernel<S: Float, F: Float, I: Size, B: Size>(
         for p in 0..run {
             acc[p] = zero;
         }
+        let reach = (run - 1) * h.in_step + h.up + h.taps;
+        let left = first * h.in_step + h.up;
+        let clear = left >= h.lead && first * h.in_step + reach <= h.lead + horizontal.source;
         for down in 0..v.taps {
             let y = line * v.in_step + v.up + down;
             let inside = y >= v.lead && y < v.lead + vertical.source;
-            let row = (image * vertical.source + y - v.lead) * horizontal.source;
+            let row = x_view.at((image * vertical.source + y - v.lead) * horizontal.source);
+            let tap = (v.start + down) * horizontal.kernel + h.start;
             for right in 0..h.taps {
+                let from = (tap + right) * span.channels * span.vectors * B::value() + column;
                 let mut places = Array::<usize>::new(run);
-                let mut there = Array::<bool>::new(run);
-                #[unroll]
-                for p in 0..run {
-                    let x = (first + p) * h.in_step + h.up + right;
-                    there[p] = inside && x >= h.lead && x < h.lead + horizontal.source;
-                    let place = x_view.at(row + x - h.lead) + channel;
-                    places[p] = select(there[p], place, x_view.base);
-                }
-                let tap = (v.start + down) * horizontal.kernel + h.start + right;
-                let mut from = tap * span.channels * span.vectors * B::value() + column;
-                for i in 0..span.channels / I::value() {
-                    let mut values = Array::<Vector<F, I>>::new(run);
+                if inside && clear {
+                    // No tap of the run is beside the image: most units need not ask for each.
+                    let place = row + (left + right - h.lead) * x_view.pitch + channel;
                     #[unroll]
                     for p in 0..run {
-                        let value = load::<S, F, I, I>(x, places[p] + i * I::value());
-                        let none = Vector::<F, I>::new(F::new(0.0f32));
-                        values[p] = select(there[p], value, none);
+                        places[p] = place + p * h.in_step * x_view.pitch;
                     }
+                    add_channels::<S, F, I, B>(x, weight, &span, &places, from, true, &mut acc);
+                } else {
                     #[unroll]
-                    for lane in 0..width {
-                        let w = load::<S, F, B, B>(weight, from);
-                        from += span.vectors * B::value();
-                        #[unroll]
-                        for p in 0..run {
-                            let value = Vector::<F, B>::new(values[p].extract(lane));
-                            acc[p] = fma(value, w, acc[p]);
-                        }
+                    for p in 0..run {
+                        let x = left + p * h.in_step + right;
+                        let there = inside && x >= h.lead && x < h.lead + horizontal.source;
+                        let place = row + (x - h.lead) * x_view.pitch + channel;
+                        places[p] = select(there, place, BESIDE);
                     }
+                    add_channels::<S, F, I, B>(x, weight, &span, &places, from, false, &mut acc);
                 }
             }
         }
@@ -129,6 +125,45 @@ fn across_kernel<S: Float, F: Float, I: Size, B: Size>(
                 let value = acc[p];
                 let value = apply::<S, F, B, B, B>(value, &operands, pixel, column, item, epilogue);
                 store::<S, F, B, B>(out, out_view.at(pixel) + column, value);
+            }
+        }
+    }
+}
+
+/// Adds to `acc` the products of the group's channels at `places` and the weights from `from` on; of zeros where a place is [`BESIDE`] the
+/// images, unless all are `inside`.
+#[cube]
+fn add_channels<S: Float, F: Float, I: Size, B: Size>(
+    x: &[Vector<S, I>],
+    weight: &[Vector<S, B>],
+    span: &Span,
+    places: &Array<usize>,
+    from: usize,
+    #[comptime] inside: bool,
+    acc: &mut Array<Vector<F, B>>,
+) {
+    let width = I::value().comptime();
+    let mut from = from;
+    for i in 0..span.channels / I::value() {
+        let mut values = Array::<Vector<F, I>>::new(comptime!(RUN));
+        #[unroll]
+        for p in 0..comptime!(RUN) {
+            if comptime!(inside) {
+                values[p] = load::<S, F, I, I>(x, places[p] + i * I::value());
+            } else {
+                let there = places[p] != BESIDE;
+                let place = select(there, places[p] + i * I::value(), 0usize);
+                let none = Vector::<F, I>::new(F::new(0.0f32));
+                values[p] = select(there, load::<S, F, I, I>(x, place), none);
+            }
+        }
+        #[unroll]
+        for lane in 0..width {
+            let w = load::<S, F, B, B>(weight, from);
+            from += span.vectors * B::value();
+            #[unroll]
+            for p in 0..comptime!(RUN) {
+                acc[p] = fma(Vector::<F, B>::new(values[p].extract(lane)), w, acc[p]);
             }
         }
     }
@@ -178,7 +213,6 @@ pub(super) fn launch_across(
             gathered.axis(0),
             gathered.axis(1),
             SpanLaunch::new(lines, runs, vectors, items, channels, columns, batch),
-            RUN,
             transposed,
             epilogue_args.epilogue(),
             dtype.elems(),

@@ -67,8 +67,8 @@ fn implicit_kernel<S: Float, F: Float, P: Float, I: Size, B: Size>(
         rows = residue.taps;
         deep = residue.pixels;
     }
-    // Whole quads, whose channels are one tap's.
-    let part_depth = (deep + tiles.parts * QUAD - 1) / (tiles.parts * QUAD) * QUAD;
+    let grain = tiles.parts * split::GRAIN;
+    let part_depth = (deep + grain - 1) / grain * split::GRAIN;
     let from = min(part * part_depth, deep);
     let to = min(from + part_depth, deep);
     let channel = group * images.channels;
