@@ -26,7 +26,7 @@
 //! own neighbouring vectors, whatever their groups: loads and stores lie side by side, and no lane is another group's. Each vector of inputs
 //! serves up to 16 multiply-adds, each of the weight four outputs; nothing is shared, and no unit waits. In the gradient with respect to the
 //! weight a unit owns a vector of outputs, up to four input channels and three taps of a kernel row, and slides along rows of pixels: two loads
-//! for 48 multiply-adds. Groups of 48 channels and more fill tiles, see `matmul/implicit`. The tiles of one group each that small
+//! for 48 multiply-adds; four units of a cube share that, and add up what each has of its own pixels. Groups of 48 channels and more fill tiles, see `matmul/implicit`. The tiles of one group each that small
 //! groups had were cubes of one warp, whose stores touched 8 to 32 lines for one.
 //!
 //! **Saved for the backward pass**: input and weight. Nothing is recomputed.

@@ -11,6 +11,8 @@ const MOST_BYTES: usize = 56 << 10;
 /// Tiles from which on a unit takes twice as many rows, where few of them are beside the matrix: fewer tiles would leave multiprocessors
 /// without any.
 const MANY_TILES: usize = 128;
+/// Tiles of half as many rows up to which a unit takes 4 rows by 4 columns, for the same reason.
+const FEW_TILES: usize = 64;
 
 /// The tile of a cube and how it is brought to shared memory: the comptime variant of the kernel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -42,12 +44,14 @@ impl Blueprint {
         let double = element > size_of::<f32>();
         let large = rows.div_ceil(128) * columns.div_ceil(64) * slices >= MANY_TILES
             && rows.next_multiple_of(128) * 7 <= rows.next_multiple_of(64) * 8;
+        let few = rows.div_ceil(64) * columns.div_ceil(64) * slices <= FEW_TILES;
         let (units, quads, depth) = match columns {
             0..=4 => ([64, 1], [1, 1], DEPTH / 2),
             5..=8 => ([64, 2], [1, 1], DEPTH / 2),
             9..=16 => ([32, 4], [1, 1], DEPTH),
-            17..=32 if double => ([16, 8], [1, 1], DEPTH),
+            17..=32 if double || few => ([16, 8], [1, 1], DEPTH),
             17..=32 => ([16, 8], [2, 1], DEPTH),
+            _ if few => ([8, 16], [1, 1], DEPTH),
             _ if double || !large => ([16, 8], [1, 2], DEPTH),
             _ => ([16, 8], [2, 2], DEPTH),
         };

@@ -20,7 +20,7 @@
 //!
 //! **A cube owns** a tile of the result, 128 x 64 where there are as many rows and columns, and goes through the depth 32 at a time: its units
 //! bring the tile's rows of `a` and its columns of `b` to shared memory, zeros for what is not there, and each multiplies 8 rows by 8 columns
-//! in registers; 4 by 8, or 8 by 4, where there are fewer. Four neighbours are read from shared memory at once, and from memory where the
+//! in registers; 4 by 8, 8 by 4 or 4 by 4 where there are fewer. Four neighbours are read from shared memory at once, and from memory where the
 //! channels allow it: of `a` four channels of each of four pixels, which are turned in registers, or, along the rows of a weight, four rows.
 //!
 //! **Two tiles.** While a tile is multiplied the next one is under way, in as many rounds as it takes when each unit has four quads in its
