@@ -3,7 +3,7 @@
 
 use super::GroupedProblem;
 use crate::affine::{Epilogue, EpilogueArgs, Operands, apply};
-use crate::lanes::{View, load, store};
+use crate::lanes::{View, store};
 use crate::matmul::implicit::Gathered;
 use crate::taps::Axis;
 use crate::{Client, DType, Tensor, launch};
@@ -14,9 +14,6 @@ use cubecl::prelude::*;
 const RUN: usize = 4;
 /// Channels of a group from which on a tile of 64 columns holds more of one group than it leaves empty.
 const MANY: usize = 49;
-
-/// No place in any buffer: that of a pixel beside the image.
-const BESIDE: usize = u32::MAX as usize;
 
 /// Whether all groups of `problem` go side by side.
 pub(super) fn takes(problem: &GroupedProblem) -> bool {
@@ -93,25 +90,31 @@ fn across_kernel<S: Float, F: Float, I: Size, B: Size>(
             let row = x_view.at((image * vertical.source + y - v.lead) * horizontal.source);
             let tap = (v.start + down) * horizontal.kernel + h.start;
             for right in 0..h.taps {
-                let from = (tap + right) * span.channels * span.vectors * B::value() + column;
+                let from = (tap + right) * span.channels * span.vectors + column / B::value();
                 let mut places = Array::<usize>::new(run);
+                let mut there = Array::<bool>::new(run);
                 if inside && clear {
                     // No tap of the run is beside the image: most units need not ask for each.
                     let place = row + (left + right - h.lead) * x_view.pitch + channel;
                     #[unroll]
                     for p in 0..run {
-                        places[p] = place + p * h.in_step * x_view.pitch;
+                        there[p] = true.runtime();
+                        places[p] = (place + p * h.in_step * x_view.pitch) / I::value();
                     }
-                    add_channels::<S, F, I, B>(x, weight, &span, &places, from, true, &mut acc);
+                    add_channels::<S, F, I, B>(
+                        x, weight, &span, &places, &there, from, true, &mut acc,
+                    );
                 } else {
                     #[unroll]
                     for p in 0..run {
                         let x = left + p * h.in_step + right;
-                        let there = inside && x >= h.lead && x < h.lead + horizontal.source;
                         let place = row + (x - h.lead) * x_view.pitch + channel;
-                        places[p] = select(there, place, BESIDE);
+                        there[p] = inside && x >= h.lead && x < h.lead + horizontal.source;
+                        places[p] = select(there[p], place, x_view.base) / I::value();
                     }
-                    add_channels::<S, F, I, B>(x, weight, &span, &places, from, false, &mut acc);
+                    add_channels::<S, F, I, B>(
+                        x, weight, &span, &places, &there, from, false, &mut acc,
+                    );
                 }
             }
         }
@@ -130,14 +133,15 @@ fn across_kernel<S: Float, F: Float, I: Size, B: Size>(
     }
 }
 
-/// Adds to `acc` the products of the group's channels at `places` and the weights from `from` on; of zeros where a place is [`BESIDE`] the
-/// images, unless all are `inside`.
+/// Adds to `acc` the products of the group's channels, the vectors from `places` on, and the weights, those from `from` on; of zeros where a
+/// pixel is not `there`, unless all are `inside`.
 #[cube]
 fn add_channels<S: Float, F: Float, I: Size, B: Size>(
     x: &[Vector<S, I>],
     weight: &[Vector<S, B>],
     span: &Span,
     places: &Array<usize>,
+    there: &Array<bool>,
     from: usize,
     #[comptime] inside: bool,
     acc: &mut Array<Vector<F, B>>,
@@ -148,19 +152,16 @@ fn add_channels<S: Float, F: Float, I: Size, B: Size>(
         let mut values = Array::<Vector<F, I>>::new(comptime!(RUN));
         #[unroll]
         for p in 0..comptime!(RUN) {
-            if comptime!(inside) {
-                values[p] = load::<S, F, I, I>(x, places[p] + i * I::value());
-            } else {
-                let there = places[p] != BESIDE;
-                let place = select(there, places[p] + i * I::value(), 0usize);
-                let none = Vector::<F, I>::new(F::new(0.0f32));
-                values[p] = select(there, load::<S, F, I, I>(x, place), none);
+            let mut value = Vector::<F, I>::cast_from(x[places[p] + i]);
+            if comptime!(!inside) {
+                value = select(there[p], value, Vector::<F, I>::new(F::new(0.0f32)));
             }
+            values[p] = value;
         }
         #[unroll]
         for lane in 0..width {
-            let w = load::<S, F, B, B>(weight, from);
-            from += span.vectors * B::value();
+            let w = Vector::<F, B>::cast_from(weight[from]);
+            from += span.vectors;
             #[unroll]
             for p in 0..comptime!(RUN) {
                 acc[p] = fma(Vector::<F, B>::new(values[p].extract(lane)), w, acc[p]);
