@@ -4,7 +4,7 @@
 //! same mathematics over `f64` slices, `cost.rs` counts the work. In a small folder `forward.rs` and `backward.rs` (or `grad_*.rs`) hold
 //! a kernel with the host function that launches it right under it: read `norm/softmax` first. In a large one the kernel is spread over
 //! files, and the note has a **map** that says which of them chooses, indexes, multiplies, stores and launches: `conv/dense`,
-//! `conv/grouped`, `conv/depthwise`, `matmul/gemm`, `matmul/batched`, `matmul/implicit` (all of the GPU's convolutions),
+//! `conv/grouped`, `conv/depthwise`, `matmul/gemm`, `matmul/batched`, `matmul/implicit` (a GPU's convolutions),
 //! `attention/softmax`, and those losses that have kernels of their own.
 //!
 //! Tensors are NHWC with the channels innermost. Errors are returned before any launch; after the checks a launch cannot go out of

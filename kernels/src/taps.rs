@@ -67,3 +67,14 @@ impl Axis {
 pub(crate) fn residue_taps(kernel: usize, stride: usize, residue: usize) -> usize {
     (max(kernel, residue) - residue + stride - 1) / stride
 }
+
+/// Where tap `tap` goes in the order in which the residues of a stride read a kernel: those of one residue side by side, the last first.
+#[cube]
+pub(crate) fn flipped_tap(tap: usize, kernel: usize, stride: usize) -> usize {
+    let residue = tap % stride;
+    let mut start = 0usize;
+    for r in 0..residue {
+        start += residue_taps(kernel, stride, r);
+    }
+    start + residue_taps(kernel, stride, residue) - 1 - tap / stride
+}

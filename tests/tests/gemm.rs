@@ -175,6 +175,14 @@ fn corners_give_exactly_what_the_reference_gives() {
             problem(8200, 3, 2, true),
         ),
         ("no row", problem(0, 5, 3, true)),
+        (
+            "more tiles than a GPU has room for",
+            problem(16_500, 9, 40, true),
+        ),
+        (
+            "more partial sums than that, of two tiles' depth",
+            problem(8_300, 128, 36, false),
+        ),
     ];
     for (name, problem) in corners {
         println!("{name}");

@@ -120,6 +120,37 @@ fn repeated_launches_give_the_same_bits() {
 }
 
 #[test]
+fn an_image_has_the_same_bits_alone_and_in_a_batch_whose_sums_are_as_deep() {
+    // Few pixels under many products: a GPU cuts their sums, and must not ask how many images there are.
+    for (kernel, stride) in [([3, 3], [1, 1]), ([3, 2], [2, 1])] {
+        let batch = problem([5, 5, 4], kernel, [64, 40], stride, [1, 1]);
+        let operands = Operands::draw(&batch, 12, reals);
+        let together = operands.run(&batch, DType::F32).map(|t| download(&t));
+        let [x, g] =
+            [batch.input_shape(), batch.output_shape()].map(|[_, h, w, channels]| h * w * channels);
+        for image in [0, 3] {
+            let one = Operands {
+                x: operands.x[image * x..][..x].to_vec(),
+                w: operands.w.clone(),
+                g: operands.g[image * g..][..g].to_vec(),
+            };
+            let problem = ConvProblem { batch: 1, ..batch };
+            let alone = one.run(&problem, DType::F32).map(|t| download(&t));
+            assert_eq!(
+                alone[0],
+                together[0][image * g..][..g],
+                "forward, {kernel:?}"
+            );
+            assert_eq!(
+                alone[1],
+                together[1][image * x..][..x],
+                "gradient, {kernel:?}"
+            );
+        }
+    }
+}
+
+#[test]
 fn one_core_gives_the_same_bits_as_all() {
     let mut fingerprint = Fingerprint::default();
     let long = problem([40, 9, 5], [3, 3], [3, 16], [1, 1], [1, 1]);

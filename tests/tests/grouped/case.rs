@@ -5,7 +5,7 @@ use proptest::prelude::*;
 
 /// `[groups, in, out]`, channels a group: one group, one channel, divisors of a vector, sizes that straddle vectors, sizes past
 /// one, and unequal ones.
-const GROUPS: [[usize; 3]; 20] = [
+const GROUPS: [[usize; 3]; 21] = [
     [1, 3, 10],
     [1, 16, 24],
     [1, 17, 1],
@@ -26,6 +26,7 @@ const GROUPS: [[usize; 3]; 20] = [
     [2, 36, 20],
     [4, 2, 12],
     [3, 20, 5],
+    [2, 48, 52],
 ];
 /// The reference visits each product six times in a case; this keeps a case to some tens of milliseconds at most.
 const MOST_MACS: u64 = 1_000_000;

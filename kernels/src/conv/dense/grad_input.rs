@@ -1,7 +1,8 @@
 use super::forward::launch_tiled;
 use super::{ConvProblem, Strategy};
 use crate::affine::EpilogueArgs;
-use crate::taps::residue_taps;
+use crate::matmul::turn::{Weight, launch_turn};
+use crate::taps::flipped_tap;
 use crate::{KernelError, Tensor, launch};
 use cubecl::prelude::*;
 
@@ -43,16 +44,6 @@ fn flip_weight<S: Float>(
     }
 }
 
-#[cube]
-pub(in crate::conv) fn flipped_tap(tap: usize, kernel: usize, stride: usize) -> usize {
-    let residue = tap % stride;
-    let mut start = 0usize;
-    for r in 0..residue {
-        start += residue_taps(kernel, stride, r);
-    }
-    start + residue_taps(kernel, stride, residue) - 1 - tap / stride
-}
-
 /// Launches the flip and the transposed tiled kernel, which adds `plus`; that may be `out` where [`writes_once`] says so.
 ///
 /// [`writes_once`]: super::forward::writes_once
@@ -67,29 +58,38 @@ pub(super) fn launch_grad_input(
     let client = grad.client();
     let [kh, kw, ci, co] = problem.weight_shape();
     let flipped = Tensor::empty(client, &[kh, kw, co, ci], problem.dtype);
-    // On a GPU neighbouring units read neighbouring channels.
-    let block = if launch::is_cpu(client) { TURNED } else { 1 };
-    let grid = launch::grid(client, kh * kw * co.div_ceil(block));
-    // SAFETY: the permutation of the taps is a bijection of 0..kernel, so every element is written once, in bounds.
-    unsafe {
-        flip_weight::launch_unchecked(
-            client,
-            grid.count,
-            grid.dim,
-            weight.arg(1),
-            flipped.arg(1),
-            kh,
-            kw,
-            ci,
-            co,
-            problem.options.stride[0],
-            problem.options.stride[1],
-            block,
-            grid.run,
-            problem.dtype.elem(),
-        );
+    if launch::is_cpu(client) {
+        let grid = launch::grid(client, kh * kw * co.div_ceil(TURNED));
+        // SAFETY: the permutation of the taps is a bijection of 0..kernel, so every element is written once, in bounds.
+        unsafe {
+            flip_weight::launch_unchecked(
+                client,
+                grid.count,
+                grid.dim,
+                weight.arg(1),
+                flipped.arg(1),
+                kh,
+                kw,
+                ci,
+                co,
+                problem.options.stride[0],
+                problem.options.stride[1],
+                TURNED,
+                grid.run,
+                problem.dtype.elem(),
+            );
+        }
+        launch::throttle(client);
+    } else {
+        let of = Weight {
+            kernel: problem.kernel,
+            stride: problem.options.stride,
+            groups: 1,
+            inputs: ci,
+            outputs: co,
+        };
+        launch_turn(&of, weight, &flipped);
     }
-    launch::throttle(client);
     let epilogue_args = EpilogueArgs {
         residual: plus,
         ..EpilogueArgs::default()

@@ -1,9 +1,11 @@
 use super::GroupedProblem;
+use super::across;
 use super::blueprint::Blueprint;
 use super::forward::launch_tiled;
 use crate::affine::EpilogueArgs;
-use crate::conv::dense::grad_input::flipped_tap;
 use crate::matmul::implicit::{Pass, launch_implicit};
+use crate::matmul::turn::{Weight, launch_turn};
+use crate::taps::flipped_tap;
 use crate::{KernelError, Tensor, launch, planted};
 use cubecl::prelude::*;
 
@@ -54,6 +56,31 @@ pub(super) fn launch_grad_input(
     let group_out = problem.out_channels / problem.groups;
     let shape = [kh, kw, group_out, problem.in_channels];
     let flipped = Tensor::empty(client, &shape, problem.dtype);
+    if !launch::is_cpu(client) {
+        let of = Weight {
+            kernel: problem.kernel,
+            stride: problem.options.stride,
+            groups: problem.groups,
+            inputs: group_in,
+            outputs: group_out,
+        };
+        launch_turn(&of, weight, &flipped);
+        let gathered = problem.gathered(true);
+        if across::takes(problem) {
+            let epilogue_args = EpilogueArgs::default();
+            across::launch_across(&gathered, grad, &flipped, out, true, epilogue_args);
+            return Ok(());
+        }
+        launch_implicit(
+            &gathered,
+            Pass::Transposed,
+            grad,
+            &flipped,
+            EpilogueArgs::default(),
+            out,
+        );
+        return Ok(());
+    }
     let grid = launch::grid(client, kh * kw * group_out);
     let stride = problem.options.stride;
     // SAFETY: the permutation of the taps is a bijection of 0..kernel, so every line is written once, in bounds.
@@ -76,17 +103,6 @@ pub(super) fn launch_grad_input(
         );
     }
     launch::throttle(client);
-    if !launch::is_cpu(client) {
-        launch_implicit(
-            &problem.gathered(true),
-            Pass::Transposed,
-            grad,
-            &flipped,
-            EpilogueArgs::default(),
-            out,
-        );
-        return Ok(());
-    }
     let groups = [group_out, group_in];
     let blueprint = Blueprint::new(problem, groups, &[&flipped, out]);
     let epilogue_args = EpilogueArgs::default();

@@ -1,4 +1,6 @@
 use super::GroupedProblem;
+use super::across;
+use super::across_weight::launch_across_weight;
 use super::blueprint::Blueprint;
 use super::forward::first_channel;
 use super::patch::{Extent, GroupPacking, Patch, stage};
@@ -189,7 +191,12 @@ pub(super) fn launch_grad_weight(
 ) -> Result<(), KernelError> {
     let client = x.client();
     if !launch::is_cpu(client) {
-        launch_weight(&problem.gathered(false), x, grad, out);
+        let gathered = problem.gathered(false);
+        if across::takes(problem) {
+            launch_across_weight(&gathered, x, grad, out);
+        } else {
+            launch_weight(&gathered, x, grad, out);
+        }
         return Ok(());
     }
     let [oh, ow] = problem.output();

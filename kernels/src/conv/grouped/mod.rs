@@ -10,7 +10,8 @@
 //! a patch and indexes it. `multiply.rs` multiplies the columns of a patch with the taps of a kernel row. `forward.rs` walks, stores and
 //! launches the forward pass and, transposed, the gradient with respect to the input, for which `grad_input.rs` flips the weight.
 //! `grad_weight.rs` walks and launches the gradient with respect to the weight, whose products are those of `weight_tile.rs`; what
-//! follows a convolution is `affine.rs`. All that for a CPU; a GPU goes to `matmul::implicit`.
+//! follows a convolution is `affine.rs`. All that for a CPU. On a GPU groups of few channels go to `across.rs`, and to `across_weight.rs` for the
+//! gradient with respect to the weight, others to `matmul::implicit`.
 //!
 //! **One unit owns** a run of (image, block of output rows, range of channels) in the forward pass and in the gradient with respect
 //! to the input, or of (partial sum, range of channels) in the gradient with respect to the weight. It copies the input rows of a
@@ -19,7 +20,17 @@
 //! groups, whose inputs a shuffle brings to the lanes of their group. So the multiply-adds of four channels a group fill vectors of
 //! sixteen, and no lane ever meets a channel of another group. A group that is narrower than a vector and no such size leaves lanes
 //! idle (12 of 16 used, 6 of 8); one that is wider ends in a vector that overlaps its neighbour within the group, never past it. All
-//! of that is for a CPU: on a GPU a cube owns a tile of a group's result, see `matmul/implicit`.
+//! of that is for a CPU.
+//!
+//! **On a GPU** a unit owns a vector of up to four output channels, within one group, of four neighbouring outputs, and neighbouring units
+//! own neighbouring vectors, whatever their groups: loads and stores lie side by side, and no lane is another group's. Each vector of inputs
+//! serves up to 16 multiply-adds, each of the weight four outputs; nothing is shared, and no unit waits. In the gradient with respect to the
+//! weight a unit owns a vector of outputs, up to four input channels and three taps of a kernel row, and slides along rows of pixels: two loads
+//! for 48 multiply-adds; four units of a cube share that, and add up what each has of its own pixels. Groups of 48 channels and more fill tiles, see `matmul/implicit`. The tiles of one group each that small
+//! groups had were cubes of one warp, whose stores touched 8 to 32 lines for one. On a card that is not there (`cargo xtask bench inspect`, an
+//! H100), 8 images of 56 x 56, 128 channels, 4 a group, took 41 us at one instruction a cycle and scheduler in such tiles and the weight's
+//! gradient 111, for 8 of bytes; they take 12, where a unit has to ask for the borders, and 8. Partial sums of single units instead of four
+//! that share a cube: 32 us for 240 channels of 15 x 15 pixels, 40 a group, whose weight is heavy beside its maps; 5 with.
 //!
 //! **Saved for the backward pass**: input and weight. Nothing is recomputed.
 //!
@@ -49,6 +60,8 @@
 //! 56 274 of 263, 120 272 of 248), and doubled the time to compile. The gradient with respect to the weight over such planes, its
 //! lanes added up at the end: 70 of 109 for 8 channels a group, 201 of 275 for 48, 143 of 233 for 120.
 
+mod across;
+mod across_weight;
 mod blueprint;
 pub mod cost;
 mod forward;
@@ -132,6 +145,9 @@ fn apply(
             false,
             epilogue_args,
         )?;
+    } else if across::takes(problem) {
+        let gathered = problem.gathered(false);
+        across::launch_across(&gathered, input, weight, &output, false, epilogue_args);
     } else {
         launch_implicit(
             &problem.gathered(false),

@@ -13,12 +13,12 @@
 //! result may be in the accumulator too: scores of 16 bits are never rounded to them.
 //!
 //! **Map.** `problem.rs` checks, `views.rs` says where a matrix lies, `rows.rs` is a CPU's kernel, `tiles.rs` a GPU's, each with what
-//! launches it.
+//! launches it, and `plan.rs` its tile.
 //!
 //! **One unit owns** a run of tiles of rows, across matrices: many small matrices and a few tall ones are both cut evenly. A tile is up to
 //! 16 rows by 1 to 4 vectors of columns in registers, the rows chosen so that few are beside the matrix. What `b` gives to a group of columns is
 //! first laid side by side, and turned where it is transposed, once for each matrix and unit. On a GPU a cube owns a tile of one matrix, as in
-//! `matmul::implicit`, whose tiles they are.
+//! `matmul::implicit`, but a smaller one, and brings the next when it is done: these matrices are small and their depth is short.
 //!
 //! **Saved for the backward pass**: the caller's matter. The gradients of a product are products of the other forms: of `a b`, `grad b^T` and
 //! `a^T grad`.
@@ -30,6 +30,7 @@
 //! **Bits.** Each element adds up its products in the order of the depth, in one chain, whatever the tile or the device's cores.
 
 pub mod cost;
+mod plan;
 mod problem;
 pub mod reference;
 mod rows;

@@ -1,7 +1,7 @@
+use super::plan::{Plan, QUAD};
 use super::views::{Extents, ExtentsLaunch, Matrices, MatricesLaunch, Operands};
 use super::{BatchedProblem, Form};
 use crate::launch;
-use crate::matmul::implicit::{Plan, QUAD};
 use crate::planted;
 use cubecl::prelude::*;
 

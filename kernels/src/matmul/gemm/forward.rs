@@ -2,6 +2,7 @@ use super::GemmProblem;
 use crate::affine::{Epilogue, EpilogueArgs, Operands, apply};
 use crate::lanes::{Lanes, View, channel, load, store};
 use crate::matmul::implicit::{Gathered, Pass, launch_implicit};
+use crate::matmul::turn::{Weight, launch_turn};
 use crate::{Tensor, launch, planted};
 use cubecl::prelude::*;
 
@@ -202,6 +203,16 @@ pub(crate) fn launch_gemm(
 /// Writes `matrix [rows, columns]` as `transposed [columns, rows]`. One launch.
 pub(crate) fn launch_transpose(matrix: &Tensor, transposed: &Tensor, rows: usize, columns: usize) {
     let client = matrix.client();
+    if !launch::is_cpu(client) {
+        let of = Weight {
+            kernel: [1; 2],
+            stride: [1; 2],
+            groups: 1,
+            inputs: rows,
+            outputs: columns,
+        };
+        return launch_turn(&of, matrix, transposed);
+    }
     let grid = launch::grid(client, columns);
     // SAFETY: both hold `rows columns` elements.
     unsafe {

@@ -30,15 +30,16 @@ pub(super) struct Residue {
     wide: usize,
 }
 
-/// What a pixel or a tap adds to the place of an element of the gathered matrix.
-#[derive(CubeType, Clone, Copy)]
-pub(super) struct ElementOffset {
-    /// Elements.
-    pub start: usize,
-    /// Rows, those of padding counted.
-    pub y: usize,
-    /// Columns, likewise.
-    pub x: usize,
+/// What a pixel, or a tap and a channel, adds to where an element of the gathered matrix lies: elements, rows and columns of the image, the
+/// last two below zero modulo 2^32 where that is beside it. A kernel has the fourth for itself.
+pub(super) type Spot = Vector<u32, Const<4>>;
+
+#[cube]
+fn spot(offset: u32, y: u32, x: u32) -> Spot {
+    let mut spot = Spot::new(offset);
+    spot.insert(1usize, y);
+    spot.insert(2usize, x);
+    spot
 }
 
 #[cube]
@@ -75,25 +76,27 @@ impl Images {
     }
 
     /// The output `index` of `residue`; beside every image from `end` on.
-    pub fn pixel(&self, residue: &Residue, view: &View, index: usize, end: usize) -> ElementOffset {
+    pub fn pixel(&self, residue: &Residue, view: &View, index: usize, end: usize) -> Spot {
         let x = index % residue.across;
         let y = index / residue.across % residue.lines;
         let image = index / residue.across / residue.lines;
-        ElementOffset {
-            start: image * self.vertical.source * self.horizontal.source * view.pitch,
-            y: self.row_or_none(residue, y * residue.v.in_step + residue.v.up, index < end),
-            x: x * residue.h.in_step + residue.h.up,
-        }
+        let x = x * residue.h.in_step + residue.h.up;
+        let y = y * residue.v.in_step + residue.v.up;
+        let pixel = (image * self.vertical.source + y) * self.horizontal.source + x;
+        let beside = residue.v.lead + self.vertical.source;
+        let row = select(index < end, y, beside);
+        spot(view.at(pixel) as u32, row as u32, x as u32)
     }
 
     /// The tap and channel `index` of `residue`; beside every image from `end` on.
-    pub fn tap(&self, residue: &Residue, index: usize, end: usize) -> ElementOffset {
+    pub fn tap(&self, residue: &Residue, view: &View, index: usize, end: usize) -> Spot {
         let tap = index / self.channels;
-        ElementOffset {
-            start: index % self.channels,
-            y: self.row_or_none(residue, tap / residue.wide, index < end),
-            x: tap % residue.wide,
-        }
+        let y = (tap / residue.wide) as u32 - residue.v.lead as u32;
+        let x = (tap % residue.wide) as u32 - residue.h.lead as u32;
+        let pixels = y * self.horizontal.source as u32 + x;
+        let offset = pixels * view.pitch as u32 + (index % self.channels) as u32;
+        let row = select(index < end, y, self.vertical.source as u32);
+        spot(offset, row, x)
     }
 
     /// The row of the weight that belongs to the tap and channel `index` of `residue`.
@@ -112,31 +115,21 @@ impl Images {
         (image * self.vertical.target + y) * self.horizontal.target + x
     }
 
-    /// The element where a pixel and a tap meet, whose group starts at channel `group`; zero where that is beside the image.
-    pub fn element<S: Float, F: Float>(
+    /// The `A` neighbours from where a pixel and a tap meet on, whose group starts at channel `group`; zeros where that is beside the image.
+    pub fn elements<S: Float, F: Float, A: Size>(
         &self,
-        x: &[S],
+        x: &[Vector<S, A>],
         view: &View,
-        residue: &Residue,
         group: usize,
-        pixel: &ElementOffset,
-        tap: &ElementOffset,
-    ) -> F {
-        let (row, column) = (pixel.y + tap.y, pixel.x + tap.x);
-        let (top, left) = (residue.v.lead, residue.h.lead);
-        let there = row >= top
-            && row < top + self.vertical.source
-            && column >= left
-            && column < left + self.horizontal.source;
-        let offset = (row - top) * self.horizontal.source + column - left;
-        let offset = view.at(offset) + pixel.start + tap.start + group;
+        pixel: Spot,
+        tap: Spot,
+    ) -> Vector<F, A> {
+        let row = pixel.extract(1usize) + tap.extract(1usize);
+        let column = pixel.extract(2usize) + tap.extract(2usize);
+        let there = row < self.vertical.source as u32 && column < self.horizontal.source as u32;
+        let offset = (pixel.extract(0usize) + tap.extract(0usize)) as usize + group;
         // A load of what is not used costs less than a branch.
-        let value = F::cast_from(x[select(there, offset, view.base)]);
-        select(there, value, F::new(0.0f32))
-    }
-
-    /// `row`, or one that is below the image whatever is added to it.
-    fn row_or_none(&self, residue: &Residue, row: usize, there: bool) -> usize {
-        select(there, row, residue.v.lead + self.vertical.source)
+        let value = Vector::<F, A>::cast_from(x[select(there, offset, view.base) / A::value()]);
+        select(there, value, Vector::<F, A>::new(F::new(0.0f32)))
     }
 }

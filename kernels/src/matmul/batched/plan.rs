@@ -2,13 +2,13 @@ use crate::launch::GPU_UNITS;
 use crate::{Client, DType};
 
 /// Neighbours that are read from shared memory at once.
-pub(in crate::matmul) const QUAD: usize = 4;
+pub(super) const QUAD: usize = 4;
 /// The depth that is brought to shared memory at a time: 64 rows and 64 columns of 16 f32 take 8 KB.
 const DEPTH: usize = 16;
 
 /// The tile of a cube, a comptime choice by the number of columns alone on all devices that have room for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(in crate::matmul) struct Plan {
+pub(super) struct Plan {
     /// Units along rows and along columns.
     pub units: [usize; 2],
     /// Quads of columns that a unit multiplies by its one quad of rows.
@@ -74,40 +74,5 @@ impl Plan {
     fn bytes(&self, element: usize) -> usize {
         let quads = self.depth * (self.row_pitch() + self.column_pitch());
         quads * QUAD * element + self.rows() * 3 * size_of::<u32>()
-    }
-}
-
-/// Cubes that the weight pass is to have, and the rows of a partial sum at least.
-const CUBES: usize = 512;
-const DEPTH_OF_PARTIAL: usize = 256;
-/// Elements that all partial sums together hold at most, unless one alone holds more.
-const MOST_ELEMENTS: usize = 1 << 24;
-/// The depth of a partial sum at most, whatever the elements: f32 loses the last of more products.
-const MOST_DEPTH: usize = 1 << 13;
-
-/// How many partial sums a weight pass over `depth` pixels is cut into, for a result of `rows` by `columns` in each of `groups`: a
-/// function of the problem alone.
-pub(super) fn partial_count(depth: usize, [rows, columns]: [usize; 2], groups: usize) -> usize {
-    let cubes = rows.div_ceil(64) * columns.div_ceil(64) * groups;
-    let by_size = MOST_ELEMENTS / (rows * columns * groups).max(1);
-    CUBES
-        .div_ceil(cubes.max(1))
-        .min(depth.div_ceil(DEPTH_OF_PARTIAL))
-        .min(by_size)
-        .max(depth.div_ceil(MOST_DEPTH))
-        .max(1)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn partial_sums_are_long_and_enough_to_fill_a_gpu_where_the_weight_does_not() {
-        assert_eq!(partial_count(25_088, [1_152, 128], 1), 15);
-        assert_eq!(partial_count(25_088, [9, 16], 1), 98);
-        assert_eq!(partial_count(49, [4_608, 512], 1), 1);
-        assert_eq!(partial_count(0, [9, 16], 1), 1);
-        assert_eq!(partial_count(1 << 20, [4_608, 512], 1), 128);
     }
 }
