@@ -130,6 +130,11 @@ impl<F: Float, L: Size> Team<F, L> {
         }
     }
 
+    /// The vectors that the team walks, of `vectors`: none of a row that is another team's, which may write over it meanwhile.
+    pub fn walks(&self, vectors: usize) -> usize {
+        select(self.there, vectors, 0usize)
+    }
+
     /// Whether the unit writes what there is one of for each row.
     pub fn leads(&self) -> bool {
         self.there && self.unit == 0

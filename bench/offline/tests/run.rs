@@ -24,7 +24,7 @@ fn launch(body: &str) -> Result<Vec<u32>, Fault> {
     let numbers: Vec<u8> = (0..count as u32).flat_map(u32::to_le_bytes).collect();
     x.write(&numbers);
     run(&program, &geometry, &[x, y.clone()], 4 * UNITS)?;
-    let bytes = y.read().unwrap_or_default();
+    let bytes = y.read();
     let words = bytes.chunks_exact(4);
     Ok(words
         .map(|word| u32::from_le_bytes(word.try_into().expect("four bytes")))

@@ -18,12 +18,14 @@ fn softmax_by_teams<S: Float, F: Float, B: Size, N: Size>(
     x: &[Vector<S, B>],
     y: &mut [Vector<S, B>],
     rows: usize,
-    vectors: usize,
+    in_row: usize,
     team: usize,
     #[define(S, F)] _dtypes: [cubecl::ir::ElemType; 2],
 ) {
     let mut team = Team::<F, One>::new(rows, team);
-    let start = team.row * vectors * N::value();
+    // The result may lie over what is read.
+    let vectors = team.walks(in_row);
+    let start = team.row * in_row * N::value();
     let mut top = Vector::<F, N>::new(F::min_value());
     let mut v = team.unit;
     while v < vectors {
@@ -65,12 +67,14 @@ fn softmax_grad_by_teams<S: Float, F: Float, B: Size, N: Size>(
     grad: &[Vector<S, B>],
     out: &mut [Vector<S, B>],
     rows: usize,
-    vectors: usize,
+    in_row: usize,
     team: usize,
     #[define(S, F)] _dtypes: [cubecl::ir::ElemType; 2],
 ) {
     let mut team = Team::<F, One>::new(rows, team);
-    let start = team.row * vectors * N::value();
+    // The result may lie over what is read.
+    let vectors = team.walks(in_row);
+    let start = team.row * in_row * N::value();
     let zero = Vector::<F, N>::new(F::new(0.0f32));
     let mut product = zero;
     let mut v = team.unit;
