@@ -238,7 +238,10 @@ macro_rules! pairs {
                 Compute::Subtract => f!(|a, b, c| a - b),
                 Compute::Multiply => f!(|a, b, c| a * b),
                 Compute::MultiplyAdd => f!(|a, b, c| a.mul_add(b, c)),
+                Compute::Least => f!(|a, b, c| a.min(b)),
+                Compute::Largest => f!(|a, b, c| a.max(b)),
                 Compute::Negate => |a, _, _| (a ^ 0x8000_8000) & mask(32),
+                Compute::Absolute => |a, _, _| a & 0x7fff_7fff,
                 _ => return None,
             };
             Some(alu)

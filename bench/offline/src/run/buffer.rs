@@ -23,7 +23,29 @@ struct Page {
     written: Box<[AtomicU64]>,
     /// Who read since.
     read: Box<[AtomicU64]>,
+    fields: Fields,
 }
+
+/// Bits that are kept of each part of [`Who`]; a unit has [`UNIT`]. A number that needs more is told apart from fewer.
+#[derive(Clone, Copy, Debug)]
+struct Fields {
+    launch: u32,
+    cube: u32,
+    barriers: u32,
+}
+
+/// Of what cubes and launches share: 2,048 barriers come round, which a cube of ours does not spend on one place of it.
+const GLOBAL: Fields = Fields {
+    launch: LAUNCH,
+    cube: 22,
+    barriers: 11,
+};
+/// Of what is one cube's alone, and forgotten when the next one begins.
+const SHARED: Fields = Fields {
+    launch: 1,
+    cube: 0,
+    barriers: 32,
+};
 
 /// Who is at work, as one number: the launch, its cube, the barriers behind it, its unit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,13 +57,10 @@ pub(super) struct Who {
     pub unit: u32,
 }
 
-/// Bits of each part.
 const LAUNCH: u32 = 20;
-const CUBE: u32 = 22;
-const BARRIERS: u32 = 11;
 const UNIT: u32 = 11;
 /// More than one cube, or unit.
-const CUBES: u32 = (1 << CUBE) - 1;
+const CUBES: u32 = u32::MAX;
 const UNITS: u32 = (1 << UNIT) - 1;
 /// Who wrote what came from the host: no launch has this number.
 const HOST: u64 = 1;
@@ -50,27 +69,23 @@ impl Who {
     /// Launches have numbers from 1 to this.
     pub const LAUNCHES: u32 = (1 << LAUNCH) - 1;
 
-    fn bits(self) -> u64 {
+    fn bits(self, fields: Fields) -> u64 {
         let part = |value: u32, bits: u32| u64::from(value) & ((1 << bits) - 1);
-        part(self.launch, LAUNCH) << (CUBE + BARRIERS + UNIT)
-            | part(self.cube, CUBE) << (BARRIERS + UNIT)
-            | part(self.barriers, BARRIERS) << UNIT
-            | part(self.unit, UNIT)
+        // One cube's own memory knows one launch, which is not 0, as nobody is.
+        let launch = if fields.launch == 1 { 1 } else { self.launch };
+        let launch = part(launch, fields.launch) << fields.cube;
+        let cube = (launch | part(self.cube, fields.cube)) << fields.barriers;
+        (cube | part(self.barriers, fields.barriers)) << UNIT | part(self.unit, UNIT)
     }
 
-    fn of(bits: u64) -> Self {
-        let part = |shift: u32, width: u32| (bits >> shift) as u32 & ((1 << width) - 1);
+    fn of(bits: u64, fields: Fields) -> Self {
+        let part = |shift: u32, width: u32| (bits >> shift & ((1 << width) - 1)) as u32;
         Self {
-            launch: part(CUBE + BARRIERS + UNIT, LAUNCH),
-            cube: part(BARRIERS + UNIT, CUBE),
-            barriers: part(UNIT, BARRIERS),
+            launch: part(fields.cube + fields.barriers + UNIT, fields.launch),
+            cube: part(fields.barriers + UNIT, fields.cube),
+            barriers: part(UNIT, fields.barriers),
             unit: part(0, UNIT),
         }
-    }
-
-    /// As it is remembered: only so many barriers are told apart.
-    pub fn kept(self) -> Self {
-        Self::of(self.bits())
     }
 
     /// How it meets who was here before.
@@ -116,12 +131,22 @@ pub(super) enum Conflict {
 impl Buffer {
     /// `len` bytes that nobody wrote.
     pub fn new(len: usize) -> Self {
+        Self::of(len, GLOBAL)
+    }
+
+    /// A cube's own `len` bytes.
+    pub(super) fn shared(len: usize) -> Self {
+        Self::of(len, SHARED)
+    }
+
+    fn of(len: usize, fields: Fields) -> Self {
         let grains = len.div_ceil(GRAIN);
         let numbers = || (0..grains).map(|_| AtomicU64::new(0)).collect();
         let page = Page {
             data: (0..grains).map(|_| AtomicU16::new(0)).collect(),
             written: numbers(),
             read: numbers(),
+            fields,
         };
         Self {
             page: Arc::new(page),
@@ -202,6 +227,8 @@ impl Buffer {
         offset: usize,
         bytes: usize,
     ) -> Result<u64, (Conflict, usize)> {
+        let fields = self.page.fields;
+        let who = Who::of(who.bits(fields), fields);
         let mut value = 0;
         for (i, grain) in self.grains(offset..offset + bytes).enumerate() {
             let wrong = |conflict| Err((conflict, offset + i * GRAIN));
@@ -209,11 +236,11 @@ impl Buffer {
             if written == 0 {
                 return wrong(Conflict::Unwritten);
             }
-            if let Some(conflict) = who.meets(Who::of(written)) {
+            if let Some(conflict) = who.meets(Who::of(written, fields)) {
                 return wrong(conflict);
             }
             let read = self.page.read[grain].load(Relaxed);
-            let now = who.with(Who::of(read)).bits();
+            let now = who.with(Who::of(read, fields)).bits(fields);
             if now != read {
                 self.page.read[grain].store(now, Relaxed);
             }
@@ -233,6 +260,8 @@ impl Buffer {
         bytes: usize,
         value: u64,
     ) -> Result<(), (Conflict, usize)> {
+        let fields = self.page.fields;
+        let who = Who::of(who.bits(fields), fields);
         for (i, grain) in self.grains(offset..offset + bytes).enumerate() {
             let before = self.page.data[grain].load(Relaxed);
             let mut now = (value >> (16 * i)) as u16;
@@ -243,13 +272,13 @@ impl Buffer {
             let written = self.page.written[grain].load(Relaxed);
             if now != before || written == 0 {
                 let read = self.page.read[grain].load(Relaxed);
-                let meets = |other: u64| who.meets(Who::of(other));
+                let meets = |other: u64| who.meets(Who::of(other, fields));
                 if let Some(conflict) = meets(written).or_else(|| meets(read)) {
                     return Err((conflict, offset + i * GRAIN));
                 }
                 self.page.data[grain].store(now, Relaxed);
             }
-            self.page.written[grain].store(who.bits(), Relaxed);
+            self.page.written[grain].store(who.bits(fields), Relaxed);
         }
         Ok(())
     }
@@ -328,6 +357,19 @@ mod tests {
             buffer.store(who(0, 3, 0), 0, 2, 9),
             Err((Conflict::Cubes, 0))
         );
+    }
+
+    #[test]
+    fn a_cubes_own_memory_counts_its_barriers() {
+        let shared = Buffer::shared(2);
+        let even = |barriers, unit| Who {
+            launch: 8,
+            ..who(3, barriers, unit)
+        };
+        shared.store(even(0, 0), 0, 2, 5).expect("one unit");
+        assert_eq!(shared.load(even(1 << 20, 1), 0, 2), Ok(5));
+        let met = Conflict::Units(Other::Unit(1));
+        assert_eq!(shared.store(even(1 << 20, 0), 0, 2, 6), Err((met, 0)));
     }
 
     #[test]

@@ -91,7 +91,7 @@ impl<'l> Worker<'l> {
                 program,
                 geometry,
                 buffers,
-                shared: Buffer::new(shared),
+                shared: Buffer::shared(shared),
                 who: Who {
                     launch,
                     cube: 0,
@@ -112,8 +112,7 @@ impl<'l> Worker<'l> {
             cube: number as u32,
             barriers: 0,
             ..view.who
-        }
-        .kept();
+        };
         view.shared.forget();
         for unit in &mut self.units {
             unit.rewind();
@@ -137,10 +136,7 @@ impl<'l> Worker<'l> {
                 Some(at) if waiting < units => {
                     return Err(view.fault(Kind::Barrier { waiting, units }, 0, Some(at)));
                 }
-                Some(_) => {
-                    view.who.barriers += 1;
-                    view.who = view.who.kept();
-                }
+                Some(_) => view.who.barriers = view.who.barriers.wrapping_add(1),
             }
         }
     }

@@ -97,11 +97,12 @@ fn separable_grad_by_teams<S: Float, F: Float, B: Size, N: Size>(
     samples: usize,
     tokens: usize,
     channels: usize,
-    vectors: usize,
+    in_row: usize,
     team: usize,
     #[define(S, F)] _dtypes: [cubecl::ir::ElemType; 2],
 ) {
     let mut team = Team::<F, Four>::new(samples, team);
+    let vectors = team.walks(in_row);
     let zero = Vector::<F, N>::new(F::new(0.0f32));
     let wide = 1 + 2 * channels;
     let (start, row) = (team.row * tokens * wide, team.row * channels);
@@ -118,17 +119,12 @@ fn separable_grad_by_teams<S: Float, F: Float, B: Size, N: Size>(
                 let own = load::<S, F, B, N>(qkv, value);
                 let g = load::<S, F, B, N>(grad, grad_view.at(team.row * tokens + i) + c);
                 part = fma(g, relu::<F, N>(own), part);
-                if team.there {
-                    let left = relu_grad::<F, N>(own, g * meeting);
-                    store::<S, F, B, N>(out, value, left);
-                }
+                store::<S, F, B, N>(out, value, relu_grad::<F, N>(own, g * meeting));
             }
             sum.add(part);
         }
         let h = sum.total();
-        if team.there {
-            store::<F, F, B, N>(by_context, row + c, h);
-        }
+        store::<F, F, B, N>(by_context, row + c, h);
         mean = fma(h, meeting, mean);
         v += team.size;
     }
@@ -146,10 +142,8 @@ fn separable_grad_by_teams<S: Float, F: Float, B: Size, N: Size>(
                 let h = load::<F, F, B, N>(&*by_context, row + c);
                 let key = start + token * wide + 1 + c;
                 dot = fma(load::<S, F, B, N>(qkv, key), h, dot);
-                if team.there {
-                    let share = Vector::new(shares[team.row * tokens + token]);
-                    store::<S, F, B, N>(out, key, h * share);
-                }
+                let share = Vector::new(shares[team.row * tokens + token]);
+                store::<S, F, B, N>(out, key, h * share);
                 v += team.size;
             }
             dots.insert(ahead, dot.vector_sum());

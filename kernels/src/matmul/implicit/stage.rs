@@ -348,15 +348,16 @@ pub(super) fn load_quad<S: Float, F: Float, B: Size>(
     width: usize,
 ) -> Quad<F> {
     let item = B::value().comptime();
-    // The group's first column is there whatever the tile.
-    let first = first_element - column;
+    // The group's first column is there whatever the tile. A column that is there is read for those that are not, as no other unit writes
+    // it where the result lies over a residual.
+    let there = select(column < width, first_element, first_element - column);
     if comptime!(item == QUAD) {
-        Quad::<F>::cast_from(x[select(column < width, first_element, first) / QUAD])
+        Quad::<F>::cast_from(x[there / QUAD])
     } else {
         let mut value = Quad::<F>::new(F::new(0.0f32));
         #[unroll]
         for lane in 0..QUAD {
-            let from = select(column + lane < width, first_element + lane, first);
+            let from = select(column + lane < width, first_element + lane, there);
             value.insert(lane, F::cast_from(x[from].extract(0usize)));
         }
         value

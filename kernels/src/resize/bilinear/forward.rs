@@ -50,11 +50,18 @@ fn mix<S: Float, F: Float, B: Size, N: Size>(
                 #[unroll]
                 for j in 0..block {
                     let c = channel::<N>(b * block + j, channels);
-                    let above = load::<S, F, B, N>(x, up_left + c) * to_left
-                        + load::<S, F, B, N>(x, up_right + c) * to_right;
-                    let beneath = load::<S, F, B, N>(x, down_left + c) * to_left
-                        + load::<S, F, B, N>(x, down_right + c) * to_right;
-                    let mixed = above * to_up + beneath * to_down;
+                    // Which product is rounded is said here: a compiler chooses one for each width of vectors.
+                    let above = fma(
+                        load::<S, F, B, N>(x, up_right + c),
+                        to_right,
+                        load::<S, F, B, N>(x, up_left + c) * to_left,
+                    );
+                    let beneath = fma(
+                        load::<S, F, B, N>(x, down_right + c),
+                        to_right,
+                        load::<S, F, B, N>(x, down_left + c) * to_left,
+                    );
+                    let mixed = fma(beneath, to_down, above * to_up);
                     store::<S, F, B, N>(y, pixel * channels + c, mixed);
                 }
             }
