@@ -36,6 +36,36 @@ pub fn lavapipe(arguments: &[String]) -> Result<Command, String> {
     Ok(command)
 }
 
+/// What `ci` interprets: kernels that reduce through shared memory, write over an operand or walk windows, in a minute or two; all kernels
+/// are five times as much.
+const INTERPRETED_IN_CI: [&str; 15] = [
+    "adamw",
+    "batch_norm",
+    "cosine",
+    "cross_entropy",
+    "dkd",
+    "dual_teacher",
+    "flip_align",
+    "gate",
+    "global_average",
+    "layer_norm",
+    "partition",
+    "pool",
+    "resize",
+    "softmax",
+    "windows",
+];
+
+/// [`interpreted`] as far as `ci` goes.
+///
+/// # Errors
+/// Those of [`interpreted`].
+pub fn interpreted_in_ci(arguments: &[String]) -> Result<Command, String> {
+    let binaries = INTERPRETED_IN_CI.iter();
+    let chosen = binaries.flat_map(|name| ["--test".to_string(), name.to_string()]);
+    interpreted(&arguments.iter().cloned().chain(chosen).collect::<Vec<_>>())
+}
+
 /// The kernel tests on a card that is not there, whose PTX the host executes: what reads or writes where it must not, or races, fails.
 ///
 /// # Errors
@@ -207,7 +237,10 @@ mod tests {
     #[test]
     fn a_lane_names_every_binary_of_the_kernels_tests() {
         let names = binaries();
-        for name in ["batch_norm", "fences", "gemm"] {
+        for name in ["batch_norm", "fences", "gemm"]
+            .iter()
+            .chain(&INTERPRETED_IN_CI)
+        {
             assert!(names.iter().any(|it| it == name), "{name} in {names:?}");
         }
     }

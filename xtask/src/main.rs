@@ -274,7 +274,9 @@ fn ci(flags: &[String], arguments: &[String]) -> ExitCode {
         eprintln!("ci: the last step will fail: {reason}");
     }
     let gpu_shape = inspection.is_ok().then(|| lanes::gpu_shape(&one_build));
-    let interpreted = inspection.is_ok().then(|| lanes::interpreted(&one_build));
+    let interpreted = inspection
+        .is_ok()
+        .then(|| lanes::interpreted_in_ci(&one_build));
     cuda::show(&mut test);
     let steps = [
         ("format", Some(Ok(fmt))),

@@ -34,11 +34,11 @@ struct Fields {
     barriers: u32,
 }
 
-/// Of what cubes and launches share: 2,048 barriers come round, which a cube of ours does not spend on one place of it.
+/// Of what cubes and launches share: a launch of 65,536 cubes, a cube of a million barriers, before numbers come round.
 const GLOBAL: Fields = Fields {
     launch: LAUNCH,
-    cube: 22,
-    barriers: 11,
+    cube: 16,
+    barriers: 20,
 };
 /// Of what is one cube's alone, and forgotten when the next one begins.
 const SHARED: Fields = Fields {
@@ -57,7 +57,7 @@ pub(super) struct Who {
     pub unit: u32,
 }
 
-const LAUNCH: u32 = 20;
+const LAUNCH: u32 = 17;
 const UNIT: u32 = 11;
 /// More than one cube, or unit.
 const CUBES: u32 = u32::MAX;

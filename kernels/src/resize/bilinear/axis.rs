@@ -38,6 +38,12 @@ impl Axis {
         F::cast_from((position - i * self.den) as u32) * self.part::<F>()
     }
 
+    /// What the share leaves of a pixel. In one rounding, since a compiler may make it two or one, for each width of vectors another.
+    pub fn rest<F: Float>(&self, position: usize, i: usize) -> F {
+        let past = F::cast_from((position - i * self.den) as u32);
+        fma(F::new(0.0f32) - past, self.part::<F>(), F::new(1.0f32))
+    }
+
     /// The first output at or past `position`.
     pub fn first_past(&self, position: usize) -> usize {
         let needed = max(position + self.back, self.lead) - self.lead;
@@ -73,7 +79,8 @@ impl Axis {
             position + self.den - here,
             position - min(here, position),
         );
-        let share = F::cast_from(past as u32) * self.part::<F>();
-        select(below, share, F::new(1.0f32) - share)
+        let (past, part) = (F::cast_from(past as u32), self.part::<F>());
+        let rest = fma(F::new(0.0f32) - past, part, F::new(1.0f32));
+        select(below, past * part, rest)
     }
 }

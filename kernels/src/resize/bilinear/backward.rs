@@ -60,12 +60,12 @@ fn unmix<S: Float, F: Float, B: Size, N: Size>(
                         #[unroll]
                         for j in 0..block {
                             let c = channel::<N>(b * block + j, channels);
-                            part[j] += load::<S, F, B, N>(grad, from + c) * weight;
+                            part[j] = fma(load::<S, F, B, N>(grad, from + c), weight, part[j]);
                         }
                     }
                     #[unroll]
                     for j in 0..block {
-                        sum[j] += part[j] * down;
+                        sum[j] = fma(part[j], down, sum[j]);
                     }
                 }
                 #[unroll]

@@ -22,7 +22,6 @@ fn mix<S: Float, F: Float, B: Size, N: Size>(
     #[comptime] block: usize,
     #[define(S, F)] _dtypes: [cubecl::ir::ElemType; 2],
 ) {
-    let one = F::new(1.0f32);
     let width = horizontal.output;
     let (first, last) = (share.first(), share.end());
     for row in first / width..(last + width - 1) / width {
@@ -30,6 +29,7 @@ fn mix<S: Float, F: Float, B: Size, N: Size>(
         let y_position = vertical.position(row % vertical.output);
         let up = vertical.below(y_position);
         let down_share = vertical.share::<F>(y_position, up);
+        let up_share = vertical.rest::<F>(y_position, up);
         let down = min(up + 1, vertical.input - 1);
         let up_line = (n * vertical.input + up) * horizontal.input;
         let down_line = (n * vertical.input + down) * horizontal.input;
@@ -39,9 +39,9 @@ fn mix<S: Float, F: Float, B: Size, N: Size>(
             let right_share = horizontal.share::<F>(x_position, left);
             let right = min(left + 1, horizontal.input - 1);
             let to_right = Vector::<F, N>::new(right_share);
-            let to_left = Vector::<F, N>::new(one - right_share);
+            let to_left = Vector::<F, N>::new(horizontal.rest::<F>(x_position, left));
             let to_down = Vector::<F, N>::new(down_share);
-            let to_up = Vector::<F, N>::new(one - down_share);
+            let to_up = Vector::<F, N>::new(up_share);
             let up_left = x_view.at(up_line + left);
             let up_right = x_view.at(up_line + right);
             let down_left = x_view.at(down_line + left);
