@@ -1,4 +1,4 @@
-use super::{Lesson, LogitLoss, Loss, Method, Reading};
+use super::{Lesson, LogitLoss, Loss, Method, Reading, WEIGHT};
 use crate::recipe::{self, DualTeacher};
 use ghostlight_autodiff::KernelError;
 use ghostlight_kernels::loss::dual_teacher::{DualTeacherOptions, Rule, Scope, Thresholds, weigh};
@@ -82,6 +82,6 @@ impl Method for DualTeacherMethod {
 
     fn watches(&self) -> Vec<String> {
         let of = |what: &str| self.teachers.map(|index| format!("{what} {}", index + 1));
-        [of("confidence"), of("weight")].concat()
+        [of("confidence"), of(WEIGHT)].concat()
     }
 }

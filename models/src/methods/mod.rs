@@ -76,6 +76,9 @@ impl Lesson<'_> {
     }
 }
 
+/// How the names of teachers' weights begin, among what is watched.
+pub(crate) const WEIGHT: &str = "weight";
+
 /// Values of a step that are read on the host once the device is done with it, by name.
 pub struct Reading {
     /// What each value is called in metrics and report.

@@ -1,3 +1,4 @@
+use crate::methods::WEIGHT;
 use serde::{Deserialize, Serialize};
 
 /// What one epoch of one training came to: a line of `metrics.jsonl`.
@@ -24,4 +25,47 @@ pub struct EpochRecord {
     pub watched: Vec<(String, f64)>,
     /// Images per second over the epoch's training steps, augmentation, teachers and optimiser included.
     pub train_images_per_s: f64,
+}
+
+impl EpochRecord {
+    /// Whether a way that weighs its teachers gave them nothing in all of the epoch's steps: the network learned from the labels alone.
+    pub fn teachers_are_silent(&self) -> bool {
+        let weights = || {
+            self.watched
+                .iter()
+                .filter(|(name, _)| name.starts_with(WEIGHT))
+        };
+        weights().next().is_some() && weights().all(|(_, weight)| *weight == 0.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn teachers_are_silent_where_all_of_them_weigh_nothing() {
+        let record = |watched: &[(&str, f64)]| EpochRecord {
+            phase: "student_dual".into(),
+            epoch: 1,
+            lr: 0.1,
+            train_loss: 1.0,
+            loss_terms: Vec::new(),
+            train_accuracy: 0.5,
+            validation_accuracy: None,
+            validation_loss: None,
+            watched: watched
+                .iter()
+                .map(|(name, value)| (name.to_string(), *value))
+                .collect(),
+            train_images_per_s: 1.0,
+        };
+        let confidence = ("confidence 1", 0.3);
+        let silent = record(&[confidence, ("weight 1", 0.0), ("weight 2", 0.0)]);
+        assert!(silent.teachers_are_silent());
+        assert!(
+            !record(&[confidence, ("weight 1", 0.0), ("weight 2", 1e-9)]).teachers_are_silent()
+        );
+        assert!(!record(&[confidence]).teachers_are_silent());
+    }
 }

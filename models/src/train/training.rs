@@ -344,12 +344,16 @@ fn summary(title: &str, epochs: usize, record: &EpochRecord) -> String {
     let validation = record.validation_accuracy;
     let validation = validation.map(|it| format!("  validation {:5.2} %", 100.0 * it));
     format!(
-        "{title:24} epoch {:>3}/{epochs}  loss {:.3}  train {:5.2} %{}  {:.0} images/s",
+        "{title:24} epoch {:>3}/{epochs}  loss {:.3}  train {:5.2} %{}  {:.0} images/s{}",
         record.epoch,
         record.train_loss,
         100.0 * record.train_accuracy,
         validation.unwrap_or_default(),
         record.train_images_per_s,
+        match record.teachers_are_silent() {
+            true => "  its teachers weigh 0",
+            false => "",
+        }
     )
 }
 

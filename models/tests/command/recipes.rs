@@ -53,8 +53,10 @@ fn dual_teacher_runs_to_its_end() {
         "teacher2",
         "student1_alone",
         "student1_dual",
+        "student1_dual-2",
         "student2_alone",
         "student2_dual",
+        "student2_dual-2",
     ];
     runs_to_its_end("dual-teacher-quick", 64, &names);
 }
