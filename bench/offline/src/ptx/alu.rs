@@ -3,25 +3,14 @@
 //! The approximations of a card (`ex2.approx`, `rsqrt.approx`, ...) are within two units of its last place; here they are rounded from
 //! the exact value. Denormal numbers are kept, but where an instruction says `.ftz`.
 
+use super::convert::convert;
 use super::instruction::{Compute, Instruction, Type};
+use super::integer::*;
 use super::round;
 use half::{bf16, f16};
 
 /// From the bits of up to three operands to those of the result.
 pub(super) type Alu = fn(u64, u64, u64) -> u64;
-
-/// A function of 16-, 32- and 64-bit integers, for the width that an instruction has.
-macro_rules! sized {
-    ($bits:expr, $name:ident) => {
-        match $bits {
-            8 => $name::<8>,
-            16 => $name::<16>,
-            32 => $name::<32>,
-            64 => $name::<64>,
-            _ => return None,
-        }
-    };
-}
 
 /// A function of numbers of one format.
 macro_rules! float {
@@ -34,31 +23,31 @@ macro_rules! float {
     };
 }
 
-fn single(bits: u64) -> f32 {
+pub(super) fn single(bits: u64) -> f32 {
     f32::from_bits(bits as u32)
 }
 
-fn double(bits: u64) -> f64 {
+pub(super) fn double(bits: u64) -> f64 {
     f64::from_bits(bits)
 }
 
-fn half(bits: u64) -> f64 {
+pub(super) fn half(bits: u64) -> f64 {
     f16::from_bits(bits as u16).to_f64()
 }
 
-fn brain(bits: u64) -> f64 {
+pub(super) fn brain(bits: u64) -> f64 {
     bf16::from_bits(bits as u16).to_f64()
 }
 
-fn of_single(value: f32) -> u64 {
+pub(super) fn of_single(value: f32) -> u64 {
     u64::from(value.to_bits())
 }
 
-fn of_half(value: f64) -> u64 {
+pub(super) fn of_half(value: f64) -> u64 {
     u64::from(f16::from_f64(value).to_bits())
 }
 
-fn of_brain(value: f64) -> u64 {
+pub(super) fn of_brain(value: f64) -> u64 {
     u64::from(bf16::from_f64(value).to_bits())
 }
 
@@ -70,13 +59,13 @@ pub(super) fn mask(bits: u32) -> u64 {
     }
 }
 
-fn signed(value: u64, bits: u32) -> i64 {
+pub(super) fn signed(value: u64, bits: u32) -> i64 {
     let shift = 64 - bits.min(64);
     ((value << shift) as i64) >> shift
 }
 
 /// A predicate.
-fn truth(holds: bool) -> u64 {
+pub(super) fn truth(holds: bool) -> u64 {
     u64::from(holds)
 }
 
@@ -286,118 +275,6 @@ fn on_integers(it: &Instruction, compute: Compute, bits: u32, is_signed: bool) -
     Some(alu)
 }
 
-fn invert<const B: u32>(a: u64, _: u64, _: u64) -> u64 {
-    !a & mask(B)
-}
-
-fn add<const B: u32>(a: u64, b: u64, _: u64) -> u64 {
-    a.wrapping_add(b) & mask(B)
-}
-
-fn subtract<const B: u32>(a: u64, b: u64, _: u64) -> u64 {
-    a.wrapping_sub(b) & mask(B)
-}
-
-/// A product without a third operand adds a register that holds 0.
-fn low<const B: u32>(a: u64, b: u64, c: u64) -> u64 {
-    a.wrapping_mul(b).wrapping_add(c) & mask(B)
-}
-
-fn wide<const B: u32>(a: u64, b: u64, c: u64) -> u64 {
-    (a & mask(B)).wrapping_mul(b & mask(B)).wrapping_add(c) & mask(2 * B)
-}
-
-fn wide_signed<const B: u32>(a: u64, b: u64, c: u64) -> u64 {
-    let product = signed(a, B).wrapping_mul(signed(b, B));
-    (product as u64).wrapping_add(c) & mask(2 * B)
-}
-
-fn high<const B: u32>(a: u64, b: u64, c: u64) -> u64 {
-    let product = u128::from(a & mask(B)) * u128::from(b & mask(B));
-    ((product >> B) as u64).wrapping_add(c) & mask(B)
-}
-
-fn high_signed<const B: u32>(a: u64, b: u64, c: u64) -> u64 {
-    let product = i128::from(signed(a, B)) * i128::from(signed(b, B));
-    ((product >> B) as u64).wrapping_add(c) & mask(B)
-}
-
-/// What a card gives for a division by zero is all ones; PTX leaves it open.
-fn divide<const B: u32>(a: u64, b: u64, _: u64) -> u64 {
-    let (a, b) = (a & mask(B), b & mask(B));
-    a.checked_div(b).unwrap_or(mask(B))
-}
-
-fn divide_signed<const B: u32>(a: u64, b: u64, _: u64) -> u64 {
-    match signed(b, B) {
-        0 => mask(B),
-        by => signed(a, B).wrapping_div(by) as u64 & mask(B),
-    }
-}
-
-fn remainder<const B: u32>(a: u64, b: u64, _: u64) -> u64 {
-    let (a, b) = (a & mask(B), b & mask(B));
-    a.checked_rem(b).unwrap_or(a)
-}
-
-fn remainder_signed<const B: u32>(a: u64, b: u64, _: u64) -> u64 {
-    match signed(b, B) {
-        0 => a & mask(B),
-        by => signed(a, B).wrapping_rem(by) as u64 & mask(B),
-    }
-}
-
-fn left<const B: u32>(a: u64, b: u64, _: u64) -> u64 {
-    match b & mask(32) {
-        by if by >= u64::from(B) => 0,
-        by => (a << by) & mask(B),
-    }
-}
-
-fn right<const B: u32>(a: u64, b: u64, _: u64) -> u64 {
-    match b & mask(32) {
-        by if by >= u64::from(B) => 0,
-        by => (a & mask(B)) >> by,
-    }
-}
-
-fn right_signed<const B: u32>(a: u64, b: u64, _: u64) -> u64 {
-    (signed(a, B) >> (b & mask(32)).min(63)) as u64 & mask(B)
-}
-
-fn least<const B: u32>(a: u64, b: u64, _: u64) -> u64 {
-    (a & mask(B)).min(b & mask(B))
-}
-
-fn largest<const B: u32>(a: u64, b: u64, _: u64) -> u64 {
-    (a & mask(B)).max(b & mask(B))
-}
-
-fn least_signed<const B: u32>(a: u64, b: u64, _: u64) -> u64 {
-    signed(a, B).min(signed(b, B)) as u64 & mask(B)
-}
-
-fn largest_signed<const B: u32>(a: u64, b: u64, _: u64) -> u64 {
-    signed(a, B).max(signed(b, B)) as u64 & mask(B)
-}
-
-fn negate<const B: u32>(a: u64, _: u64, _: u64) -> u64 {
-    a.wrapping_neg() & mask(B)
-}
-
-fn absolute<const B: u32>(a: u64, _: u64, _: u64) -> u64 {
-    signed(a, B).unsigned_abs() & mask(B)
-}
-
-/// `c` bits of `a`, from bit `b` on.
-fn extract<const B: u32>(a: u64, b: u64, c: u64) -> u64 {
-    let (start, count) = ((b & 0xff) as u32, (c & 0xff) as u32);
-    match start {
-        start if start >= B => 0,
-        start => ((a & mask(B)) >> start) & mask(count.min(B)),
-    }
-}
-
 fn compare(it: &Instruction, words: &[&str]) -> Option<Alu> {
     // `setp.lt.and.s32` joins a third predicate: no kernel of ours has come to one.
     if words.len() > 3 && !words.contains(&"ftz") {
@@ -457,161 +334,4 @@ fn compare(it: &Instruction, words: &[&str]) -> Option<Alu> {
 
 fn ordered(a: f64, b: f64) -> bool {
     !a.is_nan() && !b.is_nan()
-}
-
-/// A comparison of the low bits, as they are or signed.
-macro_rules! comparison {
-    ($name:ident, $name_signed:ident, $operator:tt) => {
-        fn $name<const B: u32>(a: u64, b: u64, _: u64) -> u64 {
-            truth((a & mask(B)) $operator (b & mask(B)))
-        }
-
-        fn $name_signed<const B: u32>(a: u64, b: u64, _: u64) -> u64 {
-            truth(signed(a, B) $operator signed(b, B))
-        }
-    };
-}
-comparison!(below, below_signed, <);
-comparison!(at_most, at_most_signed, <=);
-comparison!(above, above_signed, >);
-comparison!(at_least, at_least_signed, >=);
-
-fn equal<const B: u32>(a: u64, b: u64, _: u64) -> u64 {
-    truth(a & mask(B) == b & mask(B))
-}
-
-fn unequal<const B: u32>(a: u64, b: u64, _: u64) -> u64 {
-    truth(a & mask(B) != b & mask(B))
-}
-
-/// Between a number's formats. `cvt` names the format of its result first.
-fn convert(it: &Instruction, words: &[&str]) -> Option<Alu> {
-    let formats: Vec<&str> = words
-        .iter()
-        .copied()
-        .filter(|word| Type::of(word).is_some())
-        .collect();
-    let [to, from] = formats[..] else {
-        return None;
-    };
-    let has = |word: &str| words.contains(&word);
-    if has("ftz") || has("sat") && (to, from) != ("f32", "f32") {
-        return None;
-    }
-    let alu: Alu = match (to, from) {
-        ("f32", "f32") if has("sat") => |a, _, _| {
-            let value = single(a);
-            of_single(if value.is_nan() {
-                0.0
-            } else {
-                value.clamp(0.0, 1.0)
-            })
-        },
-        ("f32", "f32") if has("rmi") => |a, _, _| of_single(single(a).floor()),
-        ("f32", "f32") if has("rpi") => |a, _, _| of_single(single(a).ceil()),
-        ("f32", "f32") if has("rzi") => |a, _, _| of_single(single(a).trunc()),
-        ("f32", "f32") if has("rni") => |a, _, _| of_single(single(a).round_ties_even()),
-        ("f64", "f64") if has("rmi") => |a, _, _| double(a).floor().to_bits(),
-        ("f64", "f64") if has("rpi") => |a, _, _| double(a).ceil().to_bits(),
-        ("f64", "f64") if has("rzi") => |a, _, _| double(a).trunc().to_bits(),
-        ("f64", "f64") if has("rni") => |a, _, _| double(a).round_ties_even().to_bits(),
-        ("f64", "f32") => |a, _, _| f64::from(single(a)).to_bits(),
-        ("f32", "f64") => |a, _, _| of_single(double(a) as f32),
-        ("f32", "f16") => |a, _, _| of_single(half(a) as f32),
-        ("f32", "bf16") => |a, _, _| of_single(brain(a) as f32),
-        ("f64", "f16") => |a, _, _| half(a).to_bits(),
-        ("f16", "f32") => |a, _, _| of_half(f64::from(single(a))),
-        ("bf16", "f32") => |a, _, _| of_brain(f64::from(single(a))),
-        ("f16", "f64") => |a, _, _| of_half(double(a)),
-        ("f16x2", "f32") => {
-            |a, b, _| of_half(f64::from(single(a))) << 16 | of_half(f64::from(single(b)))
-        }
-        ("bf16x2", "f32") => {
-            |a, b, _| of_brain(f64::from(single(a))) << 16 | of_brain(f64::from(single(b)))
-        }
-        ("f32", _) => match it.from {
-            Type::S(bits) => sized!(bits, single_of_signed),
-            Type::U(bits) => sized!(bits, single_of),
-            _ => return None,
-        },
-        ("f64", _) => match it.from {
-            Type::S(bits) => sized!(bits, double_of_signed),
-            Type::U(bits) => sized!(bits, double_of),
-            _ => return None,
-        },
-        (_, "f32" | "f64") => {
-            return integer_of(it, from, &has);
-        }
-        _ => match (it.from, it.ty.bits()) {
-            (Type::S(from), to) => return extended(from, to),
-            (from, to) => match from.bits().min(to) {
-                8 => |a, _, _| a & mask(8),
-                16 => |a, _, _| a & mask(16),
-                32 => |a, _, _| a & mask(32),
-                64 => |a, _, _| a,
-                _ => return None,
-            },
-        },
-    };
-    Some(alu)
-}
-
-fn single_of<const B: u32>(a: u64, _: u64, _: u64) -> u64 {
-    of_single((a & mask(B)) as f32)
-}
-
-fn single_of_signed<const B: u32>(a: u64, _: u64, _: u64) -> u64 {
-    of_single(signed(a, B) as f32)
-}
-
-fn double_of<const B: u32>(a: u64, _: u64, _: u64) -> u64 {
-    ((a & mask(B)) as f64).to_bits()
-}
-
-fn double_of_signed<const B: u32>(a: u64, _: u64, _: u64) -> u64 {
-    (signed(a, B) as f64).to_bits()
-}
-
-/// A signed integer of `from` bits in `to`.
-fn extended(from: u32, to: u32) -> Option<Alu> {
-    let alu: Alu = match (from, to) {
-        (8, 16) => |a, _, _| signed(a, 8) as u64 & mask(16),
-        (8, 32) => |a, _, _| signed(a, 8) as u64 & mask(32),
-        (16, 32) => |a, _, _| signed(a, 16) as u64 & mask(32),
-        (16, 64) => |a, _, _| signed(a, 16) as u64,
-        (32, 64) => |a, _, _| signed(a, 32) as u64,
-        (64, 32) => |a, _, _| a & mask(32),
-        (32 | 64, 16) => |a, _, _| a & mask(16),
-        _ => return None,
-    };
-    Some(alu)
-}
-
-/// Floating point to an integer: past its range the nearest there is, and 0 of what is no number.
-fn integer_of(it: &Instruction, from: &str, has: &dyn Fn(&str) -> bool) -> Option<Alu> {
-    macro_rules! by {
-        ($rounding:path) => {
-            match (from, it.ty) {
-                ("f32", Type::S(32)) => {
-                    |a, _, _| $rounding(f64::from(single(a))) as i32 as u32 as u64
-                }
-                ("f32", Type::U(32)) => |a, _, _| $rounding(f64::from(single(a))) as u32 as u64,
-                ("f32", Type::S(64)) => |a, _, _| $rounding(f64::from(single(a))) as i64 as u64,
-                ("f32", Type::U(64)) => |a, _, _| $rounding(f64::from(single(a))) as u64,
-                ("f64", Type::S(32)) => |a, _, _| $rounding(double(a)) as i32 as u32 as u64,
-                ("f64", Type::U(32)) => |a, _, _| $rounding(double(a)) as u32 as u64,
-                ("f64", Type::S(64)) => |a, _, _| $rounding(double(a)) as i64 as u64,
-                ("f64", Type::U(64)) => |a, _, _| $rounding(double(a)) as u64,
-                _ => return None,
-            }
-        };
-    }
-    let alu: Alu = match () {
-        () if has("rzi") => by!(f64::trunc),
-        () if has("rni") => by!(f64::round_ties_even),
-        () if has("rmi") => by!(f64::floor),
-        () if has("rpi") => by!(f64::ceil),
-        () => return None,
-    };
-    Some(alu)
 }
