@@ -38,8 +38,9 @@ pub fn lavapipe(arguments: &[String]) -> Result<Command, String> {
 
 /// What `ci` interprets: kernels that reduce through shared memory, write over an operand or walk windows, in a minute or two; all kernels
 /// are five times as much.
-const INTERPRETED_IN_CI: [&str; 15] = [
+const INTERPRETED_IN_CI: [&str; 16] = [
     "adamw",
+    "attention",
     "batch_norm",
     "cosine",
     "cross_entropy",
