@@ -4,6 +4,7 @@ mod cores;
 mod device;
 mod fused;
 mod launches;
+mod prologue;
 mod refusal;
 mod tolerance;
 mod windows;
@@ -18,6 +19,7 @@ pub use fused::{
     assert_not_finite_passes_fused,
 };
 pub use launches::{assert_launches, launches};
+pub use prologue::assert_entered_is_written;
 pub use refusal::{assert_refuses_dtype, assert_refuses_range, assert_refuses_shape};
 pub use tolerance::{
     GRADIENT, NOT_FINITE, VALUE, assert_adjoint, assert_alike, assert_exact, assert_near,

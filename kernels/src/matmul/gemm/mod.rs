@@ -91,7 +91,7 @@ pub fn gemm(a: &Tensor, b: &Tensor, bias: Option<&Tensor>) -> Result<Tensor, Ker
             bias,
             ..EpilogueArgs::default()
         };
-        launch_gemm(&problem, a, b, epilogue_args, &c);
+        launch_gemm(&problem, &a.into(), b, epilogue_args, &c);
     }
     Ok(c)
 }
@@ -116,7 +116,13 @@ pub fn gemm_into(a: &Tensor, b: &Tensor, affine: &Affine, out: &Tensor) -> Resul
     out.check_apart(OP, "out", &[("a", a), ("b", b)])?;
     affine.check_apart(OP, out)?;
     if !out.is_empty() {
-        launch_gemm(&problem, a, b, EpilogueArgs::affine(Some(affine)), out);
+        launch_gemm(
+            &problem,
+            &a.into(),
+            b,
+            EpilogueArgs::affine(Some(affine)),
+            out,
+        );
     }
     Ok(())
 }
@@ -184,7 +190,7 @@ pub fn grad_b(a: &Tensor, b: &Tensor, grad: &Tensor) -> Result<Tensor, KernelErr
     if grad.is_empty() {
         fill(&out, 0.0);
     } else {
-        grad::launch_grad_b(&problem, a, grad, &out)?;
+        grad::launch_grad_b(&problem, &a.into(), grad, &out)?;
     }
     Ok(out)
 }

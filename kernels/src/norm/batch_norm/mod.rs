@@ -43,7 +43,10 @@ pub mod reference;
 pub(super) mod stats;
 mod sums;
 
+pub(crate) use forward::launch_affine;
+
 use super::check_epsilon;
+use crate::affine::Affine;
 use crate::{Clamp, DType, KernelError, Tensor, launch};
 
 const OP: &str = "batch_norm";
@@ -292,16 +295,72 @@ fn launch_train(
     clamp: Clamp,
     y: &Tensor,
 ) -> Result<Statistics, KernelError> {
+    let statistics = launch_statistics(problem, x, norm)?;
     if x.is_empty() {
-        return Ok(stats::launch_running_statistics(problem, norm));
+        return Ok(statistics);
     }
-    let statistics = if launch::is_cpu(x.client()) {
-        stats::launch_batch_statistics(problem, x, norm)?
-    } else {
-        cubes::launch_batch_statistics(problem, x, norm)?
-    };
-    forward::launch_normalise(problem, x, residual, norm, &statistics, clamp, y);
+    launch_affine(x, &statistics.affine(norm, residual, clamp), y);
     Ok(statistics)
+}
+
+/// The statistics of a batch, which may be empty.
+fn launch_statistics(
+    problem: &BatchNormProblem,
+    x: &Tensor,
+    norm: &BatchNorm,
+) -> Result<Statistics, KernelError> {
+    if x.is_empty() {
+        Ok(stats::launch_running_statistics(problem, norm))
+    } else if launch::is_cpu(x.client()) {
+        stats::launch_batch_statistics(problem, x, norm)
+    } else {
+        cubes::launch_batch_statistics(problem, x, norm)
+    }
+}
+
+/// The training forward pass of a norm whose result nobody writes: who reads `x` computes it on the way, by [`Saved::affine`]. Moves the
+/// running statistics. 2 launches; none for an empty batch.
+///
+/// # Errors
+/// Those of [`train`].
+pub fn open(x: &Tensor, norm: &BatchNorm, clamp: Clamp) -> Result<Saved, KernelError> {
+    let problem = BatchNormProblem::new(x, norm, None)?;
+    BatchNormProblem::check_apart(x, norm, None, None)?;
+    Ok(Saved {
+        input: x.clone(),
+        output: None,
+        statistics: launch_statistics(&problem, x, norm)?,
+        clamp,
+    })
+}
+
+impl Statistics {
+    fn affine<'a>(
+        &'a self,
+        norm: &'a BatchNorm,
+        residual: Option<&'a Tensor>,
+        clamp: Clamp,
+    ) -> Affine<'a> {
+        Affine {
+            centre: &self.mean,
+            scale: &self.scale,
+            shift: &norm.beta,
+            residual,
+            clamp,
+        }
+    }
+}
+
+impl Saved {
+    /// What was normalised, `[.., c]`.
+    pub fn input(&self) -> &Tensor {
+        &self.input
+    }
+
+    /// What takes the input to the result, but for a residual; `norm` is the layer that it was saved for.
+    pub fn affine<'a>(&'a self, norm: &'a BatchNorm) -> Affine<'a> {
+        self.statistics.affine(norm, None, self.clamp)
+    }
 }
 
 /// The inference forward pass: `y` of `x`'s shape, normalised by the running statistics. 2 launches, the first over `[c]`.
@@ -318,7 +377,7 @@ pub fn infer(
     let y = Tensor::empty(x.client(), x.shape(), problem.dtype);
     if !x.is_empty() {
         let statistics = stats::launch_running_statistics(&problem, norm);
-        forward::launch_normalise(&problem, x, residual, norm, &statistics, clamp, &y);
+        launch_affine(x, &statistics.affine(norm, residual, clamp), &y);
     }
     Ok(y)
 }
