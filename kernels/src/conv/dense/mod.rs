@@ -11,7 +11,8 @@
 //! more output channels than a tile holds, `wide.rs` and `wide_grad_weight.rs` do the same from packed panels. Where `strategy.rs` finds
 //! fewer products in it, `winograd/` computes it instead. The indices of
 //! taps and phases are those of `taps.rs`, what follows a convolution is `affine.rs`. All that for a CPU; a GPU goes to
-//! `matmul::implicit`, a matrix product to [`crate::matmul::gemm`].
+//! `matmul::implicit`, a matrix product to [`crate::matmul::gemm`]. What comes before one, the norm of the layer before, is `prologue.rs`, and
+//! applied where a patch, a tile or a block of rows is staged.
 //!
 //! **One unit owns** a run of blocks of output rows (forward, gradient with respect to the input) or a run of partial sums
 //! (gradient with respect to the weight). It stages the input rows of a block, zero padding included, into a scratch of its own;

@@ -20,6 +20,9 @@
 //! level (`stats.rs`), so that the variance is a sum of terms that are at least 0, whatever pixel is far from the others. With a residual the first backward phase writes the gradient before the
 //! activation, which is the residual's gradient and the second's input.
 //!
+//! **Open**: where a convolution alone reads `y`, nobody writes it. [`open`] leaves the statistics, and the convolution computes `y` from `x` in a
+//! [prologue](crate::Source), forward and for its weight's gradient: 1 pass forward instead of 3, and as many backward.
+//!
 //! **Not finite**: a NaN or an infinity makes its channel NaN throughout in training; in a residual it stays where it is. A clamp lets
 //! a NaN through, and its gradient (`clamp.rs`).
 //!
