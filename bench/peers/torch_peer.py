@@ -525,8 +525,11 @@ def synchronised():
 
 
 def timed(state, together=1):
+    # Its last result is free before the clock starts, and each before the next, as ours is.
+    state.result = None
     start = time.perf_counter()
     for _ in range(together):
+        state.result = None
         state.result = state.call()
     synchronised()
     return (time.perf_counter() - start) * 1e3 / together
@@ -537,10 +540,12 @@ def turn(state, discarded, least, ms, together, flush):
     for _ in range(discarded):
         timed(state)
     times, begun = [], time.perf_counter()
-    lines = torch.zeros(flush // 4) if flush else None
+    # All threads read and write their share of it, as the cores do on the other side.
+    lines = torch.zeros(flush // 4, device=DEVICE) if flush else None
     while len(times) < least or (time.perf_counter() - begun) * 1e3 < ms:
         if flush:
             lines += 1
+            synchronised()
         times.append(timed(state, together))
     return {"ms": times}
 

@@ -135,8 +135,9 @@ impl Ceilings {
         Some(low.1 + (at - low.0) / (high.0 - low.0) * (high.1 - low.1))
     }
 
-    /// The least time in ms in which the device could do work of this cost in one launch, and what binds it.
-    pub fn limit(&self, cost: Cost, cache: Cache) -> Option<(f64, Bound)> {
+    /// The least time in ms in which the device could do work of this cost, in one launch of our runtime where `launches` says so, and
+    /// what binds it.
+    pub fn limit(&self, cost: Cost, cache: Cache, launches: bool) -> Option<(f64, Bound)> {
         let bytes = cost.bytes_read + cost.bytes_written;
         let memory = bytes as f64 / self.copy_at(bytes, cache)? / 1e6;
         let compute = match self.gflop_s > 0.0 {
@@ -146,7 +147,7 @@ impl Ceilings {
         let limits = [
             (memory, Bound::Memory),
             (compute, Bound::Compute),
-            (self.launch_us / 1e3, Bound::Launch),
+            (f64::from(launches) * self.launch_us / 1e3, Bound::Launch),
         ];
         limits.into_iter().max_by(|a, b| a.0.total_cmp(&b.0))
     }
@@ -254,16 +255,19 @@ mod tests {
 
     #[test]
     fn what_takes_longest_binds() {
-        let limit = |macs, bytes| {
+        let limit = |macs, bytes, launches| {
             let cost = Cost {
                 macs,
                 bytes_read: bytes,
                 bytes_written: 0,
             };
-            ceilings().limit(cost, Cache::Hot).expect("measured")
+            let limit = ceilings().limit(cost, Cache::Hot, launches);
+            limit.expect("measured")
         };
-        assert_eq!(limit(1, 1), (0.01, Bound::Launch));
-        assert_eq!(limit(1, 50_000_000), (1.0, Bound::Memory));
-        assert_eq!(limit(200_000_000, 50_000), (1.0, Bound::Compute));
+        assert_eq!(limit(1, 1, true), (0.01, Bound::Launch));
+        assert_eq!(limit(1, 50_000_000, true), (1.0, Bound::Memory));
+        assert_eq!(limit(200_000_000, 50_000, true), (1.0, Bound::Compute));
+        // A peer has no launches of ours.
+        assert_eq!(limit(1, 1, false), (1e-8, Bound::Memory));
     }
 }

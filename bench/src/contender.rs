@@ -1,6 +1,7 @@
+use crate::flush::Flush;
 use crate::input::{Input, Operands};
 use crate::naive::NAIVE;
-use crate::turn::{Flush, Turn};
+use crate::turn::Turn;
 use ghostlight_autodiff::{Client, KernelError, Tensor};
 use serde_json::Value;
 use std::rc::Rc;

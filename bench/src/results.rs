@@ -101,9 +101,9 @@ pub enum Cache {
 pub enum Verdict {
     /// The whole interval lies within the noise around 1.
     Same,
-    /// We are faster than the peer.
+    /// We are faster than the peer: the whole interval lies above 1 by more than the noise.
     Faster,
-    /// We are slower than the peer.
+    /// We are slower than the peer: the whole interval lies below 1 by more than the noise. Such a row is lost.
     Slower,
     /// The interval is too wide to tell.
     Unsure,
@@ -145,9 +145,12 @@ pub struct Row {
     pub high_ms: f64,
     /// Calls behind these.
     pub calls: usize,
+    /// The median of each turn, in ms, in the order of the turns; turns of the same place in two rows of a problem make a pair.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub turns_ms: Vec<f64>,
     /// The variant's median over ours: above 1, ours is faster. None for ours itself.
     pub ratio: Option<f64>,
-    /// The lower end of the ratio's bootstrap interval of 95 %.
+    /// The lower end of the ratio's interval of 95 %, Student's t over the logarithms of the turns' ratios.
     pub ratio_low: Option<f64>,
     /// Its upper end.
     pub ratio_high: Option<f64>,
@@ -267,13 +270,9 @@ impl Row {
             && (&self.clock, self.cache, &self.sweep) == (&other.clock, other.cache, &other.sweep)
     }
 
-    /// Whether a peer is faster than we are: by its verdict, or, where there is none, by its ratio.
+    /// Whether we lose against this variant: the verdict is SLOWER, and nothing else.
     pub fn lost(&self) -> bool {
-        self.is_peer()
-            && match self.verdict {
-                Some(verdict) => verdict == Verdict::Slower,
-                None => self.ratio.is_some_and(|ratio| ratio < 1.0),
-            }
+        self.is_peer() && self.verdict == Some(Verdict::Slower)
     }
 }
 

@@ -2,12 +2,13 @@
 
 use crate::contender::{Contender, Peer};
 use crate::counts::{Counts, count};
+use crate::flush::Flush;
 use crate::input::draw;
 use crate::phase::Phase;
 use crate::results::{Cache, Ceilings, Refused, Row};
 use crate::stats::{Ratio, Times, quantile};
 use crate::time_limited::TimeLimited;
-use crate::turn::{Flush, Turn};
+use crate::turn::{Turn, order};
 use crate::verify::{TOO_FAST, verify};
 use ghostlight_autodiff::{Client, Cost};
 
@@ -18,7 +19,9 @@ pub struct Effort {
     pub rounds: usize,
     /// How long a turn lasts, in ms.
     pub turn_ms: f64,
-    /// Calls of a cold turn; none are taken at 0.
+    /// Turns of every contender whose operands are flushed from the caches.
+    pub cold_rounds: usize,
+    /// Calls of such a turn.
     pub cold_calls: usize,
 }
 
@@ -27,23 +30,23 @@ impl Effort {
     pub const FULL: Self = Self {
         rounds: 7,
         turn_ms: 15.0,
+        cold_rounds: 7,
         cold_calls: 3,
     };
     /// For a first look.
     pub const QUICK: Self = Self {
         rounds: 5,
         turn_ms: 8.0,
-        cold_calls: 0,
+        cold_rounds: 0,
+        cold_calls: 3,
     };
 }
 
 /// Turns of slow contenders.
-const SLOW_ROUNDS: usize = 3;
-/// Turns of contenders whose one call takes longer than [`SLOWEST_MS`]: the least that has an interval.
-const SLOWEST_ROUNDS: usize = 2;
+const SLOW_ROUNDS: usize = 5;
+/// Turns of contenders whose one call takes longer than [`SLOWEST_MS`]: with one less an interval is nine standard errors to either side.
+const SLOWEST_ROUNDS: usize = 3;
 const SLOWEST_MS: f64 = 300.0;
-/// Turns of flushed caches.
-const COLD_ROUNDS: usize = 3;
 
 /// What runs phases on one device, beside peers.
 pub struct Runner {
@@ -76,6 +79,21 @@ struct Entrant<'a> {
     call_ms: f64,
     hot: Times,
     cold: Times,
+}
+
+impl Entrant<'_> {
+    fn is_slow(&self) -> bool {
+        self.call_ms > Turn::SLOW_MS
+    }
+
+    /// Its turns with operands in the caches, of `all`.
+    fn hot_rounds(&self, all: usize) -> usize {
+        match self.call_ms > SLOWEST_MS {
+            true => all.min(SLOWEST_ROUNDS),
+            false if self.is_slow() => all.min(SLOW_ROUNDS),
+            false => all,
+        }
+    }
 }
 
 impl Runner {
@@ -128,52 +146,33 @@ impl Runner {
     }
 
     fn time(&mut self, phase: &Phase, entrants: &mut Vec<Entrant>, outcome: &mut Outcome) {
-        let rounds = self.effort.rounds;
-        let cold_rounds = if self.effort.cold_calls > 0 {
-            COLD_ROUNDS
-        } else {
-            0
-        };
-        for round in 0..rounds + cold_rounds {
-            let cold = round >= rounds;
-            // To and fro, so that no contender always follows the same one.
-            if round > 0 {
-                entrants.reverse();
-            }
-            entrants.retain_mut(|entrant| {
-                let slow = entrant.call_ms > Turn::SLOW_MS;
-                let most = match entrant.call_ms > SLOWEST_MS {
-                    true => SLOWEST_ROUNDS,
-                    false => SLOW_ROUNDS,
-                };
-                if slow && (cold || round >= most) {
-                    return true;
-                }
+        let hot = self.effort.rounds;
+        for round in 0..hot + self.effort.cold_rounds {
+            let cold = round >= hot;
+            let mut failed = Vec::new();
+            for i in order(entrants.len(), round) {
+                let entrant = &mut entrants[i];
                 let turn = match cold {
-                    true => Turn::cold(self.effort.cold_calls),
-                    false => Turn::of(entrant.call_ms, self.effort.turn_ms),
+                    false if round < entrant.hot_rounds(hot) => {
+                        Turn::of(entrant.call_ms, self.effort.turn_ms)
+                    }
+                    true if !entrant.is_slow() => Turn::cold(self.effort.cold_calls),
+                    _ => continue,
                 };
                 match entrant.contender.turn(turn, &mut self.flush) {
-                    Ok(times) => {
-                        let kept = if cold {
-                            &mut entrant.cold
-                        } else {
-                            &mut entrant.hot
-                        };
-                        kept.0.push(times);
-                        true
-                    }
+                    Ok(times) if cold => entrant.cold.0.push(times),
+                    Ok(times) => entrant.hot.0.push(times),
                     Err(reason) => {
-                        outcome
-                            .refused
-                            .push(refused(phase, entrant.contender.name(), reason));
-                        false
+                        let name = entrant.contender.name();
+                        outcome.refused.push(refused(phase, name, reason));
+                        failed.push(i);
                     }
                 }
-            });
-        }
-        if (rounds + cold_rounds) % 2 == 0 {
-            entrants.reverse();
+            }
+            failed.sort_unstable();
+            for i in failed.into_iter().rev() {
+                entrants.remove(i);
+            }
         }
     }
 
@@ -197,19 +196,22 @@ impl Runner {
                     Some(ours) if !is_ours => Ratio::of(&times, ours),
                     _ => None,
                 };
-                let limit = self.ceilings.limit(phase.cost, cache);
                 let mut row = row(phase, name, cache, &times, ratio);
-                if let Some((limit_ms, bound)) = limit {
+                // What a launch costs is our runtime's, of whose launches a peer has none.
+                let launches = entrant.counts.is_some();
+                if let Some((limit_ms, bound)) = self.ceilings.limit(phase.cost, cache, launches) {
                     row.roofline = Some(limit_ms / row.median_ms);
                     row.bound = Some(bound);
-                    if limit_ms / row.median_ms > TOO_FAST {
-                        let reason = format!(
-                            "{} ms where the device's ceilings allow {limit_ms} ms: the work was not done",
-                            row.median_ms
-                        );
-                        outcome.refused.push(refused(phase, name, reason));
-                        continue;
-                    }
+                }
+                if let Some((work_ms, _)) = self.ceilings.limit(phase.cost, cache, false)
+                    && work_ms / row.median_ms > TOO_FAST
+                {
+                    let reason = format!(
+                        "{} ms where the device's ceilings allow {work_ms} ms: the work was not done",
+                        row.median_ms
+                    );
+                    outcome.refused.push(refused(phase, name, reason));
+                    continue;
                 }
                 row.launches = entrant.counts.map(|counts| counts.launches);
                 row.allocations = entrant.counts.map(|counts| counts.allocations);
@@ -233,7 +235,7 @@ fn enter(contender: &mut dyn Contender, on_device: bool) -> Result<(Option<Count
     if first > Turn::SLOW_MS {
         return Ok((counts, first));
     }
-    let mut times = contender.turn(Turn::WARM, &mut Flush::of(Some(0)))?;
+    let mut times = contender.turn(Turn::WARM, &mut Flush::none())?;
     times.sort_by(f64::total_cmp);
     Ok((counts, quantile(&times, 0.5)))
 }
@@ -268,6 +270,7 @@ fn row(phase: &Phase, variant: &str, cache: Cache, times: &Times, ratio: Option<
         low_ms: quantile(&calls, 0.1),
         high_ms: quantile(&calls, 0.9),
         calls: calls.len(),
+        turns_ms: times.medians(),
         ratio: ratio.map(|ratio| ratio.value),
         ratio_low: ratio.map(|ratio| ratio.low),
         ratio_high: ratio.map(|ratio| ratio.high),

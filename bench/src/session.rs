@@ -3,13 +3,13 @@
 use crate::cli::Report;
 use crate::clock::{DeviceTime, throughput};
 use crate::contender::Peer;
+use crate::flush::Flush;
 use crate::input::draw;
-use crate::machine::{commit, last_level_cache, versions};
+use crate::machine::{commit, versions};
 use crate::phase::Phase;
 use crate::results::{Cache, Ceilings, FORMAT, Machine, Results};
 use crate::run::{Effort, Outcome, Runner};
 use crate::suite::{Extra, Family, Suite, SuiteError};
-use crate::turn::Flush;
 use crate::{launches, peers, report};
 use criterion::{BenchmarkId, Criterion};
 use std::collections::{BTreeMap, BTreeSet};
@@ -189,7 +189,7 @@ impl<'a> Session<'a> {
         let mut runner = Runner {
             ceilings: Ceilings::measure(&client, quick)?,
             effort: if quick { Effort::QUICK } else { Effort::FULL },
-            flush: Flush::of(last_level_cache(&client)),
+            flush: Flush::on(&client),
             with_slow: true,
             client,
             peers,

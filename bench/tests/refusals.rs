@@ -40,6 +40,7 @@ fn runner() -> Runner {
         effort: Effort {
             rounds: 3,
             turn_ms: 1.0,
+            cold_rounds: 2,
             cold_calls: 1,
         },
         flush: Flush::of(None),

@@ -7,7 +7,8 @@
 //!   deviations of normally distributed logarithms, a median's standard error is 1.25 deviations over the root of the calls, and both
 //!   runs' errors add in squares; 1.96 of the sum is the interval of 95 %. Calls in a row share what the machine was just doing, so
 //!   more than [`INDEPENDENT`] of them do not narrow it.
-//! - *The noise*: [`NOISE`], or what nine of ten control rows of both runs stay within, whichever is more.
+//! - *The noise*: [`NOISE`], or what nine of ten control rows of both runs stay within, whichever is more; with flushed caches, of the
+//!   control rows with flushed caches.
 //! - *The drift*: how much the peers' times changed, whose code is the same in both. It is told, and never corrected for.
 //!
 //! FASTER: the whole interval lies above the noise. SLOWER: below. SAME: within. UNSURE: anything else.
@@ -53,6 +54,44 @@ pub struct Change {
     pub verdict: Verdict,
 }
 
+/// Differences up to these fractions are noise.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Noise {
+    /// Of rows whose operands were in the caches.
+    pub hot: f64,
+    /// Of rows whose caches were flushed.
+    pub cold: f64,
+}
+
+impl Noise {
+    /// What nine of ten control rows of both runs stay within, in each state of the caches; at least [`NOISE`].
+    fn of(a: &Results, b: &Results) -> Self {
+        let within = |cache| {
+            let controls = [a, b].into_iter().flat_map(|run| &run.rows);
+            let mut off: Vec<f64> = controls
+                .filter(|row| row.is_control() && row.cache == cache)
+                .filter_map(|row| row.ratio.filter(|ratio| *ratio > 0.0))
+                .map(|ratio| ratio.ln().abs().exp_m1())
+                .collect();
+            off.sort_by(f64::total_cmp);
+            let nine_of_ten = off.get((off.len() * 9 / 10).min(off.len().saturating_sub(1)));
+            nine_of_ten.copied().unwrap_or(0.0).max(NOISE)
+        };
+        Self {
+            hot: within(Cache::Hot),
+            cold: within(Cache::Cold),
+        }
+    }
+
+    /// That of rows of this state.
+    pub fn with(self, cache: Cache) -> f64 {
+        match cache {
+            Cache::Hot => self.hot,
+            Cache::Cold => self.cold,
+        }
+    }
+}
+
 /// What two runs differ by.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Comparison {
@@ -60,8 +99,8 @@ pub struct Comparison {
     pub warnings: Vec<String>,
     /// Whether both ran on the same machine by the same clock; where not, nothing counts as a failure.
     pub comparable: bool,
-    /// Differences up to this fraction are noise.
-    pub noise: f64,
+    /// Differences up to this are noise.
+    pub noise: Noise,
     /// The geometric mean of the peers' ratios, and of how many rows: what changed although its code did not.
     pub drift: Option<(f64, usize)>,
     /// Rows of both, in the order of `a`.
@@ -89,11 +128,11 @@ impl Comparison {
 
 /// Holds `b`, the newer, against `a`.
 pub fn compare(a: &Results, b: &Results) -> Comparison {
-    let noise = noise(a, b);
+    let noise = Noise::of(a, b);
     let (mine, theirs) = (rows(a, OURS), rows(b, OURS));
     let changes = mine
         .iter()
-        .filter_map(|row| Some(change(row, beside(&theirs, row)?, noise)))
+        .filter_map(|row| Some(change(row, beside(&theirs, row)?, noise.with(row.cache))))
         .collect();
     let drift = drift(a, b);
     let mut warnings = differences(&a.machine, &b.machine);
@@ -109,7 +148,7 @@ pub fn compare(a: &Results, b: &Results) -> Comparison {
     if !comparable {
         warnings.push("Nothing below counts as a failure.".into());
     }
-    if let Some((ratio, count)) = drift.filter(|(ratio, _)| ratio.ln().abs() > noise.ln_1p()) {
+    if let Some((ratio, count)) = drift.filter(|(ratio, _)| ratio.ln().abs() > noise.hot.ln_1p()) {
         warnings.push(format!(
             "The peers, whose code is the same, changed too: a ratio of {ratio:.2} in the mean of {count} rows. The machine was not the same."
         ));
@@ -183,18 +222,6 @@ fn verdict([low, high]: [f64; 2], noise: f64) -> Verdict {
     } else {
         Verdict::Unsure
     }
-}
-
-fn noise(a: &Results, b: &Results) -> f64 {
-    let controls = [a, b].into_iter().flat_map(|run| &run.rows);
-    let mut off: Vec<f64> = controls
-        .filter(|row| row.is_control())
-        .filter_map(|row| row.ratio.filter(|ratio| *ratio > 0.0))
-        .map(|ratio| ratio.ln().abs().exp_m1())
-        .collect();
-    off.sort_by(f64::total_cmp);
-    let nine_of_ten = off.get((off.len() * 9 / 10).min(off.len().saturating_sub(1)));
-    nine_of_ten.copied().unwrap_or(0.0).max(NOISE)
 }
 
 /// Peers of one version in both runs only: another version may well be faster.

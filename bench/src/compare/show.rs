@@ -105,12 +105,13 @@ impl Comparison {
             )
         });
         format!(
-            "{} rows in both: {} slower, {} faster, {} the same within {:.0} %, {} unsure.{}",
+            "{} rows in both: {} slower, {} faster, {} the same within {:.0} % ({:.0} % with flushed caches), {} unsure.{}",
             self.changes.len(),
             self.count(Verdict::Slower),
             self.count(Verdict::Faster),
             self.count(Verdict::Same),
-            100.0 * self.noise,
+            100.0 * self.noise.hot,
+            100.0 * self.noise.cold,
             self.count(Verdict::Unsure),
             drift.unwrap_or_default()
         )

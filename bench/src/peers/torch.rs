@@ -1,6 +1,7 @@
 use crate::contender::{Contender, Peer, Task};
+use crate::flush::Flush;
 use crate::input::{Content, Input};
-use crate::turn::{Flush, Turn};
+use crate::turn::Turn;
 use serde_json::{Value, json};
 use std::cell::RefCell;
 use std::io::{BufRead, BufReader, Write};
@@ -121,7 +122,7 @@ impl Contender for Running {
             cold: false,
             together: 1,
         };
-        let times = self.turn(once, &mut Flush::of(Some(0)))?;
+        let times = self.turn(once, &mut Flush::none())?;
         times
             .first()
             .copied()

@@ -108,7 +108,8 @@ fn summary_section(out: &mut String, results: &Results) {
     out.push_str(
         "## What it comes to\n\n\
          A ratio is the peer's median over ours: above 1, ours is faster. Means are geometric, every row with the same weight, points of \
-         sweeps included. A row is lost when the whole interval of its ratio says that the peer is faster.\n\n",
+         sweeps included. A row is lost when its verdict is SLOWER: the whole interval of its ratio says that \
+         the peer is faster by more than 3 %.\n\n",
     );
     let all = summaries(results);
     let mut peers = all.iter().filter(|row| row.variant != CONTROL).peekable();
@@ -227,9 +228,11 @@ fn trust_section(out: &mut String, results: &Results) {
         );
     }
     out.push_str(
-        "- Both sides of a ratio ran in turns, so that a drift of the machine meets both. Its interval is a bootstrap's of 95 %. FASTER, \
-         SLOWER: the peer is behind, ahead, beyond the noise; SAME: within it; UNSURE: the interval is too wide to tell.\n\
-         - Hot: the operands were left in the caches by the call before. Cold: the caches were flushed before every call.\n\
+        "- Both sides of a ratio ran in turns, so that a drift of the machine meets both. Its interval of 95 % is Student's t over the pairs of \
+         turns. FASTER, SLOWER: the whole interval says that the peer is behind, ahead, by more than 3 %; SAME: within 3 %; UNSURE: the \
+         interval is too wide to tell.\n\
+         - Hot: the operands were left in the caches by the call before. Cold: all cores wrote twice the last-level cache before \
+         every call.\n\
          - The limit is the least time in which this device could move the needed bytes, do the multiply-adds and launch, by its own \
          ceilings as measured in this run; the table gives the share of it that was reached, and what binds.\n\n",
     );

@@ -79,8 +79,20 @@ fn controls_that_wobble_widen_the_noise() {
     let control = beside_ours(&a.rows[0], "control", 1.2);
     a.rows.push(control);
     let comparison = compare(&a, &b);
-    assert!((comparison.noise - 0.2).abs() < 1e-9);
+    assert!((comparison.noise.hot - 0.2).abs() < 1e-9);
     assert_eq!(comparison.changes[0].verdict, Verdict::Same);
+}
+
+#[test]
+fn cold_controls_that_wobble_say_nothing_of_hot_rows() {
+    let (mut a, b) = (one(1.0, 1.01), one(1.12, 1.01));
+    let mut control = beside_ours(&a.rows[0], "control", 1.2);
+    control.cache = Cache::Cold;
+    a.rows.push(control);
+    let comparison = compare(&a, &b);
+    assert_eq!(comparison.noise.hot, 0.05);
+    assert!((comparison.noise.cold - 0.2).abs() < 1e-9);
+    assert_eq!(comparison.changes[0].verdict, Verdict::Slower);
 }
 
 #[test]

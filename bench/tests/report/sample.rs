@@ -226,6 +226,7 @@ fn problem(
         low_ms: 0.0,
         high_ms: 0.0,
         calls: 120,
+        turns_ms: Vec::new(),
         ratio: None,
         ratio_low: None,
         ratio_high: None,

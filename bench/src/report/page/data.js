@@ -11,8 +11,8 @@ const peers = distinct(rows.filter(isPeer).map(row => row.variant));
 const ops = distinct(rows.map(row => row.op));
 const settingOf = row => `${row.cache}, ${row.clock}`;
 const settings = distinct(rows.map(settingOf));
-const lost = row => isPeer(row) && (row.verdict ? row.verdict === "SLOWER" : row.ratio !== null && row.ratio < 1);
-const kindOf = row => row.verdict ? row.verdict.toLowerCase() : row.ratio < 1 ? "slower" : "faster";
+const lost = row => isPeer(row) && row.verdict === "SLOWER";
+const kindOf = row => (row.verdict ?? "UNSURE").toLowerCase();
 
 /** Ours of the same problem. */
 const keyOf = row => JSON.stringify([row.op, row.case, row.phase, row.cache, row.clock, row.sweep]);
