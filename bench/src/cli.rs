@@ -1,6 +1,7 @@
 //! The command line of the bench.
 
 use crate::compare::compare;
+use crate::criterion_line::CriterionLine;
 use crate::results::Results;
 use crate::session::Session;
 use crate::suite::Family;
@@ -19,7 +20,7 @@ const FEW: usize = 80;
     name = "cargo bench --bench ops --",
     about = "Measures Ghostlight's operations beside other libraries, and against the device's own limits.",
     after_help = "Without a command, and with at most one FILTER, criterion times our kernels by the device's clock, and for a FILTER the \
-report follows beside all peers that are there. Criterion's own options then work too. A filter is part of `op/phase/case`."
+report follows beside all peers that are there. Criterion's own options then work too, before and behind it. A filter is part of `op/phase/case`."
 )]
 struct Line {
     #[command(subcommand)]
@@ -30,8 +31,12 @@ struct Line {
 enum Command {
     /// Times all variants beside all peers and writes report.html, results.json and results.md.
     Report(Report),
-    /// Compares two results.json: verdicts for every row of ours, and a status that is not 0 where one became slower; or two gpu-shape.json.
+    /// Compares two results.json: verdicts for every row of ours, and a status that is not 0 where one became slower, wrong, refused
+    /// or missing; or two gpu-shape.json.
     Compare {
+        /// The second was asked for a part of the first alone: what it lacks is no failure.
+        #[arg(long)]
+        part: bool,
         /// The earlier one.
         before: PathBuf,
         /// The later one.
@@ -106,18 +111,25 @@ fn run(families: &[Family]) -> Result<ExitCode, Box<dyn Error>> {
                 &options.network,
                 &options.filters,
             )?;
-            session.report(&options, options.quick)?;
+            let refused = session.report(&options, options.quick)?;
+            return Ok(passed(refused == 0));
         }
-        Command::Compare { before, after } => {
+        Command::Compare {
+            part,
+            before,
+            after,
+        } => {
             // The figures of kernels on a card that is not there are compared as such.
             if let (Ok(before), Ok(after)) = (Table::read(&before), Table::read(&after)) {
                 return Ok(compare_shapes(&before, &after));
             }
             let comparison = compare(&Results::read(&before)?, &Results::read(&after)?);
             println!("{comparison}");
-            if comparison.regressed() {
-                return Ok(ExitCode::FAILURE);
+            let faults = comparison.faults(part);
+            for fault in &faults {
+                println!("fails: {fault}");
             }
+            return Ok(passed(faults.is_empty()));
         }
         Command::List {
             cases,
@@ -145,7 +157,11 @@ fn compare_shapes(before: &Table, after: &Table) -> ExitCode {
     for fault in &faults {
         println!("worse: {fault}");
     }
-    match faults.is_empty() {
+    passed(faults.is_empty())
+}
+
+fn passed(all: bool) -> ExitCode {
+    match all {
         true => ExitCode::SUCCESS,
         false => ExitCode::FAILURE,
     }
@@ -156,33 +172,27 @@ fn criterion_then_report(
     families: &[Family],
     words: &[String],
 ) -> Result<ExitCode, Box<dyn Error>> {
-    let options = ["--test", "--list", "--profile-time", "--load-baseline"];
-    let only_criterion = words.iter().any(|word| options.contains(&word.as_str()));
-    // The values of criterion's options are no filters; its filter comes first or last.
-    let takes_value = |word: &String| word.starts_with("--") && !word.contains('=');
-    let is_filter =
-        |i: &usize| !words[*i].starts_with('-') && (*i == 0 || !takes_value(&words[*i - 1]));
-    let filters: Vec<String> = (0..words.len())
-        .filter(is_filter)
-        .map(|i| words[i].clone())
-        .collect();
-    let session = Session::new(families, None, &[], &filters)?;
-    session.criterion()?;
-    if filters.is_empty() || only_criterion {
+    let line = CriterionLine::parse(words)?;
+    let session = Session::new(families, None, &[], &line.filters)?;
+    let refused = session.criterion(&line)?;
+    if !line.reports() {
         eprintln!(
             "the report beside other libraries: cargo xtask bench report, or cargo bench -- FILTER"
         );
-        return Ok(ExitCode::SUCCESS);
+        return Ok(passed(refused == 0));
     }
     let quick = session.phases.len() > FEW;
-    session.report(&Report::default(), quick)?;
-    Ok(ExitCode::SUCCESS)
+    let refused = refused + session.report(&Report::default(), quick)?;
+    Ok(passed(refused == 0))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{Input, Phase, Suite, SuiteError, values};
     use clap::CommandFactory;
+    use ghostlight_autodiff::Cost;
+    use ghostlight_kernels::pointwise::activation::{Activation, activation};
 
     #[test]
     fn the_command_line_is_sound() {
@@ -199,6 +209,25 @@ mod tests {
             error.to_string().contains("nothing is called `nothing`"),
             "{error}"
         );
+    }
+
+    /// A ReLU that is none.
+    fn wrong(suite: &mut Suite) -> Result<(), SuiteError> {
+        let relu = |v: &[Vec<f64>]| values(v[0].iter().map(|x| x.max(0.0)).collect());
+        let (cost, inputs) = (Cost::traffic(8, 8, 4), vec![Input::random(1, &[8])]);
+        let name = ["relu", "8", "forward"];
+        suite.phase(Phase::new(name, cost, inputs, relu, |t| {
+            Ok(vec![activation(&t[0], Activation::HardSwish)])
+        }))
+    }
+
+    #[test]
+    fn criterion_times_nothing_that_is_refused_and_says_how_much_that_was() {
+        // Two filters, so that criterion leaves the test's own arguments alone.
+        let words = ["relu", "forward"].map(String::from);
+        let line = CriterionLine::parse(&words).expect("two filters");
+        let session = Session::new(&[wrong], None, &[], &line.filters).expect("a phase");
+        assert_eq!(session.criterion(&line).expect("a run"), 1);
     }
 
     #[test]

@@ -9,6 +9,7 @@ mod clock;
 pub mod compare;
 mod contender;
 mod counts;
+mod criterion_line;
 mod flush;
 mod input;
 #[cfg(feature = "inspect")]

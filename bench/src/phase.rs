@@ -1,7 +1,7 @@
-use crate::contender::{Task, Variant};
-use crate::input::{Input, Operands};
+use crate::contender::{Contender, Task, Variant};
+use crate::input::{self, Input, Operands};
 use crate::results::{Layer, Sweep};
-use crate::verify::{Effect, Expected};
+use crate::verify::{Effect, Expected, verify};
 use ghostlight_autodiff::{Cost, KernelError, Tensor};
 use serde_json::Value;
 
@@ -96,6 +96,20 @@ impl<'a> Phase<'a> {
     /// `op/phase/case`, which filters are looked for in.
     pub fn line(&self) -> String {
         format!("{}/{}/{}", self.op, self.phase, self.case)
+    }
+
+    /// What the outputs must be on the operands of `draw`.
+    pub(crate) fn expected(&self, draw: u64) -> Vec<Expected> {
+        let values: Vec<Vec<f64>> = input::draw(&self.inputs, draw)
+            .into_iter()
+            .map(|values| values.into_iter().map(f64::from).collect())
+            .collect();
+        (self.reference)(&values)
+    }
+
+    /// Whether `contender` computes this; why it gets no time where not.
+    pub(crate) fn verify(&self, contender: &mut dyn Contender) -> Result<(), String> {
+        verify(contender, &self.inputs, &self.expected(0), self.effect)
     }
 
     /// What peers are told.

@@ -6,14 +6,14 @@ use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// The version of this format; a file of another one is refused.
-pub const FORMAT: u32 = 1;
+/// The version of this format. A file of a later one is refused; one of an earlier one lacks fields and is read.
+pub const FORMAT: u32 = 2;
 
 /// A run of the bench.
 #[derive(Debug, Clone, Serialize, Deserialize, PartialEq)]
 #[serde(deny_unknown_fields)]
 pub struct Results {
-    /// [`FORMAT`].
+    /// [`FORMAT`], or an earlier one.
     pub format: u32,
     /// Where it ran.
     pub machine: Machine,
@@ -215,6 +215,12 @@ pub struct Refused {
     pub reason: String,
 }
 
+/// The beginning of a file of any format.
+#[derive(Deserialize)]
+struct Format {
+    format: u32,
+}
+
 /// Why a file of results cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum ResultsError {
@@ -238,14 +244,27 @@ pub enum ResultsError {
         /// What is wrong there.
         reason: String,
     },
-    /// It was written by another version of the bench.
-    #[error("{}: format {found}, where this bench reads {FORMAT}; measure again with one version", path.display())]
+    /// It was written by a later version of the bench.
+    #[error("{}: format {found}, where this bench reads up to {FORMAT}; compare with a bench of that version, or measure again", path.display())]
     Format {
         /// The file.
         path: PathBuf,
         /// Its format.
         found: u32,
     },
+}
+
+impl Refused {
+    /// Whether this is ours, by either of its names.
+    pub fn is_ours(&self) -> bool {
+        [OURS, CONTROL].contains(&self.variant.as_str())
+    }
+
+    /// Whether this is of the same problem and variant.
+    pub fn is_of(&self, other: &Self) -> bool {
+        (&self.op, &self.case, &self.phase, &self.variant)
+            == (&other.op, &other.case, &other.phase, &other.variant)
+    }
 }
 
 impl Row {
@@ -316,20 +335,21 @@ impl Results {
             path: path.into(),
             source,
         })?;
-        let results: Self =
-            serde_json::from_str(&text).map_err(|error| ResultsError::Malformed {
-                path: path.into(),
-                line: error.line(),
-                column: error.column(),
-                reason: error.to_string(),
-            })?;
-        if results.format != FORMAT {
+        let malformed = |error: serde_json::Error| ResultsError::Malformed {
+            path: path.into(),
+            line: error.line(),
+            column: error.column(),
+            reason: error.to_string(),
+        };
+        // A later format has fields that this one does not know: its number is told before any of them.
+        let Format { format: found } = serde_json::from_str(&text).map_err(malformed)?;
+        if found > FORMAT {
             return Err(ResultsError::Format {
                 path: path.into(),
-                found: results.format,
+                found,
             });
         }
-        Ok(results)
+        serde_json::from_str(&text).map_err(malformed)
     }
 
     /// Writes a `results.json`, indented, so that a line names one value.

@@ -3,7 +3,6 @@
 use crate::contender::{Contender, Peer};
 use crate::counts::{Counts, count};
 use crate::flush::Flush;
-use crate::input::draw;
 use crate::phase::Phase;
 use crate::results::{Cache, Ceilings, Refused, Row};
 use crate::stats::{Ratio, Times, quantile};
@@ -115,13 +114,7 @@ impl Runner {
             }
         }
         contenders.retain(|contender| with_slow || !contender.is_slow());
-        let values: Vec<Vec<f64>> = draw(&phase.inputs, 0)
-            .into_iter()
-            .map(|values| values.into_iter().map(f64::from).collect())
-            .collect();
-        let expected = (phase.reference)(&values);
-        drop(values);
-
+        let expected = phase.expected(0);
         let mut outcome = Outcome::default();
         let mut entrants = Vec::new();
         for (i, mut contender) in contenders.into_iter().enumerate() {

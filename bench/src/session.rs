@@ -3,6 +3,7 @@
 use crate::cli::Report;
 use crate::clock::{DeviceTime, throughput};
 use crate::contender::Peer;
+use crate::criterion_line::CriterionLine;
 use crate::flush::Flush;
 use crate::input::draw;
 use crate::machine::{commit, versions};
@@ -135,8 +136,8 @@ impl<'a> Session<'a> {
         })
     }
 
-    /// Our kernels by criterion, each verified by being called once.
-    pub fn criterion(&self) -> Result<(), SuiteError> {
+    /// Our kernels by criterion, each verified first. Returns how many were refused.
+    pub fn criterion(&self, line: &CriterionLine) -> Result<usize, SuiteError> {
         let client = cubecl::Device::default().client();
         let clock = DeviceTime::new(&client);
         eprintln!("criterion reads the {} clock", clock.name());
@@ -145,35 +146,38 @@ impl<'a> Session<'a> {
             .measurement_time(Duration::from_millis(600))
             .sample_size(20)
             .with_measurement(clock);
-        // Criterion's own options are read beside one filter: more words than one it refuses.
-        if self.filters.len() < 2 {
+        if line.is_criterions() {
             criterion = criterion.configure_from_args();
         }
+        let mut refused = 0;
         self.each(|phase| {
             let mut group = criterion.benchmark_group(format!("{}/{}", phase.op, phase.phase));
             group.throughput(throughput(phase.cost));
             let mut ours = phase.variants[0].contender(&client, &phase.inputs, "ours");
-            let loaded = ours
-                .load(&draw(&phase.inputs, 0))
-                .and_then(|()| ours.call())
-                .and_then(|_| ours.outputs());
-            match loaded {
-                Ok(_) => {
+            let verified = match line.lists() {
+                true => Ok(()),
+                false => phase.verify(ours.as_mut()),
+            };
+            match verified {
+                Ok(()) => {
                     group.bench_function(BenchmarkId::from_parameter(phase.case), |bencher| {
                         bencher.iter(|| ours.call());
                     });
                 }
-                Err(reason) => eprintln!("{}: refused: {reason}", phase.line()),
+                Err(reason) => {
+                    refused += 1;
+                    eprintln!("{}: refused: {reason}", phase.line());
+                }
             }
             group.finish();
             Ok(())
         })?;
         criterion.final_summary();
-        Ok(())
+        Ok(refused)
     }
 
-    /// Measures, and writes the report's three files.
-    pub fn report(&self, options: &Report, quick: bool) -> Result<(), Box<dyn Error>> {
+    /// Measures, and writes the report's three files. Returns how many phases of ours were refused.
+    pub fn report(&self, options: &Report, quick: bool) -> Result<usize, Box<dyn Error>> {
         let (begun, began) = (Instant::now(), SystemTime::now());
         let device = cubecl::Device::default();
         let client = device.client();
@@ -238,7 +242,12 @@ impl<'a> Session<'a> {
         println!("{}", report::terminal(&results));
         let folder = folder.canonicalize().unwrap_or(folder);
         println!("\n{}", folder.join("report.html").display());
-        Ok(())
+        let ours = results.refused.iter().filter(|refused| refused.is_ours());
+        let refused = ours.count();
+        if refused > 0 {
+            eprintln!("error: {refused} of ours were refused");
+        }
+        Ok(refused)
     }
 }
 

@@ -1,4 +1,4 @@
-use super::{Change, Comparison, Key};
+use super::{Change, Comparison, Fault, Key};
 use crate::report::{cell, columns, line, ratio, significant};
 use crate::results::Verdict;
 use std::fmt::{Display, Formatter, Result, Write};
@@ -13,15 +13,21 @@ impl Display for Comparison {
             if change.verdict != Verdict::Same {
                 writeln!(
                     f,
-                    "{:7} {:>5} {:16} {:>9} -> {:>9} ms  {}",
+                    "{:7} {:>5} {:16} {:>9} -> {:>9} ms  {}{}",
                     change.verdict,
                     ratio(change.ratio),
                     interval(change),
                     significant(change.ms[0]),
                     significant(change.ms[1]),
-                    change.key
+                    change.key,
+                    change
+                        .peers
+                        .map_or(String::new(), |peers| format!("; peers {}", ratio(peers)))
                 )?;
             }
+        }
+        for refused in &self.refused {
+            writeln!(f, "{}", Fault::Refused(refused.clone()))?;
         }
         for (rows, which) in [(&self.only_a, "first"), (&self.only_b, "second")] {
             for key in rows {
@@ -51,7 +57,8 @@ impl Comparison {
         }
         let _ = writeln!(
             out,
-            "A ratio is the first run's median over the second's: above 1, the second is faster. {}\n",
+            "A ratio is the first run's median over the second's: above 1, the second is faster. Beside it stands the same ratio of the peers, \
+             whose code did not change. {}\n",
             self.total()
         );
         columns(
@@ -62,6 +69,7 @@ impl Comparison {
                 "interval",
                 "-first, ms",
                 "-second, ms",
+                "-peers",
                 "row",
             ],
         );
@@ -76,8 +84,19 @@ impl Comparison {
                     interval(change),
                     significant(change.ms[0]),
                     significant(change.ms[1]),
+                    change.peers.map(ratio).unwrap_or_default(),
                     format!("{mark}{}{mark}", cell(&change.key.to_string())),
                 ],
+            );
+        }
+        if !self.refused.is_empty() {
+            out.push_str("\n## Refused in the second\n\n");
+        }
+        for refused in &self.refused {
+            let _ = writeln!(
+                out,
+                "- {}",
+                cell(&Fault::Refused(refused.clone()).to_string())
             );
         }
         for (rows, which) in [(&self.only_a, "first"), (&self.only_b, "second")] {
@@ -98,12 +117,14 @@ impl Comparison {
     }
 
     fn total(&self) -> String {
-        let drift = self.drift.map(|(drift, rows)| {
-            format!(
-                " The peers' own ratio is {} in the mean of {rows} rows.",
-                ratio(drift)
-            )
-        });
+        let drift: Vec<String> = self
+            .drift
+            .iter()
+            .map(|drift| {
+                let (mean, rows, cache) = (ratio(drift.ratio), drift.rows, drift.cache);
+                format!(" The peers' own ratio is {mean} in the mean of {rows} {cache} rows.")
+            })
+            .collect();
         format!(
             "{} rows in both: {} slower, {} faster, {} the same within {:.0} % ({:.0} % with flushed caches), {} unsure.{}",
             self.changes.len(),
@@ -113,7 +134,7 @@ impl Comparison {
             100.0 * self.noise.hot,
             100.0 * self.noise.cold,
             self.count(Verdict::Unsure),
-            drift.unwrap_or_default()
+            drift.concat()
         )
     }
 }
