@@ -47,4 +47,4 @@ pub use run::{Effort, Outcome, Runner};
 pub use step::{Bench, Timing, parse};
 pub use suite::{Case, Extra, Family, Suite, SuiteError, about};
 pub use turn::{Turn, order};
-pub use verify::{Effect, Expected};
+pub use verify::{Effect, Expected, Verified};

@@ -1,7 +1,7 @@
 use crate::contender::{Contender, Task, Variant};
 use crate::input::{self, Input, Operands};
 use crate::results::{Layer, Sweep};
-use crate::verify::{Effect, Expected, verify};
+use crate::verify::{Effect, Expected, Verified, verify};
 use ghostlight_autodiff::{Cost, KernelError, Tensor};
 use serde_json::Value;
 
@@ -108,7 +108,7 @@ impl<'a> Phase<'a> {
     }
 
     /// Whether `contender` computes this; why it gets no time where not.
-    pub(crate) fn verify(&self, contender: &mut dyn Contender) -> Result<(), String> {
+    pub(crate) fn verify(&self, contender: &mut dyn Contender) -> Result<Verified, String> {
         verify(contender, &self.inputs, &self.expected(0), self.effect)
     }
 

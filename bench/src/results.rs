@@ -166,6 +166,12 @@ pub struct Row {
     pub gflop_s: f64,
     /// FLOP a needed byte.
     pub intensity: f64,
+    /// The largest error of an output's element against the reference in f64, in units of what it may be off: above 1 there is no row.
+    #[serde(default)]
+    pub error: Option<f64>,
+    /// A digest of the bits of the outputs: two runs with the same one computed the same bits.
+    #[serde(default)]
+    pub digest: Option<String>,
     /// Launches of a call, where they can be counted.
     pub launches: Option<u64>,
     /// Allocations of a call, where they can be counted.

@@ -8,7 +8,7 @@ use crate::results::{Cache, Ceilings, Refused, Row};
 use crate::stats::{Ratio, Times, quantile};
 use crate::time_limited::TimeLimited;
 use crate::turn::{Turn, order};
-use crate::verify::{TOO_FAST, verify};
+use crate::verify::{TOO_FAST, Verified, verify};
 use ghostlight_autodiff::{Client, Cost};
 
 /// How much time a run takes.
@@ -74,6 +74,7 @@ pub struct Outcome {
 
 struct Entrant<'a> {
     contender: Box<dyn Contender + 'a>,
+    shown: Verified,
     counts: Option<Counts>,
     call_ms: f64,
     hot: Times,
@@ -119,10 +120,11 @@ impl Runner {
         let mut entrants = Vec::new();
         for (i, mut contender) in contenders.into_iter().enumerate() {
             let fit = verify(contender.as_mut(), &phase.inputs, &expected, phase.effect)
-                .and_then(|()| enter(contender.as_mut(), i < on_device));
+                .and_then(|shown| Ok((shown, enter(contender.as_mut(), i < on_device)?)));
             match fit {
-                Ok((counts, call_ms)) => entrants.push(Entrant {
+                Ok((shown, (counts, call_ms))) => entrants.push(Entrant {
                     contender,
+                    shown,
                     counts,
                     call_ms,
                     hot: Times::default(),
@@ -206,6 +208,8 @@ impl Runner {
                     outcome.refused.push(refused(phase, name, reason));
                     continue;
                 }
+                row.error = Some(entrant.shown.error);
+                row.digest = Some(entrant.shown.digest.clone());
                 row.launches = entrant.counts.map(|counts| counts.launches);
                 row.allocations = entrant.counts.map(|counts| counts.allocations);
                 outcome.rows.push(row);
@@ -273,6 +277,8 @@ fn row(phase: &Phase, variant: &str, cache: Cache, times: &Times, ratio: Option<
         gb_s: bytes / median_ms / 1e6,
         gflop_s: flop / median_ms / 1e6,
         intensity: flop / bytes.max(1.0),
+        error: None,
+        digest: None,
         launches: None,
         allocations: None,
         sweep: phase.sweep.clone(),

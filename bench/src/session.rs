@@ -156,7 +156,7 @@ impl<'a> Session<'a> {
             let mut ours = phase.variants[0].contender(&client, &phase.inputs, "ours");
             let verified = match line.lists() {
                 true => Ok(()),
-                false => phase.verify(ours.as_mut()),
+                false => phase.verify(ours.as_mut()).map(|_| ()),
             };
             match verified {
                 Ok(()) => {

@@ -21,25 +21,25 @@ pub enum Expected {
 }
 
 impl Expected {
-    /// Whether `got` is that, or what it is instead.
-    fn admits(&self, got: &[f64]) -> Result<(), String> {
+    /// How far `got` lies off at worst, in units of what it may: at most 1; or what it is instead.
+    fn error(&self, got: &[f64]) -> Result<f64, String> {
         match self {
-            Self::Values(values) => near(got, values, |_| 0.0),
-            Self::Within(values, slack) => near(got, values, |i| slack[i]),
+            Self::Values(values) => furthest(got, values, |_| 0.0),
+            Self::Within(values, slack) => furthest(got, values, |i| slack[i]),
             Self::Sum(sum) => {
                 let found: f64 = got.iter().sum();
-                if (found - sum).abs() <= TOLERANCE * sum.abs().max(1e-6) {
-                    Ok(())
-                } else {
-                    Err(format!("the sum is {found:e} instead of {sum:e}"))
+                let error = (found - sum).abs() / (TOLERANCE * sum.abs().max(1e-6));
+                match error <= 1.0 {
+                    true => Ok(error),
+                    false => Err(format!("the sum is {found:e} instead of {sum:e}")),
                 }
             }
         }
     }
 }
 
-/// Whether every value is the wanted one, within its slack and the tolerance; a NaN of the contender is near nothing.
-fn near(got: &[f64], wanted: &[f64], slack: impl Fn(usize) -> f64) -> Result<(), String> {
+/// The largest difference in units of its element's budget, the tolerance and its slack; a NaN of the contender is near nothing.
+fn furthest(got: &[f64], wanted: &[f64], slack: impl Fn(usize) -> f64) -> Result<f64, String> {
     if got.len() != wanted.len() {
         let (got, wanted) = (got.len(), wanted.len());
         return Err(format!("{got} values where {wanted} belong"));
@@ -47,16 +47,41 @@ fn near(got: &[f64], wanted: &[f64], slack: impl Fn(usize) -> f64) -> Result<(),
     let largest = wanted
         .iter()
         .fold(0.0f64, |most, value| most.max(value.abs()));
-    let is_near = |i: usize| {
-        wanted[i].is_nan() || (got[i] - wanted[i]).abs() <= TOLERANCE * largest + slack(i)
-    };
-    match (0..got.len()).find(|&i| !is_near(i)) {
-        None => Ok(()),
-        Some(i) => Err(format!(
-            "element {i} is {:e} instead of {:e}",
-            got[i], wanted[i]
-        )),
+    let mut most = 0.0f64;
+    for (i, (&got, &wanted)) in got.iter().zip(wanted).enumerate() {
+        // Equal first: nothing may be off where all of the reference is 0.
+        if wanted.is_nan() || got == wanted {
+            continue;
+        }
+        let error = (got - wanted).abs() / (TOLERANCE * largest + slack(i));
+        if error.is_nan() || error > 1.0 {
+            return Err(format!("element {i} is {got:e} instead of {wanted:e}"));
+        }
+        most = most.max(error);
     }
+    Ok(most)
+}
+
+/// What a contender showed.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Verified {
+    /// The largest error of its outputs, in units of what they may be off.
+    pub error: f64,
+    /// A digest of the bits of its outputs on the first draw, the same wherever and whenever they are the same.
+    pub digest: String,
+}
+
+/// FNV-1a over the outputs' bits as f32 has them, and over their lengths.
+fn digest(outputs: &[Vec<f64>]) -> String {
+    let mut hash = 0xcbf2_9ce4_8422_2325u64;
+    let mut take = |word: u64| hash = (hash ^ word).wrapping_mul(0x100_0000_01b3);
+    for output in outputs {
+        take(output.len() as u64);
+        output
+            .iter()
+            .for_each(|&value| take(u64::from((value as f32).to_bits())));
+    }
+    format!("{hash:016x}")
 }
 
 /// What the call must do to its operands.
@@ -78,7 +103,7 @@ pub fn verify(
     inputs: &[Input],
     expected: &[Expected],
     effect: Effect,
-) -> Result<(), String> {
+) -> Result<Verified, String> {
     // The second draw goes first: what it leaves in caches and buffers is wrong for the first.
     contender.load(&draw(inputs, 1))?;
     contender.call()?;
@@ -97,10 +122,12 @@ pub fn verify(
     if outputs.iter().any(|output| !output.is_empty()) && outputs == other {
         return Err("the outputs do not depend on the operands: they were not computed".into());
     }
+    let mut error = 0.0f64;
     for (i, (output, expected)) in outputs.iter().zip(expected).enumerate() {
-        expected
-            .admits(output)
+        let off = expected
+            .error(output)
             .map_err(|how| format!("output {i} differs from the reference: {how}"))?;
+        error = error.max(off);
     }
     if effect == Effect::Pure {
         let given = inputs
@@ -118,7 +145,10 @@ pub fn verify(
             }
         }
     }
-    Ok(())
+    Ok(Verified {
+        error,
+        digest: digest(&outputs),
+    })
 }
 
 #[cfg(test)]
@@ -128,31 +158,61 @@ mod tests {
     #[test]
     fn a_value_off_by_more_than_the_tolerance_is_named_with_its_place() {
         let expected = Expected::Values(vec![1.0, 2.0, f64::NAN]);
-        assert_eq!(expected.admits(&[1.0, 2.0005, 7.0]), Ok(()));
-        let off = expected.admits(&[1.0, 2.1, 7.0]).expect_err("it is off");
+        let error = expected.error(&[1.0, 2.0005, 7.0]).expect("within it");
+        assert!(
+            (error - 0.5).abs() < 1e-9,
+            "half of what it may be off: {error}"
+        );
+        let off = expected.error(&[1.0, 2.1, 7.0]).expect_err("it is off");
         assert!(off.contains("element 1 is 2.1e0 instead of 2e0"), "{off}");
-        let missing = expected.admits(&[1.0]).expect_err("two are missing");
+        let missing = expected.error(&[1.0]).expect_err("two are missing");
         assert!(missing.contains("1 values where 3 belong"), "{missing}");
     }
 
     #[test]
     fn slack_is_given_to_its_own_element_alone() {
         let expected = Expected::Within(vec![1.0, 1.0], vec![0.5, 0.0]);
-        assert_eq!(expected.admits(&[1.4, 1.0]), Ok(()));
-        assert!(expected.admits(&[1.0, 1.4]).is_err());
+        assert!(
+            expected
+                .error(&[1.4, 1.0])
+                .is_ok_and(|error| 0.7 < error && error < 0.8)
+        );
+        assert!(expected.error(&[1.0, 1.4]).is_err());
     }
 
     #[test]
     fn nothing_that_is_not_a_number_passes_for_one() {
-        assert!(Expected::Values(vec![1.0]).admits(&[f64::NAN]).is_err());
-        assert!(Expected::Sum(1.0).admits(&[f64::NAN]).is_err());
+        assert!(Expected::Values(vec![1.0]).error(&[f64::NAN]).is_err());
+        assert!(Expected::Sum(1.0).error(&[f64::NAN]).is_err());
+    }
+
+    #[test]
+    fn zeros_may_be_off_by_nothing() {
+        assert_eq!(Expected::Values(vec![0.0; 2]).error(&[0.0, -0.0]), Ok(0.0));
+        assert!(Expected::Values(vec![0.0; 2]).error(&[0.0, 1e-30]).is_err());
+    }
+
+    #[test]
+    fn a_digest_is_of_the_bits_and_of_where_outputs_end() {
+        let one = digest(&[vec![1.0, 2.0], vec![3.0]]);
+        assert_eq!(one, digest(&[vec![1.0, 2.0], vec![3.0]]));
+        let next = f64::from(f32::from_bits(1f32.to_bits() + 1));
+        for other in [
+            vec![vec![next, 2.0], vec![3.0]],
+            vec![vec![2.0, 1.0], vec![3.0]],
+            vec![vec![1.0], vec![2.0, 3.0]],
+            vec![vec![1.0, 2.0, 3.0]],
+        ] {
+            assert_ne!(one, digest(&other), "{other:?}");
+        }
+        assert_eq!(digest(&[]), "cbf29ce484222325");
     }
 
     #[test]
     fn a_loss_may_come_by_sample_or_summed() {
         let loss = Expected::Sum(3.0);
-        assert_eq!(loss.admits(&[1.0, 2.0]), Ok(()));
-        assert_eq!(loss.admits(&[3.0]), Ok(()));
-        assert!(loss.admits(&[3.1]).is_err());
+        assert_eq!(loss.error(&[1.0, 2.0]), Ok(0.0));
+        assert_eq!(loss.error(&[3.0]), Ok(0.0));
+        assert!(loss.error(&[3.1]).is_err());
     }
 }

@@ -60,6 +60,10 @@ pub struct Change {
     pub peers: Option<f64>,
     /// What it says of `b`.
     pub verdict: Verdict,
+    /// Whether both computed the same bits, where both say.
+    pub same_bits: Option<bool>,
+    /// The largest errors of `a` and `b`, in units of their budget.
+    pub errors: [Option<f64>; 2],
 }
 
 /// Differences up to these fractions are noise.
@@ -134,6 +138,14 @@ pub struct Drift {
 }
 
 impl Comparison {
+    /// Rows whose bits are others now.
+    pub fn other_bits(&self) -> usize {
+        let changes = self.changes.iter();
+        changes
+            .filter(|change| change.same_bits == Some(false))
+            .count()
+    }
+
     /// Rows of a verdict.
     pub fn count(&self, verdict: Verdict) -> usize {
         self.changes
@@ -281,6 +293,12 @@ fn change(a: &Row, b: &Row, noise: Noise, drift: Option<&Drift>, peers: &SamePee
         verdict: change.map_or(Verdict::Unsure, |change| {
             judged(change, noise, drift, beside)
         }),
+        same_bits: a
+            .digest
+            .as_ref()
+            .zip(b.digest.as_ref())
+            .map(|(a, b)| a == b),
+        errors: [a.error, b.error],
     }
 }
 

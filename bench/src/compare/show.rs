@@ -1,28 +1,30 @@
 use super::{Change, Comparison, Fault, Key};
-use crate::report::{cell, columns, line, ratio, significant};
+use crate::report::{cell, columns, error, line, ratio, significant};
 use crate::results::Verdict;
 use std::fmt::{Display, Formatter, Result, Write};
 
-/// For the terminal: what changed, the worst first; rows that are the same are counted only.
+/// For the terminal: what changed, the worst first; rows of the same time and the same bits are counted only.
 impl Display for Comparison {
     fn fmt(&self, f: &mut Formatter) -> Result {
         for warning in &self.warnings {
             writeln!(f, "warning: {warning}")?;
         }
         for change in self.sorted() {
-            if change.verdict != Verdict::Same {
+            if change.verdict != Verdict::Same || change.same_bits == Some(false) {
+                let peers = change
+                    .peers
+                    .map(|peers| format!("; peers {}", ratio(peers)));
                 writeln!(
                     f,
-                    "{:7} {:>5} {:16} {:>9} -> {:>9} ms  {}{}",
+                    "{:7} {:>5} {:16} {:>9} -> {:>9} ms  {}{}{}",
                     change.verdict,
                     ratio(change.ratio),
                     interval(change),
                     significant(change.ms[0]),
                     significant(change.ms[1]),
                     change.key,
-                    change
-                        .peers
-                        .map_or(String::new(), |peers| format!("; peers {}", ratio(peers)))
+                    bits(change).map_or(String::new(), |bits| format!("; {bits}")),
+                    peers.unwrap_or_default()
                 )?;
             }
         }
@@ -70,6 +72,7 @@ impl Comparison {
                 "-first, ms",
                 "-second, ms",
                 "-peers",
+                "bits",
                 "row",
             ],
         );
@@ -85,6 +88,7 @@ impl Comparison {
                     significant(change.ms[0]),
                     significant(change.ms[1]),
                     change.peers.map(ratio).unwrap_or_default(),
+                    bits(change).unwrap_or_default(),
                     format!("{mark}{}{mark}", cell(&change.key.to_string())),
                 ],
             );
@@ -126,7 +130,7 @@ impl Comparison {
             })
             .collect();
         format!(
-            "{} rows in both: {} slower, {} faster, {} the same within {:.0} % ({:.0} % with flushed caches), {} unsure.{}",
+            "{} rows in both: {} slower, {} faster, {} the same within {:.0} % ({:.0} % with flushed caches), {} unsure; {} with other bits.{}",
             self.changes.len(),
             self.count(Verdict::Slower),
             self.count(Verdict::Faster),
@@ -134,9 +138,21 @@ impl Comparison {
             100.0 * self.noise.hot,
             100.0 * self.noise.cold,
             self.count(Verdict::Unsure),
+            self.other_bits(),
             drift.concat()
         )
     }
+}
+
+/// "same bits", or "other bits" and how the error moved.
+fn bits(change: &Change) -> Option<String> {
+    Some(match (change.same_bits?, change.errors) {
+        (true, _) => "same bits".into(),
+        (false, [Some(before), Some(after)]) => {
+            format!("other bits, error {} -> {}", error(before), error(after))
+        }
+        (false, _) => "other bits".into(),
+    })
 }
 
 fn interval(change: &Change) -> String {

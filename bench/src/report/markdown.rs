@@ -1,5 +1,5 @@
 use super::summary::{Summary, distinct};
-use super::{bytes, network_sums, peers, percent, ratio, settings, significant, summaries};
+use super::{bytes, error, network_sums, peers, percent, ratio, settings, significant, summaries};
 use crate::results::{Bandwidth, CONTROL, OURS, Results, Row};
 use std::fmt::Write;
 
@@ -212,6 +212,21 @@ fn trust_section(out: &mut String, results: &Results) {
          with the reason.",
         results.refused.len()
     );
+    let errors = results
+        .rows
+        .iter()
+        .filter_map(|row| Some((row.error?, row)));
+    if let Some((most, row)) = errors.max_by(|a, b| a.0.total_cmp(&b.0)) {
+        let _ = writeln!(
+            out,
+            "- The largest error of any row is {} of what it may be: {} {} {}, {}. Beside every row of ours stands its own.",
+            error(most),
+            cell(&row.op),
+            cell(&row.case),
+            cell(&row.phase),
+            cell(&row.variant)
+        );
+    }
     for control in summaries(results)
         .iter()
         .filter(|row| row.op.is_none() && row.variant == CONTROL)
@@ -297,7 +312,17 @@ fn op_section(out: &mut String, results: &Results, op: &str) {
     if several {
         names.push("caches, clock".into());
     }
-    names.extend(["-ours, ms", "-GB/s", "-GFLOP/s", "-of the limit", "bound"].map(String::from));
+    names.extend(
+        [
+            "-ours, ms",
+            "-GB/s",
+            "-GFLOP/s",
+            "-of the limit",
+            "bound",
+            "-error",
+        ]
+        .map(String::from),
+    );
     names.extend(peers.iter().map(|peer| cell(peer)));
     columns(out, &names.iter().map(String::as_str).collect::<Vec<_>>());
     // Every problem once, even where ours has no time and only a peer has.
@@ -337,6 +362,7 @@ fn problem_line(out: &mut String, rows: &[&Row], peers: &[&str], several: bool) 
         number(|row| significant(row.gflop_s)),
         number(|row| row.roofline.map(percent).unwrap_or_default()),
         number(|row| row.bound.map(|bound| bound.to_string()).unwrap_or_default()),
+        number(|row| row.error.map(error).unwrap_or_default()),
     ]);
     cells.extend(
         peers

@@ -17,7 +17,7 @@ pub use summary::{Extreme, Setting, Summary, Tally, peers, settings, summaries};
 pub use terminal::terminal;
 
 pub(crate) use markdown::{cell, columns, line};
-pub(crate) use number::{bytes, percent, ratio, significant};
+pub(crate) use number::{bytes, error, percent, ratio, significant};
 
 #[cfg(doc)]
 use crate::results::Results;

@@ -259,6 +259,36 @@ fn a_row_of_ours_that_is_refused_or_gone_fails_on_any_machine() {
 }
 
 #[test]
+fn other_bits_are_told_with_how_the_error_moved_even_where_the_time_did_not() {
+    let run =
+        [(1.0, 0.311, "aa"), (1.0, 0.4, "bb"), (0.5, 0.311, "aa")].map(|(ms, error, digest)| {
+            let mut run = one(ms, 1.01);
+            run.rows[0].error = Some(error);
+            run.rows[0].digest = Some(digest.into());
+            run
+        });
+    let other = compare(&run[0], &run[1]);
+    assert_eq!((other.count(Verdict::Same), other.other_bits()), (1, 1));
+    let text = other.to_string();
+    assert!(
+        text.starts_with("SAME") && text.contains("; other bits, error 0.31 -> 0.40"),
+        "{text}"
+    );
+    assert!(text.contains("1 with other bits"));
+    assert!(
+        other
+            .markdown()
+            .contains("| other bits, error 0.31 -> 0.40 |")
+    );
+
+    let same = compare(&run[0], &run[2]);
+    assert!(same.to_string().starts_with("FASTER") && same.to_string().contains("; same bits"));
+    let mut older = run[0].clone();
+    older.rows[0].digest = None;
+    assert_eq!(compare(&older, &run[1]).changes[0].same_bits, None);
+}
+
+#[test]
 fn turns_are_compared_as_such_where_both_runs_have_them() {
     let mut run = [1.0, 1.2].map(|ms| one(ms, 1.9));
     assert_eq!(verdict(&run[0], &run[1]), Verdict::Unsure);

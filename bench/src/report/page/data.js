@@ -50,6 +50,7 @@ function significant(value) {
   return value.toFixed(Math.max(0, Math.min(9, decimals)));
 }
 const ratioText = value => !known(value) ? "" : value.toFixed(value >= 100 ? 0 : value >= 10 ? 1 : 2);
+const errorText = value => !known(value) ? "" : value && value < 0.005 ? "<0.01" : value.toFixed(2);
 const times = value => known(value) ? ratioText(value) + "×" : "";
 const percent = value => !known(value) ? "" : (100 * value).toFixed(value < 0.0995 ? 1 : 0) + "\u00a0%";
 function bytesText(bytes) {
@@ -76,5 +77,6 @@ function describe(row) {
     lines.push(`${significant(row.median_ms)} ms, ${significant(row.gb_s)} GB/s, ${significant(row.gflop_s)} GFLOP/s`);
     if (known(row.roofline)) lines.push(`${percent(row.roofline)} of the limit` + (row.bound ? `, bound by ${row.bound}` : ""));
   }
+  if (known(row.error)) lines.push(`error ${errorText(row.error)} of what is allowed, bits ${row.digest}`);
   return lines.join("\n");
 }
