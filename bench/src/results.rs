@@ -169,6 +169,9 @@ pub struct Row {
     /// The largest error of an output's element against the reference in f64, in units of what it may be off: above 1 there is no row.
     #[serde(default)]
     pub error: Option<f64>,
+    /// The share of the reference's elements that are NaN, which admits anything.
+    #[serde(default)]
+    pub unchecked: Option<f64>,
     /// A digest of the bits of the outputs: two runs with the same one computed the same bits.
     #[serde(default)]
     pub digest: Option<String>,

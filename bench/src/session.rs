@@ -226,6 +226,7 @@ impl<'a> Session<'a> {
             eprintln!("[{at}/{}] {}", self.phases.len(), summary(&phase, &outcome));
             results.rows.extend(outcome.rows);
             results.refused.extend(outcome.refused);
+            results.ceilings = runner.ceilings.clone();
             results.seconds = begun.elapsed().as_secs_f64();
             // What a run that is cut short has measured is there; that it cannot be written is told at the end.
             let _ = results.write(&folder.join("results.json"));

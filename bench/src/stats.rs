@@ -17,6 +17,23 @@ impl Times {
         all
     }
 
+    /// The interval of 95 % of the turns' geometric mean, in ms; none without turns, and of one turn all that its calls took.
+    pub(crate) fn interval(&self) -> Option<[f64; 2]> {
+        let logs: Vec<f64> = self.medians().iter().map(|ms| ms.ln()).collect();
+        let (mean, error) = mean_and_error(&logs);
+        match logs.len() {
+            0 => None,
+            1 => {
+                let calls = self.sorted();
+                Some([calls[0], calls[calls.len() - 1]])
+            }
+            n => {
+                let half = student((n - 1) as f64) * error;
+                Some([(mean - half).exp(), (mean + half).exp()])
+            }
+        }
+    }
+
     /// The median of each turn, which has calls.
     pub(crate) fn medians(&self) -> Vec<f64> {
         self.0

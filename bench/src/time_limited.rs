@@ -50,6 +50,10 @@ impl Contender for TimeLimited<'_> {
         Ok(ms)
     }
 
+    fn forget(&mut self) -> Result<(), String> {
+        self.inner.forget()
+    }
+
     fn outputs(&mut self) -> Result<Vec<Vec<f64>>, String> {
         self.inner.outputs()
     }

@@ -55,7 +55,6 @@ impl Contender for Linked {
     }
 
     fn load(&mut self, values: &[Vec<f32>]) -> Result<(), String> {
-        self.results.clear();
         self.work = None;
         self.work = Some(caught(|| (self.open)(values))?);
         Ok(())

@@ -208,8 +208,8 @@ fn trust_section(out: &mut String, results: &Results) {
     let timed = results.rows.iter().filter(|row| !row.is_control()).count();
     let _ = writeln!(
         out,
-        "- {timed} rows were timed, each after its result had been held against the reference in f64; {} got no time and stand at the end \
-         with the reason.",
+        "- {timed} rows were timed, each after its result had been held against the reference in f64, and again afterwards; {} got no time \
+         and stand at the end with the reason.",
         results.refused.len()
     );
     let errors = results
@@ -225,6 +225,21 @@ fn trust_section(out: &mut String, results: &Results) {
             cell(&row.case),
             cell(&row.phase),
             cell(&row.variant)
+        );
+    }
+    let unchecked = results
+        .rows
+        .iter()
+        .filter_map(|row| Some((row.unchecked?, row)));
+    let unchecked = unchecked.filter(|(share, _)| *share > 0.0);
+    if let Some((most, row)) = unchecked.max_by(|a, b| a.0.total_cmp(&b.0)) {
+        let _ = writeln!(
+            out,
+            "- Elements of a reference that have no one value admit anything. Most of them are in {} {} {}: {}.",
+            cell(&row.op),
+            cell(&row.case),
+            cell(&row.phase),
+            percent(most)
         );
     }
     for control in summaries(results)

@@ -110,6 +110,19 @@ fn totals(out: &mut String, results: &Results) {
             )
         );
     }
+    let unchecked = results
+        .rows
+        .iter()
+        .filter_map(|row| Some((row.unchecked?, row)));
+    let unchecked = unchecked.filter(|(share, _)| *share > 0.0);
+    if let Some((most, row)) = unchecked.max_by(|a, b| a.0.total_cmp(&b.0)) {
+        let at = format!("{} {} {}", row.op, row.case, row.phase);
+        let text = format!(
+            "unchecked: up to {} of a reference has no one value, in {at}",
+            percent(most)
+        );
+        let _ = writeln!(out, "{}", fit(&text, WIDTH));
+    }
     for refused in &results.refused {
         let line = format!(
             "refused: {} {} {} {}: {}",

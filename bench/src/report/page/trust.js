@@ -7,7 +7,7 @@ function drawTrust() {
   const wobble = median(rows.filter(row => row.variant === OURS && row.median_ms > 0).map(row => (row.high_ms - row.low_ms) / row.median_ms));
   const within = controls.filter(row => Math.abs(Math.log(row.ratio)) <= Math.log(1.05)).length;
   const terms = [
-    ["Verified first", `${plural(timed, "row")} got a time, each after its result had been held against the reference in f64. ${plural(results.refused.length, "variant")} got none and ${results.refused.length === 1 ? "is" : "are"} listed below with the reason.`],
+    ["Verified before and after", `${plural(timed, "row")} got a time, each after its result had been held against the reference in f64, and again afterwards on operands that it had not seen. ${plural(results.refused.length, "variant")} got none and ${results.refused.length === 1 ? "is" : "are"} listed below with the reason.`],
     ["In turns", `Both sides of a ratio ran in turns, so that a drift of the machine meets both. Its interval of 95 % is Student's t over the pairs of turns. From the 10th to the 90th percentile, the calls of a row of ours spread over ${percent(wobble) || "an unknown share"} of the median, in the middle of all rows.`],
     ["Control", controls.length ? `Ours against itself under another name. ${within} of ${controls.length} lie within 5 % of 1.00; a difference between variants that is smaller than what the control shows is noise.` : "No control rows in this run: nothing says how large its noise is."],
     ["Hot and cold", "Hot: the operands were left in the caches by the call before, as in a loop over one small problem. Cold: all cores wrote twice the last-level cache before every call, as in a network whose layers follow each other."],
