@@ -1,4 +1,5 @@
 use super::summary::{Summary, distinct};
+use super::trust::{control_section, refused_section, trust_section};
 use super::{bytes, error, network_sums, peers, percent, ratio, settings, significant, summaries};
 use crate::results::{Bandwidth, CONTROL, OURS, Results, Row};
 use std::fmt::Write;
@@ -96,7 +97,7 @@ fn head(out: &mut String, results: &Results) {
     out.push('\n');
 }
 
-fn setting_of(summary: &Summary) -> String {
+pub(super) fn setting_of(summary: &Summary) -> String {
     format!(
         "{}, {}",
         summary.setting.cache,
@@ -108,7 +109,7 @@ fn summary_section(out: &mut String, results: &Results) {
     out.push_str(
         "## What it comes to\n\n\
          A ratio is the peer's median over ours: above 1, ours is faster. Means are geometric, every row with the same weight, points of \
-         sweeps included. A row is lost when its verdict is SLOWER: the whole interval of its ratio says that \
+         sweeps included; under `fast` stand the shares of rows where ours is at least 1, 1.5 and 2 times as fast, which a mean hides. A row is lost when its verdict is SLOWER: the whole interval of its ratio says that \
          the peer is faster by more than 3 %.\n\n",
     );
     let all = summaries(results);
@@ -123,6 +124,9 @@ fn summary_section(out: &mut String, results: &Results) {
     names.extend([
         "-rows",
         "-mean",
+        "-fast 1",
+        "-1.5",
+        "-2",
         "-lowest",
         "-highest",
         "-lost",
@@ -135,9 +139,9 @@ fn summary_section(out: &mut String, results: &Results) {
             cell(&row.variant),
         ];
         cells.extend(several.then(|| setting_of(row)));
+        cells.extend([row.rows.to_string(), bold(ratio(row.mean), row.mean < 1.0)]);
+        cells.extend(row.fast.map(percent));
         cells.extend([
-            row.rows.to_string(),
-            bold(ratio(row.mean), row.mean < 1.0),
             ratio(row.lowest.ratio),
             ratio(row.highest.ratio),
             bold(row.lost.to_string(), row.lost > 0),
@@ -201,71 +205,6 @@ fn networks_section(out: &mut String, results: &Results) {
         line(out, &cells);
     }
     out.push('\n');
-}
-
-fn trust_section(out: &mut String, results: &Results) {
-    out.push_str("## Whether to believe it\n\n");
-    let timed = results.rows.iter().filter(|row| !row.is_control()).count();
-    let _ = writeln!(
-        out,
-        "- {timed} rows were timed, each after its result had been held against the reference in f64, and again afterwards; {} got no time \
-         and stand at the end with the reason.",
-        results.refused.len()
-    );
-    let errors = results
-        .rows
-        .iter()
-        .filter_map(|row| Some((row.error?, row)));
-    if let Some((most, row)) = errors.max_by(|a, b| a.0.total_cmp(&b.0)) {
-        let _ = writeln!(
-            out,
-            "- The largest error of any row is {} of what it may be: {} {} {}, {}. Beside every row of ours stands its own.",
-            error(most),
-            cell(&row.op),
-            cell(&row.case),
-            cell(&row.phase),
-            cell(&row.variant)
-        );
-    }
-    let unchecked = results
-        .rows
-        .iter()
-        .filter_map(|row| Some((row.unchecked?, row)));
-    let unchecked = unchecked.filter(|(share, _)| *share > 0.0);
-    if let Some((most, row)) = unchecked.max_by(|a, b| a.0.total_cmp(&b.0)) {
-        let _ = writeln!(
-            out,
-            "- Elements of a reference that have no one value admit anything. Most of them are in {} {} {}: {}.",
-            cell(&row.op),
-            cell(&row.case),
-            cell(&row.phase),
-            percent(most)
-        );
-    }
-    for control in summaries(results)
-        .iter()
-        .filter(|row| row.op.is_none() && row.variant == CONTROL)
-    {
-        let _ = writeln!(
-            out,
-            "- Control ({}): ours against itself under another name reads {} in the mean of {} rows, {} to {}. It should read 1.00; what it \
-             differs by is the noise of this run.",
-            setting_of(control),
-            ratio(control.mean),
-            control.rows,
-            ratio(control.lowest.ratio),
-            ratio(control.highest.ratio)
-        );
-    }
-    out.push_str(
-        "- Both sides of a ratio ran in turns, so that a drift of the machine meets both. Its interval of 95 % is Student's t over the pairs of \
-         turns. FASTER, SLOWER: the whole interval says that the peer is behind, ahead, by more than 3 %; SAME: within 3 %; UNSURE: the \
-         interval is too wide to tell.\n\
-         - Hot: the operands were left in the caches by the call before. Cold: all cores wrote twice the last-level cache before \
-         every call.\n\
-         - The limit is the least time in which this device could move the needed bytes, do the multiply-adds and launch, by its own \
-         ceilings as measured in this run; the table gives the share of it that was reached, and what binds.\n\n",
-    );
 }
 
 fn ceilings_section(out: &mut String, results: &Results) {
@@ -392,7 +331,7 @@ fn bold(text: String, is: bool) -> String {
 }
 
 /// A ratio with its interval and verdict, bold where it is lost.
-fn against(row: &Row) -> String {
+pub(super) fn against(row: &Row) -> String {
     let Some(value) = row.ratio else {
         return String::new();
     };
@@ -408,52 +347,4 @@ fn against(row: &Row) -> String {
     } else {
         text
     }
-}
-
-fn refused_section(out: &mut String, results: &Results) {
-    if results.refused.is_empty() {
-        return;
-    }
-    out.push_str("## Without a time\n\n");
-    columns(out, &["operation", "case", "phase", "variant", "reason"]);
-    for refused in &results.refused {
-        let texts = [
-            &refused.op,
-            &refused.case,
-            &refused.phase,
-            &refused.variant,
-            &refused.reason,
-        ];
-        line(out, &texts.map(|text| cell(text)));
-    }
-    out.push('\n');
-}
-
-fn control_section(out: &mut String, results: &Results) {
-    let mut controls = results
-        .rows
-        .iter()
-        .filter(|row| row.is_control())
-        .peekable();
-    if controls.peek().is_none() {
-        return;
-    }
-    out.push_str("## Control rows\n\nOurs against itself; a ratio other than 1.00 is noise.\n\n");
-    columns(
-        out,
-        &["operation", "case", "phase", "caches, clock", "ratio"],
-    );
-    for row in controls {
-        line(
-            out,
-            &[
-                cell(&row.op),
-                cell(&row.case),
-                cell(&row.phase),
-                format!("{}, {}", row.cache, cell(&row.clock)),
-                against(row),
-            ],
-        );
-    }
-    out.push('\n');
 }

@@ -9,11 +9,12 @@ mod networks;
 mod number;
 mod summary;
 mod terminal;
+mod trust;
 
 pub use html::html;
 pub use markdown::markdown;
 pub use networks::{NetworkSum, PeerSum, network_sums};
-pub use summary::{Extreme, Setting, Summary, Tally, peers, settings, summaries};
+pub use summary::{Extreme, FAST, Setting, Summary, Tally, peers, settings, summaries};
 pub use terminal::terminal;
 
 pub(crate) use markdown::{cell, columns, line};

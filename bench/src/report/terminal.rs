@@ -1,6 +1,6 @@
 use super::summary::distinct;
 use super::{error, peers, percent, ratio, settings, significant, summaries};
-use crate::results::{Cache, Results, Row};
+use crate::results::{CONTROL, Cache, Results, Row};
 use std::fmt::Write;
 
 const WIDTH: usize = 120;
@@ -109,6 +109,13 @@ fn totals(out: &mut String, results: &Results) {
                 WIDTH
             )
         );
+        if all.variant != CONTROL {
+            let [one, half_more, twice] = all.fast.map(percent);
+            let text = format!(
+                "  fast: {one} of them at least 1, {half_more} at least 1.5, {twice} at least 2 times"
+            );
+            let _ = writeln!(out, "{text}");
+        }
     }
     let unchecked = results
         .rows

@@ -37,11 +37,23 @@ fn means_are_geometric_and_of_one_peer_and_setting() {
         .expect("torch");
     assert!((torch.mean - 1.0).abs() < 1e-12);
     assert_eq!((torch.rows, torch.lost), (2, 1));
+    assert_eq!(torch.fast, [0.5; 3]);
     assert_eq!(
         (torch.lowest.ratio, torch.lowest.phase.as_str()),
         (0.5, "forward")
     );
     assert_eq!(torch.highest.ratio, 2.0);
+    let mean = |share: &str| {
+        format!(
+            "  fast: {share} of them at least 1, {share} at least 1.5, {share} at least 2 times"
+        )
+    };
+    let text = terminal(&small());
+    assert!(
+        text.contains(&mean("50 %")) && text.contains(&mean("100 %")),
+        "{text}"
+    );
+    assert!(markdown(&small()).contains("| 1.00 | 50 % | 50 % | 50 % | 0.50 | 2.00 |"));
     // Hot and cold rows are never averaged.
     let count = |run: &Results| summaries(run).iter().filter(|row| row.op.is_none()).count();
     assert_eq!((count(&small()), count(&sample())), (3, 10));
@@ -146,11 +158,11 @@ fn every_problem_stands_in_the_document_and_in_the_terminal() {
     let (text, table) = (markdown(&run), terminal(&run));
     let rows = |cache: &str| {
         text.lines()
-            .filter(|line| line.contains(cache) && line.contains(" % |"))
+            .filter(|line| line.contains(cache) && [" memory |", " compute |"].iter().any(|bound| line.contains(bound)))
             .count()
     };
     assert_eq!(rows("| hot, wall |") + rows("| cold, wall |"), ours);
-    let measured = |line: &&str| line.contains(" % ");
+    let measured = |line: &&str| line.contains(" % ") && !line.starts_with("  fast: ");
     assert_eq!(table.lines().filter(measured).count(), ours);
 }
 
