@@ -2,6 +2,7 @@
 
 use crate::compare::compare;
 use crate::criterion_line::CriterionLine;
+use crate::problems::Problems;
 use crate::results::Results;
 use crate::session::Session;
 use crate::suite::Family;
@@ -29,7 +30,7 @@ struct Line {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Times all variants beside all peers and writes report.html, results.json and results.md.
+    /// Times all variants beside all peers and writes report.html, results.json, results.csv and results.md.
     Report(Report),
     /// Compares two results.json: verdicts for every row of ours, and a status that is not 0 where one became slower, wrong, refused
     /// or missing; or two gpu-shape.json.
@@ -43,13 +44,7 @@ enum Command {
         after: PathBuf,
     },
     /// Shows the problems, one JSON object a line.
-    List {
-        #[arg(long, value_name = "FILE")]
-        cases: Option<PathBuf>,
-        #[arg(long, value_name = "ARCH:BATCH:SIZE")]
-        network: Vec<String>,
-        filters: Vec<String>,
-    },
+    List(Problems),
     /// Shows the device's own time of every launch of one call.
     Launches { filters: Vec<String> },
     /// Shows what kernels become on a card that is not there: registers, spills, occupancy, lines for each request of a warp.
@@ -72,14 +67,8 @@ pub(crate) struct Report {
     /// PyTorch's compiled functions beside its eager ones.
     #[arg(long)]
     pub compiled: bool,
-    /// A JSON list of problems beside those of the catalogue.
-    #[arg(long, value_name = "FILE")]
-    pub cases: Option<PathBuf>,
-    /// The convolutions of a network of the zoo, instead of the catalogue; may be told several times, as `resnet18:16:64`.
-    #[arg(long, value_name = "ARCH:BATCH:SIZE")]
-    pub network: Vec<String>,
-    /// Parts of `op/phase/case`, all of which a phase must have.
-    pub filters: Vec<String>,
+    #[command(flatten)]
+    pub problems: Problems,
 }
 
 /// Runs the command line for the operations of `families`.
@@ -105,12 +94,7 @@ fn run(families: &[Family]) -> Result<ExitCode, Box<dyn Error>> {
     }
     match Line::parse_from(&words).command {
         Command::Report(options) => {
-            let session = Session::new(
-                families,
-                options.cases.as_deref(),
-                &options.network,
-                &options.filters,
-            )?;
+            let session = Session::new(families, &options.problems)?;
             let refused = session.report(&options, options.quick)?;
             return Ok(passed(refused == 0));
         }
@@ -131,16 +115,14 @@ fn run(families: &[Family]) -> Result<ExitCode, Box<dyn Error>> {
             }
             return Ok(passed(faults.is_empty()));
         }
-        Command::List {
-            cases,
-            network,
-            filters,
-        } => Session::new(families, cases.as_deref(), &network, &filters)?.list()?,
-        Command::Launches { filters } => Session::new(families, None, &[], &filters)?.launches()?,
+        Command::List(problems) => Session::new(families, &problems)?.list()?,
+        Command::Launches { filters } => {
+            Session::new(families, &Problems::of(&filters))?.launches()?;
+        }
         #[cfg(feature = "inspect")]
         Command::Inspect(options) => {
-            let session = Session::new(families, None, &[], &options.filters)?;
-            return crate::inspect::run(&session, &options);
+            let problems = Problems::of(&options.filters);
+            return crate::inspect::run(&Session::new(families, &problems)?, &options);
         }
     }
     Ok(ExitCode::SUCCESS)
@@ -173,7 +155,8 @@ fn criterion_then_report(
     words: &[String],
 ) -> Result<ExitCode, Box<dyn Error>> {
     let line = CriterionLine::parse(words)?;
-    let session = Session::new(families, None, &[], &line.filters)?;
+    let problems = Problems::of(&line.filters);
+    let session = Session::new(families, &problems)?;
     let refused = session.criterion(&line)?;
     if !line.reports() {
         eprintln!(
@@ -189,7 +172,7 @@ fn criterion_then_report(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Input, Phase, Suite, SuiteError, values};
+    use crate::{Case, Input, Phase, Suite, SuiteError, values};
     use clap::CommandFactory;
     use ghostlight_autodiff::Cost;
     use ghostlight_kernels::pointwise::activation::{Activation, activation};
@@ -202,7 +185,8 @@ mod tests {
     #[test]
     fn what_no_operation_is_called_is_told_with_what_there_is() {
         let filters = ["nothing".to_string()];
-        let error = Session::new(&[], None, &[], &filters)
+        let problems = Problems::of(&filters);
+        let error = Session::new(&[], &problems)
             .err()
             .expect("it matches nothing");
         assert!(
@@ -226,8 +210,87 @@ mod tests {
         // Two filters, so that criterion leaves the test's own arguments alone.
         let words = ["relu", "forward"].map(String::from);
         let line = CriterionLine::parse(&words).expect("two filters");
-        let session = Session::new(&[wrong], None, &[], &line.filters).expect("a phase");
+        let problems = Problems::of(&line.filters);
+        let session = Session::new(&[wrong], &problems).expect("a phase");
         assert_eq!(session.criterion(&line).expect("a run"), 1);
+    }
+
+    /// What a command line lists, of the depthwise catalogue, and of a problem that has no fields.
+    fn listed(line: &str) -> Result<Vec<(String, Option<f64>)>, String> {
+        fn convolutions(suite: &mut Suite) -> Result<(), SuiteError> {
+            for case in suite.cases("depthwise", crate::catalogue::depthwise())? {
+                let (name, inputs) = (case.name(), vec![Input::random(1, &[1])]);
+                let none = |_: &[Vec<f64>]| Vec::new();
+                let name = ["depthwise", &name, "forward"];
+                suite.phase(
+                    Phase::new(name, Cost::default(), inputs, none, |_| Ok(Vec::new()))
+                        .point(case.sweep.clone()),
+                )?;
+            }
+            Ok(())
+        }
+        let words: Vec<&str> = ["bench", "list"]
+            .into_iter()
+            .chain(line.split_whitespace())
+            .collect();
+        let line = Line::try_parse_from(words).map_err(|error| error.to_string())?;
+        let Command::List(problems) = line.command else {
+            return Err("no list".into());
+        };
+        let families: [Family; 2] = [convolutions, wrong];
+        let session = Session::new(&families, &problems).map_err(|error| error.to_string())?;
+        let mut phases = Vec::new();
+        let each = session.each(|phase| {
+            phases.push((phase.line(), phase.sweep.map(|sweep| sweep.at)));
+            Ok(())
+        });
+        each.map(|()| phases).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn a_sweep_of_the_command_line_is_all_there_is() {
+        let all = listed("").expect("the catalogue");
+        let (first, _) = all[0].clone();
+        let swept = listed("--sweep depthwise c=16..64*2 k=5").expect("a sweep");
+        let ats: Vec<Option<f64>> = swept.iter().map(|(_, at)| *at).collect();
+        assert_eq!(ats, [16.0, 32.0, 64.0].map(Some));
+        assert!(
+            swept[0].0.contains(" c16 ") && swept[0].0.contains(" k5 "),
+            "{swept:?}"
+        );
+        let images = first.split(" c").next().expect("a case");
+        assert!(
+            swept.iter().all(|(line, _)| line.starts_with(images)),
+            "{swept:?} like {first}"
+        );
+        assert_eq!(
+            listed("c32 --sweep depthwise c=16..64*2")
+                .expect("a filter")
+                .len(),
+            1
+        );
+        let error = listed("--sweep relu len=3").expect_err("it has no fields");
+        assert!(
+            error.contains("--sweep") && error.contains("`relu`"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn cases_of_a_file_come_beside_the_catalogue_or_instead_of_it() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let file = folder.path().join("mine.json");
+        let case = r#"[{"op": "depthwise", "n": 1, "h": 7, "w": 9, "c": 5, "k": 3}]"#;
+        std::fs::write(&file, case).expect("a file");
+        let all = listed("").expect("the catalogue").len();
+        let path = file.display();
+        assert_eq!(
+            listed(&format!("--cases {path}")).expect("both").len(),
+            all + 1
+        );
+        let only = listed(&format!("--only-cases {path}")).expect("one");
+        assert!(only.len() == 1 && only[0].0.contains("7x9"), "{only:?}");
+        assert!(listed(&format!("--only-cases {path} --cases {path}")).is_err());
     }
 
     #[test]

@@ -8,6 +8,7 @@ use crate::flush::Flush;
 use crate::input::draw;
 use crate::machine::{commit, versions};
 use crate::phase::Phase;
+use crate::problems::Problems;
 use crate::results::{Cache, Ceilings, FORMAT, Machine, Results};
 use crate::run::{Effort, Outcome, Runner};
 use crate::suite::{Extra, Family, Suite, SuiteError};
@@ -36,12 +37,7 @@ pub(crate) struct Session<'a> {
 
 impl<'a> Session<'a> {
     /// The phases that pass the filters; an error that names what there is where none does.
-    pub fn new(
-        families: &'a [Family],
-        cases: Option<&Path>,
-        networks: &[String],
-        filters: &'a [String],
-    ) -> Result<Self, Box<dyn Error>> {
+    pub fn new(families: &'a [Family], problems: &'a Problems) -> Result<Self, Box<dyn Error>> {
         let mut bench = Self {
             families,
             filters: &[],
@@ -55,10 +51,8 @@ impl<'a> Session<'a> {
             }
             Ok(())
         })?;
-        if let Some(path) = cases {
-            bench.extra = Extra::read(path, &ops)?;
-        }
-        bench.extra = bench.extra.networks(networks)?;
+        bench.extra = problems.extra(&ops)?;
+        let filters = &problems.filters;
         bench.filters = filters;
         let mut phases = Vec::new();
         bench.each(|phase| {
@@ -176,7 +170,7 @@ impl<'a> Session<'a> {
         Ok(refused)
     }
 
-    /// Measures, and writes the report's three files. Returns how many phases of ours were refused.
+    /// Measures, and writes the report's four files. Returns how many phases of ours were refused.
     pub fn report(&self, options: &Report, quick: bool) -> Result<usize, Box<dyn Error>> {
         let (begun, began) = (Instant::now(), SystemTime::now());
         let device = cubecl::Device::default();
@@ -234,6 +228,7 @@ impl<'a> Session<'a> {
         })?;
         results.write(&folder.join("results.json"))?;
         for (name, text) in [
+            ("results.csv", report::csv(&results)),
             ("results.md", report::markdown(&results)),
             ("report.html", report::html(&results)),
         ] {

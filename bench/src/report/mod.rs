@@ -1,8 +1,10 @@
-//! What a run of the bench says, for three readers: a page to look into, a document to publish, a table for the terminal.
+//! What a run of the bench says, for four readers: a page to look into, a document to publish, a table for the terminal, and one for a
+//! spreadsheet.
 //!
-//! All three take their figures from [`Results`] alone. Rows are only averaged with rows of the same clock and caches, a peer that has
+//! All take their figures from [`Results`] alone. Rows are only averaged with rows of the same clock and caches, a peer that has
 //! no row leaves a blank, and a lost row is shown wherever a won one would be.
 
+mod csv;
 mod html;
 mod markdown;
 mod networks;
@@ -11,6 +13,7 @@ mod summary;
 mod terminal;
 mod trust;
 
+pub use csv::csv;
 pub use html::html;
 pub use markdown::markdown;
 pub use networks::{NetworkSum, PeerSum, network_sums};

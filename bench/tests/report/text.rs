@@ -1,5 +1,5 @@
 use crate::sample::{beside_ours, sample};
-use ghostlight_bench::report::{html, markdown, network_sums, summaries, terminal};
+use ghostlight_bench::report::{csv, html, markdown, network_sums, summaries, terminal};
 use ghostlight_bench::results::{Layer, Results, Row, Verdict};
 
 /// Three phases of one problem: a peer wins the first, another the second; the third has no peer.
@@ -141,6 +141,25 @@ fn missing_peers_stay_blank() {
 }
 
 #[test]
+fn a_spreadsheet_gets_every_row_with_commas_in_quotes() {
+    let mut run = small();
+    run.rows[0].case = "n8, \"wide\"".into();
+    let text = csv(&run);
+    let lines: Vec<&str> = text.lines().collect();
+    assert_eq!(lines.len(), 1 + run.rows.len());
+    assert!(lines[0].starts_with("op,phase,case,variant,") && lines[0].ends_with(",sweep,at"));
+    assert!(
+        lines[1].starts_with(r#"activation,forward,"n8, ""wide""",torch,wall,hot,"#),
+        "{}",
+        lines[1]
+    );
+    let ours = lines[5].split(',').collect::<Vec<_>>();
+    assert_eq!(ours.len(), lines[0].split(',').count());
+    assert_eq!((ours[10], ours[23]), ("", "1"), "no ratio, one allocation");
+    assert_eq!(ours[6], run.rows[4].median_ms.to_string());
+}
+
+#[test]
 fn refused_variants_are_told_with_their_reasons() {
     let (text, table) = (markdown(&sample()), terminal(&sample()));
     assert!(text.contains(
@@ -158,11 +177,21 @@ fn every_problem_stands_in_the_document_and_in_the_terminal() {
     let (text, table) = (markdown(&run), terminal(&run));
     let rows = |cache: &str| {
         text.lines()
-            .filter(|line| line.contains(cache) && [" memory |", " compute |"].iter().any(|bound| line.contains(bound)))
+            .filter(|line| {
+                line.contains(cache)
+                    && [" memory |", " compute |"]
+                        .iter()
+                        .any(|bound| line.contains(bound))
+            })
             .count()
     };
     assert_eq!(rows("| hot, wall |") + rows("| cold, wall |"), ours);
-    let measured = |line: &&str| line.contains(" % ") && !line.starts_with("  fast: ");
+    let measured = |line: &&str| {
+        line.contains(" % ")
+            && !["  fast: ", "unchecked: "]
+                .iter()
+                .any(|total| line.starts_with(total))
+    };
     assert_eq!(table.lines().filter(measured).count(), ours);
 }
 
