@@ -5,6 +5,7 @@ mod device;
 mod fused;
 mod launches;
 mod refusal;
+pub mod soak;
 mod tolerance;
 mod windows;
 

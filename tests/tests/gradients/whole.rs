@@ -3,7 +3,9 @@
 use ghostlight_autodiff::check::{
     Check, CheckError, Checked, Circumstance, Difference, Subject, values,
 };
-use ghostlight_autodiff::{Cost, DType, Function, Gradients, KernelError, Step, Tensor};
+use ghostlight_autodiff::{Cost, DType, Function, Gradients, KernelError, Step, Tensor, ops};
+use ghostlight_kernels::Clamp;
+use ghostlight_kernels::conv::dense::{self, ConvOptions, ConvProblem};
 use ghostlight_kernels::pointwise::fill;
 use ghostlight_tests::{client, has_f64};
 use std::cell::Cell;
@@ -353,4 +355,55 @@ fn a_sampled_check_finds_over_many_seeds_what_a_whole_one_finds() {
     let one = check(Fault::None).sampled().run(&client()).unwrap();
     assert_eq!((one.calls, one.dtypes.len()), (2, 1));
     assert!(has_f64() || one.dtypes != [DType::F64]);
+}
+
+#[test]
+fn a_sum_with_a_constant_has_one_gradient() {
+    let inputs = [(values(1, 6), vec![2, 3]), (values(2, 6), vec![2, 3])];
+    Check::of(ops::Add)
+        .inputs(inputs)
+        .reference(|x| x[0].iter().zip(&x[1]).map(|(a, b)| a + b).collect())
+        .run(&client())
+        .unwrap();
+}
+
+#[test]
+fn the_bias_of_a_convolution_in_16_bits_is_held_and_learned_in_32() {
+    let options = ConvOptions::square(1, 0);
+    let shapes = [[1, 2, 3, 4], [1, 1, 4, 5]];
+    let problem = ConvProblem {
+        batch: 1,
+        input: [2, 3],
+        kernel: [1, 1],
+        in_channels: 4,
+        out_channels: 5,
+        options,
+        dtype: DType::F64,
+    };
+    let inputs = shapes.map(|shape| (values(1, shape.iter().product()), shape.to_vec()));
+    let row = |client: &_, value: f64, dtype: DType| {
+        Tensor::from_f64(client, &[value; 5], &[5], dtype.accumulator())
+    };
+    let make = |client: &_, dtype| {
+        Ok(ops::ConvBias {
+            options,
+            clamp: Clamp::None,
+            zeros: row(client, 0.0, dtype)?,
+            ones: row(client, 1.0, dtype)?,
+        })
+    };
+    Check::with(make)
+        .inputs(inputs.into_iter().chain([(values(3, 5), vec![5])]))
+        .wide(&[2])
+        .reference(|v| {
+            let products = dense::reference::forward(&problem, &v[0], &v[1]);
+            products
+                .iter()
+                .enumerate()
+                .map(|(i, y)| y + v[2][i % 5])
+                .collect()
+        })
+        .terms(6)
+        .run(&client())
+        .unwrap();
 }

@@ -68,6 +68,8 @@ pub(super) struct Place<'a> {
     pub dtype: DType,
     pub circumstance: &'a Circumstance,
     pub shape: &'a [usize],
+    /// Whether what is not finite only has to be not finite.
+    pub spoiled: bool,
 }
 
 impl Place<'_> {
@@ -78,15 +80,17 @@ impl Place<'_> {
         wanted: &[f64],
         allowed: impl Fn(usize) -> f64,
     ) -> Option<Difference> {
-        let right = |i: usize| agrees(self.dtype, got[i], wanted[i], allowed(i));
+        let right = |i: usize| {
+            agrees(self.dtype, got[i], wanted[i], allowed(i))
+                || self.spoiled && !got[i].is_finite() && !wanted[i].is_finite()
+        };
         self.collect(got, wanted, right, &allowed)
     }
 
-    /// The elements of `got` whose bits are not those of `wanted`; a NaN is a NaN.
+    /// The elements of `got` whose bits are not those of `wanted`; a NaN is a NaN, and the sign of a zero says in which order zeros were
+    /// added: a leaf's gradient starts as one.
     pub fn same(self, got: &[f64], wanted: &[f64]) -> Option<Difference> {
-        let right = |i: usize| {
-            got[i].to_bits() == wanted[i].to_bits() || got[i].is_nan() && wanted[i].is_nan()
-        };
+        let right = |i: usize| got[i] == wanted[i] || got[i].is_nan() && wanted[i].is_nan();
         self.collect(got, wanted, right, |_| 0.0)
     }
 

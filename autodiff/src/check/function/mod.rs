@@ -46,10 +46,12 @@ pub struct Check<'a, F> {
     reference: Reference<'a>,
     terms: usize,
     factor: f64,
+    floor: f64,
     linear_in: Vec<usize>,
     dtypes: Vec<DType>,
     seed: u64,
     sampled: bool,
+    spoiled: bool,
 }
 
 /// What a [`Check`] that found nothing has looked at.
@@ -101,10 +103,12 @@ impl<'a, F: Function> Check<'a, F> {
             reference: Reference::default(),
             terms: 1,
             factor: 1.0,
+            floor: 0.0,
             linear_in: Vec::new(),
             dtypes: DType::ALL.to_vec(),
             seed: 1,
             sampled: false,
+            spoiled: false,
         }
     }
 
@@ -164,6 +168,13 @@ impl<'a, F: Function> Check<'a, F> {
         self
     }
 
+    /// Adds to every magnitude `share` of the largest element of the value, or for gradients of the sum of the output gradient's magnitudes: for
+    /// results whose terms cancel by construction, as those of a shift before a norm.
+    pub fn floor(mut self, share: f64) -> Self {
+        self.floor = share;
+        self
+    }
+
     /// The function is linear in each of these inputs, the others held.
     pub fn linear_in(mut self, inputs: &[usize]) -> Self {
         self.linear_in = inputs.to_vec();
@@ -191,6 +202,13 @@ impl<'a, F: Function> Check<'a, F> {
     /// Takes, by the seed, one of the element types and one circumstance beside the plain call: for those who check thousands of problems.
     pub fn sampled(mut self) -> Self {
         self.sampled = true;
+        self
+    }
+
+    /// An operand holds what is not finite: a result that is not finite then only has to be that, as a sum of infinities comes to one or to no
+    /// number by its order.
+    pub fn spoiled(mut self) -> Self {
+        self.spoiled = true;
         self
     }
 }

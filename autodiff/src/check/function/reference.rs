@@ -114,13 +114,24 @@ impl<'r, 'a> Wanted<'r, 'a> {
             sure: OnceCell::new(),
         };
         match &reference.magnitude {
-            Some(magnitude) => wanted.likely = magnitude(inputs, grad),
+            Some(magnitude) => {
+                // Of what is not finite there may be none: then only its own bits are right.
+                let magnitude = magnitude(inputs, grad).into_iter().flatten();
+                for (likely, given) in wanted.likely.iter_mut().flatten().zip(magnitude) {
+                    *likely = if given.is_nan() { 0.0 } else { given };
+                }
+            }
             None => {
                 let probed = wanted.probed(0..PROBES);
                 add(&mut wanted.likely, &probed);
             }
         }
         wanted
+    }
+
+    /// The output's gradient.
+    pub fn grad(&self) -> &[f64] {
+        self.grad
     }
 
     /// The magnitude of each element of result number `result`: its own, and how much it would change for each operand's element by itself,

@@ -201,6 +201,20 @@ impl<F> View<'_, '_, F> {
         unit.max(least) * self.check.factor * rounding::naive(self.check.terms)
     }
 
+    /// What every magnitude of a result has added to it.
+    fn floor(&self, number: usize) -> f64 {
+        let own = match number {
+            0 => self.wanted.results[0]
+                .iter()
+                .fold(0.0, |top: f64, v| top.max(v.abs())),
+            _ => self.wanted.grad().iter().map(|g| g.abs()).sum(),
+        };
+        match self.check.floor {
+            0.0 => 0.0,
+            share => share * own,
+        }
+    }
+
     fn found(&mut self, difference: Option<Difference>) {
         self.findings.differences.extend(difference);
     }
@@ -221,6 +235,7 @@ impl<F> View<'_, '_, F> {
                 dtype: self.dtype,
                 circumstance,
                 shape,
+                spoiled: self.check.spoiled,
             };
             let difference = place.same(&held.tensor.to_f64()?, &held.values);
             self.found(difference);
@@ -240,6 +255,7 @@ impl<F> View<'_, '_, F> {
             dtype: self.dtype,
             circumstance,
             shape: got.shape(),
+            spoiled: self.check.spoiled,
         };
         let mut wanted = self.wanted.results[number].clone();
         if wanted.len() != got.len() {
@@ -258,7 +274,9 @@ impl<F> View<'_, '_, F> {
         }
         let (unit, vanishing) = (self.unit(), rounding::vanishing(self.dtype));
         let plus = |i: usize| plus.get(i).map_or(0.0, |plus: &f64| plus.abs());
-        let allowed = |magnitude: &[f64], i: usize| unit * (magnitude[i] + plus(i)) + vanishing;
+        let floor = self.floor(number);
+        let allowed =
+            |magnitude: &[f64], i: usize| unit * (magnitude[i] + plus(i) + floor) + vanishing;
         let got = got.to_f64()?;
         let likely = &self.wanted.likely[number];
         let mut difference = place.near(&got, &wanted, |i| allowed(likely, i));
@@ -296,6 +314,7 @@ impl<F> View<'_, '_, F> {
                 dtype: self.dtype,
                 circumstance,
                 shape: got.shape(),
+                spoiled: self.check.spoiled,
             };
             let difference = place.same(&got.to_f64()?, &first.to_f64()?);
             self.found(difference);
@@ -341,6 +360,7 @@ impl<F> View<'_, '_, F> {
                 dtype: self.dtype,
                 circumstance,
                 shape: &[],
+                spoiled: self.check.spoiled,
             };
             let difference = place.near(&[backward], &[forward], |_| allowed_here);
             self.found(difference);
@@ -356,7 +376,17 @@ impl<F> View<'_, '_, F> {
         if reference.gradient.is_none() || reference.inference {
             return;
         }
-        let here = &self.wanted.results[0];
+        // Beside the operands: of two inputs at kinks, as whole numbers are, slopes may cancel in an element.
+        let beside: Vec<Vec<f64>> = (0..)
+            .zip(inputs)
+            .map(|(k, input)| {
+                let by = values(self.check.seed ^ 0xbe51de ^ k, input.len());
+                input.iter().zip(by).map(|(x, by)| x + 1e-2 * by).collect()
+            })
+            .collect();
+        let inputs = &beside[..];
+        let results = reference.results(inputs, grad);
+        let here = &results[0];
         let mut found = Vec::new();
         for (k, input) in inputs.iter().enumerate() {
             let along = values(self.check.seed ^ 0x5eed ^ k as u64, input.len());
@@ -378,11 +408,11 @@ impl<F> View<'_, '_, F> {
             let both = || ahead.iter().zip(&behind);
             let numeric = both().map(|(a, b)| (a + b) / 2.0).sum::<f64>();
             let kinks = both().map(|(a, b)| (a - b).abs() / 2.0).sum::<f64>();
-            let analytic = dot(&self.wanted.results[k + 1], &along);
+            let analytic = dot(&results[k + 1], &along);
             let sizes =
                 |a: &[f64], b: &[f64]| -> f64 { a.iter().zip(b).map(|(a, b)| (a * b).abs()).sum() };
             let rounding = 1e-14 * sizes(here, grad) / STEP;
-            let scale = sizes(&self.wanted.results[k + 1], &along);
+            let scale = sizes(&results[k + 1], &along);
             let allowed = 1.001 * kinks + 1e-6 * scale + rounding;
             // What is not finite has no derivative to be held against.
             if numeric.is_finite() && allowed.is_finite() && analytic.is_finite() {
@@ -392,6 +422,7 @@ impl<F> View<'_, '_, F> {
                     dtype: DType::F64,
                     circumstance,
                     shape: &[],
+                    spoiled: self.check.spoiled,
                 };
                 found.extend(place.near(&[analytic], &[numeric], |_| allowed));
             }
