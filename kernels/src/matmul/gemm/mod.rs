@@ -201,8 +201,16 @@ pub fn grad_b(a: &Tensor, b: &Tensor, grad: &Tensor) -> Result<Tensor, KernelErr
 /// # Errors
 /// `grad` is no matrix.
 pub fn grad_bias(grad: &Tensor) -> Result<Tensor, KernelError> {
+    grad_bias_in(grad, grad.dtype())
+}
+
+/// [`grad_bias`] of a bias that is held in `dtype`: in the accumulator of `grad`'s element type, where an [`Affine`] has its maps.
+///
+/// # Errors
+/// `grad` is no matrix.
+pub fn grad_bias_in(grad: &Tensor, dtype: DType) -> Result<Tensor, KernelError> {
     let [_, n] = grad.dims(OP, "grad", "[m, n]")?;
-    let out = Tensor::empty(grad.client(), &[n], grad.dtype());
+    let out = Tensor::empty(grad.client(), &[n], dtype);
     if grad.is_empty() {
         fill(&out, 0.0);
     } else {
