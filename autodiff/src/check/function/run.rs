@@ -354,6 +354,10 @@ impl<F> View<'_, '_, F> {
             if (forward - backward).abs() > allowed_here {
                 allowed_here = allowed(self.wanted.sure(0), self.wanted.sure(k + 1));
             }
+            // Of an infinite magnitude nothing can be said.
+            if !allowed_here.is_finite() {
+                continue;
+            }
             let subject = Subject::Adjoint(k);
             let place = Place {
                 subject,
