@@ -45,13 +45,13 @@ impl<'a> Session<'a> {
             phases: Vec::new(),
         };
         let mut ops = Vec::new();
-        bench.each(|phase| {
+        let with_fields = bench.visit(|phase| {
             if !ops.contains(&phase.op.to_string()) {
                 ops.push(phase.op.to_string());
             }
             Ok(())
         })?;
-        bench.extra = problems.extra(&ops)?;
+        bench.extra = problems.extra(&with_fields)?;
         let filters = &problems.filters;
         bench.filters = filters;
         let mut phases = Vec::new();
@@ -74,8 +74,16 @@ impl<'a> Session<'a> {
     /// Hands every phase that passes the filters to `visit`.
     pub fn each(
         &self,
-        mut visit: impl FnMut(Phase) -> Result<(), SuiteError>,
+        visit: impl FnMut(Phase) -> Result<(), SuiteError>,
     ) -> Result<(), SuiteError> {
+        self.visit(visit).map(|_| ())
+    }
+
+    /// That; returns the operations whose problems have fields.
+    fn visit(
+        &self,
+        mut visit: impl FnMut(Phase) -> Result<(), SuiteError>,
+    ) -> Result<Vec<String>, SuiteError> {
         let mut filtered = |phase: Phase| {
             let line = phase.line();
             match self
@@ -90,7 +98,8 @@ impl<'a> Session<'a> {
         let mut suite = Suite::new(&self.extra, &mut filtered);
         self.families
             .iter()
-            .try_for_each(|family| family(&mut suite))
+            .try_for_each(|family| family(&mut suite))?;
+        Ok(suite.into_asked())
     }
 
     /// Prints the problems.

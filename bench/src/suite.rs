@@ -230,6 +230,11 @@ impl<'v> Suite<'v> {
         Ok(cases)
     }
 
+    /// The operations that asked for their cases.
+    pub(crate) fn into_asked(self) -> Vec<String> {
+        self.asked
+    }
+
     /// Hands on a phase.
     ///
     /// # Errors
