@@ -87,19 +87,11 @@ impl Ceilings {
             ("copy", MemoryAccess::Copy),
         ] {
             let first = if quick { COLD_SETS.len() - 1 } else { 0 };
-            for &bytes in &COLD_SETS[first..] {
-                let mode = ThroughputMode::Memory(MemorySpec::new(access, bytes));
-                let key = ThroughputKey { mode };
-                // A working set that the device has no room for stays out.
-                if let Ok(value) = measure_peak_throughput(client, key) {
-                    memory.push(Bandwidth {
-                        access: name.into(),
-                        cache: Cache::Cold,
-                        bytes,
-                        gb_s: value.bytes_per_s(&key) / 1e9,
-                    });
-                }
-            }
+            memory.extend(
+                COLD_SETS[first..]
+                    .iter()
+                    .filter_map(|&bytes| cold(client, name, access, bytes)),
+            );
         }
         for bytes in HOT_SETS {
             memory.push(Bandwidth {
@@ -114,6 +106,27 @@ impl Ceilings {
             gflop_s: peak(client)?,
             launch_us: measure_launch_overhead(client).as_secs_f64() * 1e6,
         })
+    }
+
+    /// What whole steps are held against, measured in a few seconds: the copy that no cache holds, and the peak of multiply-adds. A launch costs
+    /// nothing here, as a step queues its launches.
+    ///
+    /// # Errors
+    /// A probe failed, in words.
+    pub fn of_steps(client: &Client) -> Result<Self, String> {
+        let largest = COLD_SETS[COLD_SETS.len() - 1];
+        let copy = cold(client, "copy", MemoryAccess::Copy, largest);
+        Ok(Self {
+            memory: vec![copy.ok_or("the device has no room for a copy that no cache holds")?],
+            gflop_s: peak(client)?,
+            launch_us: 0.0,
+        })
+    }
+
+    /// The least time in ms in which the device could do `operations` one after the other, each bound by its bytes or by its multiply-adds.
+    pub fn of_operations(&self, operations: &[Cost]) -> Option<f64> {
+        let each = operations.iter().map(|&cost| self.limit(cost, Cache::Cold));
+        each.map(|limit| Some(limit?.0)).sum()
     }
 
     /// The bandwidth of a copy over a working set of `bytes`, in GB/s, between measured points by the logarithm of their sizes.
@@ -150,6 +163,19 @@ impl Ceilings {
         ];
         limits.into_iter().max_by(|a, b| a.0.total_cmp(&b.0))
     }
+}
+
+/// The bandwidth over `bytes` that no cache holds; none where the device has no room for them.
+fn cold(client: &Client, name: &str, access: MemoryAccess, bytes: u64) -> Option<Bandwidth> {
+    let mode = ThroughputMode::Memory(MemorySpec::new(access, bytes));
+    let key = ThroughputKey { mode };
+    let value = measure_peak_throughput(client, key).ok()?;
+    Some(Bandwidth {
+        access: name.into(),
+        cache: Cache::Cold,
+        bytes,
+        gb_s: value.bytes_per_s(&key) / 1e9,
+    })
 }
 
 fn hot_copy(client: &Client, bytes: usize) -> Result<f64, String> {
@@ -250,6 +276,27 @@ mod tests {
         assert!((at(1 << 15).expect("measured") - 75.0).abs() < 1e-9);
         assert_eq!(at(1 << 30), Some(50.0));
         assert_eq!(ceilings().copy_at(1, Cache::Cold), None);
+    }
+
+    #[test]
+    fn a_step_is_bound_by_one_operation_after_the_other() {
+        let cold = Bandwidth {
+            access: "copy".into(),
+            cache: Cache::Cold,
+            bytes: 1 << 20,
+            gb_s: 10.0,
+        };
+        let ceilings = Ceilings {
+            memory: vec![cold],
+            gflop_s: 400.0,
+            launch_us: 0.0,
+        };
+        // 1 ms of bytes, then 2 ms of multiply-adds whose bytes take half as long.
+        let pass = Cost::traffic(1_000_000, 1_500_000, 4);
+        let product = pass.with_macs(400_000_000);
+        let sum = ceilings.of_operations(&[pass, product]).expect("measured");
+        assert!((sum - 3.0).abs() < 1e-9, "{sum}");
+        assert_eq!(Ceilings::default().of_operations(&[pass]), None);
     }
 
     #[test]

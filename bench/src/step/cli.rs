@@ -1,11 +1,11 @@
 //! The command line of whole steps.
 
-use super::case::Case;
+use super::case::{Case, Kind};
 use super::page;
 use super::race::race;
 use super::row::Steps;
 use super::workload::Workload;
-use crate::results::Machine;
+use crate::results::{Ceilings, Machine};
 use crate::{peers, session};
 use clap::Parser;
 use cubecl::Device;
@@ -78,9 +78,14 @@ fn run(options: &Options) -> Result<(), Box<dyn Error>> {
     if let Some(torch) = &torch {
         steps.versions.extend(torch.versions.clone());
     }
+    let is_held = |case: &Case| case.kind != Kind::Infer;
+    if cases.iter().any(is_held) {
+        steps.ceilings = Some(Ceilings::of_steps(&client)?);
+    }
     for case in &cases {
-        let (row, mut work) =
-            race(&client, case, torch.as_mut()).map_err(|error| format!("{case}: {error}"))?;
+        let ceilings = steps.ceilings.as_ref().filter(|_| is_held(case));
+        let (row, mut work) = race(&client, case, torch.as_mut(), ceilings)
+            .map_err(|error| format!("{case}: {error}"))?;
         println!("{}", row.line());
         for way in &row.peers {
             if let Some(reason) = &way.failed {

@@ -2,7 +2,7 @@
 
 use super::case::Kind;
 use super::row::{Row, Steps};
-use crate::report::{cell, columns, geometric_mean, line, ratio, significant};
+use crate::report::{cell, columns, geometric_mean, line, percent, ratio, significant};
 use std::fmt::Write;
 
 /// The run as a page: what was measured where, how, and its tables.
@@ -49,6 +49,18 @@ pub fn markdown(steps: &Steps) -> String {
          turns, and who begins changes from round to round; a ratio is PyTorch's time over ours, the geometric mean over the rounds' pairs with \
          its interval of 95 %: above 1, ours is faster. Networks have the same number of parameters on both sides, or no time.\n\n",
     );
+    if let Some(ceilings) = &steps.ceilings {
+        let copy = ceilings.memory.first().map_or(f64::NAN, |it| it.gb_s);
+        let _ = writeln!(
+            out,
+            "The limit of a step is the sum over its operations, the optimiser's among them, of the longer of two times: that of their bytes in a copy \
+             that no cache holds ({} GB/s in this run), and that of their multiply-adds at the peak ({} GFLOP/s). Maps that stay in a cache, and \
+             Winograd's filtering, exceed it. The peak is the most that a step of ours held at once: parameters, gradients, the optimiser's \
+             memory, images, and what the backward pass needs of the forward pass.\n",
+            significant(copy),
+            significant(ceilings.gflop_s)
+        );
+    }
     out + &tables(steps)
 }
 
@@ -82,9 +94,10 @@ fn table(out: &mut String, kind: Kind, rows: &[&Row]) {
         "-images/s",
     ];
     names.extend(["-PyTorch, ms", "-images/s", "-ratio", "-95 %"]);
-    if kind == Kind::Infer {
-        names.push("PyTorch's ways, ms");
-    }
+    names.extend(match kind {
+        Kind::Infer => ["PyTorch's ways, ms", "-launches"].as_slice(),
+        _ => &["-limit, ms", "-reached", "-peak, MiB", "-launches"],
+    });
     columns(out, &names);
     for row in rows {
         let mut cells = vec![name(row), row.parameters[0].to_string()];
@@ -97,9 +110,15 @@ fn table(out: &mut String, kind: Kind, rows: &[&Row]) {
             ],
             None => [String::new(), String::new()],
         });
-        if kind == Kind::Infer {
-            cells.push(ways(row));
+        match kind {
+            Kind::Infer => cells.push(ways(row)),
+            _ => cells.extend([
+                row.limit_ms.map_or(String::new(), significant),
+                row.reached().map_or(String::new(), percent),
+                significant(row.peak_bytes as f64 / f64::from(1 << 20)),
+            ]),
         }
+        cells.push(row.launches.to_string());
         line(out, &cells);
     }
     let ratios: Vec<f64> = rows
@@ -168,6 +187,9 @@ mod tests {
             first_ms: 900.0,
             ours: vec![vec![ours; 3]; 6],
             peers,
+            limit_ms: Some(ours / 2.0).filter(|_| !case.starts_with("infer")),
+            peak_bytes: 3 << 20,
+            launches: 91,
         }
     }
 
@@ -199,11 +221,11 @@ mod tests {
     fn a_row_has_both_times_and_the_ratio_to_pytorchs_best_way() {
         let page = markdown(&steps());
         for wanted in [
-            "| `resnet8`, 128, 64 | 78042 | 100 | 1280 | 150 | 853 | **1.50** | 1.50 to 1.50 |",
+            "| `resnet8`, 128, 64 | 78042 | 100 | 1280 | 150 | 853 | **1.50** | 1.50 to 1.50 | 50.0 | 50 % | 3.00 | 91 |",
             "Geometric mean of 2 ratios: **3.00**.",
-            "| **2.00** | 2.00 to 2.00 | eager 3.00, frozen 2.00 |",
+            "| **2.00** | 2.00 to 2.00 | eager 3.00, frozen 2.00 | 91 |",
             "- `resnet8`, 1, 64, compiled: no \\| compiler",
-            "| `resnet8` by `resnet20`, 4, 64 | 78042 | 10.0 | 400 |  |  |  |  |",
+            "| `resnet8` by `resnet20`, 4, 64 | 78042 | 10.0 | 400 |  |  |  |  | 5.00 | 50 % | 3.00 | 91 |",
         ] {
             assert!(page.contains(wanted), "no {wanted} in\n{page}");
         }

@@ -49,6 +49,13 @@ pub struct Row {
     pub ours: Vec<Vec<f64>>,
     /// PyTorch's, by way.
     pub peers: Vec<Way>,
+    /// The least time in which the device could do a step's operations one after the other, in ms; none of inference, whose maps may stay in
+    /// caches.
+    pub limit_ms: Option<f64>,
+    /// The most that a step of ours held at once, in bytes: parameters and images, in training gradients and the optimiser's memory too.
+    pub peak_bytes: u64,
+    /// Kernels that a step of ours launches.
+    pub launches: u64,
 }
 
 /// One of PyTorch's ways.
@@ -110,6 +117,11 @@ impl Row {
         Ratio::of(&Times(best.times.clone()), &Times(self.ours.clone()))
     }
 
+    /// The share of the device's limit that our step reaches.
+    pub fn reached(&self) -> Option<f64> {
+        Some(self.limit_ms? / self.median())
+    }
+
     /// Images a second in steps of `ms`.
     pub fn images_per_s(&self, ms: f64) -> f64 {
         self.case.batch as f64 / ms * 1e3
@@ -137,6 +149,13 @@ impl Row {
             self.first_ms,
             self.images_per_s(self.median()),
         );
+        line += &format!(
+            ", \"peak_bytes\": {}, \"launches\": {}",
+            self.peak_bytes, self.launches
+        );
+        if let (Some(limit), Some(share)) = (self.limit_ms, self.reached()) {
+            line += &format!(", \"limit_ms\": {limit:.3}, \"reached\": {share:.3}");
+        }
         if let (Some((way, ms)), Some(ratio)) = (self.best(), self.ratio()) {
             line += &format!(
                 ", \"torch\": \"{}\", \"torch_ms\": {ms:.3}, \"ratio\": {:.3}, \"ratio_low\": {:.3}, \"ratio_high\": {:.3}",
