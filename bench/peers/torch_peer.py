@@ -3,8 +3,8 @@
     torch_peer.py cpu|cuda FOLDER
 
     {"hello": true}                                      -> {"torch": version, "threads": n}
-    {"variant", "op", "phase", "arguments", "do": ...}   -> {...} or {"error": text}
-        "do": "load", "inputs": [{"path", "shape", "labels"}]
+    {"variant", "op", "phase", "arguments", "do", "draw": ...}   -> {...} or {"error": text}
+        "do": "load", "inputs": [{"path", "shape", "labels"}], "drop": another draw that is not needed any more
         "do": "turn", "turn": {"discarded", "least", "ms", "together", "flush"}  -> {"ms": [each counted call's time]}
         "do": "outputs"                                              -> {"files": [raw little-endian f32, our layout]}
         "do": "operands"                                             -> the same, of the inputs without labels
@@ -525,8 +525,11 @@ def synchronised():
 
 
 def timed(state, together=1):
+    # Each result is free before the next, and the last one before the clock starts, as ours is.
+    state.result = None
     start = time.perf_counter()
     for _ in range(together):
+        state.result = None
         state.result = state.call()
     synchronised()
     return (time.perf_counter() - start) * 1e3 / together
@@ -537,10 +540,12 @@ def turn(state, discarded, least, ms, together, flush):
     for _ in range(discarded):
         timed(state)
     times, begun = [], time.perf_counter()
-    lines = torch.zeros(flush // 4) if flush else None
+    # All threads read and write their share of it, as the cores do on the other side.
+    lines = torch.zeros(flush // 4, device=DEVICE) if flush else None
     while len(times) < least or (time.perf_counter() - begun) * 1e3 < ms:
         if flush:
             lines += 1
+            synchronised()
         times.append(timed(state, together))
     return {"ms": times}
 
@@ -569,13 +574,17 @@ def main():
                 # One problem at a time holds memory, of as many variants as there are.
                 place = (question["op"], question["phase"], json.dumps(question["arguments"]))
                 states = {name: state for name, state in states.items() if state.place == place}
+                states.pop((question["variant"], question["drop"]), None)
                 state = load(question)
                 state.place = place
-                states[question["variant"]] = state
+                states[question["variant"], question["draw"]] = state
                 answer = {}
             else:
-                state = states[question["variant"]]
+                state = states[question["variant"], question["draw"]]
                 if question["do"] == "turn":
+                    for (variant, _), other in states.items():
+                        if variant == question["variant"]:
+                            other.result = None
                     answer = turn(state, **question["turn"])
                 elif question["do"] == "outputs":
                     answer = written("output", state.collect(state.result))

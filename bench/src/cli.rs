@@ -1,6 +1,8 @@
 //! The command line of the bench.
 
 use crate::compare::compare;
+use crate::criterion_line::CriterionLine;
+use crate::problems::Problems;
 use crate::results::Results;
 use crate::session::Session;
 use crate::suite::Family;
@@ -19,7 +21,7 @@ const FEW: usize = 80;
     name = "cargo bench --bench ops --",
     about = "Measures Ghostlight's operations beside other libraries, and against the device's own limits.",
     after_help = "Without a command, and with at most one FILTER, criterion times our kernels by the device's clock, and for a FILTER the \
-report follows beside all peers that are there. Criterion's own options then work too. A filter is part of `op/phase/case`."
+report follows beside all peers that are there. Criterion's own options then work too, before and behind it. A filter is part of `op/phase/case`."
 )]
 struct Line {
     #[command(subcommand)]
@@ -28,23 +30,21 @@ struct Line {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Times all variants beside all peers and writes report.html, results.json and results.md.
+    /// Times all variants beside all peers and writes report.html, results.json, results.csv and results.md.
     Report(Report),
-    /// Compares two results.json: verdicts for every row of ours, and a status that is not 0 where one became slower; or two gpu-shape.json.
+    /// Compares two results.json: verdicts for every row of ours, and a status that is not 0 where one became slower, wrong, refused
+    /// or missing; or two gpu-shape.json.
     Compare {
+        /// The second was asked for a part of the first alone: what it lacks is no failure.
+        #[arg(long)]
+        part: bool,
         /// The earlier one.
         before: PathBuf,
         /// The later one.
         after: PathBuf,
     },
     /// Shows the problems, one JSON object a line.
-    List {
-        #[arg(long, value_name = "FILE")]
-        cases: Option<PathBuf>,
-        #[arg(long, value_name = "ARCH:BATCH:SIZE")]
-        network: Vec<String>,
-        filters: Vec<String>,
-    },
+    List(Problems),
     /// Shows the device's own time of every launch of one call.
     Launches { filters: Vec<String> },
     /// Shows what kernels become on a card that is not there: registers, spills, occupancy, lines for each request of a warp.
@@ -67,14 +67,8 @@ pub(crate) struct Report {
     /// PyTorch's compiled functions beside its eager ones.
     #[arg(long)]
     pub compiled: bool,
-    /// A JSON list of problems beside those of the catalogue.
-    #[arg(long, value_name = "FILE")]
-    pub cases: Option<PathBuf>,
-    /// The convolutions of a network of the zoo, instead of the catalogue; may be told several times, as `resnet18:16:64`.
-    #[arg(long, value_name = "ARCH:BATCH:SIZE")]
-    pub network: Vec<String>,
-    /// Parts of `op/phase/case`, all of which a phase must have.
-    pub filters: Vec<String>,
+    #[command(flatten)]
+    pub problems: Problems,
 }
 
 /// Runs the command line for the operations of `families`.
@@ -100,35 +94,35 @@ fn run(families: &[Family]) -> Result<ExitCode, Box<dyn Error>> {
     }
     match Line::parse_from(&words).command {
         Command::Report(options) => {
-            let session = Session::new(
-                families,
-                options.cases.as_deref(),
-                &options.network,
-                &options.filters,
-            )?;
-            session.report(&options, options.quick)?;
+            let session = Session::new(families, &options.problems)?;
+            let refused = session.report(&options, options.quick)?;
+            return Ok(passed(refused == 0));
         }
-        Command::Compare { before, after } => {
+        Command::Compare {
+            part,
+            before,
+            after,
+        } => {
             // The figures of kernels on a card that is not there are compared as such.
             if let (Ok(before), Ok(after)) = (Table::read(&before), Table::read(&after)) {
                 return Ok(compare_shapes(&before, &after));
             }
             let comparison = compare(&Results::read(&before)?, &Results::read(&after)?);
             println!("{comparison}");
-            if comparison.regressed() {
-                return Ok(ExitCode::FAILURE);
+            let faults = comparison.faults(part);
+            for fault in &faults {
+                println!("fails: {fault}");
             }
+            return Ok(passed(faults.is_empty()));
         }
-        Command::List {
-            cases,
-            network,
-            filters,
-        } => Session::new(families, cases.as_deref(), &network, &filters)?.list()?,
-        Command::Launches { filters } => Session::new(families, None, &[], &filters)?.launches()?,
+        Command::List(problems) => Session::new(families, &problems)?.list()?,
+        Command::Launches { filters } => {
+            Session::new(families, &Problems::of(&filters))?.launches()?;
+        }
         #[cfg(feature = "inspect")]
         Command::Inspect(options) => {
-            let session = Session::new(families, None, &[], &options.filters)?;
-            return crate::inspect::run(&session, &options);
+            let problems = Problems::of(&options.filters);
+            return crate::inspect::run(&Session::new(families, &problems)?, &options);
         }
     }
     Ok(ExitCode::SUCCESS)
@@ -145,7 +139,11 @@ fn compare_shapes(before: &Table, after: &Table) -> ExitCode {
     for fault in &faults {
         println!("worse: {fault}");
     }
-    match faults.is_empty() {
+    passed(faults.is_empty())
+}
+
+fn passed(all: bool) -> ExitCode {
+    match all {
         true => ExitCode::SUCCESS,
         false => ExitCode::FAILURE,
     }
@@ -156,33 +154,28 @@ fn criterion_then_report(
     families: &[Family],
     words: &[String],
 ) -> Result<ExitCode, Box<dyn Error>> {
-    let options = ["--test", "--list", "--profile-time", "--load-baseline"];
-    let only_criterion = words.iter().any(|word| options.contains(&word.as_str()));
-    // The values of criterion's options are no filters; its filter comes first or last.
-    let takes_value = |word: &String| word.starts_with("--") && !word.contains('=');
-    let is_filter =
-        |i: &usize| !words[*i].starts_with('-') && (*i == 0 || !takes_value(&words[*i - 1]));
-    let filters: Vec<String> = (0..words.len())
-        .filter(is_filter)
-        .map(|i| words[i].clone())
-        .collect();
-    let session = Session::new(families, None, &[], &filters)?;
-    session.criterion()?;
-    if filters.is_empty() || only_criterion {
+    let line = CriterionLine::parse(words)?;
+    let problems = Problems::of(&line.filters);
+    let session = Session::new(families, &problems)?;
+    let refused = session.criterion(&line)?;
+    if !line.reports() {
         eprintln!(
             "the report beside other libraries: cargo xtask bench report, or cargo bench -- FILTER"
         );
-        return Ok(ExitCode::SUCCESS);
+        return Ok(passed(refused == 0));
     }
     let quick = session.phases.len() > FEW;
-    session.report(&Report::default(), quick)?;
-    Ok(ExitCode::SUCCESS)
+    let refused = refused + session.report(&Report::default(), quick)?;
+    Ok(passed(refused == 0))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{Case, Input, Phase, Suite, SuiteError, values};
     use clap::CommandFactory;
+    use ghostlight_autodiff::Cost;
+    use ghostlight_kernels::pointwise::activation::{Activation, activation};
 
     #[test]
     fn the_command_line_is_sound() {
@@ -192,13 +185,112 @@ mod tests {
     #[test]
     fn what_no_operation_is_called_is_told_with_what_there_is() {
         let filters = ["nothing".to_string()];
-        let error = Session::new(&[], None, &[], &filters)
+        let problems = Problems::of(&filters);
+        let error = Session::new(&[], &problems)
             .err()
             .expect("it matches nothing");
         assert!(
             error.to_string().contains("nothing is called `nothing`"),
             "{error}"
         );
+    }
+
+    /// A ReLU that is none.
+    fn wrong(suite: &mut Suite) -> Result<(), SuiteError> {
+        let relu = |v: &[Vec<f64>]| values(v[0].iter().map(|x| x.max(0.0)).collect());
+        let (cost, inputs) = (Cost::traffic(8, 8, 4), vec![Input::random(1, &[8])]);
+        let name = ["relu", "8", "forward"];
+        suite.phase(Phase::new(name, cost, inputs, relu, |t| {
+            Ok(vec![activation(&t[0], Activation::HardSwish)])
+        }))
+    }
+
+    #[test]
+    fn criterion_times_nothing_that_is_refused_and_says_how_much_that_was() {
+        // Two filters, so that criterion leaves the test's own arguments alone.
+        let words = ["relu", "forward"].map(String::from);
+        let line = CriterionLine::parse(&words).expect("two filters");
+        let problems = Problems::of(&line.filters);
+        let session = Session::new(&[wrong], &problems).expect("a phase");
+        assert_eq!(session.criterion(&line).expect("a run"), 1);
+    }
+
+    /// What a command line lists, of the depthwise catalogue, and of a problem that has no fields.
+    fn listed(line: &str) -> Result<Vec<(String, Option<f64>)>, String> {
+        fn convolutions(suite: &mut Suite) -> Result<(), SuiteError> {
+            for case in suite.cases("depthwise", crate::catalogue::depthwise())? {
+                let (name, inputs) = (case.name(), vec![Input::random(1, &[1])]);
+                let none = |_: &[Vec<f64>]| Vec::new();
+                let name = ["depthwise", &name, "forward"];
+                suite.phase(
+                    Phase::new(name, Cost::default(), inputs, none, |_| Ok(Vec::new()))
+                        .point(case.sweep.clone()),
+                )?;
+            }
+            Ok(())
+        }
+        let words: Vec<&str> = ["bench", "list"]
+            .into_iter()
+            .chain(line.split_whitespace())
+            .collect();
+        let line = Line::try_parse_from(words).map_err(|error| error.to_string())?;
+        let Command::List(problems) = line.command else {
+            return Err("no list".into());
+        };
+        let families: [Family; 2] = [convolutions, wrong];
+        let session = Session::new(&families, &problems).map_err(|error| error.to_string())?;
+        let mut phases = Vec::new();
+        let each = session.each(|phase| {
+            phases.push((phase.line(), phase.sweep.map(|sweep| sweep.at)));
+            Ok(())
+        });
+        each.map(|()| phases).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn a_sweep_of_the_command_line_is_all_there_is() {
+        let all = listed("").expect("the catalogue");
+        let (first, _) = all[0].clone();
+        let swept = listed("--sweep depthwise c=16..64*2 k=5").expect("a sweep");
+        let ats: Vec<Option<f64>> = swept.iter().map(|(_, at)| *at).collect();
+        assert_eq!(ats, [16.0, 32.0, 64.0].map(Some));
+        assert!(
+            swept[0].0.contains(" c16 ") && swept[0].0.contains(" k5 "),
+            "{swept:?}"
+        );
+        let images = first.split(" c").next().expect("a case");
+        assert!(
+            swept.iter().all(|(line, _)| line.starts_with(images)),
+            "{swept:?} like {first}"
+        );
+        assert_eq!(
+            listed("c32 --sweep depthwise c=16..64*2")
+                .expect("a filter")
+                .len(),
+            1
+        );
+        let error = listed("--sweep relu len=3").expect_err("it has no fields");
+        assert!(
+            error.contains("--sweep") && error.contains("`relu`"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn cases_of_a_file_come_beside_the_catalogue_or_instead_of_it() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let file = folder.path().join("mine.json");
+        let case = r#"[{"op": "depthwise", "n": 1, "h": 7, "w": 9, "c": 5, "k": 3}]"#;
+        std::fs::write(&file, case).expect("a file");
+        let all = listed("").expect("the catalogue").len();
+        let path = file.display();
+        assert_eq!(
+            listed(&format!("--cases {path}")).expect("both").len(),
+            all + 1
+        );
+        let only = listed(&format!("--only-cases {path}")).expect("one");
+        assert!(only.len() == 1 && only[0].0.contains("7x9"), "{only:?}");
+        assert!(listed(&format!("--only-cases {path} --cases {path}")).is_err());
     }
 
     #[test]

@@ -1,7 +1,7 @@
 use cubecl_runtime::logging::{LaunchObservation, LaunchObserver};
 use ghostlight_kernels::launch::allocations;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, ThreadId};
 
 /// What a call asks of the device.
@@ -27,8 +27,12 @@ impl LaunchObserver for Watcher {
     }
 }
 
+/// Held while somebody watches: a process has room for one observer, and tests run side by side.
+static WATCHING: Mutex<()> = Mutex::new(());
+
 /// Counts what `call` launches and allocates, both from this thread.
 pub fn count<T>(call: impl FnOnce() -> T) -> (T, Counts) {
+    let _alone = WATCHING.lock().unwrap_or_else(PoisonError::into_inner);
     let watcher = Arc::new(Watcher {
         thread: thread::current().id(),
         launches: AtomicU64::new(0),

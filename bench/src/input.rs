@@ -1,4 +1,5 @@
 use ghostlight_autodiff::{Client, DType, KernelError, Labels, Tensor, check};
+use ghostlight_kernels::pointwise::activation::{Activation, activation_into};
 use std::ops::Index;
 
 /// One operand of a measured call: how to make it, so that every contender gets the same numbers.
@@ -112,6 +113,26 @@ impl Operands {
             })
         });
         Ok(Self(made.collect::<Result<_, KernelError>>()?))
+    }
+
+    /// Another draw in the memory of this one; labels get memory of their own.
+    ///
+    /// # Errors
+    /// Those of the tensors and labels.
+    pub(crate) fn rewritten(
+        &self,
+        client: &Client,
+        inputs: &[Input],
+        values: &[Vec<f32>],
+    ) -> Result<Self, KernelError> {
+        let mut next = Self::new(client, inputs, values)?;
+        for (new, old) in next.0.iter_mut().zip(&self.0) {
+            if let (Operand::Tensor(new), Operand::Tensor(old)) = (new, old) {
+                activation_into(new, Activation::Identity, old)?;
+                *new = old.clone();
+            }
+        }
+        Ok(next)
     }
 
     /// Room for `inputs`, undefined but for labels, which are all the first class. What has more than one axis is stored as `dtype`; what

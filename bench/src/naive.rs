@@ -34,6 +34,27 @@ pub struct NaiveConv {
     pub padding: [usize; 2],
 }
 
+impl NaiveConv {
+    /// The share of its multiply-adds that no way of computing it saves: taps in the padding are work in the cost and need not be done,
+    /// and of stride 1 a tile of four outputs along an axis needs as many products as it has inputs (Winograd's).
+    pub fn least_share(&self) -> f64 {
+        let axis = |i: usize| {
+            let (k, output) = (self.kernel[i], self.output[i]);
+            let places = (0..output)
+                .flat_map(|o| (0..k).map(move |tap| o * self.stride[i] + tap * self.dilation[i]));
+            let inside = places
+                .filter(|place| (self.padding[i]..self.padding[i] + self.input[i]).contains(place))
+                .count();
+            let tile = match self.stride == [1; 2] {
+                true => (4 + k - 1) as f64 / (4 * k) as f64,
+                false => 1.0,
+            };
+            tile * inside as f64 / (output * k).max(1) as f64
+        };
+        axis(0) * axis(1)
+    }
+}
+
 #[derive(CubeLaunch, CubeType, Clone, Copy)]
 struct Extents {
     items: usize,
@@ -238,5 +259,35 @@ impl NaiveConv {
         }
         launch::throttle(client);
         Ok(out)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn padding_and_tiles_save_products() {
+        let conv = |side: usize, k: usize, stride: usize| NaiveConv {
+            batch: 1,
+            input: [side; 2],
+            output: [side.div_ceil(stride); 2],
+            kernel: [k; 2],
+            in_channels: 1,
+            out_channels: 1,
+            groups: 1,
+            stride: [stride; 2],
+            dilation: [1; 2],
+            padding: [k / 2; 2],
+        };
+        let near = |conv: NaiveConv, share: f64| {
+            let found = conv.least_share();
+            assert!((found - share).abs() < 1e-12, "{conv:?}: {found}");
+        };
+        near(conv(8, 1, 1), 1.0);
+        // 22 of 24 taps of a row of 8 are inside; 6 products for 4 outputs of 3 taps each.
+        near(conv(8, 3, 1), (22.0 / 24.0 / 2.0f64).powi(2));
+        // Outputs at 0, 2, 4, 6: the first alone reaches over the border.
+        near(conv(8, 3, 2), (11.0 / 12.0f64).powi(2));
     }
 }

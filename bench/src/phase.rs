@@ -1,7 +1,7 @@
-use crate::contender::{Task, Variant};
-use crate::input::{Input, Operands};
+use crate::contender::{Contender, Task, Variant};
+use crate::input::{self, DTYPE, Input, Operands};
 use crate::results::{Layer, Sweep};
-use crate::verify::{Effect, Expected};
+use crate::verify::{Effect, Expected, Verified, verify};
 use ghostlight_autodiff::{Cost, KernelError, Tensor};
 use serde_json::Value;
 
@@ -19,6 +19,8 @@ pub struct Phase<'a> {
     pub arguments: Value,
     /// The work of a call.
     pub cost: Cost,
+    /// The multiply-adds that no way of computing it saves, where they are fewer than those of the cost.
+    pub least_macs: u64,
     /// The operands.
     pub inputs: Vec<Input>,
     /// The outputs in f64, from the values of the inputs.
@@ -59,6 +61,7 @@ impl<'a> Phase<'a> {
             case,
             phase,
             arguments: Value::Null,
+            least_macs: cost.macs,
             cost,
             inputs,
             reference: Box::new(reference),
@@ -87,6 +90,12 @@ impl<'a> Phase<'a> {
         self
     }
 
+    /// Some ways of computing it need this share of the cost's multiply-adds alone.
+    pub fn at_least(mut self, share: f64) -> Self {
+        self.least_macs = (share * self.cost.macs as f64) as u64;
+        self
+    }
+
     /// Makes it a point of a sweep.
     pub fn point(mut self, sweep: Option<Sweep>) -> Self {
         self.sweep = sweep;
@@ -96,6 +105,34 @@ impl<'a> Phase<'a> {
     /// `op/phase/case`, which filters are looked for in.
     pub fn line(&self) -> String {
         format!("{}/{}/{}", self.op, self.phase, self.case)
+    }
+
+    /// The work that no way of computing it saves.
+    pub(crate) fn least(&self) -> Cost {
+        Cost {
+            macs: self.least_macs,
+            ..self.cost
+        }
+    }
+
+    /// Bytes of the operands, which a call touches at least.
+    pub(crate) fn touched(&self) -> u64 {
+        let elements: usize = self.inputs.iter().map(Input::len).sum();
+        (elements * DTYPE.size()) as u64
+    }
+
+    /// What the outputs must be on the operands of `draw`.
+    pub(crate) fn expected(&self, draw: u64) -> Vec<Expected> {
+        let values: Vec<Vec<f64>> = input::draw(&self.inputs, draw)
+            .into_iter()
+            .map(|values| values.into_iter().map(f64::from).collect())
+            .collect();
+        (self.reference)(&values)
+    }
+
+    /// Whether `contender` computes this; why it gets no time where not.
+    pub(crate) fn verify(&self, contender: &mut dyn Contender) -> Result<Verified, String> {
+        verify(contender, &self.inputs, &self.expected(0), self.effect)
     }
 
     /// What peers are told.

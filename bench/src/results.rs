@@ -6,14 +6,14 @@ use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// The version of this format; a file of another one is refused.
-pub const FORMAT: u32 = 1;
+/// The version of this format. A file of a later one is refused; one of an earlier one lacks fields and is read.
+pub const FORMAT: u32 = 2;
 
 /// A run of the bench.
 #[derive(Debug, Clone, Serialize, Deserialize, PartialEq)]
 #[serde(deny_unknown_fields)]
 pub struct Results {
-    /// [`FORMAT`].
+    /// [`FORMAT`], or an earlier one.
     pub format: u32,
     /// Where it ran.
     pub machine: Machine,
@@ -101,9 +101,9 @@ pub enum Cache {
 pub enum Verdict {
     /// The whole interval lies within the noise around 1.
     Same,
-    /// We are faster than the peer.
+    /// We are faster than the peer: the whole interval lies above 1 by more than the noise.
     Faster,
-    /// We are slower than the peer.
+    /// We are slower than the peer: the whole interval lies below 1 by more than the noise. Such a row is lost.
     Slower,
     /// The interval is too wide to tell.
     Unsure,
@@ -145,9 +145,12 @@ pub struct Row {
     pub high_ms: f64,
     /// Calls behind these.
     pub calls: usize,
+    /// The median of each turn, in ms, in the order of the turns; turns of the same place in two rows of a problem make a pair.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub turns_ms: Vec<f64>,
     /// The variant's median over ours: above 1, ours is faster. None for ours itself.
     pub ratio: Option<f64>,
-    /// The lower end of the ratio's bootstrap interval of 95 %.
+    /// The lower end of the ratio's interval of 95 %, Student's t over the logarithms of the turns' ratios.
     pub ratio_low: Option<f64>,
     /// Its upper end.
     pub ratio_high: Option<f64>,
@@ -163,6 +166,15 @@ pub struct Row {
     pub gflop_s: f64,
     /// FLOP a needed byte.
     pub intensity: f64,
+    /// The largest error of an output's element against the reference in f64, in units of what it may be off: above 1 there is no row.
+    #[serde(default)]
+    pub error: Option<f64>,
+    /// The share of the reference's elements that are NaN, which admits anything.
+    #[serde(default)]
+    pub unchecked: Option<f64>,
+    /// A digest of the bits of the outputs: two runs with the same one computed the same bits.
+    #[serde(default)]
+    pub digest: Option<String>,
     /// Launches of a call, where they can be counted.
     pub launches: Option<u64>,
     /// Allocations of a call, where they can be counted.
@@ -212,6 +224,12 @@ pub struct Refused {
     pub reason: String,
 }
 
+/// The beginning of a file of any format.
+#[derive(Deserialize)]
+struct Format {
+    format: u32,
+}
+
 /// Why a file of results cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum ResultsError {
@@ -235,14 +253,27 @@ pub enum ResultsError {
         /// What is wrong there.
         reason: String,
     },
-    /// It was written by another version of the bench.
-    #[error("{}: format {found}, where this bench reads {FORMAT}; measure again with one version", path.display())]
+    /// It was written by a later version of the bench.
+    #[error("{}: format {found}, where this bench reads up to {FORMAT}; compare with a bench of that version, or measure again", path.display())]
     Format {
         /// The file.
         path: PathBuf,
         /// Its format.
         found: u32,
     },
+}
+
+impl Refused {
+    /// Whether this is ours, by either of its names.
+    pub fn is_ours(&self) -> bool {
+        [OURS, CONTROL].contains(&self.variant.as_str())
+    }
+
+    /// Whether this is of the same problem and variant.
+    pub fn is_of(&self, other: &Self) -> bool {
+        (&self.op, &self.case, &self.phase, &self.variant)
+            == (&other.op, &other.case, &other.phase, &other.variant)
+    }
 }
 
 impl Row {
@@ -267,13 +298,9 @@ impl Row {
             && (&self.clock, self.cache, &self.sweep) == (&other.clock, other.cache, &other.sweep)
     }
 
-    /// Whether a peer is faster than we are: by its verdict, or, where there is none, by its ratio.
+    /// Whether we lose against this variant: the verdict is SLOWER, and nothing else.
     pub fn lost(&self) -> bool {
-        self.is_peer()
-            && match self.verdict {
-                Some(verdict) => verdict == Verdict::Slower,
-                None => self.ratio.is_some_and(|ratio| ratio < 1.0),
-            }
+        self.is_peer() && self.verdict == Some(Verdict::Slower)
     }
 }
 
@@ -317,20 +344,21 @@ impl Results {
             path: path.into(),
             source,
         })?;
-        let results: Self =
-            serde_json::from_str(&text).map_err(|error| ResultsError::Malformed {
-                path: path.into(),
-                line: error.line(),
-                column: error.column(),
-                reason: error.to_string(),
-            })?;
-        if results.format != FORMAT {
+        let malformed = |error: serde_json::Error| ResultsError::Malformed {
+            path: path.into(),
+            line: error.line(),
+            column: error.column(),
+            reason: error.to_string(),
+        };
+        // A later format has fields that this one does not know: its number is told before any of them.
+        let Format { format: found } = serde_json::from_str(&text).map_err(malformed)?;
+        if found > FORMAT {
             return Err(ResultsError::Format {
                 path: path.into(),
-                found: results.format,
+                found,
             });
         }
-        Ok(results)
+        serde_json::from_str(&text).map_err(malformed)
     }
 
     /// Writes a `results.json`, indented, so that a line names one value.

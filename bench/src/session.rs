@@ -3,13 +3,15 @@
 use crate::cli::Report;
 use crate::clock::{DeviceTime, throughput};
 use crate::contender::Peer;
+use crate::criterion_line::CriterionLine;
+use crate::flush::Flush;
 use crate::input::draw;
-use crate::machine::{commit, last_level_cache, versions};
+use crate::machine::{commit, versions};
 use crate::phase::Phase;
+use crate::problems::Problems;
 use crate::results::{Cache, Ceilings, FORMAT, Machine, Results};
 use crate::run::{Effort, Outcome, Runner};
 use crate::suite::{Extra, Family, Suite, SuiteError};
-use crate::turn::Flush;
 use crate::{launches, peers, report};
 use criterion::{BenchmarkId, Criterion};
 use std::collections::{BTreeMap, BTreeSet};
@@ -35,12 +37,7 @@ pub(crate) struct Session<'a> {
 
 impl<'a> Session<'a> {
     /// The phases that pass the filters; an error that names what there is where none does.
-    pub fn new(
-        families: &'a [Family],
-        cases: Option<&Path>,
-        networks: &[String],
-        filters: &'a [String],
-    ) -> Result<Self, Box<dyn Error>> {
+    pub fn new(families: &'a [Family], problems: &'a Problems) -> Result<Self, Box<dyn Error>> {
         let mut bench = Self {
             families,
             filters: &[],
@@ -54,10 +51,8 @@ impl<'a> Session<'a> {
             }
             Ok(())
         })?;
-        if let Some(path) = cases {
-            bench.extra = Extra::read(path, &ops)?;
-        }
-        bench.extra = bench.extra.networks(networks)?;
+        bench.extra = problems.extra(&ops)?;
+        let filters = &problems.filters;
         bench.filters = filters;
         let mut phases = Vec::new();
         bench.each(|phase| {
@@ -135,8 +130,8 @@ impl<'a> Session<'a> {
         })
     }
 
-    /// Our kernels by criterion, each verified by being called once.
-    pub fn criterion(&self) -> Result<(), SuiteError> {
+    /// Our kernels by criterion, each verified first. Returns how many were refused.
+    pub fn criterion(&self, line: &CriterionLine) -> Result<usize, SuiteError> {
         let client = cubecl::Device::default().client();
         let clock = DeviceTime::new(&client);
         eprintln!("criterion reads the {} clock", clock.name());
@@ -145,35 +140,38 @@ impl<'a> Session<'a> {
             .measurement_time(Duration::from_millis(600))
             .sample_size(20)
             .with_measurement(clock);
-        // Criterion's own options are read beside one filter: more words than one it refuses.
-        if self.filters.len() < 2 {
+        if line.is_criterions() {
             criterion = criterion.configure_from_args();
         }
+        let mut refused = 0;
         self.each(|phase| {
             let mut group = criterion.benchmark_group(format!("{}/{}", phase.op, phase.phase));
             group.throughput(throughput(phase.cost));
             let mut ours = phase.variants[0].contender(&client, &phase.inputs, "ours");
-            let loaded = ours
-                .load(&draw(&phase.inputs, 0))
-                .and_then(|()| ours.call())
-                .and_then(|_| ours.outputs());
-            match loaded {
-                Ok(_) => {
+            let verified = match line.lists() {
+                true => Ok(()),
+                false => phase.verify(ours.as_mut()).map(|_| ()),
+            };
+            match verified {
+                Ok(()) => {
                     group.bench_function(BenchmarkId::from_parameter(phase.case), |bencher| {
                         bencher.iter(|| ours.call());
                     });
                 }
-                Err(reason) => eprintln!("{}: refused: {reason}", phase.line()),
+                Err(reason) => {
+                    refused += 1;
+                    eprintln!("{}: refused: {reason}", phase.line());
+                }
             }
             group.finish();
             Ok(())
         })?;
         criterion.final_summary();
-        Ok(())
+        Ok(refused)
     }
 
-    /// Measures, and writes the report's three files.
-    pub fn report(&self, options: &Report, quick: bool) -> Result<(), Box<dyn Error>> {
+    /// Measures, and writes the report's four files. Returns how many phases of ours were refused.
+    pub fn report(&self, options: &Report, quick: bool) -> Result<usize, Box<dyn Error>> {
         let (begun, began) = (Instant::now(), SystemTime::now());
         let device = cubecl::Device::default();
         let client = device.client();
@@ -189,7 +187,7 @@ impl<'a> Session<'a> {
         let mut runner = Runner {
             ceilings: Ceilings::measure(&client, quick)?,
             effort: if quick { Effort::QUICK } else { Effort::FULL },
-            flush: Flush::of(last_level_cache(&client)),
+            flush: Flush::on(&client),
             with_slow: true,
             client,
             peers,
@@ -222,6 +220,7 @@ impl<'a> Session<'a> {
             eprintln!("[{at}/{}] {}", self.phases.len(), summary(&phase, &outcome));
             results.rows.extend(outcome.rows);
             results.refused.extend(outcome.refused);
+            results.ceilings = runner.ceilings.clone();
             results.seconds = begun.elapsed().as_secs_f64();
             // What a run that is cut short has measured is there; that it cannot be written is told at the end.
             let _ = results.write(&folder.join("results.json"));
@@ -229,6 +228,7 @@ impl<'a> Session<'a> {
         })?;
         results.write(&folder.join("results.json"))?;
         for (name, text) in [
+            ("results.csv", report::csv(&results)),
             ("results.md", report::markdown(&results)),
             ("report.html", report::html(&results)),
         ] {
@@ -238,7 +238,12 @@ impl<'a> Session<'a> {
         println!("{}", report::terminal(&results));
         let folder = folder.canonicalize().unwrap_or(folder);
         println!("\n{}", folder.join("report.html").display());
-        Ok(())
+        let ours = results.refused.iter().filter(|refused| refused.is_ours());
+        let refused = ours.count();
+        if refused > 0 {
+            eprintln!("error: {refused} of ours were refused");
+        }
+        Ok(refused)
     }
 }
 

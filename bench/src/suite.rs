@@ -3,7 +3,8 @@
 use crate::catalogue;
 use crate::network::Layers;
 use crate::phase::Phase;
-use crate::results::Layer;
+use crate::results::{Layer, Sweep};
+use crate::sweep;
 use ghostlight_autodiff::KernelError;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -49,6 +50,14 @@ pub enum SuiteError {
         /// What is wrong.
         reason: String,
     },
+    /// A sweep of the command line cannot be made.
+    #[error("--sweep: `{sweep}`: {reason}")]
+    Sweep {
+        /// What was asked for.
+        sweep: String,
+        /// What is wrong.
+        reason: String,
+    },
     /// A file of cases is no list of objects with an `op`.
     #[error("{}: {reason}; write a list like [{{\"op\": \"depthwise\", ...}}], with fields as `list` shows them", path.display())]
     Cases {
@@ -59,12 +68,14 @@ pub enum SuiteError {
     },
 }
 
-/// Problems beside those of the catalogue, or, where there are networks, instead of them.
+/// Problems beside those of the catalogue, or, where there are networks or sweeps, instead of them.
 #[derive(Debug, Default)]
 pub struct Extra {
     path: PathBuf,
     cases: Vec<(String, Value)>,
     networks: Vec<Layers>,
+    sweeps: Vec<sweep::Line>,
+    alone: bool,
 }
 
 impl Extra {
@@ -98,8 +109,28 @@ impl Extra {
         Ok(Self {
             path: path.into(),
             cases,
-            networks: Vec::new(),
+            ..Self::default()
         })
+    }
+
+    /// These, and no other problem.
+    pub(crate) fn alone(mut self) -> Self {
+        self.alone = true;
+        self
+    }
+
+    /// The points of sweeps, and no problem of the catalogue.
+    ///
+    /// # Errors
+    /// [`SuiteError::Sweep`].
+    pub(crate) fn sweeps(mut self, words: &[String], ops: &[String]) -> Result<Self, SuiteError> {
+        self.sweeps = sweep::Line::read(words, ops)?;
+        Ok(self)
+    }
+
+    /// Whether the catalogue stays out.
+    fn is_alone(&self) -> bool {
+        self.alone || !self.networks.is_empty() || !self.sweeps.is_empty()
     }
 
     /// The convolutions of networks, each told as `ARCH:BATCH:SIZE`, and no other problem.
@@ -154,25 +185,48 @@ type Visit<'v> = dyn FnMut(Phase) -> Result<(), SuiteError> + 'v;
 /// Told the phases of every operation.
 pub struct Suite<'v> {
     extra: &'v Extra,
+    /// Operations that asked for their cases: any other has one problem, which is the catalogue's.
+    asked: Vec<String>,
+    /// Points of the user's sweeps, by operation and name.
+    points: Vec<(String, String, Sweep)>,
     visit: &'v mut Visit<'v>,
 }
 
 impl<'v> Suite<'v> {
     /// A suite that hands every phase to `visit`.
     pub fn new(extra: &'v Extra, visit: &'v mut Visit<'v>) -> Self {
-        Self { extra, visit }
+        Self {
+            extra,
+            asked: Vec::new(),
+            points: Vec::new(),
+            visit,
+        }
     }
 
-    /// The cases of `op`: those of the catalogue, then those of the user's file; those of the user's networks alone, where there are any.
+    /// The cases of `op`: those of the catalogue, unless the user wants others alone, and those of the user's file, networks and sweeps.
     ///
     /// # Errors
-    /// A case of the file is none of this operation.
-    pub fn cases<C: Case>(&self, op: &str, catalogue: Vec<C>) -> Result<Vec<C>, SuiteError> {
-        let mut cases = match self.extra.networks.is_empty() {
-            true => catalogue,
-            false => Vec::new(),
+    /// A case of the file, or a point of a sweep, is none of this operation.
+    pub fn cases<C: Case>(&mut self, op: &str, catalogue: Vec<C>) -> Result<Vec<C>, SuiteError> {
+        self.asked.push(op.into());
+        let base = catalogue.first().map(Case::arguments).unwrap_or_default();
+        let mut cases = match self.extra.is_alone() {
+            true => Vec::new(),
+            false => catalogue,
         };
         cases.extend(self.extra.of(op)?);
+        for sweep in self.extra.sweeps.iter().filter(|sweep| sweep.op == op) {
+            for (fields, point) in sweep.points(&base)? {
+                let case: C =
+                    serde_json::from_value(fields).map_err(|error| SuiteError::Sweep {
+                        sweep: op.into(),
+                        reason: error.to_string(),
+                    })?;
+                self.points
+                    .extend(point.map(|point| (op.into(), case.name(), point)));
+                cases.push(case);
+            }
+        }
         Ok(cases)
     }
 
@@ -181,6 +235,15 @@ impl<'v> Suite<'v> {
     /// # Errors
     /// What the visitor says.
     pub fn phase(&mut self, mut phase: Phase) -> Result<(), SuiteError> {
+        if self.extra.is_alone() && !self.asked.iter().any(|op| op == phase.op) {
+            return Ok(());
+        }
+        let mut points = self.points.iter();
+        let point =
+            points.find(|(op, case, _)| (op.as_str(), case.as_str()) == (phase.op, phase.case));
+        if let Some((_, _, sweep)) = point {
+            phase.sweep = Some(sweep.clone());
+        }
         phase.layers = self.extra.layers(phase.op, phase.case);
         (self.visit)(phase)
     }

@@ -1,5 +1,6 @@
 use crate::contender::Contender;
-use crate::turn::{Flush, Turn};
+use crate::flush::Flush;
+use crate::turn::Turn;
 
 /// The first call on a draw of operands may take so long in ms: it compiles.
 const FIRST_MS: f64 = 20e3;
@@ -47,6 +48,10 @@ impl Contender for TimeLimited<'_> {
             ));
         }
         Ok(ms)
+    }
+
+    fn forget(&mut self) -> Result<(), String> {
+        self.inner.forget()
     }
 
     fn outputs(&mut self) -> Result<Vec<Vec<f64>>, String> {

@@ -245,8 +245,12 @@ pub(crate) fn copy<S: Float, F: Float, B: Size, N: Size>(
     }
 }
 
+/// The elements `index..index + N` of a buffer of scalars, on a device that takes vectors at any address.
 #[cube]
-fn load_unaligned<E: CubePrimitive, F: Float, N: Size>(x: &[E], index: usize) -> Vector<F, N> {
+pub(crate) fn load_unaligned<E: CubePrimitive, F: Float, N: Size>(
+    x: &[E],
+    index: usize,
+) -> Vector<F, N> {
     intrinsic!(|scope| {
         let (list, index) = (x.__extract_list(scope), index.read_value(scope));
         let vector = Vector::<F, N>::__expand_as_type(scope);

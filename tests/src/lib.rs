@@ -4,7 +4,9 @@ mod cores;
 mod device;
 mod fused;
 mod launches;
+mod prologue;
 mod refusal;
+pub mod soak;
 mod tolerance;
 mod windows;
 
@@ -17,16 +19,20 @@ pub use fused::{
     FusedConvolution, assert_fused_is_composed, assert_fused_refuses,
     assert_not_finite_passes_fused,
 };
+pub use ghostlight_autodiff::check::naive;
 pub use launches::{assert_launches, launches};
+pub use prologue::assert_entered_is_written;
 pub use refusal::{assert_refuses_dtype, assert_refuses_range, assert_refuses_shape};
 pub use tolerance::{
     GRADIENT, NOT_FINITE, VALUE, assert_adjoint, assert_alike, assert_exact, assert_near,
-    assert_same_bits, naive,
+    assert_same_bits,
 };
 
 pub use windows::Windowed;
 
-use ghostlight_kernels::{DType, Tensor, pointwise};
+use ghostlight_autodiff::Function;
+use ghostlight_autodiff::check::{Check, CheckError, Checked};
+use ghostlight_kernels::{DType, Tensor};
 use proptest::test_runner::Config;
 
 /// A property over `cases` random cases, divided by `GHOSTLIGHT_CASES_DIVISOR` where a device takes too long for all of them. A
@@ -41,6 +47,23 @@ pub fn cases(cases: u32) -> Config {
         failure_persistence: None,
         ..Config::default()
     }
+}
+
+/// What `check` has looked at on the test's device; nothing where no result has elements.
+///
+/// # Panics
+/// With everything that `check` found.
+pub fn assert_checks<F: Function>(check: Check<F>) -> Option<Checked> {
+    match check.run(&client()) {
+        Ok(checked) => Some(checked),
+        Err(CheckError::Unprobed(_)) => None,
+        Err(error) => panic!("{error}"),
+    }
+}
+
+/// `dtypes`, and the 16-bit types: those to [`Check`] an operation in.
+pub fn with_halves(dtypes: Vec<DType>) -> Vec<DType> {
+    [vec![DType::F16, DType::Bf16], dtypes].concat()
 }
 
 /// The values f32 holds that are nearest to `values`.
@@ -80,14 +103,6 @@ pub fn download(tensor: &Tensor) -> Vec<f64> {
 ///
 /// The pool hands freed memory out again by size: tensors of each of `lens` elements, and of sizes between, are written and freed.
 pub fn poison(dtype: DType, lens: &[usize]) {
-    let sizes = lens.iter().copied().chain([64, 1 << 10, 1 << 13, 1 << 16]);
-    let dirty: Vec<Tensor> = sizes
-        .flat_map(|len| [len, len])
-        .map(|len| {
-            let tensor = Tensor::empty(&client(), &[len], dtype);
-            pointwise::fill(&tensor, f64::NAN);
-            tensor
-        })
-        .collect();
-    drop(dirty);
+    ghostlight_autodiff::check::poison(&client(), dtype, lens)
+        .expect("tensors of a test are small");
 }

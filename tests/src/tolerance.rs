@@ -1,5 +1,5 @@
+use ghostlight_autodiff::check::{unit, vanishing};
 use ghostlight_kernels::{DType, Tensor};
-use half::{bf16, f16};
 
 use crate::download;
 
@@ -7,15 +7,6 @@ use crate::download;
 pub const VALUE: f64 = 2.0;
 /// Allowed error of a gradient, as a multiple of the [`naive`] one: its partial sums are rounded once more.
 pub const GRADIENT: f64 = 3.0;
-
-/// The error of a naive sequential sum of `terms` terms, in units of rounding of the sum of their magnitudes.
-///
-/// Where all terms are of one sign, the partial sums that are rounded grow in proportion, and independent errors of half a unit at
-/// most add up to an eighth of the square root of `terms`; this is twice that, two standard errors. Terms of random sign err by
-/// about a quarter of a unit, whatever their number. A sum of two or three terms is off by one unit at worst.
-pub fn naive(terms: usize) -> f64 {
-    1.0 + (terms as f64).sqrt() / 4.0
-}
 
 fn assert_each(what: &str, got: &Tensor, wanted: &[f64], allowed: impl Fn(usize) -> f64) {
     let dtype = got.dtype();
@@ -45,24 +36,10 @@ pub fn assert_exact(what: &str, got: &Tensor, wanted: &[f64]) {
 /// `magnitude` is the sum of the magnitudes of all the terms an element is made of, which an operation's reference computes when
 /// it is given magnitudes; `units` is [`VALUE`] or [`GRADIENT`] times [`naive`]. A missing or doubled term among thousands shows.
 pub fn assert_near(what: &str, got: &Tensor, wanted: &[f64], magnitude: &[f64], units: f64) {
-    let unit = units * epsilon(got.dtype());
+    let unit = units * unit(got.dtype());
     // What lies below the smallest normal number may vanish.
-    let vanishing = match got.dtype() {
-        DType::F16 => f16::MIN_POSITIVE.to_f64(),
-        DType::Bf16 | DType::F32 => f64::from(f32::MIN_POSITIVE),
-        DType::F64 => f64::MIN_POSITIVE,
-    };
+    let vanishing = vanishing(got.dtype());
     assert_each(what, got, wanted, |i| unit * magnitude[i] + vanishing);
-}
-
-/// The rounding unit of a comparison with a reference in f64: in f64 itself the reference rounds as well.
-fn epsilon(dtype: DType) -> f64 {
-    match dtype {
-        DType::F16 => f16::EPSILON.to_f64(),
-        DType::Bf16 => bf16::EPSILON.to_f64(),
-        DType::F32 => f64::from(f32::EPSILON),
-        DType::F64 => 2.0 * f64::EPSILON,
-    }
 }
 
 /// Asserts that the inner products `<a.0, a.1>` and `<b.0, b.1>` are one number, to within 8 units of rounding of `magnitude`, the
@@ -78,7 +55,7 @@ pub fn assert_adjoint(
         assert_eq!(a.len(), b.len(), "{what}: lengths of an inner product");
         a.iter().zip(b).map(|(a, b)| a * b).sum()
     };
-    let (a, b, allowed) = (dot(a), dot(b), 8.0 * epsilon(dtype) * magnitude);
+    let (a, b, allowed) = (dot(a), dot(b), 8.0 * unit(dtype) * magnitude);
     assert!(
         (a - b).abs() <= allowed,
         "{what} in {dtype:?}: {a} and {b} differ by more than {allowed:e}"

@@ -1,11 +1,13 @@
 //! Global average pooling: the reference on random shapes and at the corners, adjointness, hostile values, determinism and refusals.
 
+use ghostlight_autodiff::check::Check;
+use ghostlight_autodiff::ops;
 use ghostlight_kernels::pool::global_average::{backward, global_average, reference};
 use ghostlight_kernels::{DType, Tensor};
 use ghostlight_tests::{
-    Fingerprint, GRADIENT, VALUE, abs, assert_adjoint, assert_exact, assert_near,
-    assert_refuses_dtype, assert_refuses_shape, assert_same_bits, assert_same_bits_on_one_core,
-    client, download, dtypes, finishes_loops, integers, naive, poison, reals, upload,
+    Fingerprint, assert_checks, assert_exact, assert_near, assert_refuses_dtype,
+    assert_refuses_shape, assert_same_bits_on_one_core, client, download, dtypes, finishes_loops,
+    integers, naive, poison, reals, upload, with_halves,
 };
 use proptest::prelude::*;
 
@@ -49,27 +51,18 @@ proptest! {
     }
 
     #[test]
-    fn reals_differ_from_the_reference_by_no_more_than_rounding(shape in shapes(), seed: u32) {
+    fn values_and_gradients_are_the_references_to_within_rounding(shape in shapes(), seed: u32) {
         let [n, h, w, c] = shape;
-        let (x, g) = (reals(seed.into(), n * h * w * c), reals(1, n * c));
-        let (wanted, magnitude) = (reference::forward(&x, h * w, c), reference::forward(&abs(&x), h * w, c));
-        let wanted_grad = reference::backward(&g, h * w, c);
-        for dtype in dtypes() {
-            let [y, grad] = run(shape, &x, &g, dtype);
-            assert_near("average", &y, &wanted, &magnitude, VALUE * naive(h * w));
-            assert_near("gradient", &grad, &wanted_grad, &abs(&wanted_grad), GRADIENT);
-        }
-    }
-
-    #[test]
-    fn the_gradient_is_the_adjoint_of_the_average(shape in shapes(), seed: u32) {
-        let [n, h, w, c] = shape;
-        let (x, g) = (reals(seed.into(), n * h * w * c), reals(1, n * c));
-        let bare = reference::forward(&abs(&x), h * w, c);
-        let magnitude: f64 = bare.iter().zip(&g).map(|(y, g)| (y * g).abs()).sum();
-        for dtype in dtypes() {
-            let [y, grad] = run(shape, &x, &g, dtype).map(|t| download(&t));
-            assert_adjoint("<mean(x), g> = <x, spread(g)>", dtype, (&y, &g), (&x, &grad), magnitude);
+        let check = Check::of(ops::GlobalAverage)
+            .inputs([(reals(seed.into(), n * h * w * c), shape.to_vec())])
+            .reference(|x| reference::forward(&x[0], h * w, c))
+            .gradient(|_, grad| vec![reference::backward(grad, h * w, c)])
+            .linear_in(&[0])
+            .terms(h * w)
+            .seed(seed.into())
+            .dtypes(&with_halves(dtypes()));
+        if let Some(checked) = assert_checks(check) {
+            prop_assert!(checked.windows.is_empty());
         }
     }
 }
@@ -117,20 +110,6 @@ fn a_pixel_that_is_not_a_number_spoils_its_own_channel_of_its_own_image() {
                 got.is_nan() || *got == before,
                 "element {i}: {got}, wanted {before}"
             );
-        }
-    }
-}
-
-#[test]
-fn repeated_launches_give_the_same_bits() {
-    let shape = [5, 17, 9, 24];
-    let (x, g) = (reals(5, shape.iter().product()), reals(6, 5 * 24));
-    for dtype in dtypes() {
-        let first = run(shape, &x, &g, dtype);
-        for _ in 0..4 {
-            let again = run(shape, &x, &g, dtype);
-            assert_same_bits("average", &first[0], &again[0]);
-            assert_same_bits("gradient", &first[1], &again[1]);
         }
     }
 }

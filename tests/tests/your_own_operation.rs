@@ -4,7 +4,7 @@
 mod soft_sign;
 
 // ANCHOR: test
-use ghostlight_autodiff::check::{GradcheckOptions, gradcheck, values};
+use ghostlight_autodiff::check::{Check, values};
 use ghostlight_kernels::pointwise::{map, map_backward};
 use ghostlight_tests::{
     GRADIENT, VALUE, abs, assert_launches, assert_near, assert_refuses_shape, assert_same_bits,
@@ -33,24 +33,16 @@ proptest! {
 }
 // ANCHOR_END: test
 
-// ANCHOR: gradcheck
+// ANCHOR: whole
 #[test]
-fn the_gradient_passes_central_differences() {
-    // Central differences want 64-bit floats, which not every device has.
-    if dtypes().len() == 2 {
-        // Nothing of the input lies at the kink, 0.
-        let x = values(3, 24).iter().map(|v| v + 0.1 * v.signum()).collect();
-        let inputs = [(x, vec![4, 6])];
-        gradcheck(
-            &client(),
-            &inputs,
-            |tape, vars| tape.apply(SoftSign, &[&vars[0]]),
-            GradcheckOptions::default(),
-        )
+fn the_whole_function_is_right() {
+    Check::of(SoftSign)
+        .inputs([(values(3, 24), vec![4, 6])])
+        .reference(|x| x[0].iter().map(|&x| reference(x)[0]).collect())
+        .run(&client())
         .unwrap();
-    }
 }
-// ANCHOR_END: gradcheck
+// ANCHOR_END: whole
 
 #[test]
 fn a_gradient_of_another_shape_is_refused() {
@@ -81,7 +73,7 @@ fn the_page_shows_the_code_that_is_compiled() {
         "reference",
         "function",
         "test",
-        "gradcheck",
+        "whole",
         "bench",
         "kernel",
         "host",

@@ -29,6 +29,8 @@ Usage: cargo xtask <command> [arguments]
   bench     runs the benchmarks; arguments go to `cargo bench`. `bench report` times everything beside other libraries,
             `bench compare A B` compares two of its results, `bench list` and `bench launches` show problems and launches,
             `bench inspect` what kernels become on a GPU that is not there
+  soak      checks random problems of every operation with a fresh seed until Ctrl-C, `--cases N` or `--minutes M`; `soak gate` one operation,
+            `soak --seed S --case I gate` one problem of an earlier run, `--write` keeps the counts in docs/results/soak.md
   fenced    runs the kernel tests with every buffer between fences; arguments go to `cargo test`
   lavapipe  runs the kernel tests on lavapipe, a Vulkan device on the CPU; arguments go to `cargo test`
   interpreted
@@ -64,7 +66,7 @@ fn main() -> ExitCode {
                 rest.join(" ")
             )),
         },
-        "distill" | "test" | "bench" | "fenced" | "lavapipe" | "interpreted" | "ci" => {
+        "distill" | "test" | "bench" | "soak" | "fenced" | "lavapipe" | "interpreted" | "ci" => {
             let (mut flags, _) = features::split(arguments);
             if !has_cpp_compiler() {
                 return ExitCode::FAILURE;
@@ -83,6 +85,7 @@ fn main() -> ExitCode {
                 "distill" => become_command(distill(arguments)),
                 "test" => become_command(test(arguments)),
                 "bench" => become_command(bench(arguments)),
+                "soak" => become_command(soak(arguments)),
                 "fenced" => become_command(lanes::fenced(arguments)),
                 lane => {
                     let command = match lane {
@@ -209,6 +212,20 @@ fn test(arguments: &[String]) -> Command {
         command.arg("--workspace");
     }
     command.args(arguments);
+    command
+}
+
+fn soak(arguments: &[String]) -> Command {
+    let (flags, rest) = features::split(arguments);
+    let mut command = cargo(&[
+        "run",
+        "--release",
+        "-p",
+        "ghostlight-tests",
+        "--bin",
+        "soak",
+    ]);
+    command.args(flags).arg("--").args(rest);
     command
 }
 
@@ -369,6 +386,14 @@ mod tests {
         assert_eq!(
             line(&distill(&words("--epochs 3 --features cuda --json"))),
             "run --release -p ghostlight-models --bin ghostlight --features cuda -- distill --epochs 3 --json"
+        );
+    }
+
+    #[test]
+    fn soak_hands_features_to_cargo_and_the_rest_to_the_program() {
+        assert_eq!(
+            line(&soak(&words("--minutes 4 --features cuda gate"))),
+            "run --release -p ghostlight-tests --bin soak --features cuda -- --minutes 4 gate"
         );
     }
 

@@ -6,7 +6,7 @@ use serde_json::Value;
 use std::{collections::BTreeSet, env, process::Command};
 
 /// The everyday commands beside the suite's own `cargo test --release --workspace`.
-const COMMANDS: [&[&str]; 6] = [
+const COMMANDS: [&[&str]; 7] = [
     &["build", "--release", "--bin", "ghostlight"],
     &[
         "build",
@@ -19,6 +19,14 @@ const COMMANDS: [&[&str]; 6] = [
     &["test", "--release", "-p", "ghostlight-kernels"],
     &["test", "--release", "-p", "ghostlight-models"],
     &["test", "--release", "-p", "ghostlight-tests"],
+    &[
+        "build",
+        "--release",
+        "-p",
+        "ghostlight-tests",
+        "--bin",
+        "soak",
+    ],
     &["bench"],
 ];
 

@@ -1,4 +1,4 @@
-use super::{Derivative, Findings, Probe, dot, values};
+use super::{Derivative, Findings, Probe, coordinates, dot, values};
 use crate::{Client, DType, KernelError, Tape, Tensor, Var};
 use ghostlight_kernels::planted;
 
@@ -183,20 +183,4 @@ pub fn gradcheck(
     } else {
         Err(GradcheckError::Derivatives(findings))
     }
-}
-
-/// Where element `index` of a tensor of `shape` lies.
-fn coordinates(index: usize, shape: &[usize]) -> Vec<usize> {
-    let mut rest = index;
-    let mut coordinates: Vec<usize> = shape
-        .iter()
-        .rev()
-        .map(|extent| {
-            let coordinate = rest % extent;
-            rest /= extent;
-            coordinate
-        })
-        .collect();
-    coordinates.reverse();
-    coordinates
 }

@@ -23,10 +23,8 @@ impl Function for Add {
         })
     }
 
-    fn backward(&self, (): (), grad: &Tensor, _: &[bool]) -> Result<Gradients, KernelError> {
-        Ok(Gradients {
-            inputs: vec![Some(grad.clone()), Some(grad.clone())],
-            cost: Default::default(),
-        })
+    fn backward(&self, (): (), grad: &Tensor, needs: &[bool]) -> Result<Gradients, KernelError> {
+        let all = [grad.clone(), grad.clone()];
+        Ok(Gradients::needed(needs, all, Default::default()))
     }
 }

@@ -1,6 +1,6 @@
 use crate::{Function, Gradients, Step};
 use ghostlight_kernels::conv::dense::{self, Affine, ConvOptions, ConvProblem, cost};
-use ghostlight_kernels::matmul::gemm::grad_bias;
+use ghostlight_kernels::matmul::gemm::grad_bias_in;
 use ghostlight_kernels::pointwise::activation;
 use ghostlight_kernels::{Clamp, Cost, KernelError, Tensor};
 
@@ -79,7 +79,9 @@ impl Function for ConvBias {
             found.cost += cost::grad_weight(&problem);
         }
         if needs[2] {
-            found.inputs[2] = Some(grad_bias(&through.rows())?);
+            // The bias is one of the affine maps.
+            let wide = through.dtype().accumulator();
+            found.inputs[2] = Some(grad_bias_in(&through.rows(), wide)?);
             let channels = problem.out_channels;
             found.cost += Cost::traffic(through.len(), channels, through.dtype().size());
         }

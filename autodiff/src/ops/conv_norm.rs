@@ -1,21 +1,10 @@
-use crate::ops::{BatchNorm, Conv, Depthwise, GroupedConv};
+use crate::ops::{AnyConv, BatchNorm, Conv, Depthwise, GroupedConv};
 use crate::{Function, Gradients, Step};
 use ghostlight_kernels::conv::dense::{self, Affine, ConvProblem};
 use ghostlight_kernels::conv::depthwise::{self, DepthwiseProblem};
 use ghostlight_kernels::conv::grouped::{self, GroupedProblem};
 use ghostlight_kernels::norm::batch_norm::running_scale;
 use ghostlight_kernels::{Cost, KernelError, Tensor};
-
-/// A convolution of any kind.
-#[derive(Debug, Clone, Copy)]
-pub enum AnyConv {
-    /// Every output channel reads every input channel.
-    Dense(Conv),
-    /// Every output channel reads the input channels of its group.
-    Grouped(GroupedConv),
-    /// Every output channel reads one input channel.
-    Depthwise(Depthwise),
-}
 
 /// A convolution and the batch norm behind it as one inference kernel, of `[x, weight, gamma, beta]` or
 /// `[x, weight, gamma, beta, residual]`; see [`dense::conv_affine`]. It has no backward pass.

@@ -51,6 +51,7 @@ pub fn run(suite: &mut Suite) -> Result<(), SuiteError> {
             |t| Ok(vec![conv(&t[0], &t[1], options)?]),
         )
         .beside(naive.forward())
+        .at_least(naive.least_share())
         .for_peers(&arguments)
         .point(case.sweep.clone());
         let mut backward = Phase::new(
@@ -61,6 +62,7 @@ pub fn run(suite: &mut Suite) -> Result<(), SuiteError> {
             |t| Ok(vec![grad_input(&t[0], &t[1], &t[2], options)?]),
         )
         .beside(naive.grad_input())
+        .at_least(naive.least_share())
         .for_peers(&arguments)
         .point(case.sweep.clone());
         let mut weight = Phase::new(
@@ -71,6 +73,7 @@ pub fn run(suite: &mut Suite) -> Result<(), SuiteError> {
             |t| Ok(vec![grad_weight(&t[0], &t[1], &t[2], options)?]),
         )
         .beside(naive.grad_weight())
+        .at_least(naive.least_share())
         .for_peers(&arguments)
         .point(case.sweep.clone());
         for &(name, strategy) in strategies(&problem) {

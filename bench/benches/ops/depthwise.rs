@@ -33,6 +33,7 @@ pub fn run(suite: &mut Suite) -> Result<(), SuiteError> {
                 |t| Ok(vec![depthwise(&t[0], &t[1], None, options)?]),
             )
             .beside(naive.forward())
+            .at_least(naive.least_share())
             .for_peers(&arguments)
             .point(case.sweep.clone()),
         )?;
@@ -45,6 +46,7 @@ pub fn run(suite: &mut Suite) -> Result<(), SuiteError> {
                 |t| Ok(vec![grad_input(&t[0], &t[1], &t[2], options)?]),
             )
             .beside(naive.grad_input())
+            .at_least(naive.least_share())
             .for_peers(&arguments)
             .point(case.sweep.clone()),
         )?;
@@ -57,6 +59,7 @@ pub fn run(suite: &mut Suite) -> Result<(), SuiteError> {
                 |t| Ok(vec![grad_weight(&t[0], &t[1], &t[2], options)?]),
             )
             .beside(naive.grad_weight())
+            .at_least(naive.least_share())
             .for_peers(&arguments)
             .point(case.sweep.clone()),
         )?;

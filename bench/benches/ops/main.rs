@@ -18,6 +18,7 @@ mod ghost_unfused;
 mod grouped;
 mod layer_norm;
 mod linear_attention;
+mod norm_conv;
 mod partition;
 mod pool;
 mod resize;
@@ -34,6 +35,7 @@ const FAMILIES: &[Family] = &[
     dense::run,
     ghost::run,
     batch_norm::run,
+    norm_conv::run,
     dkd::run,
     distill::kd,
     distill::sum,

@@ -2,6 +2,7 @@
 
 mod around;
 mod attention;
+mod chain;
 mod dense;
 mod depthwise;
 mod distilled;
@@ -17,6 +18,7 @@ pub use around::{
     dropped, normed, parameters, rows,
 };
 pub use attention::{AttentionCase, attentions};
+pub use chain::{ChainCase, chains};
 pub use dense::{DenseCase, dense};
 pub use depthwise::{DepthwiseCase, depthwise};
 pub use distilled::{Chosen, Compared, CosineCase, FlipCase, cosines, distilled_logits, flips};

@@ -3,19 +3,26 @@
 //! Ours is held against ours: the ratio is `a`'s median over `b`'s, so that above 1 `b` is faster. The two were not measured in turns, so
 //! a ratio means less here than within one run, and three things guard against reading too much into it:
 //!
-//! - *The interval of the ratio*, from the spreads. A run keeps percentiles, not calls: from the 10th to the 90th lie 2.56 standard
-//!   deviations of normally distributed logarithms, a median's standard error is 1.25 deviations over the root of the calls, and both
-//!   runs' errors add in squares; 1.96 of the sum is the interval of 95 %. Calls in a row share what the machine was just doing, so
-//!   more than [`INDEPENDENT`] of them do not narrow it.
-//! - *The noise*: [`NOISE`], or what nine of ten control rows of both runs stay within, whichever is more.
-//! - *The drift*: how much the peers' times changed, whose code is the same in both. It is told, and never corrected for.
+//! - *The interval of the ratio*, by Welch over the medians of both runs' turns. A run of an older bench kept percentiles alone: from the
+//!   10th to the 90th lie 2.56 standard deviations of normally distributed logarithms, a median's standard error is 1.25 deviations over the root
+//!   of the calls; calls in a row share what the machine was just doing, so more than [`INDEPENDENT`] of them do not narrow it.
+//! - *The noise*: [`NOISE`], or what nine of ten control rows of both runs stay within, whichever is more; with flushed caches, of the
+//!   control rows with flushed caches.
+//! - *The drift*: how much the times of peers changed, whose code is the same in both. A verdict has to hold with it and without it,
+//!   and a row is no slower where the peers beside it became slower as well and it did not fall behind them.
 //!
-//! FASTER: the whole interval lies above the noise. SLOWER: below. SAME: within. UNSURE: anything else.
+//! FASTER: the whole interval lies above the noise. SLOWER: below. SAME: within. UNSURE: anything else. A comparison is a gate: [`Fault`]
+//! says what does not pass.
 
+mod estimate;
+mod fault;
 mod show;
 
-use crate::report::{geometric_mean, peers};
-use crate::results::{Cache, Machine, OURS, Results, Row, Verdict};
+pub use fault::Fault;
+
+use crate::report::peers;
+use crate::results::{Cache, FORMAT, Machine, OURS, Refused, Results, Row, Verdict};
+use estimate::Estimate;
 
 /// A run against the next of the same build differs by this much without any reason.
 pub const NOISE: f64 = 0.05;
@@ -49,8 +56,52 @@ pub struct Change {
     pub ratio: f64,
     /// The interval of 95 %; none where a spread is missing.
     pub interval: Option<[f64; 2]>,
+    /// The geometric mean of the same ratio of the peers beside it, whose code is the same in both.
+    pub peers: Option<f64>,
     /// What it says of `b`.
     pub verdict: Verdict,
+    /// Whether both computed the same bits, where both say.
+    pub same_bits: Option<bool>,
+    /// The largest errors of `a` and `b`, in units of their budget.
+    pub errors: [Option<f64>; 2],
+}
+
+/// Differences up to these fractions are noise.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Noise {
+    /// Of rows whose operands were in the caches.
+    pub hot: f64,
+    /// Of rows whose caches were flushed.
+    pub cold: f64,
+}
+
+impl Noise {
+    /// What nine of ten control rows of both runs stay within, in each state of the caches; at least [`NOISE`].
+    fn of(a: &Results, b: &Results) -> Self {
+        let within = |cache| {
+            let controls = [a, b].into_iter().flat_map(|run| &run.rows);
+            let mut off: Vec<f64> = controls
+                .filter(|row| row.is_control() && row.cache == cache)
+                .filter_map(|row| row.ratio.filter(|ratio| *ratio > 0.0))
+                .map(|ratio| ratio.ln().abs().exp_m1())
+                .collect();
+            off.sort_by(f64::total_cmp);
+            let nine_of_ten = off.get((off.len() * 9 / 10).min(off.len().saturating_sub(1)));
+            nine_of_ten.copied().unwrap_or(0.0).max(NOISE)
+        };
+        Self {
+            hot: within(Cache::Hot),
+            cold: within(Cache::Cold),
+        }
+    }
+
+    /// That of rows of this state.
+    pub fn with(self, cache: Cache) -> f64 {
+        match cache {
+            Cache::Hot => self.hot,
+            Cache::Cold => self.cold,
+        }
+    }
 }
 
 /// What two runs differ by.
@@ -58,24 +109,41 @@ pub struct Change {
 pub struct Comparison {
     /// Why the two can hardly be compared, one sentence each.
     pub warnings: Vec<String>,
-    /// Whether both ran on the same machine by the same clock; where not, nothing counts as a failure.
+    /// Whether both ran on the same machine by the same clock; where not, no time counts as a failure.
     pub comparable: bool,
-    /// Differences up to this fraction are noise.
-    pub noise: f64,
-    /// The geometric mean of the peers' ratios, and of how many rows: what changed although its code did not.
-    pub drift: Option<(f64, usize)>,
+    /// Differences up to this are noise.
+    pub noise: Noise,
+    /// What changed although its code did not, in each state of the caches that peers were timed in.
+    pub drift: Vec<Drift>,
     /// Rows of both, in the order of `a`.
     pub changes: Vec<Change>,
+    /// What of ours `b` refused, and `a` did not, with the reason.
+    pub refused: Vec<Refused>,
     /// Rows of `a` that `b` lacks.
     pub only_a: Vec<Key>,
     /// Rows of `b` that `a` lacks.
     pub only_b: Vec<Key>,
 }
 
+/// How much the peers changed, in one state of the caches.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Drift {
+    /// The state.
+    pub cache: Cache,
+    /// The geometric mean of `a` over `b`.
+    pub ratio: f64,
+    /// Rows that it is the mean of.
+    pub rows: usize,
+    estimate: Estimate,
+}
+
 impl Comparison {
-    /// Whether a row of `b` is slower, on the same machine by the same clock.
-    pub fn regressed(&self) -> bool {
-        self.comparable && self.count(Verdict::Slower) > 0
+    /// Rows whose bits are others now.
+    pub fn other_bits(&self) -> usize {
+        let changes = self.changes.iter();
+        changes
+            .filter(|change| change.same_bits == Some(false))
+            .count()
     }
 
     /// Rows of a verdict.
@@ -89,13 +157,18 @@ impl Comparison {
 
 /// Holds `b`, the newer, against `a`.
 pub fn compare(a: &Results, b: &Results) -> Comparison {
-    let noise = noise(a, b);
+    let noise = Noise::of(a, b);
     let (mine, theirs) = (rows(a, OURS), rows(b, OURS));
-    let changes = mine
-        .iter()
-        .filter_map(|row| Some(change(row, beside(&theirs, row)?, noise)))
+    let peers = SamePeers::of(a, b);
+    let drift: Vec<Drift> = [Cache::Hot, Cache::Cold]
+        .into_iter()
+        .filter_map(|cache| peers.drift(cache))
         .collect();
-    let drift = drift(a, b);
+    let changes = mine.iter().filter_map(|row| {
+        let drift = drift.iter().find(|drift| drift.cache == row.cache);
+        Some(change(row, beside(&theirs, row)?, noise, drift, &peers))
+    });
+    let changes = changes.collect();
     let mut warnings = differences(&a.machine, &b.machine);
     let other_clock = clocks(a) != clocks(b);
     if other_clock {
@@ -107,21 +180,79 @@ pub fn compare(a: &Results, b: &Results) -> Comparison {
     }
     let comparable = warnings.is_empty();
     if !comparable {
-        warnings.push("Nothing below counts as a failure.".into());
+        warnings.push("No time below counts as a failure.".into());
     }
-    if let Some((ratio, count)) = drift.filter(|(ratio, _)| ratio.ln().abs() > noise.ln_1p()) {
+    for run in [a, b].into_iter().filter(|run| run.format < FORMAT) {
+        let (began, format) = (&run.began, run.format);
         warnings.push(format!(
-            "The peers, whose code is the same, changed too: a ratio of {ratio:.2} in the mean of {count} rows. The machine was not the same."
+            "The run of {began} is of an older bench (format {format}): its turns, cold caches and intervals were others."
         ));
     }
+    for drift in drift
+        .iter()
+        .filter(|drift| drift.ratio.ln().abs() > noise.with(drift.cache).ln_1p())
+    {
+        warnings.push(format!(
+            "The peers, whose code is the same, changed too: a ratio of {:.2} in the mean of {} {} rows. The machine was not the same.",
+            drift.ratio, drift.rows, drift.cache
+        ));
+    }
+    let was_refused = |refused: &&Refused| !a.refused.iter().any(|old| old.is_of(refused));
     Comparison {
         warnings,
         comparable,
         noise,
         drift,
         changes,
+        refused: b
+            .refused
+            .iter()
+            .filter(|refused| refused.is_ours())
+            .filter(was_refused)
+            .cloned()
+            .collect(),
         only_a: missing(&mine, &theirs),
         only_b: missing(&theirs, &mine),
+    }
+}
+
+/// The rows of peers that are of one version in both runs: another version may well be faster.
+struct SamePeers<'a>(Vec<(&'a Row, &'a Row)>);
+
+impl<'a> SamePeers<'a> {
+    fn of(a: &'a Results, b: &'a Results) -> Self {
+        let mut pairs = Vec::new();
+        for peer in peers(&a.rows) {
+            if a.versions.get(peer) == b.versions.get(peer) {
+                let theirs = rows(b, peer);
+                let both = rows(a, peer).into_iter();
+                pairs.extend(both.filter_map(|row| Some((row, beside(&theirs, row)?))));
+            }
+        }
+        Self(pairs)
+    }
+
+    fn changes(&self, of: impl Fn(&Row) -> bool) -> Vec<Estimate> {
+        let pairs = self.0.iter().filter(|(row, _)| of(row));
+        pairs
+            .filter_map(|(a, b)| Some(Estimate::of(a)?.over(Estimate::of(b)?)))
+            .collect()
+    }
+
+    fn drift(&self, cache: Cache) -> Option<Drift> {
+        let changes = self.changes(|row| row.cache == cache);
+        let estimate = Estimate::mean(&changes)?;
+        Some(Drift {
+            cache,
+            ratio: estimate.value(),
+            rows: changes.len(),
+            estimate,
+        })
+    }
+
+    /// How much the peers of `row`'s own problem changed.
+    fn beside(&self, row: &Row) -> Option<Estimate> {
+        Estimate::mean(&self.changes(|peer| peer.is_beside(row)))
     }
 }
 
@@ -149,27 +280,46 @@ fn missing(from: &[&Row], to: &[&Row]) -> Vec<Key> {
     alone.map(|row| key(row)).collect()
 }
 
-fn change(a: &Row, b: &Row, noise: f64) -> Change {
-    let ratio = a.median_ms / b.median_ms;
-    let interval = error(a).zip(error(b)).map(|(x, y)| {
-        let half = 1.96 * x.hypot(y);
-        [ratio * (-half).exp(), ratio * half.exp()]
-    });
+fn change(a: &Row, b: &Row, noise: Noise, drift: Option<&Drift>, peers: &SamePeers) -> Change {
+    let noise = noise.with(a.cache);
+    let change = Estimate::of(a).zip(Estimate::of(b)).map(|(a, b)| a.over(b));
+    let beside = peers.beside(a);
     Change {
         key: key(a),
         ms: [a.median_ms, b.median_ms],
-        ratio,
-        interval,
-        verdict: interval.map_or(Verdict::Unsure, |interval| verdict(interval, noise)),
+        ratio: a.median_ms / b.median_ms,
+        interval: change.map(Estimate::interval),
+        peers: beside.map(Estimate::value),
+        verdict: change.map_or(Verdict::Unsure, |change| {
+            judged(change, noise, drift, beside)
+        }),
+        same_bits: a
+            .digest
+            .as_ref()
+            .zip(b.digest.as_ref())
+            .map(|(a, b)| a == b),
+        errors: [a.error, b.error],
     }
 }
 
-/// The standard error of the logarithm of a row's median; none where its percentiles cannot be true.
-fn error(row: &Row) -> Option<f64> {
-    let possible = row.low_ms > 0.0 && row.high_ms >= row.low_ms && row.median_ms > 0.0;
-    let deviation = (row.high_ms / row.low_ms).ln() / 2.563;
-    let calls = row.calls.clamp(1, INDEPENDENT) as f64;
-    possible.then(|| 1.253 * deviation / calls.sqrt())
+/// The verdict on a change of ours, which must not be the machine's.
+fn judged(
+    change: Estimate,
+    noise: f64,
+    drift: Option<&Drift>,
+    beside: Option<Estimate>,
+) -> Verdict {
+    let verdict = change.verdict(noise);
+    let without = |drift: Estimate| change.over(drift).verdict(noise);
+    let is_shared = |peers: Estimate| {
+        peers.verdict(noise) == Verdict::Slower && without(peers) != Verdict::Slower
+    };
+    let holds = drift.is_none_or(|drift| without(drift.estimate) == verdict);
+    let excused = verdict == Verdict::Slower && beside.is_some_and(is_shared);
+    match holds && !excused {
+        true => verdict,
+        false => Verdict::Unsure,
+    }
 }
 
 fn verdict([low, high]: [f64; 2], noise: f64) -> Verdict {
@@ -183,36 +333,6 @@ fn verdict([low, high]: [f64; 2], noise: f64) -> Verdict {
     } else {
         Verdict::Unsure
     }
-}
-
-fn noise(a: &Results, b: &Results) -> f64 {
-    let controls = [a, b].into_iter().flat_map(|run| &run.rows);
-    let mut off: Vec<f64> = controls
-        .filter(|row| row.is_control())
-        .filter_map(|row| row.ratio.filter(|ratio| *ratio > 0.0))
-        .map(|ratio| ratio.ln().abs().exp_m1())
-        .collect();
-    off.sort_by(f64::total_cmp);
-    let nine_of_ten = off.get((off.len() * 9 / 10).min(off.len().saturating_sub(1)));
-    nine_of_ten.copied().unwrap_or(0.0).max(NOISE)
-}
-
-/// Peers of one version in both runs only: another version may well be faster.
-fn drift(a: &Results, b: &Results) -> Option<(f64, usize)> {
-    let mut ratios = Vec::new();
-    for peer in peers(&a.rows) {
-        if a.versions.get(peer) != b.versions.get(peer) {
-            continue;
-        }
-        let theirs = rows(b, peer);
-        ratios.extend(
-            rows(a, peer)
-                .iter()
-                .filter_map(|row| Some(row.median_ms / beside(&theirs, row)?.median_ms))
-                .filter(|ratio| ratio.is_finite() && *ratio > 0.0),
-        );
-    }
-    (!ratios.is_empty()).then(|| (geometric_mean(ratios.iter().copied()), ratios.len()))
 }
 
 fn clocks(results: &Results) -> Vec<&str> {

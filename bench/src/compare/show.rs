@@ -1,27 +1,35 @@
-use super::{Change, Comparison, Key};
-use crate::report::{cell, columns, line, ratio, significant};
+use super::{Change, Comparison, Fault, Key};
+use crate::report::{cell, columns, error, line, ratio, significant};
 use crate::results::Verdict;
 use std::fmt::{Display, Formatter, Result, Write};
 
-/// For the terminal: what changed, the worst first; rows that are the same are counted only.
+/// For the terminal: what changed, the worst first; rows of the same time and the same bits are counted only.
 impl Display for Comparison {
     fn fmt(&self, f: &mut Formatter) -> Result {
         for warning in &self.warnings {
             writeln!(f, "warning: {warning}")?;
         }
         for change in self.sorted() {
-            if change.verdict != Verdict::Same {
+            if change.verdict != Verdict::Same || change.same_bits == Some(false) {
+                let peers = change
+                    .peers
+                    .map(|peers| format!("; peers {}", ratio(peers)));
                 writeln!(
                     f,
-                    "{:7} {:>5} {:16} {:>9} -> {:>9} ms  {}",
+                    "{:7} {:>5} {:16} {:>9} -> {:>9} ms  {}{}{}",
                     change.verdict,
                     ratio(change.ratio),
                     interval(change),
                     significant(change.ms[0]),
                     significant(change.ms[1]),
-                    change.key
+                    change.key,
+                    bits(change).map_or(String::new(), |bits| format!("; {bits}")),
+                    peers.unwrap_or_default()
                 )?;
             }
+        }
+        for refused in &self.refused {
+            writeln!(f, "{}", Fault::Refused(refused.clone()))?;
         }
         for (rows, which) in [(&self.only_a, "first"), (&self.only_b, "second")] {
             for key in rows {
@@ -51,7 +59,8 @@ impl Comparison {
         }
         let _ = writeln!(
             out,
-            "A ratio is the first run's median over the second's: above 1, the second is faster. {}\n",
+            "A ratio is the first run's median over the second's: above 1, the second is faster. Beside it stands the same ratio of the peers, \
+             whose code did not change. {}\n",
             self.total()
         );
         columns(
@@ -62,6 +71,8 @@ impl Comparison {
                 "interval",
                 "-first, ms",
                 "-second, ms",
+                "-peers",
+                "bits",
                 "row",
             ],
         );
@@ -76,8 +87,20 @@ impl Comparison {
                     interval(change),
                     significant(change.ms[0]),
                     significant(change.ms[1]),
+                    change.peers.map(ratio).unwrap_or_default(),
+                    bits(change).unwrap_or_default(),
                     format!("{mark}{}{mark}", cell(&change.key.to_string())),
                 ],
+            );
+        }
+        if !self.refused.is_empty() {
+            out.push_str("\n## Refused in the second\n\n");
+        }
+        for refused in &self.refused {
+            let _ = writeln!(
+                out,
+                "- {}",
+                cell(&Fault::Refused(refused.clone()).to_string())
             );
         }
         for (rows, which) in [(&self.only_a, "first"), (&self.only_b, "second")] {
@@ -98,23 +121,38 @@ impl Comparison {
     }
 
     fn total(&self) -> String {
-        let drift = self.drift.map(|(drift, rows)| {
-            format!(
-                " The peers' own ratio is {} in the mean of {rows} rows.",
-                ratio(drift)
-            )
-        });
+        let drift: Vec<String> = self
+            .drift
+            .iter()
+            .map(|drift| {
+                let (mean, rows, cache) = (ratio(drift.ratio), drift.rows, drift.cache);
+                format!(" The peers' own ratio is {mean} in the mean of {rows} {cache} rows.")
+            })
+            .collect();
         format!(
-            "{} rows in both: {} slower, {} faster, {} the same within {:.0} %, {} unsure.{}",
+            "{} rows in both: {} slower, {} faster, {} the same within {:.0} % ({:.0} % with flushed caches), {} unsure; {} with other bits.{}",
             self.changes.len(),
             self.count(Verdict::Slower),
             self.count(Verdict::Faster),
             self.count(Verdict::Same),
-            100.0 * self.noise,
+            100.0 * self.noise.hot,
+            100.0 * self.noise.cold,
             self.count(Verdict::Unsure),
-            drift.unwrap_or_default()
+            self.other_bits(),
+            drift.concat()
         )
     }
+}
+
+/// "same bits", or "other bits" and how the error moved.
+fn bits(change: &Change) -> Option<String> {
+    Some(match (change.same_bits?, change.errors) {
+        (true, _) => "same bits".into(),
+        (false, [Some(before), Some(after)]) => {
+            format!("other bits, error {} -> {}", error(before), error(after))
+        }
+        (false, _) => "other bits".into(),
+    })
 }
 
 fn interval(change: &Change) -> String {

@@ -1,5 +1,6 @@
 use super::summary::{Summary, distinct};
-use super::{bytes, network_sums, peers, percent, ratio, settings, significant, summaries};
+use super::trust::{control_section, refused_section, trust_section};
+use super::{bytes, error, network_sums, peers, percent, ratio, settings, significant, summaries};
 use crate::results::{Bandwidth, CONTROL, OURS, Results, Row};
 use std::fmt::Write;
 
@@ -96,7 +97,7 @@ fn head(out: &mut String, results: &Results) {
     out.push('\n');
 }
 
-fn setting_of(summary: &Summary) -> String {
+pub(super) fn setting_of(summary: &Summary) -> String {
     format!(
         "{}, {}",
         summary.setting.cache,
@@ -108,7 +109,8 @@ fn summary_section(out: &mut String, results: &Results) {
     out.push_str(
         "## What it comes to\n\n\
          A ratio is the peer's median over ours: above 1, ours is faster. Means are geometric, every row with the same weight, points of \
-         sweeps included. A row is lost when the whole interval of its ratio says that the peer is faster.\n\n",
+         sweeps included; under `fast` stand the shares of rows where ours is at least 1, 1.5 and 2 times as fast, which a mean hides. A row is lost when its verdict is SLOWER: the whole interval of its ratio says that \
+         the peer is faster by more than 3 %.\n\n",
     );
     let all = summaries(results);
     let mut peers = all.iter().filter(|row| row.variant != CONTROL).peekable();
@@ -122,6 +124,9 @@ fn summary_section(out: &mut String, results: &Results) {
     names.extend([
         "-rows",
         "-mean",
+        "-fast 1",
+        "-1.5",
+        "-2",
         "-lowest",
         "-highest",
         "-lost",
@@ -134,9 +139,9 @@ fn summary_section(out: &mut String, results: &Results) {
             cell(&row.variant),
         ];
         cells.extend(several.then(|| setting_of(row)));
+        cells.extend([row.rows.to_string(), bold(ratio(row.mean), row.mean < 1.0)]);
+        cells.extend(row.fast.map(percent));
         cells.extend([
-            row.rows.to_string(),
-            bold(ratio(row.mean), row.mean < 1.0),
             ratio(row.lowest.ratio),
             ratio(row.highest.ratio),
             bold(row.lost.to_string(), row.lost > 0),
@@ -202,39 +207,6 @@ fn networks_section(out: &mut String, results: &Results) {
     out.push('\n');
 }
 
-fn trust_section(out: &mut String, results: &Results) {
-    out.push_str("## Whether to believe it\n\n");
-    let timed = results.rows.iter().filter(|row| !row.is_control()).count();
-    let _ = writeln!(
-        out,
-        "- {timed} rows were timed, each after its result had been held against the reference in f64; {} got no time and stand at the end \
-         with the reason.",
-        results.refused.len()
-    );
-    for control in summaries(results)
-        .iter()
-        .filter(|row| row.op.is_none() && row.variant == CONTROL)
-    {
-        let _ = writeln!(
-            out,
-            "- Control ({}): ours against itself under another name reads {} in the mean of {} rows, {} to {}. It should read 1.00; what it \
-             differs by is the noise of this run.",
-            setting_of(control),
-            ratio(control.mean),
-            control.rows,
-            ratio(control.lowest.ratio),
-            ratio(control.highest.ratio)
-        );
-    }
-    out.push_str(
-        "- Both sides of a ratio ran in turns, so that a drift of the machine meets both. Its interval is a bootstrap's of 95 %. FASTER, \
-         SLOWER: the peer is behind, ahead, beyond the noise; SAME: within it; UNSURE: the interval is too wide to tell.\n\
-         - Hot: the operands were left in the caches by the call before. Cold: the caches were flushed before every call.\n\
-         - The limit is the least time in which this device could move the needed bytes, do the multiply-adds and launch, by its own \
-         ceilings as measured in this run; the table gives the share of it that was reached, and what binds.\n\n",
-    );
-}
-
 fn ceilings_section(out: &mut String, results: &Results) {
     let ceilings = &results.ceilings;
     out.push_str("## Ceilings of this device\n\n");
@@ -294,7 +266,17 @@ fn op_section(out: &mut String, results: &Results, op: &str) {
     if several {
         names.push("caches, clock".into());
     }
-    names.extend(["-ours, ms", "-GB/s", "-GFLOP/s", "-of the limit", "bound"].map(String::from));
+    names.extend(
+        [
+            "-ours, ms",
+            "-GB/s",
+            "-GFLOP/s",
+            "-of the limit",
+            "bound",
+            "-error",
+        ]
+        .map(String::from),
+    );
     names.extend(peers.iter().map(|peer| cell(peer)));
     columns(out, &names.iter().map(String::as_str).collect::<Vec<_>>());
     // Every problem once, even where ours has no time and only a peer has.
@@ -334,6 +316,7 @@ fn problem_line(out: &mut String, rows: &[&Row], peers: &[&str], several: bool) 
         number(|row| significant(row.gflop_s)),
         number(|row| row.roofline.map(percent).unwrap_or_default()),
         number(|row| row.bound.map(|bound| bound.to_string()).unwrap_or_default()),
+        number(|row| row.error.map(error).unwrap_or_default()),
     ]);
     cells.extend(
         peers
@@ -348,7 +331,7 @@ fn bold(text: String, is: bool) -> String {
 }
 
 /// A ratio with its interval and verdict, bold where it is lost.
-fn against(row: &Row) -> String {
+pub(super) fn against(row: &Row) -> String {
     let Some(value) = row.ratio else {
         return String::new();
     };
@@ -364,52 +347,4 @@ fn against(row: &Row) -> String {
     } else {
         text
     }
-}
-
-fn refused_section(out: &mut String, results: &Results) {
-    if results.refused.is_empty() {
-        return;
-    }
-    out.push_str("## Without a time\n\n");
-    columns(out, &["operation", "case", "phase", "variant", "reason"]);
-    for refused in &results.refused {
-        let texts = [
-            &refused.op,
-            &refused.case,
-            &refused.phase,
-            &refused.variant,
-            &refused.reason,
-        ];
-        line(out, &texts.map(|text| cell(text)));
-    }
-    out.push('\n');
-}
-
-fn control_section(out: &mut String, results: &Results) {
-    let mut controls = results
-        .rows
-        .iter()
-        .filter(|row| row.is_control())
-        .peekable();
-    if controls.peek().is_none() {
-        return;
-    }
-    out.push_str("## Control rows\n\nOurs against itself; a ratio other than 1.00 is noise.\n\n");
-    columns(
-        out,
-        &["operation", "case", "phase", "caches, clock", "ratio"],
-    );
-    for row in controls {
-        line(
-            out,
-            &[
-                cell(&row.op),
-                cell(&row.case),
-                cell(&row.phase),
-                format!("{}, {}", row.cache, cell(&row.clock)),
-                against(row),
-            ],
-        );
-    }
-    out.push('\n');
 }

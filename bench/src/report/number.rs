@@ -20,6 +20,15 @@ pub(crate) fn ratio(value: f64) -> String {
     }
 }
 
+/// An error in units of its budget, to two decimals; what is less than that is told as such.
+pub(crate) fn error(value: f64) -> String {
+    match value {
+        0.0 => "0".into(),
+        value if value < 0.005 => "<0.01".into(),
+        value => format!("{value:.2}"),
+    }
+}
+
 /// A fraction in percent; below ten with one decimal.
 pub(crate) fn percent(fraction: f64) -> String {
     match 100.0 * fraction {
@@ -54,6 +63,7 @@ mod tests {
         let digits = [0.012345, 0.99951, 1.2345, 12.345, 1234.5, 0.0, f64::NAN].map(significant);
         assert_eq!(digits, ["0.0123", "1.000", "1.23", "12.3", "1234", "0", ""]);
         assert_eq!([0.606, 12.34, 123.4].map(ratio), ["0.61", "12.3", "123"]);
+        assert_eq!([0.0, 1e-5, 0.312].map(error), ["0", "<0.01", "0.31"]);
         assert_eq!([0.0123, 0.5, 1.02].map(percent), ["1.2 %", "50 %", "102 %"]);
         assert_eq!(
             [512, 65_536, 1_572_864, 1 << 30].map(bytes),

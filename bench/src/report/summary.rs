@@ -23,6 +23,9 @@ pub struct Extreme {
     pub phase: String,
 }
 
+/// Ratios that a mean hides: how many rows reach each.
+pub const FAST: [f64; 3] = [1.0, 1.5, 2.0];
+
 /// How many rows got which verdict.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct Tally {
@@ -50,6 +53,8 @@ pub struct Summary {
     pub rows: usize,
     /// The geometric mean of their ratios, each row with the same weight.
     pub mean: f64,
+    /// The shares of rows where ours is at least so many times as fast as each of [`FAST`] says.
+    pub fast: [f64; 3],
     /// The row where ours does worst.
     pub lowest: Extreme,
     /// The row where ours does best.
@@ -129,6 +134,10 @@ fn summary<'a>(
         setting: setting.clone(),
         rows: ratios.len(),
         mean: geometric_mean(ratios.iter().map(|(ratio, _)| *ratio)),
+        fast: FAST.map(|least| {
+            let reached = ratios.iter().filter(|(ratio, _)| *ratio >= least).count();
+            reached as f64 / ratios.len() as f64
+        }),
         lowest: extreme(lowest),
         highest: extreme(highest),
         tally,

@@ -1,6 +1,6 @@
 use super::summary::distinct;
-use super::{peers, percent, ratio, settings, significant, summaries};
-use crate::results::{Cache, Results, Row};
+use super::{error, peers, percent, ratio, settings, significant, summaries};
+use crate::results::{CONTROL, Cache, Results, Row};
 use std::fmt::Write;
 
 const WIDTH: usize = 120;
@@ -43,15 +43,16 @@ fn table(out: &mut String, op: &str, rows: &[&Row], peers: &[&str]) {
     };
     let longest = |lengths: &mut dyn Iterator<Item = usize>| lengths.max().unwrap_or(0);
     let phase = longest(&mut ours().map(|row| mark(row).chars().count())).clamp(5, 24);
-    let fixed = 2 + phase + 2 + 9 + 2 + 6 + peers.len() * (2 + PEER);
+    let fixed = 2 + phase + 2 + 9 + 2 + 6 + 2 + 5 + peers.len() * (2 + PEER);
     let name = longest(&mut ours().map(|row| row.case.chars().count()))
         .clamp(op.chars().count().clamp(4, 24), (WIDTH - fixed).max(4));
     let mut line = format!(
-        "{:name$}  {:phase$}  {:>9}  {:>6}",
+        "{:name$}  {:phase$}  {:>9}  {:>6}  {:>5}",
         fit(op, name),
         "phase",
         "ours, ms",
-        "limit"
+        "limit",
+        "error"
     );
     for peer in peers {
         let _ = write!(line, "  {:PEER$}", fit(peer, PEER));
@@ -59,11 +60,12 @@ fn table(out: &mut String, op: &str, rows: &[&Row], peers: &[&str]) {
     let _ = writeln!(out, "{}", line.trim_end());
     for row in ours() {
         let mut line = format!(
-            "{:name$}  {:phase$}  {:>9}  {:>6}",
+            "{:name$}  {:phase$}  {:>9}  {:>6}  {:>5}",
             fit(&row.case, name),
             fit(&mark(row), phase),
             significant(row.median_ms),
-            row.roofline.map(percent).unwrap_or_default()
+            row.roofline.map(percent).unwrap_or_default(),
+            row.error.map(error).unwrap_or_default()
         );
         for peer in peers {
             let beside = rows
@@ -107,6 +109,26 @@ fn totals(out: &mut String, results: &Results) {
                 WIDTH
             )
         );
+        if all.variant != CONTROL {
+            let [one, half_more, twice] = all.fast.map(percent);
+            let text = format!(
+                "  fast: {one} of them at least 1, {half_more} at least 1.5, {twice} at least 2 times"
+            );
+            let _ = writeln!(out, "{text}");
+        }
+    }
+    let unchecked = results
+        .rows
+        .iter()
+        .filter_map(|row| Some((row.unchecked?, row)));
+    let unchecked = unchecked.filter(|(share, _)| *share > 0.0);
+    if let Some((most, row)) = unchecked.max_by(|a, b| a.0.total_cmp(&b.0)) {
+        let at = format!("{} {} {}", row.op, row.case, row.phase);
+        let text = format!(
+            "unchecked: up to {} of a reference has no one value, in {at}",
+            percent(most)
+        );
+        let _ = writeln!(out, "{}", fit(&text, WIDTH));
     }
     for refused in &results.refused {
         let line = format!(
@@ -115,7 +137,7 @@ fn totals(out: &mut String, results: &Results) {
         );
         let _ = writeln!(out, "{}", fit(&line, WIDTH));
     }
-    out.push_str("Ratios are the other's time over ours: above 1, ours is faster.\n");
+    out.push_str("Ratios are the other's time over ours: above 1, ours is faster. Errors are in units of what they may be.\n");
 }
 
 /// `text` in at most `width` characters and on one line.

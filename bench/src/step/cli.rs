@@ -29,6 +29,9 @@ struct Options {
     /// PyTorch in turns with us, under this interpreter, which has torch, torchvision and timm.
     #[arg(long, value_name = "PYTHON")]
     torch: Option<String>,
+    /// Training steps that write every normalised map, as `train.fused=false` does in a run.
+    #[arg(long)]
+    unfused: bool,
     /// Where the time of a step goes, by operation, behind its line.
     #[arg(long)]
     profile: bool,
@@ -84,7 +87,7 @@ fn run(options: &Options) -> Result<(), Box<dyn Error>> {
     }
     for case in &cases {
         let ceilings = steps.ceilings.as_ref().filter(|_| is_held(case));
-        let (row, mut work) = race(&client, case, torch.as_mut(), ceilings)
+        let (row, mut work) = race(&client, case, torch.as_mut(), ceilings, !options.unfused)
             .map_err(|error| format!("{case}: {error}"))?;
         println!("{}", row.line());
         for way in &row.peers {

@@ -24,7 +24,7 @@ const TURN: Turn = Turn {
     together: 1,
 };
 
-/// Times `case` in turns with `torch`, where there is one, and holds it against `ceilings`.
+/// Times `case` in turns with `torch`, where there is one, and holds it against `ceilings`; training steps are `fused` unless somebody compares.
 ///
 /// # Errors
 /// An unknown network, a device without room, a launch that fails: ours. What fails on PyTorch's side is a blank with its reason.
@@ -33,8 +33,9 @@ pub fn race(
     case: &Case,
     mut torch: Option<&mut TorchSteps>,
     ceilings: Option<&Ceilings>,
+    fused: bool,
 ) -> Result<(Row, Workload), Box<dyn Error>> {
-    let (mut row, mut work) = look(client, case, ceilings)?;
+    let (mut row, mut work) = look(client, case, ceilings, fused)?;
     if let Some(torch) = torch.as_deref_mut() {
         for &name in TorchSteps::ways(case.kind) {
             let failed = torch.load(case, name, &row.parameters).err();
@@ -74,9 +75,10 @@ fn look(
     client: &Client,
     case: &Case,
     ceilings: Option<&Ceilings>,
+    fused: bool,
 ) -> Result<(Row, Workload), Box<dyn Error>> {
     let [before, _] = launch::held_and_peak();
-    let mut work = Workload::new(client, case)?;
+    let mut work = Workload::new(client, case)?.fused(fused);
     let first_ms = timed(&mut work)?;
     launch::reset_peak();
     let (costs, counts) = count(|| work.costs());
@@ -139,7 +141,8 @@ mod tests {
     #[test]
     fn a_network_of_another_size_gets_no_time() {
         let (client, case) = infer();
-        let (row, _) = race(&client, &case, Some(&mut peer(77_850, "")), None).expect("ours runs");
+        let (row, _) =
+            race(&client, &case, Some(&mut peer(77_850, "")), None, true).expect("ours runs");
         let first = row.peers[0].failed.as_deref().expect("refused");
         assert!(
             first.contains("[77850]") && first.contains("[78042]"),
@@ -152,7 +155,7 @@ mod tests {
     fn a_way_that_fails_is_a_blank_and_the_others_take_their_turns() {
         let (client, case) = infer();
         let mut torch = peer(78_042, "compiled");
-        let (row, _) = race(&client, &case, Some(&mut torch), None).expect("ours runs");
+        let (row, _) = race(&client, &case, Some(&mut torch), None, true).expect("ours runs");
         let turns: Vec<usize> = row.peers.iter().map(|way| way.times.len()).collect();
         assert_eq!(turns, [ROUNDS, 0, ROUNDS]);
         assert_eq!(row.peers[1].failed.as_deref(), Some("no compiler"));
@@ -176,7 +179,7 @@ mod tests {
         };
         let needs = |batch| {
             let case = Case::of(&format!("train:resnet8:{batch}:16")).expect("a case");
-            let (row, _) = look(&client, &case[0], Some(&ceilings)).expect("ours runs");
+            let (row, _) = look(&client, &case[0], Some(&ceilings), true).expect("ours runs");
             assert!((50..500).contains(&row.launches), "{row:?}");
             [row.peak_bytes as f64, 1e6 * row.limit_ms.expect("measured")]
         };

@@ -62,6 +62,12 @@ impl Workload {
         })
     }
 
+    /// The same, whose training steps leave normalised maps to the operations that read them, or not.
+    pub fn fused(mut self, fused: bool) -> Self {
+        self.network.fused = fused;
+        self
+    }
+
     /// How many parameters the network has, and how many its teacher.
     pub fn parameters(&self) -> Vec<usize> {
         let networks = [Some(&self.network), self.teacher.as_ref()];

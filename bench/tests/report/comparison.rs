@@ -1,6 +1,6 @@
 use crate::sample::{beside_ours, sample};
-use ghostlight_bench::compare::compare;
-use ghostlight_bench::results::{Cache, Results, ResultsError, Row, Verdict};
+use ghostlight_bench::compare::{Comparison, Fault, compare};
+use ghostlight_bench::results::{Cache, FORMAT, Refused, Results, ResultsError, Row, Verdict};
 use std::fs;
 use std::path::Path;
 
@@ -28,6 +28,15 @@ fn one(median: f64, spread: f64) -> Results {
     run
 }
 
+fn drifts(comparison: &Comparison) -> Vec<f64> {
+    let drifts = comparison.drift.iter();
+    drifts.map(|drift| drift.ratio).collect()
+}
+
+fn fails(a: &Results, b: &Results) -> bool {
+    !compare(a, b).faults(false).is_empty()
+}
+
 fn verdict(a: &Results, b: &Results) -> Verdict {
     compare(a, b).changes[0].verdict
 }
@@ -38,20 +47,19 @@ fn a_run_held_against_itself_is_the_same_everywhere() {
     let comparison = compare(&run, &run);
     assert_eq!(comparison.count(Verdict::Same), comparison.changes.len());
     assert!(comparison.changes.len() > 80);
-    assert!(!comparison.regressed());
+    assert_eq!(comparison.faults(false), []);
     assert!(comparison.warnings.is_empty());
-    assert_eq!(comparison.drift.map(|(ratio, _)| ratio), Some(1.0));
+    assert_eq!(drifts(&comparison), [1.0, 1.0]);
 }
 
 #[test]
 fn a_slowdown_beyond_the_noise_is_a_regression_and_one_within_it_is_none() {
     let run = sample();
     let slower = compare(&run, &scaled(&run, 1.3));
-    assert!(slower.regressed());
+    assert_eq!(slower.faults(false).len(), slower.changes.len());
     assert_eq!(slower.count(Verdict::Slower), slower.changes.len());
     assert!((slower.changes[0].ratio - 1.0 / 1.3).abs() < 1e-12);
-    assert!(!compare(&run, &scaled(&run, 1.02)).regressed());
-    assert!(!compare(&run, &scaled(&run, 0.7)).regressed());
+    assert!(!fails(&run, &scaled(&run, 1.02)) && !fails(&run, &scaled(&run, 0.7)));
 }
 
 #[test]
@@ -79,8 +87,20 @@ fn controls_that_wobble_widen_the_noise() {
     let control = beside_ours(&a.rows[0], "control", 1.2);
     a.rows.push(control);
     let comparison = compare(&a, &b);
-    assert!((comparison.noise - 0.2).abs() < 1e-9);
+    assert!((comparison.noise.hot - 0.2).abs() < 1e-9);
     assert_eq!(comparison.changes[0].verdict, Verdict::Same);
+}
+
+#[test]
+fn cold_controls_that_wobble_say_nothing_of_hot_rows() {
+    let (mut a, b) = (one(1.0, 1.01), one(1.12, 1.01));
+    let mut control = beside_ours(&a.rows[0], "control", 1.2);
+    control.cache = Cache::Cold;
+    a.rows.push(control);
+    let comparison = compare(&a, &b);
+    assert_eq!(comparison.noise.hot, 0.05);
+    assert!((comparison.noise.cold - 0.2).abs() < 1e-9);
+    assert_eq!(comparison.changes[0].verdict, Verdict::Slower);
 }
 
 #[test]
@@ -90,7 +110,7 @@ fn another_machine_is_a_warning_at_the_top_and_no_failure() {
     other.machine.cores = 64;
     let comparison = compare(&run, &other);
     assert!(comparison.count(Verdict::Slower) > 0);
-    assert!(!comparison.regressed());
+    assert_eq!(comparison.faults(false), []);
     let text = comparison.to_string();
     assert!(
         text.starts_with("warning: The machines differ in cores: 2 and 64."),
@@ -108,7 +128,7 @@ fn another_clock_is_a_warning_and_its_rows_stand_alone() {
     let (a, mut b) = (one(1.0, 1.01), one(2.0, 1.01));
     b.rows[0].clock = "device".into();
     let comparison = compare(&a, &b);
-    assert!(comparison.changes.is_empty() && !comparison.regressed());
+    assert!(comparison.changes.is_empty() && comparison.faults(false).is_empty());
     assert_eq!((comparison.only_a.len(), comparison.only_b.len()), (1, 1));
     assert!(comparison.warnings[0].contains("wall and device"));
 }
@@ -132,7 +152,173 @@ fn peers_that_changed_too_say_that_the_machine_did() {
     for peer in ["torch", "cubek", "candle", "burn"] {
         slower.versions.insert(peer.into(), "9".into());
     }
-    assert_eq!(compare(&run, &slower).drift, None);
+    assert_eq!(compare(&run, &slower).drift, []);
+}
+
+/// All rows of `variants` slower by `factor`, in one state of the caches.
+fn slowed(run: &Results, variants: &[&str], cache: Cache, factor: f64) -> Results {
+    let mut run = run.clone();
+    let rows = run.rows.iter_mut();
+    for row in rows.filter(|row| row.cache == cache && variants.contains(&row.variant.as_str())) {
+        for ms in [&mut row.median_ms, &mut row.low_ms, &mut row.high_ms] {
+            *ms *= factor;
+        }
+    }
+    run
+}
+
+#[test]
+fn a_drift_that_the_peers_share_is_no_failure_and_one_of_ours_alone_is() {
+    let run = sample();
+    let all = ["ours", "control", "torch", "burn", "cubek", "candle"];
+    let machine = slowed(&run, &all, Cache::Cold, 1.5);
+    let comparison = compare(&run, &machine);
+    assert_eq!(comparison.faults(false), []);
+    assert!(
+        comparison.count(Verdict::Unsure) > 20,
+        "it is not called the same either"
+    );
+    assert!((drifts(&comparison)[1] * 1.5 - 1.0).abs() < 1e-9);
+    assert!(
+        comparison
+            .changes
+            .iter()
+            .all(|change| change.peers.is_some())
+    );
+    // On the slower machine ours alone became slower still.
+    let ours = slowed(&machine, &["ours"], Cache::Cold, 1.3);
+    assert!(compare(&run, &ours).faults(false).len() > 20);
+}
+
+#[test]
+fn a_slow_spell_of_one_problem_excuses_it_and_its_neighbours_do_not() {
+    let run = sample();
+    let mut spell = run.clone();
+    let first = (run.rows[0].case.clone(), run.rows[0].phase.clone());
+    for row in spell
+        .rows
+        .iter_mut()
+        .filter(|row| (&row.op, &row.case, &row.phase) == (&run.rows[0].op, &first.0, &first.1))
+    {
+        for ms in [&mut row.median_ms, &mut row.low_ms, &mut row.high_ms] {
+            *ms *= 1.4;
+        }
+    }
+    assert!(!fails(&run, &spell));
+    spell
+        .rows
+        .retain(|row| !row.is_peer() || row.case != first.0);
+    assert!(fails(&run, &spell), "nobody says that it was the machine");
+}
+
+#[test]
+fn a_row_of_ours_that_is_refused_or_gone_fails_on_any_machine() {
+    let run = sample();
+    let mut other = run.clone();
+    other.machine.cores = 64;
+    let at = other.rows.iter().position(|row| row.variant == "ours");
+    let gone = other.rows.remove(at.expect("rows of ours"));
+    let faults = compare(&run, &other).faults(false);
+    assert!(
+        matches!(&faults[..], [Fault::Missing(key)] if key.case == gone.case),
+        "{faults:?}"
+    );
+    assert_eq!(compare(&run, &other).faults(true), []);
+
+    let refused = |variant: &str| Refused {
+        op: gone.op.clone(),
+        case: gone.case.clone(),
+        phase: gone.phase.clone(),
+        variant: variant.into(),
+        reason: "output 0 differs from the reference".into(),
+    };
+    other.refused.push(refused("ours"));
+    let comparison = compare(&run, &other);
+    for part in [false, true] {
+        let faults = comparison.faults(part);
+        assert!(matches!(&faults[..], [Fault::Refused(_)]), "{faults:?}");
+        assert!(
+            faults[0]
+                .to_string()
+                .ends_with("ours: output 0 differs from the reference")
+        );
+    }
+    assert!(comparison.to_string().contains("refused: activation"));
+    assert!(comparison.markdown().contains("## Refused in the second"));
+
+    // Known already, or another's.
+    let mut known = run.clone();
+    known.refused.push(refused("ours"));
+    known
+        .rows
+        .retain(|row| row.is_peer() || !row.is_beside(&gone));
+    assert!(!fails(&known, &other));
+    let mut theirs = run.clone();
+    theirs.refused.push(refused("torch"));
+    assert!(!fails(&run, &theirs));
+}
+
+#[test]
+fn other_bits_are_told_with_how_the_error_moved_even_where_the_time_did_not() {
+    let run =
+        [(1.0, 0.311, "aa"), (1.0, 0.4, "bb"), (0.5, 0.311, "aa")].map(|(ms, error, digest)| {
+            let mut run = one(ms, 1.01);
+            run.rows[0].error = Some(error);
+            run.rows[0].digest = Some(digest.into());
+            run
+        });
+    let other = compare(&run[0], &run[1]);
+    assert_eq!((other.count(Verdict::Same), other.other_bits()), (1, 1));
+    let text = other.to_string();
+    assert!(
+        text.starts_with("SAME") && text.contains("; other bits, error 0.31 -> 0.40"),
+        "{text}"
+    );
+    assert!(text.contains("1 with other bits"));
+    assert!(
+        other
+            .markdown()
+            .contains("| other bits, error 0.31 -> 0.40 |")
+    );
+
+    let same = compare(&run[0], &run[2]);
+    assert!(same.to_string().starts_with("FASTER") && same.to_string().contains("; same bits"));
+    let mut older = run[0].clone();
+    older.rows[0].digest = None;
+    assert_eq!(compare(&older, &run[1]).changes[0].same_bits, None);
+}
+
+#[test]
+fn turns_are_compared_as_such_where_both_runs_have_them() {
+    let mut run = [1.0, 1.2].map(|ms| one(ms, 1.9));
+    assert_eq!(verdict(&run[0], &run[1]), Verdict::Unsure);
+    for (run, ms) in run.iter_mut().zip([1.0, 1.2]) {
+        run.rows[0].turns_ms = [0.99, 1.0, 1.01, 1.0, 1.0].map(|turn| turn * ms).to_vec();
+    }
+    assert_eq!(verdict(&run[0], &run[1]), Verdict::Slower);
+    run[1].rows[0].turns_ms = vec![1.1, 1.3];
+    assert_eq!(verdict(&run[0], &run[1]), Verdict::Unsure);
+}
+
+#[test]
+fn a_file_of_an_older_bench_is_read_with_a_warning_and_one_of_a_later_is_told() {
+    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join("formats.json");
+    let mut old = sample();
+    old.format = 1;
+    old.write(&path).expect("a file that can be written");
+    let read = Results::read(&path).expect("an older file");
+    let comparison = compare(&read, &sample());
+    assert!(comparison.warnings[0].contains("older bench (format 1)"));
+    assert!(comparison.comparable);
+
+    let text = fs::read_to_string(&path).expect("the file");
+    let later = format!("\"format\": {}, \"new\": 1,", FORMAT + 1);
+    fs::write(&path, text.replacen("\"format\": 1,", &later, 1)).expect("a file");
+    let error = Results::read(&path).expect_err("a later file");
+    assert!(
+        matches!(error, ResultsError::Format { found, .. } if found == FORMAT + 1),
+        "{error}"
+    );
 }
 
 #[test]

@@ -1,5 +1,5 @@
 use crate::sample::{beside_ours, sample};
-use ghostlight_bench::report::{html, markdown, network_sums, summaries, terminal};
+use ghostlight_bench::report::{csv, html, markdown, network_sums, summaries, terminal};
 use ghostlight_bench::results::{Layer, Results, Row, Verdict};
 
 /// Three phases of one problem: a peer wins the first, another the second; the third has no peer.
@@ -37,11 +37,23 @@ fn means_are_geometric_and_of_one_peer_and_setting() {
         .expect("torch");
     assert!((torch.mean - 1.0).abs() < 1e-12);
     assert_eq!((torch.rows, torch.lost), (2, 1));
+    assert_eq!(torch.fast, [0.5; 3]);
     assert_eq!(
         (torch.lowest.ratio, torch.lowest.phase.as_str()),
         (0.5, "forward")
     );
     assert_eq!(torch.highest.ratio, 2.0);
+    let mean = |share: &str| {
+        format!(
+            "  fast: {share} of them at least 1, {share} at least 1.5, {share} at least 2 times"
+        )
+    };
+    let text = terminal(&small());
+    assert!(
+        text.contains(&mean("50 %")) && text.contains(&mean("100 %")),
+        "{text}"
+    );
+    assert!(markdown(&small()).contains("| 1.00 | 50 % | 50 % | 50 % | 0.50 | 2.00 |"));
     // Hot and cold rows are never averaged.
     let count = |run: &Results| summaries(run).iter().filter(|row| row.op.is_none()).count();
     assert_eq!((count(&small()), count(&sample())), (3, 10));
@@ -119,9 +131,32 @@ fn missing_peers_stay_blank() {
         .find(|line| line.contains(" alone "))
         .expect("the row");
     assert!(
-        alone.ends_with('%'),
-        "nothing stands behind the limit: {alone}"
+        alone.contains("%  ")
+            && alone
+                .rsplit("%  ")
+                .next()
+                .is_some_and(|error| error.trim().parse::<f64>().is_ok()),
+        "nothing stands behind the error: {alone}"
     );
+}
+
+#[test]
+fn a_spreadsheet_gets_every_row_with_commas_in_quotes() {
+    let mut run = small();
+    run.rows[0].case = "n8, \"wide\"".into();
+    let text = csv(&run);
+    let lines: Vec<&str> = text.lines().collect();
+    assert_eq!(lines.len(), 1 + run.rows.len());
+    assert!(lines[0].starts_with("op,phase,case,variant,") && lines[0].ends_with(",sweep,at"));
+    assert!(
+        lines[1].starts_with(r#"activation,forward,"n8, ""wide""",torch,wall,hot,"#),
+        "{}",
+        lines[1]
+    );
+    let ours = lines[5].split(',').collect::<Vec<_>>();
+    assert_eq!(ours.len(), lines[0].split(',').count());
+    assert_eq!((ours[10], ours[23]), ("", "1"), "no ratio, one allocation");
+    assert_eq!(ours[6], run.rows[4].median_ms.to_string());
 }
 
 #[test]
@@ -142,11 +177,21 @@ fn every_problem_stands_in_the_document_and_in_the_terminal() {
     let (text, table) = (markdown(&run), terminal(&run));
     let rows = |cache: &str| {
         text.lines()
-            .filter(|line| line.contains(cache) && line.contains(" % |"))
+            .filter(|line| {
+                line.contains(cache)
+                    && [" memory |", " compute |"]
+                        .iter()
+                        .any(|bound| line.contains(bound))
+            })
             .count()
     };
     assert_eq!(rows("| hot, wall |") + rows("| cold, wall |"), ours);
-    let measured = |line: &&str| line.contains(" % ") || line.ends_with('%');
+    let measured = |line: &&str| {
+        line.contains(" % ")
+            && !["  fast: ", "unchecked: "]
+                .iter()
+                .any(|total| line.starts_with(total))
+    };
     assert_eq!(table.lines().filter(measured).count(), ours);
 }
 
@@ -205,6 +250,6 @@ fn a_run_without_peers_or_rows_is_told_as_such() {
     run.rows.clear();
     run.ceilings.memory.clear();
     assert!(markdown(&run).starts_with("# Bench"));
-    assert!(terminal(&run).ends_with("ours is faster.\n"));
+    assert!(terminal(&run).ends_with("in units of what they may be.\n"));
     assert!(html(&run).contains("<main"));
 }

@@ -302,6 +302,7 @@ impl Way {
                 store,
                 mode: Mode::Train,
                 randomness: None,
+                fused: true,
                 kept: RefCell::new(Kept::default()),
             };
             for method in &self.methods {

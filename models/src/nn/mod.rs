@@ -10,7 +10,7 @@ mod store;
 
 pub use layers::{
     Act, BatchNorm, Conv, ConvNorm, ConvShape, Dropout, Flatten, GhostMix, GhostModule,
-    InvertedResidual, LayerNorm, Linear, Mlp, SqueezeExcite, concat, flatten, reshape,
+    InvertedResidual, LayerNorm, Linear, Map, Mlp, SqueezeExcite, concat, flatten, reshape,
 };
 pub use randomness::Randomness;
 pub use spec::{Declarations, Init, Kind, Param, Path, Spec};
@@ -39,6 +39,8 @@ pub struct Pass<'a> {
     /// What chance decides in a training step. A pass without it drops nothing: inference, and training passes that are compared with
     /// others.
     pub randomness: Option<Randomness>,
+    /// Whether a training step leaves a norm to the convolution that reads it: the same bits in fewer passes over memory.
+    pub fused: bool,
     /// The stages that a caller asked for, and their values once the model has offered them.
     pub kept: RefCell<Kept>,
 }

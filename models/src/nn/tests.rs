@@ -41,6 +41,7 @@ fn outputs((layer, store): &(ConvNorm, Store), mode: Mode, x: &[f32]) -> Vec<f64
         store,
         mode,
         randomness: None,
+        fused: true,
         kept: RefCell::default(),
     };
     let x = Tensor::from_f32(&client(), x, &[1, 1, x.len(), 1]).unwrap();
@@ -102,6 +103,7 @@ fn pass<'a>(tape: &'a Tape, store: &'a Store, mode: Mode) -> Pass<'a> {
         mode,
         kept: RefCell::default(),
         randomness: None,
+        fused: true,
     }
 }
 
@@ -306,6 +308,7 @@ fn dropped_twice(randomness: Option<Randomness>) -> [Vec<f64>; 2] {
         store: &store,
         mode: Mode::Train,
         randomness,
+        fused: true,
         kept: RefCell::default(),
     };
     let ones = Var::constant(Tensor::from_f32(&client(), &[1.0; 4096], &[64, 64]).unwrap());

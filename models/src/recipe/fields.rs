@@ -104,6 +104,7 @@ pub const FIELDS: &[(&str, Allowed)] = &[
         Allowed::WordOrReal("own", Bound::Included(0.0), Bound::Excluded(1.0)),
     ),
     ("train.early_stop", Allowed::ZeroOrWhole(1, 10_000)),
+    ("train.fused", Allowed::Flag),
     ("distill.name", Allowed::Name),
     ("distill.teachers", Allowed::Numbers(1)),
     ("distill.turns", Allowed::OneOf(&["together", "in_turn"])),

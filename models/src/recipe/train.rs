@@ -43,6 +43,9 @@ pub struct Train {
     pub dropout: Dropout,
     /// Epochs without a better accuracy on the validation images after which a training ends; 0 goes on to its last epoch. Default 0.
     pub early_stop: usize,
+    /// Leave a norm to the convolution that reads it, which then costs fewer passes over memory and has the same bits; false to compare.
+    /// Default true.
+    pub fused: bool,
 }
 
 /// What turns gradients into updates.
@@ -122,6 +125,7 @@ impl Default for Train {
             label_smoothing: 0.0,
             dropout: Dropout::Own(OwnRates::Own),
             early_stop: 0,
+            fused: true,
         }
     }
 }

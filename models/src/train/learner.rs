@@ -21,7 +21,8 @@ pub(super) struct Learner {
 }
 
 impl Learner {
-    pub fn new(network: Network, way: Way, train: &Train) -> Self {
+    pub fn new(mut network: Network, way: Way, train: &Train) -> Self {
+        network.fused = train.fused;
         Self {
             optimiser: Optimiser::new(train, &network.store),
             of_aids: way.aids().map(|aids| Optimiser::new(train, aids)),

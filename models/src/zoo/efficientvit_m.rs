@@ -86,8 +86,8 @@ impl Pair {
 
     fn forward(&self, pass: &Pass, x: &Var) -> Result<Var, KernelError> {
         let x = self.depthwise.forward_plus(pass, x, x, Act::None)?;
-        let wide = self.up.forward(pass, &x, Act::Relu)?;
-        self.down.forward_plus(pass, &wide, &x, Act::None)
+        let wide = self.up.open(pass, &x, Act::Relu)?;
+        self.down.forward_plus(pass, wide, &x, Act::None)
     }
 }
 
@@ -122,8 +122,8 @@ impl PatchMerge {
     }
 
     fn forward(&self, pass: &Pass, x: &Var) -> Result<Var, KernelError> {
-        let y = self.expand.forward(pass, x, Act::Relu)?;
-        let y = self.depthwise.forward(pass, &y, Act::Relu)?;
+        let y = self.expand.open(pass, x, Act::Relu)?;
+        let y = self.depthwise.forward(pass, y, Act::Relu)?;
         let y = self.squeeze.forward(pass, &y)?;
         self.project.forward(pass, &y, Act::None)
     }
@@ -331,15 +331,16 @@ fn build(arch: Architecture, mut path: Path) -> Option<Box<dyn Model>> {
 
 impl Model for EfficientVit {
     fn forward(&self, pass: &Pass, x: &Var) -> Result<Var, KernelError> {
-        let mut y = x.clone();
+        let mut map = x.into();
         for (i, patches) in self.patches.iter().enumerate() {
             let act = if i + 1 < self.patches.len() {
                 Act::Relu
             } else {
                 Act::None
             };
-            y = patches.forward(pass, &y, act)?;
+            map = patches.open(pass, map, act)?;
         }
+        let mut y = map.done(pass)?;
         pass.keep("patch_embed", &y);
         for (i, stage) in self.stages.iter().enumerate() {
             y = stage.forward(pass, &y)?;

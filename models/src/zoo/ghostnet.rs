@@ -111,8 +111,8 @@ impl Block {
             None => pass.tape.apply(ops::Add, &[&y, x]),
             // The sum is the shortcut's norm's own residual.
             Some([depthwise, pointwise]) => {
-                let short = depthwise.forward(pass, x, Act::None)?;
-                pointwise.forward_plus(pass, &short, &y, Act::None)
+                let short = depthwise.open(pass, x, Act::None)?;
+                pointwise.forward_plus(pass, short, &y, Act::None)
             }
         }
     }

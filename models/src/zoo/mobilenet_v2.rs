@@ -89,15 +89,15 @@ impl Block {
     }
 
     fn forward(&self, pass: &Pass, x: &Var, act: Act) -> Result<Var, KernelError> {
-        let mut y = x.clone();
-        if let Some(expand) = &self.expand {
-            y = expand.forward(pass, &y, act)?;
-        }
-        y = self.depthwise.forward(pass, &y, act)?;
+        let wide = match &self.expand {
+            Some(expand) => expand.open(pass, x, act)?,
+            None => x.into(),
+        };
+        let wide = self.depthwise.open(pass, wide, act)?;
         if self.residual {
-            self.project.forward_plus(pass, &y, x, Act::None)
+            self.project.forward_plus(pass, wide, x, Act::None)
         } else {
-            self.project.forward(pass, &y, Act::None)
+            self.project.forward(pass, wide, Act::None)
         }
     }
 }

@@ -14,6 +14,8 @@ pub struct Network {
     pub image: [usize; 2],
     /// Its parameters.
     pub store: Store,
+    /// What [`Pass::fused`] of its training steps is: true unless somebody compares.
+    pub fused: bool,
     model: Box<dyn Model>,
 }
 
@@ -45,6 +47,7 @@ impl Network {
             arch: arch.name.to_string(),
             image: arch.image,
             store,
+            fused: true,
             model,
         })
     }
@@ -60,6 +63,7 @@ impl Network {
             arch: arch.name.to_string(),
             image: arch.image,
             store: Store::blank(declarations)?,
+            fused: true,
             model,
         })
     }
@@ -150,6 +154,7 @@ impl Network {
             store: &self.store,
             mode,
             randomness,
+            fused: self.fused,
             kept: RefCell::new(Kept::of(wanted)),
         };
         let logits = self.model.forward(&pass, images)?;

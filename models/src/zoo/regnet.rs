@@ -116,13 +116,13 @@ impl Block {
     /// `into` takes the result where there is one, a channel window.
     fn forward(&self, pass: &Pass, x: &Var, into: Option<&Tensor>) -> Result<Var, KernelError> {
         let [first, second, third] = &self.layers;
-        let y = first.forward(pass, x, Act::Relu)?;
-        let y = second.forward(pass, &y, Act::Relu)?;
+        let y = first.open(pass, x, Act::Relu)?;
+        let y = second.open(pass, y, Act::Relu)?;
         let shortcut = match &self.downsample {
             Some(downsample) => downsample.forward(pass, x, Act::None)?,
             None => x.clone(),
         };
-        third.forward_into(pass, &y, Some(&shortcut), Act::Relu, into)
+        third.forward_into(pass, y, Some(&shortcut), Act::Relu, into)
     }
 }
 

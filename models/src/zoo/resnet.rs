@@ -126,7 +126,7 @@ impl Block {
     }
 
     fn forward(&self, pass: &Pass, x: &Var) -> Result<Var, KernelError> {
-        let y = self.first.forward(pass, x, Act::Relu)?;
+        let y = self.first.open(pass, x, Act::Relu)?;
         let shortcut = match &self.downsample {
             Some(downsample) => {
                 let act = planted::or("shortcut_with_relu", Act::None, Act::Relu);
@@ -134,7 +134,7 @@ impl Block {
             }
             None => x.clone(),
         };
-        self.second.forward_plus(pass, &y, &shortcut, Act::Relu)
+        self.second.forward_plus(pass, y, &shortcut, Act::Relu)
     }
 }
 

@@ -326,3 +326,49 @@ fn windows_have_seven_pixels_a_side_or_as_many_as_there_are() {
     let refused = Network::step_bytes(small, 2).unwrap_err().to_string();
     assert!(refused.contains("partition"), "{refused}");
 }
+
+/// The logits of one training step, the gradients of the sum of their squares and the parameters, all as bits; and how many convolutions
+/// read a map that nobody normalised.
+fn step(arch: &str, side: usize, fused: bool) -> (Vec<u32>, usize) {
+    let architecture = Architecture::new(arch, 5).images(side, side);
+    let mut network = Network::new(&client(), DType::F32, architecture, 3, 0).unwrap();
+    network.fused = fused;
+    let images: Vec<f32> = values(4, 2 * side * side * 3)
+        .iter()
+        .map(|&v| v as f32)
+        .collect();
+    let images = Tensor::from_f32(&client(), &images, &[2, side, side, 3]).unwrap();
+    let events = Rc::new(RefCell::new(Vec::<Event>::new()));
+    let tape = Tape::observed(events.clone());
+    let logits = network
+        .forward(&tape, Mode::Train, &Var::constant(images))
+        .unwrap();
+    let chains = events.take();
+    let chains = chains
+        .iter()
+        .filter(|event| event.op == "norm_conv")
+        .count();
+    tape.backward_from(&[(&logits, logits.tensor().clone())])
+        .unwrap();
+    let tensors = [
+        logits.tensor().clone(),
+        network.store.grads().clone(),
+        network.store.values().clone(),
+    ];
+    let bits = tensors.map(|tensor| tensor.to_f32().unwrap());
+    let bits = bits.concat().into_iter().map(f32::to_bits).collect();
+    (bits, chains)
+}
+
+#[test]
+fn a_step_that_leaves_norms_to_their_readers_has_the_bits_of_one_that_does_not() {
+    for (arch, side, chains) in [
+        ("resnet8", 20, 3),
+        ("mobilenet_v2", 32, 33),
+        ("g_ghost_regnetx_002", 32, 26),
+    ] {
+        let (fused, unfused) = (step(arch, side, true), step(arch, side, false));
+        assert_eq!([fused.1, unfused.1], [chains, 0], "{arch}");
+        assert!(fused.0 == unfused.0, "{arch}: other bits");
+    }
+}

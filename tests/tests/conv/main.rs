@@ -3,6 +3,7 @@
 
 mod affine;
 mod case;
+mod prologue;
 mod properties;
 mod refusals;
 mod values;

@@ -4,6 +4,7 @@
 mod case;
 mod fused;
 mod gradients;
+mod prologue;
 mod properties;
 mod refusals;
 mod values;

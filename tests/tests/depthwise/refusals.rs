@@ -68,7 +68,9 @@ fn operands_of_another_kind_are_refused() {
         "out",
         &[1, 4, 4, 4],
     );
-    for gradient in [grad_input, grad_weight] {
+    let by_weight =
+        |x: &Tensor, w: &Tensor, grad: &Tensor, options| grad_weight(x, w, grad, options);
+    for gradient in [grad_input, by_weight] {
         assert_refuses_shape(gradient(&x, &w, &wrong, o), "grad", &[1, 4, 4, 4]);
     }
     let refused = grad_input_plus(&x, &w, &x, o, &wrong);

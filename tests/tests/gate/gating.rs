@@ -1,15 +1,15 @@
 //! The gate of squeeze-and-excitation.
 
 use super::case::{GATES, rows, shapes};
-use ghostlight_autodiff::check::{GradcheckOptions, adjointness, gradcheck};
-use ghostlight_autodiff::{Var, ops};
+use ghostlight_autodiff::check::Check;
+use ghostlight_autodiff::ops;
 use ghostlight_kernels::DType;
 use ghostlight_kernels::pointwise::activation::Activation;
 use ghostlight_kernels::pointwise::gate::{backward, gate, gate_into, reference};
 use ghostlight_tests::{
-    Fingerprint, GRADIENT, VALUE, Windowed, abs, assert_exact, assert_launches, assert_near,
-    assert_same_bits, assert_same_bits_on_one_core, client, download, dtypes_with_exp,
-    finishes_loops, integers, naive, poison, reals, upload,
+    Fingerprint, GRADIENT, Windowed, assert_checks, assert_exact, assert_launches, assert_near,
+    assert_same_bits, assert_same_bits_on_one_core, download, dtypes_with_exp, finishes_loops,
+    integers, naive, reals, upload, with_halves,
 };
 use proptest::prelude::*;
 
@@ -17,30 +17,25 @@ proptest! {
     #![proptest_config(ghostlight_tests::cases(32))]
 
     #[test]
-    fn values_and_gradients_differ_from_the_reference_by_no_more_than_rounding(
+    fn values_and_gradients_are_the_references_to_within_rounding(
         shape in shapes(),
         kind in prop::sample::select(&GATES[..]),
         seed: u32,
     ) {
         let [n, h, w, c] = shape;
         let (pixels, len, seed) = (h * w, n * h * w * c, u64::from(seed));
-        let (x, grad) = (reals(seed, len), reals(seed + 1, len));
         // Past both ends of the hard-sigmoid, and off its kinks.
-        let s: Vec<f64> = reals(seed + 2, n * c).iter().map(|v| v * 4.0).collect();
-        let wanted = reference::forward(&x, &s, pixels, c, kind);
-        let [by_x, by_s] = reference::backward(&x, &s, &grad, pixels, c, kind);
-        let bare = |v: &[f64]| abs(v);
-        let [_, sum_sizes] = reference::backward(&bare(&x), &s, &bare(&grad), pixels, c, Activation::Identity);
-        // The gate itself is the reciprocal of a sum, to a unit or two.
-        let sizes = |v: &[f64]| v.iter().enumerate().map(|(i, v)| v.abs() * s[i / (pixels * c) * c + i % c].abs().max(1.0)).collect::<Vec<_>>();
-        for dtype in dtypes_with_exp() {
-            let [x_t, g_t] = [&x, &grad].map(|v| upload(v, &shape, dtype));
-            let s_t = upload(&s, &rows(shape), dtype);
-            poison(dtype, &[len, n * c]);
-            assert_near("y", &gate(&x_t, &s_t, kind).unwrap(), &wanted, &sizes(&x), VALUE * naive(4));
-            let got = backward(&x_t, &s_t, kind, &g_t).unwrap();
-            assert_near("x", &got.x, &by_x, &sizes(&grad), VALUE * naive(4));
-            assert_near("s", &got.s, &by_s, &sum_sizes, GRADIENT * naive(pixels));
+        let s = reals(seed + 1, n * c).iter().map(|v| v * 4.0).collect();
+        let check = Check::of(ops::Gate { activation: kind })
+            .inputs([(reals(seed, len), shape.to_vec()), (s, rows(shape).to_vec())])
+            .reference(|v| reference::forward(&v[0], &v[1], pixels, c, kind))
+            .gradient(|v, grad| reference::backward(&v[0], &v[1], grad, pixels, c, kind).into())
+            .linear_in(if kind == Activation::Identity { &[0, 1] } else { &[0] })
+            .terms(pixels)
+            .seed(seed)
+            .dtypes(&with_halves(dtypes_with_exp()));
+        if let Some(checked) = assert_checks(check) {
+            prop_assert_eq!(checked.windows, [0]);
         }
     }
 
@@ -79,20 +74,6 @@ proptest! {
             assert_same_bits("x", &got.x, &wanted.x);
             assert_same_bits("s", &got.s, &wanted.s);
         }
-    }
-
-    #[test]
-    fn gradients_are_derivatives_and_adjoints(
-        shape in [1usize..3, 1usize..4, 1usize..9, 1usize..20],
-        kind in prop::sample::select(&GATES[..]),
-    ) {
-        let client = client();
-        let operation = ops::Gate { activation: kind };
-        let input = |seed, shape: &[usize]| (reals(seed, shape.iter().product()), shape.to_vec());
-        let inputs = [input(1, &shape), input(2, &rows(shape))];
-        gradcheck(&client, &inputs, |tape, v| tape.apply(operation, &[&v[0], &v[1]]), GradcheckOptions::default())?;
-        let s = Var::constant(upload(&inputs[1].0, &rows(shape), DType::F64));
-        adjointness(&client, &shape, 3, |tape, x| tape.apply(operation, &[x, &s]))?;
     }
 }
 

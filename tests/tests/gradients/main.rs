@@ -5,3 +5,4 @@ mod operations;
 mod probes;
 mod tape;
 mod tools;
+mod whole;

@@ -2,11 +2,13 @@
 
 use ghostlight_autodiff::check::{GradcheckOptions, adjointness, gradcheck, values};
 use ghostlight_autodiff::ops::{
-    BatchNorm, Conv, CrossEntropy, Dkd, GlobalAverage, Linear, Statistics,
+    AnyConv, BatchNorm, Conv, CrossEntropy, Depthwise, Dkd, GlobalAverage, GroupedConv, Linear,
+    NormConv, Statistics,
 };
 use ghostlight_autodiff::{DType, Labels, Tape, Tensor, Var};
 use ghostlight_kernels::Clamp;
 use ghostlight_kernels::conv::dense::ConvOptions;
+use ghostlight_kernels::conv::depthwise::DepthwiseOptions;
 use ghostlight_kernels::loss::dkd::DkdOptions;
 use ghostlight_tests::{cases, client, has_f64, has_f64_exp};
 use proptest::prelude::*;
@@ -107,6 +109,45 @@ proptest! {
         // A small step: the statistics are rational functions of every input, and ReLUs have kinks nearby.
         let options = GradcheckOptions { step: 1e-6, tolerance: 1e-5, ..GradcheckOptions::default() };
         gradcheck(&client, &inputs, apply, options)?;
+    }
+
+    #[test]
+    fn the_gradient_of_a_norm_and_the_convolution_that_reads_it_is_their_derivative(
+        [n, h, w] in [1usize..3, 2usize..5, 3usize..5],
+        kind in 0usize..3,
+        stride in 1usize..3,
+        clamp in prop::sample::select(&Clamp::ALL[..]),
+    ) {
+        if !has_f64() {
+            return Ok(());
+        }
+        let client = client();
+        let (c, shape) = (4, [n, h, w, 4]);
+        let options = ConvOptions::square(stride, 1);
+        let (conv, weight) = match kind {
+            0 => (AnyConv::Dense(Conv { options }), vec![3, 3, c, 5]),
+            1 => (AnyConv::Grouped(GroupedConv { groups: 2, options }), vec![3, 3, 2, 6]),
+            _ => {
+                let options = DepthwiseOptions::square(stride, 1);
+                (AnyConv::Depthwise(Depthwise { options }), vec![3, 3, c])
+            }
+        };
+        let norm = BatchNorm {
+            running_mean: Tensor::zeros(&client, &[c], DType::F64),
+            running_var: Tensor::zeros(&client, &[c], DType::F64),
+            epsilon: 1e-2,
+            momentum: 0.1,
+            clamp,
+            statistics: Statistics::Batch,
+            into: None,
+        };
+        let inputs = [input(1, &shape), input(2, &[c]), input(3, &[c]), input(4, &weight)];
+        let chain = NormConv { norm, conv };
+        let apply = |tape: &Tape, v: &[Var]| tape.apply(chain.clone(), &v.iter().collect::<Vec<_>>());
+        let options = GradcheckOptions { step: 1e-6, tolerance: 1e-5, ..GradcheckOptions::default() };
+        gradcheck(&client, &inputs, apply, options)?;
+        let [y, gamma, beta] = [constant(1, &shape), constant(2, &[c]), constant(3, &[c])];
+        adjointness(&client, &weight, 6, |tape, w| tape.apply(chain.clone(), &[&y, &gamma, &beta, w]))?;
     }
 
     #[test]

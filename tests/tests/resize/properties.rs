@@ -1,32 +1,45 @@
 //! What holds for every resizing, and closed forms.
 
 use super::case::{Case, alignments, case, cases, several};
-use ghostlight_autodiff::check::{GradcheckOptions, adjointness, gradcheck, values};
+use ghostlight_autodiff::check::Check;
 use ghostlight_autodiff::ops::Bilinear;
-use ghostlight_autodiff::{Tape, Var};
-use ghostlight_kernels::resize::bilinear::{Alignment, bilinear};
+use ghostlight_kernels::DType;
+use ghostlight_kernels::resize::bilinear::{Alignment, bilinear, reference};
 use ghostlight_tests::{
-    GRADIENT, VALUE, Windowed, abs, assert_adjoint, assert_exact, assert_launches, assert_near,
-    assert_same_bits, client, download, dtypes, integers, naive, reals, upload,
+    GRADIENT, Windowed, abs, assert_checks, assert_exact, assert_launches, assert_near,
+    assert_same_bits, download, dtypes, integers, reals, upload, with_halves,
 };
 use proptest::prelude::*;
 
-fn assert_like_the_reference(case: &Case, x: &[f64], g: &[f64]) {
-    let (wanted, magnitude) = (case.reference(x, g), case.reference(&abs(x), &abs(g)));
-    for dtype in dtypes() {
-        let got = case.run(x, g, dtype);
-        // A mixture's weights are rounded too, and so are the products of two of them: a share near 1 leaves a small rest, which
-        // differs by a unit of 1. An eighth of a unit of the largest value allows for that.
-        let units = [
-            2.0 * VALUE * naive(4),
-            2.0 * GRADIENT * naive(case.readers()),
-        ];
-        let magnitude = magnitude.clone().map(|m| {
-            let floor = m.iter().fold(0.0, |a: f64, &b| a.max(b)) / 8.0;
-            m.iter().map(|v| v + floor).collect::<Vec<_>>()
-        });
-        assert_near("value", &got[0], &wanted[0], &magnitude[0], units[0]);
-        assert_near("gradient", &got[1], &wanted[1], &magnitude[1], units[1]);
+/// Everything that a resizing promises on the tape.
+fn assert_like_the_reference(case: &Case, seed: u64) {
+    let problem = case.problem(DType::F64);
+    // A mixture's weights are rounded too, and so are the products of two of them: a share near 1 leaves a small rest, which
+    // differs by a unit of 1. An eighth of a unit of the largest value allows for that.
+    let with_floor = |m: Vec<f64>| -> Vec<f64> {
+        let floor = m.iter().fold(0.0, |a: f64, &b| a.max(b)) / 8.0;
+        m.iter().map(|v| v + floor).collect()
+    };
+    let operation = Bilinear {
+        output: case.size,
+        alignment: case.alignment,
+    };
+    let check = Check::of(operation)
+        .inputs([(reals(seed, case.lens()[0]), case.input.to_vec())])
+        .reference(|x| reference::forward(&problem, &x[0]))
+        .gradient(|_, grad| vec![reference::backward(&problem, grad)])
+        .magnitude(|x, grad| {
+            case.reference(&abs(&x[0]), &abs(grad))
+                .map(with_floor)
+                .into()
+        })
+        .linear_in(&[0])
+        .terms(case.readers().max(4))
+        .factor(2.0 * GRADIENT)
+        .seed(seed)
+        .dtypes(&with_halves(dtypes()));
+    if let Some(checked) = assert_checks(check) {
+        assert_eq!(checked.windows, [0]);
     }
 }
 
@@ -34,9 +47,8 @@ proptest! {
     #![proptest_config(ghostlight_tests::cases(64))]
 
     #[test]
-    fn values_and_gradients_differ_from_the_reference_by_no_more_than_rounding(case in cases(), seed: u32) {
-        let [input, output] = case.lens();
-        assert_like_the_reference(&case, &reals(seed.into(), input), &reals(1, output));
+    fn values_and_gradients_are_the_references_to_within_rounding(case in cases(), seed: u32) {
+        assert_like_the_reference(&case, seed.into());
     }
 
     #[test]
@@ -53,17 +65,6 @@ proptest! {
             let got = case.run(&x, &g, dtype);
             assert_exact("value", &got[0], &wanted[0]);
             assert_exact("gradient", &got[1], &wanted[1]);
-        }
-    }
-
-    #[test]
-    fn the_gradient_is_the_adjoint(case in cases(), seed: u32) {
-        let [input, output] = case.lens();
-        let (x, g) = (reals(seed.into(), input), reals(1, output));
-        let magnitude = case.reference(&abs(&x), &g)[0].iter().zip(&g).map(|(y, g)| y * g.abs()).sum();
-        for dtype in dtypes() {
-            let [y, grad] = case.run(&x, &g, dtype).map(|t| download(&t));
-            assert_adjoint("<resize(x), g> = <x, gradient(g)>", dtype, (&y, &g), (&x, &grad), magnitude);
         }
     }
 
@@ -91,22 +92,6 @@ proptest! {
             assert_exact("gradient", &grad, &x);
         }
     }
-
-    #[test]
-    fn gradcheck_and_adjointness_through_the_tape(
-        shape in [1usize..3, 1usize..5, 1usize..5, 1usize..4],
-        output in [1usize..8, 1usize..8],
-        alignment in alignments(),
-    ) {
-        if dtypes().len() < 2 {
-            return Ok(());
-        }
-        let (client, op) = (client(), Bilinear { output, alignment });
-        let input = [(values(1, shape.iter().product()), shape.to_vec())];
-        let apply = |tape: &Tape, v: &[Var]| tape.apply(op, &[&v[0]]);
-        gradcheck(&client, &input, apply, GradcheckOptions::default())?;
-        adjointness(&client, &shape, 2, |tape, x| tape.apply(op, &[x]))?;
-    }
 }
 
 #[test]
@@ -129,8 +114,7 @@ fn corners_are_as_the_reference_has_them() {
         ] {
             println!("{name}, {alignment:?}");
             let case = case(input, size, alignment);
-            let [input, output] = case.lens();
-            assert_like_the_reference(&case, &reals(3, input), &reals(4, output));
+            assert_like_the_reference(&case, 3);
         }
     }
 }

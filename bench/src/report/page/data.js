@@ -11,8 +11,8 @@ const peers = distinct(rows.filter(isPeer).map(row => row.variant));
 const ops = distinct(rows.map(row => row.op));
 const settingOf = row => `${row.cache}, ${row.clock}`;
 const settings = distinct(rows.map(settingOf));
-const lost = row => isPeer(row) && (row.verdict ? row.verdict === "SLOWER" : row.ratio !== null && row.ratio < 1);
-const kindOf = row => row.verdict ? row.verdict.toLowerCase() : row.ratio < 1 ? "slower" : "faster";
+const lost = row => isPeer(row) && row.verdict === "SLOWER";
+const kindOf = row => (row.verdict ?? "UNSURE").toLowerCase();
 
 /** Ours of the same problem. */
 const keyOf = row => JSON.stringify([row.op, row.case, row.phase, row.cache, row.clock, row.sweep]);
@@ -50,6 +50,7 @@ function significant(value) {
   return value.toFixed(Math.max(0, Math.min(9, decimals)));
 }
 const ratioText = value => !known(value) ? "" : value.toFixed(value >= 100 ? 0 : value >= 10 ? 1 : 2);
+const errorText = value => !known(value) ? "" : value && value < 0.005 ? "<0.01" : value.toFixed(2);
 const times = value => known(value) ? ratioText(value) + "×" : "";
 const percent = value => !known(value) ? "" : (100 * value).toFixed(value < 0.0995 ? 1 : 0) + "\u00a0%";
 function bytesText(bytes) {
@@ -76,5 +77,7 @@ function describe(row) {
     lines.push(`${significant(row.median_ms)} ms, ${significant(row.gb_s)} GB/s, ${significant(row.gflop_s)} GFLOP/s`);
     if (known(row.roofline)) lines.push(`${percent(row.roofline)} of the limit` + (row.bound ? `, bound by ${row.bound}` : ""));
   }
+  if (row.unchecked) lines.push(`${percent(row.unchecked)} of the reference has no one value, and admits anything`);
+  if (known(row.error)) lines.push(`error ${errorText(row.error)} of what is allowed, bits ${row.digest}`);
   return lines.join("\n");
 }

@@ -7,13 +7,15 @@ const ratioDomain = all => around([...all.flatMap(row => [row.ratio, row.ratio_l
 const versionOf = peer => results.versions[peer] ? `${peer} ${results.versions[peer]}` : peer;
 const totalOf = variant => summaries.find(summary => summary.op === null && summary.variant === variant && settingOf(summary) === state.show);
 
+const fastText = shares => [1, 1.5, 2].map((least, i) => `${percent(shares[i])} at least ${least}×`).join(", ");
+
 function drawTiles() {
   const tile = (of, value, ...rest) => el("div", { class: "tile" }, el("span", { class: "of" }, of), el("b", {}, value), ...rest);
   const tiles = peers.map(peer => {
     const total = totalOf(peer);
     if (!total) return tile(versionOf(peer), "–", "no row in this setting");
     const losses = total.lost ? el("span", { class: "lost" }, `◀ ${total.lost} lost`) : "none lost";
-    return tile(`against ${versionOf(peer)}`, times(total.mean), `${times(total.lowest.ratio)} to ${times(total.highest.ratio)}, ${plural(total.rows, "row")}, `, losses);
+    return tile(`against ${versionOf(peer)}`, times(total.mean), `${times(total.lowest.ratio)} to ${times(total.highest.ratio)}, ${plural(total.rows, "row")}, `, losses, el("span", { class: "fast" }, `fast: ${fastText(total.fast)}`));
   });
   const reached = shown().filter(row => row.variant === OURS && known(row.roofline)).map(row => row.roofline);
   if (reached.length) tiles.push(tile("of the device's limit", percent(median(reached)), `median of ${plural(reached.length, "row")} of ours; ${percent(Math.min(...reached))} to ${percent(Math.max(...reached))}`));

@@ -7,12 +7,12 @@ function drawTrust() {
   const wobble = median(rows.filter(row => row.variant === OURS && row.median_ms > 0).map(row => (row.high_ms - row.low_ms) / row.median_ms));
   const within = controls.filter(row => Math.abs(Math.log(row.ratio)) <= Math.log(1.05)).length;
   const terms = [
-    ["Verified first", `${plural(timed, "row")} got a time, each after its result had been held against the reference in f64. ${plural(results.refused.length, "variant")} got none and ${results.refused.length === 1 ? "is" : "are"} listed below with the reason.`],
-    ["In turns", `Both sides of a ratio ran in turns, so that a drift of the machine meets both. Its interval is a bootstrap's of 95 %. From the 10th to the 90th percentile, the calls of a row of ours spread over ${percent(wobble) || "an unknown share"} of the median, in the middle of all rows.`],
+    ["Verified before and after", `${plural(timed, "row")} got a time, each after its result had been held against the reference in f64, and again afterwards on operands that it had not seen. ${plural(results.refused.length, "variant")} got none and ${results.refused.length === 1 ? "is" : "are"} listed below with the reason.`],
+    ["In turns", `Both sides of a ratio ran in turns, so that a drift of the machine meets both. Its interval of 95 % is Student's t over the pairs of turns. From the 10th to the 90th percentile, the calls of a row of ours spread over ${percent(wobble) || "an unknown share"} of the median, in the middle of all rows.`],
     ["Control", controls.length ? `Ours against itself under another name. ${within} of ${controls.length} lie within 5 % of 1.00; a difference between variants that is smaller than what the control shows is noise.` : "No control rows in this run: nothing says how large its noise is."],
-    ["Hot and cold", "Hot: the operands were left in the caches by the call before, as in a loop over one small problem. Cold: the caches were flushed before every call, as in a network whose layers follow each other."],
+    ["Hot and cold", "Hot: the operands were left in the caches by the call before, as in a loop over one small problem. Cold: all cores wrote twice the last-level cache before every call, as in a network whose layers follow each other."],
     ["Wall and device", "Wall: seen from the caller, to the end of the work, launches included. Device: the device's own durations."],
-    ["Verdicts", "FASTER and SLOWER: the whole interval lies beyond the noise. SAME: within it. UNSURE: too wide to tell. A lost row is one where the peer is faster; none is hidden."],
+    ["Verdicts", "FASTER and SLOWER: the whole interval lies more than 3 % from 1. SAME: within 3 %. UNSURE: too wide to tell. A row is lost when its verdict is SLOWER; none is hidden."],
   ];
   const words = el("dl", {}, ...terms.flatMap(([term, text]) => [el("dt", {}, term), el("dd", {}, text)]));
   byId("trust").replaceChildren(words, el("div", {}, controlFigure, el("h3", {}, "Verdicts by peer"), verdictTable()), refusedTable());
@@ -21,7 +21,7 @@ function drawTrust() {
     const lanes = settings.map(setting => {
       const found = controls.filter(row => settingOf(row) === setting);
       const ratios = found.map(row => row.ratio);
-      return { name: setting, note: `${ratioText(Math.min(...ratios))} to ${ratioText(Math.max(...ratios))}`, marks: found.map(row => ({ value: row.ratio, kind: row.verdict ? row.verdict.toLowerCase() : "same", hint: describe(row) })) };
+      return { name: setting, note: `${ratioText(Math.min(...ratios))} to ${ratioText(Math.max(...ratios))}`, marks: found.map(row => ({ value: row.ratio, kind: kindOf(row), hint: describe(row) })) };
     }).filter(lane => lane.marks.length);
     drawLanes(controlFigure, ["Control rows: must lie at 1.00"], lanes, {
       one: 1, name: "control's time / ours (linear)", text: value => value.toFixed(2),

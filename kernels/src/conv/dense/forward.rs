@@ -4,6 +4,7 @@ use super::{ConvProblem, Strategy, winograd};
 use crate::affine::{Epilogue, EpilogueArgs, Operands, apply};
 use crate::lanes::{Lanes, View, channel, load, store};
 use crate::matmul::implicit::{Pass, launch_implicit};
+use crate::prologue::{Entrance, Prologue, Source};
 use crate::taps::{Axis, AxisLaunch};
 use crate::{KernelError, Tensor, launch, planted};
 use cubecl::prelude::*;
@@ -32,6 +33,7 @@ fn tiled<S: Float, F: Float, B: Size, N: Size>(
     y: &mut [Vector<S, B>],
     patches: &mut [F],
     operands: Operands<S, F, B>,
+    entrance: Entrance<F, B>,
     _unaligned: &[S],
     y_view: View,
     batch: usize,
@@ -47,6 +49,7 @@ fn tiled<S: Float, F: Float, B: Size, N: Size>(
     #[comptime] pixels: usize,
     #[comptime] vectors: usize,
     #[comptime] transposed: bool,
+    #[comptime] prologue: Prologue,
     #[comptime] epilogue: Epilogue,
     #[define(S, F)] _dtypes: [cubecl::ir::ElemType; 2],
 ) {
@@ -91,6 +94,8 @@ fn tiled<S: Float, F: Float, B: Size, N: Size>(
                 &horizontal,
                 &v,
                 &h,
+                &entrance,
+                prologue,
             );
             let pixel_step = h.in_step * in_channels;
             for group in 0..(out_vectors + comptime!(vectors - 1)) / vectors {
@@ -185,14 +190,15 @@ pub(super) fn writes_once(problem: &ConvProblem, strategy: Strategy, over: &Tens
 /// Launches the tiled kernel: `source` convolved into `target` with `weight` in the order the residues read it.
 pub(super) fn launch_tiled(
     problem: &ConvProblem,
-    source: &Tensor,
+    source: &Source,
     weight: &Tensor,
     target: &Tensor,
     transposed: bool,
     strategy: Strategy,
     epilogue_args: EpilogueArgs,
 ) -> Result<(), KernelError> {
-    let client = source.client();
+    let map = source.map();
+    let client = map.client();
     if let Some(outputs) = strategy.outputs(problem, client, transposed) {
         return winograd::launch_winograd(
             problem,
@@ -211,10 +217,10 @@ pub(super) fn launch_tiled(
             Pass::Forward
         };
         let gathered = problem.gathered(transposed);
-        launch_implicit(&gathered, pass, source, weight, epilogue_args, target);
+        launch_implicit(&gathered, pass, map, weight, epilogue_args, target);
         return Ok(());
     }
-    let [_, source_h, source_w, in_channels] = *source.shape() else {
+    let [_, source_h, source_w, in_channels] = *map.shape() else {
         unreachable!("checked")
     };
     let [_, target_h, target_w, out_channels] = *target.shape() else {
@@ -275,12 +281,13 @@ pub(super) fn launch_tiled(
             grid.dim,
             lanes.item,
             lanes.width,
-            source.arg(1),
+            map.arg(1),
             lanes.arg(weight),
             lanes.arg(target),
             patches.arg(1),
             epilogue_args.operands(lanes.item, weight, target, 2),
-            lanes.unaligned(source),
+            source.entrance(lanes.item, weight),
+            lanes.unaligned(map),
             target.view(),
             problem.batch,
             axis(0, source_h, target_h),
@@ -295,6 +302,7 @@ pub(super) fn launch_tiled(
             pixels,
             vectors,
             transposed,
+            source.prologue(),
             epilogue_args.epilogue(),
             problem.dtype.elems(),
         );

@@ -94,5 +94,13 @@ pub(super) fn launch_grad_input(
         residual: plus,
         ..EpilogueArgs::default()
     };
-    launch_tiled(problem, grad, &flipped, out, true, strategy, epilogue_args)
+    launch_tiled(
+        problem,
+        &grad.into(),
+        &flipped,
+        out,
+        true,
+        strategy,
+        epilogue_args,
+    )
 }

@@ -4,6 +4,7 @@ use super::wide_grad_weight::{is_wide, launch_wide_grad_weight};
 use crate::lanes::{Lanes, channel, load};
 use crate::matmul::gemm::{accumulators, launch_add_partials};
 use crate::matmul::implicit::launch_weight;
+use crate::prologue::{Entrance, Prologue, Source};
 use crate::taps::{Axis, AxisLaunch};
 use crate::{KernelError, Tensor, launch};
 use cubecl::prelude::*;
@@ -30,6 +31,7 @@ fn partial_sums<S: Float, F: Float, B: Size, N: Size>(
     grad: &[Vector<S, B>],
     partials: &mut [Vector<F, N>],
     patches: &mut [F],
+    entrance: Entrance<F, B>,
     _unaligned: &[S],
     batch: usize,
     vertical: Axis,
@@ -44,6 +46,7 @@ fn partial_sums<S: Float, F: Float, B: Size, N: Size>(
     run: usize,
     #[comptime] taps: usize,
     #[comptime] vectors: usize,
+    #[comptime] prologue: Prologue,
     #[define(S, F)] _dtypes: [cubecl::ir::ElemType; 2],
 ) {
     let zero = Vector::<F, N>::new(F::new(0.0f32));
@@ -83,6 +86,8 @@ fn partial_sums<S: Float, F: Float, B: Size, N: Size>(
                 &horizontal,
                 &v,
                 &h,
+                &entrance,
+                prologue,
             );
             for kh in 0..vertical.kernel {
                 for tile in 0..(line + comptime!(taps - 1)) / taps {
@@ -162,10 +167,11 @@ fn partial_count(blocks: usize, elements: usize) -> usize {
 /// Launches the partial sums and their sum in a fixed order.
 pub(super) fn launch_grad_weight(
     problem: &ConvProblem,
-    x: &Tensor,
+    source: &Source,
     grad: &Tensor,
     out: &Tensor,
 ) -> Result<(), KernelError> {
+    let x = source.map();
     let client = x.client();
     if !launch::is_cpu(client) {
         launch_weight(&problem.gathered(false), x, grad, out);
@@ -185,7 +191,7 @@ pub(super) fn launch_grad_weight(
     };
     if is_wide(lanes.vectors()) {
         let axes = [axis(0, oh), axis(1, ow)];
-        return launch_wide_grad_weight(problem, &lanes, x, grad, out, axes);
+        return launch_wide_grad_weight(problem, &lanes, source, grad, out, axes);
     }
     let [taps, vectors] = accumulators(problem.kernel[1] * ci, lanes.vectors());
     let block = (MOST_PIXELS / ow).clamp(1, BLOCK).min(oh);
@@ -216,6 +222,7 @@ pub(super) fn launch_grad_weight(
             lanes.arg(grad),
             partials.arg(lanes.width),
             patches.arg(1),
+            source.entrance(lanes.item, grad),
             lanes.unaligned(x),
             problem.batch,
             axis(0, oh),
@@ -230,6 +237,7 @@ pub(super) fn launch_grad_weight(
             grid.run,
             taps,
             vectors,
+            source.prologue(),
             problem.dtype.elems(),
         );
     }

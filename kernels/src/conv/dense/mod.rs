@@ -11,7 +11,8 @@
 //! more output channels than a tile holds, `wide.rs` and `wide_grad_weight.rs` do the same from packed panels. Where `strategy.rs` finds
 //! fewer products in it, `winograd/` computes it instead. The indices of
 //! taps and phases are those of `taps.rs`, what follows a convolution is `affine.rs`. All that for a CPU; a GPU goes to
-//! `matmul::implicit`, a matrix product to [`crate::matmul::gemm`].
+//! `matmul::implicit`, a matrix product to [`crate::matmul::gemm`]. What comes before one, the norm of the layer before, is `prologue.rs`, and
+//! applied where a patch, a tile or a block of rows is staged.
 //!
 //! **One unit owns** a run of blocks of output rows (forward, gradient with respect to the input) or a run of partial sums
 //! (gradient with respect to the weight). It stages the input rows of a block, zero padding included, into a scratch of its own;
@@ -56,13 +57,18 @@ pub use strategy::Strategy;
 pub use crate::Affine;
 use crate::affine::EpilogueArgs;
 use crate::matmul::gemm::{launch_gemm, launch_grad_a, launch_grad_b};
-use crate::{KernelError, Tensor};
+use crate::{KernelError, Source, Tensor};
 
-/// Convolves `input` `[n, h, w, ci]` with `weight` `[kh, kw, ci, co]` to `[n, oh, ow, co]`. One launch.
+/// Convolves `input` `[n, h, w, ci]`, or what it comes to behind a prologue, with `weight` `[kh, kw, ci, co]` to `[n, oh, ow, co]`. One
+/// launch; on a GPU another one for a prologue.
 ///
 /// # Errors
-/// Those of [`ConvProblem::new`], then an output or a scratch past [`Tensor::MOST_ELEMENTS`].
-pub fn conv(input: &Tensor, weight: &Tensor, options: ConvOptions) -> Result<Tensor, KernelError> {
+/// Those of [`ConvProblem::new`], then those of the prologue's maps, then an output or a scratch past [`Tensor::MOST_ELEMENTS`].
+pub fn conv<'a>(
+    input: impl Into<Source<'a>>,
+    weight: &Tensor,
+    options: ConvOptions,
+) -> Result<Tensor, KernelError> {
     conv_by(Strategy::Auto, input, weight, options, None)
 }
 
@@ -82,23 +88,26 @@ pub fn conv_affine(
 /// [`conv`], or [`conv_affine`], by the caller's strategy. One launch.
 ///
 /// # Errors
-/// Those of [`ConvProblem::new`], then those of [`Affine::check`], then a strategy that does not compute the problem on this device, then
-/// an output or a scratch past [`Tensor::MOST_ELEMENTS`].
-pub fn conv_by(
+/// Those of [`ConvProblem::new`], then those of the prologue's maps, then those of [`Affine::check`], then a strategy that does not compute
+/// the problem on this device, then an output or a scratch past [`Tensor::MOST_ELEMENTS`].
+pub fn conv_by<'a>(
     strategy: Strategy,
-    input: &Tensor,
+    input: impl Into<Source<'a>>,
     weight: &Tensor,
     options: ConvOptions,
     affine: Option<&Affine>,
 ) -> Result<Tensor, KernelError> {
-    let problem = ConvProblem::new(input, weight, options)?;
+    let source = input.into();
+    let problem = ConvProblem::new(source.map(), weight, options)?;
+    source.check("conv")?;
     let shape = problem.output_shape();
     if let Some(affine) = affine {
         affine.check("conv_affine", &shape, problem.dtype)?;
     }
-    strategy.check("conv", &problem, input.client())?;
-    let output = Tensor::room("conv", "output", input.client(), &shape, problem.dtype)?;
-    launch_forward(&problem, input, weight, affine, strategy, &output)?;
+    let client = source.map().client();
+    strategy.check("conv", &problem, client)?;
+    let output = Tensor::room("conv", "output", client, &shape, problem.dtype)?;
+    launch_forward(&problem, source, weight, affine, strategy, &output)?;
     Ok(output)
 }
 
@@ -122,12 +131,19 @@ pub fn conv_affine_into(
         &[("input", input), ("weight", weight)],
     )?;
     affine.check_apart("conv_affine", out)?;
-    launch_forward(&problem, input, weight, Some(affine), Strategy::Auto, out)
+    launch_forward(
+        &problem,
+        input.into(),
+        weight,
+        Some(affine),
+        Strategy::Auto,
+        out,
+    )
 }
 
 fn launch_forward(
     problem: &ConvProblem,
-    input: &Tensor,
+    source: Source,
     weight: &Tensor,
     affine: Option<&Affine>,
     strategy: Strategy,
@@ -136,18 +152,27 @@ fn launch_forward(
     if out.is_empty() {
         return Ok(());
     }
+    let source = source.ready();
     if let Some(product) = problem.as_product() {
         let weight = weight.reshape(&[product.k, product.n])?;
         launch_gemm(
             &product,
-            &input.rows(),
+            &source.rows(),
             &weight,
             EpilogueArgs::affine(affine),
             out,
         );
     } else {
         let epilogue_args = EpilogueArgs::affine(affine);
-        forward::launch_tiled(problem, input, weight, out, false, strategy, epilogue_args)?;
+        forward::launch_tiled(
+            problem,
+            &source,
+            weight,
+            out,
+            false,
+            strategy,
+            epilogue_args,
+        )?;
     }
     Ok(())
 }
@@ -223,12 +248,14 @@ pub fn grad_input_by(
     Ok(out)
 }
 
-/// The gradient `[kh, kw, ci, co]` of [`conv`] with respect to its weight, from `grad` `[n, oh, ow, co]`. Two launches.
+/// The gradient `[kh, kw, ci, co]` of [`conv`] with respect to its weight, from `grad` `[n, oh, ow, co]`. Two launches; on a GPU
+/// another one for a prologue.
 ///
 /// # Errors
-/// Those of [`ConvProblem::new`], then shape and element type of `grad`, then a scratch past [`Tensor::MOST_ELEMENTS`].
-pub fn grad_weight(
-    input: &Tensor,
+/// Those of [`ConvProblem::new`], then those of the prologue's maps, then shape and element type of `grad`, then a scratch past
+/// [`Tensor::MOST_ELEMENTS`].
+pub fn grad_weight<'a>(
+    input: impl Into<Source<'a>>,
     weight: &Tensor,
     grad: &Tensor,
     options: ConvOptions,
@@ -240,28 +267,32 @@ pub fn grad_weight(
 ///
 /// # Errors
 /// Those of [`grad_weight`], before a scratch too large a strategy that does not compute the problem on this device.
-pub fn grad_weight_by(
+pub fn grad_weight_by<'a>(
     strategy: Strategy,
-    input: &Tensor,
+    input: impl Into<Source<'a>>,
     weight: &Tensor,
     grad: &Tensor,
     options: ConvOptions,
 ) -> Result<Tensor, KernelError> {
     const OP: &str = "conv grad_weight";
-    let (client, problem) = (input.client(), ConvProblem::new(input, weight, options)?);
+    let source = input.into();
+    let problem = ConvProblem::new(source.map(), weight, options)?;
+    source.check(OP)?;
     problem.check_grad(OP, grad)?;
+    let client = grad.client();
     strategy.check(OP, &problem, client)?;
     let shape = problem.weight_shape();
     if grad.is_empty() {
         return Ok(Tensor::zeros(client, &shape, problem.dtype));
     }
+    let source = source.ready();
     let out = Tensor::empty(client, &shape, problem.dtype);
     if let Some(product) = problem.as_product() {
-        launch_grad_b(&product, &input.rows(), &grad.rows(), &out)?;
+        launch_grad_b(&product, &source.rows(), &grad.rows(), &out)?;
     } else if let Some(outputs) = strategy.weight_outputs(&problem, client) {
-        winograd::launch_winograd_weight(&problem, input, grad, &out, outputs)?;
+        winograd::launch_winograd_weight(&problem, &source, grad, &out, outputs)?;
     } else {
-        grad_weight::launch_grad_weight(&problem, input, grad, &out)?;
+        grad_weight::launch_grad_weight(&problem, &source, grad, &out)?;
     }
     Ok(out)
 }

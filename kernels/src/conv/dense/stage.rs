@@ -1,12 +1,12 @@
 //! The padded patch that the tiled kernels read: a unit copies the input rows of its next few output rows once into a scratch
 //! of its own, with the padding written out as zeros, so that the inner loops know no borders.
 
-use crate::lanes::copy;
+use crate::prologue::{Entrance, Prologue, copy_entered};
 use crate::taps::{Axis, Taps};
 use cubecl::prelude::*;
 
 /// Copies `rows` input rows of image `n`, from row `first + up - lead` on, into `patch`: `rows` rows of `width` pixels of
-/// `channels`, shifted by the columns' own `up - lead`. What lies outside of the image becomes zero.
+/// `channels`, through the prologue, shifted by the columns' own `up - lead`. What lies outside of the image becomes zero.
 #[cube]
 pub(super) fn stage<S: Float, F: Float, B: Size, N: Size>(
     x: &[S],
@@ -21,6 +21,8 @@ pub(super) fn stage<S: Float, F: Float, B: Size, N: Size>(
     horizontal: &Axis,
     v: &Taps,
     h: &Taps,
+    entrance: &Entrance<F, B>,
+    #[comptime] prologue: Prologue,
 ) {
     let zero = F::new(0.0f32);
     let left = min(max(h.lead, h.up) - h.up, width);
@@ -39,7 +41,16 @@ pub(super) fn stage<S: Float, F: Float, B: Size, N: Size>(
             for q in 0..begin {
                 patch[out + q] = zero;
             }
-            copy::<S, F, B, N>(x, from, patch, out + begin, copied * channels);
+            copy_entered::<S, F, B, N>(
+                x,
+                from,
+                patch,
+                out + begin,
+                copied,
+                channels,
+                entrance,
+                prologue,
+            );
             for q in end..line {
                 patch[out + q] = zero;
             }

@@ -17,6 +17,7 @@ use super::ConvProblem;
 use super::stage::stage;
 use crate::affine::{Epilogue, EpilogueArgs, Operands, apply};
 use crate::lanes::{Lanes, View, channel, load, store};
+use crate::prologue::{Entrance, Prologue, Source};
 use crate::taps::{Axis, AxisLaunch};
 use crate::{DType, KernelError, Tensor, launch, planted};
 use cubecl::prelude::*;
@@ -60,6 +61,7 @@ fn wide<S: Float, F: Float, B: Size, N: Size>(
     sums: &mut [Vector<F, N>],
     places: &mut [u32],
     operands: Operands<S, F, B>,
+    entrance: Entrance<F, B>,
     _unaligned: &[S],
     y_view: View,
     batch: usize,
@@ -78,6 +80,7 @@ fn wide<S: Float, F: Float, B: Size, N: Size>(
     #[comptime] pixels: usize,
     #[comptime] vectors: usize,
     #[comptime] transposed: bool,
+    #[comptime] prologue: Prologue,
     #[comptime] epilogue: Epilogue,
     #[define(S, F)] _dtypes: [cubecl::ir::ElemType; 2],
 ) {
@@ -140,6 +143,8 @@ fn wide<S: Float, F: Float, B: Size, N: Size>(
                         &horizontal,
                         &v,
                         &h,
+                        &entrance,
+                        prologue,
                     );
                     for t in 0..lines {
                         let oh = (t0 + t) * v.out_step + pv;
@@ -295,7 +300,7 @@ impl Cut {
 /// Launches the kernel; the arguments are those of [`super::forward::launch_tiled`].
 pub(super) fn launch_wide(
     problem: &ConvProblem,
-    source: &Tensor,
+    source: &Source,
     weight: &Tensor,
     target: &Tensor,
     transposed: bool,
@@ -303,8 +308,9 @@ pub(super) fn launch_wide(
     vectors: usize,
     [vertical, horizontal]: [AxisLaunch; 2],
 ) -> Result<(), KernelError> {
-    let client = source.client();
-    let [in_channels, out_channels] = [source, target].map(|map| map.shape()[3]);
+    let map = source.map();
+    let client = map.client();
+    let [in_channels, out_channels] = [map, target].map(|map| map.shape()[3]);
     let [target_h, target_w] = [target.shape()[1], target.shape()[2]];
     let residual = epilogue_args.residual.unwrap_or(target);
     let lanes = Lanes::of(client, problem.dtype, out_channels, &[target, residual]);
@@ -356,7 +362,7 @@ pub(super) fn launch_wide(
             grid.dim,
             lanes.item,
             lanes.width,
-            source.arg(1),
+            map.arg(1),
             lanes.arg(weight),
             lanes.arg(target),
             patches.arg(1),
@@ -364,7 +370,8 @@ pub(super) fn launch_wide(
             sums.arg(lanes.width),
             places.arg(1),
             epilogue_args.operands(lanes.item, weight, target, 2),
-            lanes.unaligned(source),
+            source.entrance(lanes.item, weight),
+            lanes.unaligned(map),
             target.view(),
             problem.batch,
             vertical,
@@ -382,6 +389,7 @@ pub(super) fn launch_wide(
             pixels,
             vectors,
             transposed,
+            source.prologue(),
             epilogue_args.epilogue(),
             problem.dtype.elems(),
         );

@@ -15,6 +15,7 @@ use super::stage::stage;
 use crate::lanes::{Lanes, channel, copy, load};
 use crate::matmul::gemm::{accumulators, launch_add_partials};
 use crate::matmul::panels::{PANEL, add_products};
+use crate::prologue::{Entrance, Prologue, Source};
 use crate::taps::{Axis, AxisLaunch};
 use crate::{DType, KernelError, Tensor, launch, planted};
 use cubecl::prelude::*;
@@ -40,6 +41,7 @@ fn wide_partial_sums<S: Float, F: Float, B: Size, N: Size>(
     grads: &mut [Vector<F, N>],
     inputs: &mut [F],
     places: &mut [u32],
+    entrance: Entrance<F, B>,
     _unaligned: &[S],
     batch: usize,
     vertical: Axis,
@@ -57,6 +59,7 @@ fn wide_partial_sums<S: Float, F: Float, B: Size, N: Size>(
     run: usize,
     #[comptime] taps: usize,
     #[comptime] vectors: usize,
+    #[comptime] prologue: Prologue,
     #[define(S, F)] _dtypes: [cubecl::ir::ElemType; 2],
 ) {
     let zero = Vector::<F, N>::new(F::new(0.0f32));
@@ -114,6 +117,8 @@ fn wide_partial_sums<S: Float, F: Float, B: Size, N: Size>(
                     &horizontal,
                     &v,
                     &h,
+                    &entrance,
+                    prologue,
                 );
                 for t in 0..rows {
                     let pixel = (image * rows + t) * horizontal.target;
@@ -222,11 +227,12 @@ pub(super) fn is_wide(vectors: usize) -> bool {
 pub(super) fn launch_wide_grad_weight(
     problem: &ConvProblem,
     lanes: &Lanes,
-    x: &Tensor,
+    source: &Source,
     grad: &Tensor,
     out: &Tensor,
     [vertical, horizontal]: [AxisLaunch; 2],
 ) -> Result<(), KernelError> {
+    let x = source.map();
     let client = x.client();
     let [_, ow] = problem.output();
     let (ci, co) = (problem.in_channels, problem.out_channels);
@@ -268,6 +274,7 @@ pub(super) fn launch_wide_grad_weight(
             grads.arg(lanes.width),
             inputs.arg(1),
             places.arg(1),
+            source.entrance(lanes.item, grad),
             lanes.unaligned(x),
             problem.batch,
             vertical,
@@ -285,6 +292,7 @@ pub(super) fn launch_wide_grad_weight(
             grid.run,
             taps,
             vectors,
+            source.prologue(),
             problem.dtype.elems(),
         );
     }

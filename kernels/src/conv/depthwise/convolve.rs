@@ -10,6 +10,7 @@ use super::tile::unrolled;
 use super::walk::{swept, walked};
 use crate::affine::{Epilogue, EpilogueArgs, Operands};
 use crate::lanes::View;
+use crate::prologue::{Entrance, Source};
 use crate::{Tensor, launch, planted};
 use cubecl::prelude::*;
 
@@ -44,6 +45,7 @@ fn convolve<S: Float, F: Float, B: Size, N: Size>(
     weight: &[Vector<S, B>],
     target: &mut [Vector<S, B>],
     operands: Operands<S, F, B>,
+    entrance: Entrance<F, B>,
     _unaligned: &[S],
     geometry: Geometry,
     row_blocks: usize,
@@ -100,6 +102,7 @@ fn convolve<S: Float, F: Float, B: Size, N: Size>(
                             weight,
                             target,
                             &operands,
+                            &entrance,
                             &geometry,
                             &tile_row,
                             t,
@@ -125,6 +128,7 @@ fn solve<S: Float, F: Float, B: Size, N: Size>(
     weight: &[Vector<S, B>],
     target: &mut [Vector<S, B>],
     operands: &Operands<S, F, B>,
+    entrance: &Entrance<F, B>,
     geometry: &Geometry,
     tile_row: &TileRow,
     t: usize,
@@ -155,6 +159,7 @@ fn solve<S: Float, F: Float, B: Size, N: Size>(
                 source,
                 weight,
                 &mut sums,
+                entrance,
                 geometry,
                 tile_row,
                 tile,
@@ -168,6 +173,7 @@ fn solve<S: Float, F: Float, B: Size, N: Size>(
                 source,
                 weight,
                 &mut sums,
+                entrance,
                 geometry,
                 tile_row,
                 tile,
@@ -180,6 +186,7 @@ fn solve<S: Float, F: Float, B: Size, N: Size>(
                 source,
                 weight,
                 &mut sums,
+                entrance,
                 geometry,
                 tile_row,
                 &columns,
@@ -207,14 +214,18 @@ fn solve<S: Float, F: Float, B: Size, N: Size>(
 /// Launches the kernel: `source` convolved into `target`, or, `transposed`, the output's gradient into the input's.
 pub(super) fn launch_convolve(
     problem: &DepthwiseProblem,
-    source: &Tensor,
+    source: &Source,
     weight: &Tensor,
     target: &Tensor,
     epilogue_args: EpilogueArgs,
     transposed: bool,
 ) {
+    let (entered, source) = (source, source.map());
     let (client, dtype) = (source.client(), problem.dtype);
-    let plan = Blueprint::new(problem, transposed, launch::is_cpu(client));
+    let plan = Blueprint {
+        prologue: entered.prologue(),
+        ..Blueprint::new(problem, transposed, launch::is_cpu(client))
+    };
     let beside = epilogue_args.residual.unwrap_or(source);
     let vectors = Vectors::new(problem, &[source, target, beside]);
     let lanes = &vectors.lanes;
@@ -245,6 +256,7 @@ pub(super) fn launch_convolve(
             lanes.arg(weight),
             lanes.arg(target),
             epilogue_args.operands(lanes.item, weight, target, 2),
+            entered.entrance(lanes.item, weight),
             lanes.unaligned(source),
             GeometryLaunch::new(
                 axis(problem, 0, transposed),

@@ -10,6 +10,7 @@ use super::weight_tile::unrolled;
 use super::weight_walk::walked;
 use crate::lanes::View;
 use crate::pointwise::{sum_rows, sum_rows_apart};
+use crate::prologue::{Entrance, Source};
 use crate::{KernelError, Tensor, launch};
 use cubecl::prelude::*;
 
@@ -62,6 +63,7 @@ fn partial_sums<S: Float, F: Float, B: Size, N: Size>(
     grad: &[Vector<S, B>],
     sums: &mut [Vector<F, N>],
     partials: &mut [Vector<F, B>],
+    entrance: Entrance<F, B>,
     _unaligned: &[S],
     geometry: Geometry,
     row_blocks: usize,
@@ -120,10 +122,12 @@ fn partial_sums<S: Float, F: Float, B: Size, N: Size>(
                             x,
                             grad,
                             sums,
+                            &entrance,
                             &geometry,
                             &tile_row,
                             &channel_offsets,
                             &kept,
+                            plan,
                             shares,
                             bias,
                         );
@@ -136,6 +140,7 @@ fn partial_sums<S: Float, F: Float, B: Size, N: Size>(
                                     x,
                                     grad,
                                     sums,
+                                    &entrance,
                                     &geometry,
                                     &tile_row,
                                     &tile,
@@ -187,15 +192,15 @@ fn blocks_each(problem: &DepthwiseProblem, rows: usize, blocks: usize, kept: usi
 /// Launches the partial sums and their sum in a fixed order into `out` `[kh, kw, c m]`, and into `bias` `[c m]` where there is one.
 pub(super) fn launch_grad_weight(
     problem: &DepthwiseProblem,
-    x: &Tensor,
+    source: &Source,
     grad: &Tensor,
     out: &Tensor,
     bias: Option<&Tensor>,
 ) -> Result<(), KernelError> {
-    let partials = if launch::is_cpu(x.client()) {
-        launch_partials(problem, x, grad, bias.is_some())?
+    let partials = if launch::is_cpu(grad.client()) {
+        launch_partials(problem, source, grad, bias.is_some())?
     } else {
-        weight_cube::launch_partials(problem, x, grad, bias.is_some())?
+        weight_cube::launch_partials(problem, source.map(), grad, bias.is_some())?
     };
     match bias {
         Some(bias) => sum_rows_apart(&partials, out, bias),
@@ -207,12 +212,16 @@ pub(super) fn launch_grad_weight(
 /// Launches the partial sums `[partials, kh kw, c m]`, or one row more where `bias` asks for that of the bias, on a CPU.
 fn launch_partials(
     problem: &DepthwiseProblem,
-    x: &Tensor,
+    source: &Source,
     grad: &Tensor,
     bias: bool,
 ) -> Result<Tensor, KernelError> {
+    let x = source.map();
     let (client, dtype) = (x.client(), problem.dtype);
-    let plan = Blueprint::of_weight(problem);
+    let plan = Blueprint {
+        prologue: source.prologue(),
+        ..Blueprint::of_weight(problem)
+    };
     let vectors = Vectors::new(problem, &[x, grad]);
     let lanes = &vectors.lanes;
     let sharing = Multiplier::new(problem.multiplier);
@@ -249,6 +258,7 @@ fn launch_partials(
             lanes.arg(grad),
             sums.arg(lanes.width),
             lanes.arg(&partials),
+            source.entrance(lanes.item, grad),
             lanes.unaligned(x),
             GeometryLaunch::new(
                 axis(problem, 0, false),

@@ -74,25 +74,26 @@ pub use problem::{DepthwiseOptions, DepthwiseProblem};
 
 use crate::affine::EpilogueArgs;
 use crate::conv::dense::Affine;
-use crate::{KernelError, Tensor};
+use crate::{KernelError, Source, Tensor};
 use convolve::launch_convolve;
 
-/// Convolves `x` `[n, h, w, c]` with `weight` `[kh, kw, c m]` and adds `bias` `[c m]`, to `[n, oh, ow, c m]`. `x` may be a window.
-/// One launch.
+/// Convolves `x` `[n, h, w, c]`, or what it comes to behind a prologue, with `weight` `[kh, kw, c m]` and adds `bias` `[c m]`, to
+/// `[n, oh, ow, c m]`. `x` may be a window. One launch; on a GPU another one for a prologue.
 ///
 /// # Errors
-/// Those of [`DepthwiseProblem::new`], then shape and element type of `bias`, then a `bias` that is a window, then an output past
+/// Those of [`DepthwiseProblem::new`], then those of the prologue's maps, then shape and element type of `bias`, then a `bias` that is a window, then an output past
 /// [`Tensor::MOST_ELEMENTS`].
-pub fn depthwise(
-    x: &Tensor,
+pub fn depthwise<'a>(
+    x: impl Into<Source<'a>>,
     weight: &Tensor,
     bias: Option<&Tensor>,
     options: DepthwiseOptions,
 ) -> Result<Tensor, KernelError> {
-    let problem = DepthwiseProblem::new(x, weight, options)?;
-    let shape = problem.output_shape();
-    let out = Tensor::room("depthwise", "out", x.client(), &shape, problem.dtype)?;
-    depthwise_into(x, weight, bias, options, &out)?;
+    let source = x.into();
+    let problem = DepthwiseProblem::new(source.map(), weight, options)?;
+    let (client, shape) = (weight.client(), problem.output_shape());
+    let out = Tensor::room("depthwise", "out", client, &shape, problem.dtype)?;
+    depthwise_into(source, weight, bias, options, &out)?;
     Ok(out)
 }
 
@@ -101,15 +102,18 @@ pub fn depthwise(
 ///
 /// # Errors
 /// Those of [`depthwise`], then shape and element type of `out`, and one that shares memory with anything that is read.
-pub fn depthwise_into(
-    x: &Tensor,
+pub fn depthwise_into<'a>(
+    x: impl Into<Source<'a>>,
     weight: &Tensor,
     bias: Option<&Tensor>,
     options: DepthwiseOptions,
     out: &Tensor,
 ) -> Result<(), KernelError> {
     const OP: &str = "depthwise";
+    let source = x.into();
+    let x = source.map();
     let problem = DepthwiseProblem::new(x, weight, options)?;
+    source.check(OP)?;
     if let Some(bias) = bias {
         bias.check(OP, "bias", &[problem.out_channels()], problem.dtype)?;
     }
@@ -123,7 +127,8 @@ pub fn depthwise_into(
             bias,
             ..EpilogueArgs::default()
         };
-        launch_convolve(&problem, x, weight, out, epilogue_args, false);
+        let source = source.ready();
+        launch_convolve(&problem, &source, weight, out, epilogue_args, false);
     }
     Ok(())
 }
@@ -150,7 +155,7 @@ pub fn depthwise_affine_into(
     affine.check_apart(OP, out)?;
     if !out.is_empty() {
         let epilogue_args = EpilogueArgs::affine(Some(affine));
-        launch_convolve(&problem, x, weight, out, epilogue_args, false);
+        launch_convolve(&problem, &x.into(), weight, out, epilogue_args, false);
     }
     Ok(())
 }
@@ -203,7 +208,7 @@ fn input_gradient(
             residual: plus,
             ..EpilogueArgs::default()
         };
-        launch_convolve(&problem, grad, weight, &out, epilogue_args, true);
+        launch_convolve(&problem, &grad.into(), weight, &out, epilogue_args, true);
     }
     Ok(out)
 }
@@ -212,14 +217,15 @@ fn input_gradient(
 /// windows. Two launches.
 ///
 /// # Errors
-/// Those of [`DepthwiseProblem::new`], then shape and element type of `grad`, then a scratch past [`Tensor::MOST_ELEMENTS`].
-pub fn grad_weight(
-    x: &Tensor,
+/// Those of [`DepthwiseProblem::new`], then those of the prologue's maps, then shape and element type of `grad`, then a scratch past
+/// [`Tensor::MOST_ELEMENTS`].
+pub fn grad_weight<'a>(
+    x: impl Into<Source<'a>>,
     weight: &Tensor,
     grad: &Tensor,
     options: DepthwiseOptions,
 ) -> Result<Tensor, KernelError> {
-    let [out, _] = weight_gradient(x, weight, grad, options, false)?;
+    let [out, _] = weight_gradient(x.into(), weight, grad, options, false)?;
     Ok(out)
 }
 
@@ -227,34 +233,37 @@ pub fn grad_weight(
 ///
 /// # Errors
 /// Those of [`grad_weight`].
-pub fn grad_weight_and_bias(
-    x: &Tensor,
+pub fn grad_weight_and_bias<'a>(
+    x: impl Into<Source<'a>>,
     weight: &Tensor,
     grad: &Tensor,
     options: DepthwiseOptions,
 ) -> Result<[Tensor; 2], KernelError> {
-    weight_gradient(x, weight, grad, options, true)
+    weight_gradient(x.into(), weight, grad, options, true)
 }
 
 /// The gradient of the weight, and where `with_bias` asks for it that of the bias, which otherwise is empty.
 fn weight_gradient(
-    x: &Tensor,
+    source: Source,
     weight: &Tensor,
     grad: &Tensor,
     options: DepthwiseOptions,
     with_bias: bool,
 ) -> Result<[Tensor; 2], KernelError> {
     const OP: &str = "depthwise grad_weight";
-    let problem = DepthwiseProblem::new(x, weight, options)?;
+    let problem = DepthwiseProblem::new(source.map(), weight, options)?;
+    source.check(OP)?;
+    let client = grad.client();
     grad.check_view(OP, "grad", &problem.output_shape(), problem.dtype)?;
     let shapes = [
         problem.weight_shape().to_vec(),
         vec![problem.out_channels() * usize::from(with_bias)],
     ];
     if grad.is_empty() {
-        return Ok(shapes.map(|shape| Tensor::zeros(x.client(), &shape, problem.dtype)));
+        return Ok(shapes.map(|shape| Tensor::zeros(client, &shape, problem.dtype)));
     }
-    let [out, bias] = shapes.map(|shape| Tensor::empty(x.client(), &shape, problem.dtype));
-    grad_weight::launch_grad_weight(&problem, x, grad, &out, with_bias.then_some(&bias))?;
+    let [out, bias] = shapes.map(|shape| Tensor::empty(client, &shape, problem.dtype));
+    let source = source.ready();
+    grad_weight::launch_grad_weight(&problem, &source, grad, &out, with_bias.then_some(&bias))?;
     Ok([out, bias])
 }

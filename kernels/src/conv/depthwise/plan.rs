@@ -1,5 +1,6 @@
 use super::DepthwiseProblem;
 use super::multiplier::Multiplier;
+use crate::prologue::Prologue;
 
 /// Taps of a kernel row that are unrolled, each with its weight in a register, on a CPU and on a GPU. Longer ones load what they
 /// multiply from a first-level cache, which a GPU's many multiply-adds outrun.
@@ -27,6 +28,8 @@ pub(super) struct Blueprint {
     pub rows: usize,
     /// The kernel's height where it is known as well, so that the sums of all taps are held in registers.
     pub height: Option<usize>,
+    /// What the input goes through as it is loaded.
+    pub prologue: Prologue,
 }
 
 impl Blueprint {
@@ -108,6 +111,7 @@ impl Blueprint {
             tile,
             rows: 1,
             height: None,
+            prologue: Prologue::default(),
         };
         if unrolled.stride <= 2 && unrolled.sources() <= WIDEST {
             return unrolled;
@@ -142,6 +146,7 @@ impl Blueprint {
             tile: tile.next_multiple_of(if transposed { stride } else { 1 }),
             rows,
             height: None,
+            prologue: Prologue::default(),
         };
         if kernel <= most_unrolled && stride <= 2 && unrolled.sources() <= WIDEST {
             return unrolled;
@@ -156,6 +161,7 @@ impl Blueprint {
             tile: 1,
             rows: 1,
             height: None,
+            prologue: Prologue::default(),
         }
     }
 

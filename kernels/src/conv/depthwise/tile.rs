@@ -4,6 +4,7 @@ use super::axis::Tile;
 use super::convolve::{Geometry, TileRow};
 use super::multiplier::{Channels, load_apart};
 use super::plan::Blueprint;
+use crate::prologue::{Entrance, enter};
 use cubecl::prelude::*;
 
 /// Adds the products of a tile, a source row at a time, to `sums`: each source vector is loaded once for all targets of a tile
@@ -13,6 +14,7 @@ pub(super) fn unrolled<S: Float, F: Float, B: Size, N: Size>(
     source: &[Vector<S, B>],
     weight: &[Vector<S, B>],
     sums: &mut Array<Vector<F, N>>,
+    entrance: &Entrance<F, B>,
     geometry: &Geometry,
     tile_row: &TileRow,
     tile: &Tile,
@@ -50,27 +52,72 @@ pub(super) fn unrolled<S: Float, F: Float, B: Size, N: Size>(
                         p,
                         1usize,
                     );
+                    row[p] = enter::<S, F, B, N>(
+                        row[p],
+                        entrance,
+                        channel_offsets.narrow,
+                        comptime!(plan.prologue),
+                    );
                 }
             }
         }
         if comptime!(plan.rows == 1) {
             kernel_row::<S, F, B, N>(
-                source, weight, &row, sums, geometry, tile, start, upper, step, plan, shares,
-                guarded, 0usize,
+                source,
+                weight,
+                &row,
+                sums,
+                entrance,
+                channel_offsets.narrow,
+                geometry,
+                tile,
+                start,
+                upper,
+                step,
+                plan,
+                shares,
+                guarded,
+                0usize,
             );
             upper = next(upper, tap_step, plan.transposed);
         } else {
             if i >= lines.upper.begin && i < lines.upper.end {
                 kernel_row::<S, F, B, N>(
-                    source, weight, &row, sums, geometry, tile, start, upper, step, plan, shares,
-                    guarded, 0usize,
+                    source,
+                    weight,
+                    &row,
+                    sums,
+                    entrance,
+                    channel_offsets.narrow,
+                    geometry,
+                    tile,
+                    start,
+                    upper,
+                    step,
+                    plan,
+                    shares,
+                    guarded,
+                    0usize,
                 );
                 upper = next(upper, tap_step, plan.transposed);
             }
             if i >= lines.lower.begin && i < lines.lower.end {
                 kernel_row::<S, F, B, N>(
-                    source, weight, &row, sums, geometry, tile, start, lower, step, plan, shares,
-                    guarded, 1usize,
+                    source,
+                    weight,
+                    &row,
+                    sums,
+                    entrance,
+                    channel_offsets.narrow,
+                    geometry,
+                    tile,
+                    start,
+                    lower,
+                    step,
+                    plan,
+                    shares,
+                    guarded,
+                    1usize,
                 );
                 lower = next(lower, tap_step, plan.transposed);
             }
@@ -97,6 +144,8 @@ fn kernel_row<S: Float, F: Float, B: Size, N: Size>(
     weight: &[Vector<S, B>],
     row: &Array<Vector<F, N>>,
     sums: &mut Array<Vector<F, N>>,
+    entrance: &Entrance<F, B>,
+    channel: usize,
     geometry: &Geometry,
     tile: &Tile,
     start: usize,
@@ -139,10 +188,14 @@ fn kernel_row<S: Float, F: Float, B: Size, N: Size>(
                 let pixel = start + p * geometry.source.pitch;
                 if comptime!(guarded) {
                     if p >= tile.lower && p < tile.upper {
-                        column::<S, F, B, N>(source, &taps, sums, pixel, plan, shares, of_tile, p);
+                        column::<S, F, B, N>(
+                            source, &taps, sums, entrance, channel, pixel, plan, shares, of_tile, p,
+                        );
                     }
                 } else {
-                    column::<S, F, B, N>(source, &taps, sums, pixel, plan, shares, of_tile, p);
+                    column::<S, F, B, N>(
+                        source, &taps, sums, entrance, channel, pixel, plan, shares, of_tile, p,
+                    );
                 }
             }
         }
@@ -155,6 +208,8 @@ fn column<S: Float, F: Float, B: Size, N: Size>(
     source: &[Vector<S, B>],
     taps: &Array<Vector<F, N>>,
     sums: &mut Array<Vector<F, N>>,
+    entrance: &Entrance<F, B>,
+    channel: usize,
     pixel: usize,
     #[comptime] plan: Blueprint,
     #[comptime] shares: usize,
@@ -164,6 +219,7 @@ fn column<S: Float, F: Float, B: Size, N: Size>(
     let read = comptime!(if plan.transposed { shares } else { 1 });
     let mut x = Array::<Vector<F, N>>::new(read);
     load_apart::<S, F, B, N>(source, pixel, &mut x, 0usize, read);
+    x[0] = enter::<S, F, B, N>(x[0], entrance, channel, comptime!(plan.prologue));
     #[unroll]
     for i in 0..plan.tile {
         if comptime!(plan.tap(i, p).is_some()) {

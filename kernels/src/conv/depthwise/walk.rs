@@ -5,6 +5,7 @@ use super::convolve::{Geometry, TileRow};
 use super::multiplier::{Channels, load_apart};
 use super::plan::Blueprint;
 use crate::lanes::load;
+use crate::prologue::{Entrance, enter};
 use cubecl::prelude::*;
 
 /// Adds the products of neighbouring targets, tap by tap: a weight is loaded once for all of them, and only a tap that leads some
@@ -14,6 +15,7 @@ pub(super) fn swept<S: Float, F: Float, B: Size, N: Size>(
     source: &[Vector<S, B>],
     weight: &[Vector<S, B>],
     sums: &mut Array<Vector<F, N>>,
+    entrance: &Entrance<F, B>,
     geometry: &Geometry,
     tile_row: &TileRow,
     tile: &Tile,
@@ -48,6 +50,12 @@ pub(super) fn swept<S: Float, F: Float, B: Size, N: Size>(
                 #[unroll]
                 for i in 0..plan.tile {
                     let x = load::<S, F, B, N>(source, start + i * step);
+                    let x = enter::<S, F, B, N>(
+                        x,
+                        entrance,
+                        channel_offsets.narrow,
+                        comptime!(plan.prologue),
+                    );
                     sums[i] = fma(x, taps, sums[i]);
                 }
             } else {
@@ -56,6 +64,12 @@ pub(super) fn swept<S: Float, F: Float, B: Size, N: Size>(
                     let column = column + i * axis.stride;
                     if column >= lead && column < end {
                         let x = load::<S, F, B, N>(source, start + i * step);
+                        let x = enter::<S, F, B, N>(
+                            x,
+                            entrance,
+                            channel_offsets.narrow,
+                            comptime!(plan.prologue),
+                        );
                         sums[i] = fma(x, taps, sums[i]);
                     }
                 }
@@ -76,6 +90,7 @@ pub(super) fn walked<S: Float, F: Float, B: Size, N: Size>(
     source: &[Vector<S, B>],
     weight: &[Vector<S, B>],
     sums: &mut Array<Vector<F, N>>,
+    entrance: &Entrance<F, B>,
     geometry: &Geometry,
     tile_row: &TileRow,
     columns: &Walk,
@@ -108,6 +123,7 @@ pub(super) fn walked<S: Float, F: Float, B: Size, N: Size>(
                     source,
                     weight,
                     &mut chain,
+                    entrance,
                     geometry,
                     columns,
                     channel_offsets,
@@ -116,7 +132,7 @@ pub(super) fn walked<S: Float, F: Float, B: Size, N: Size>(
                     k,
                     i,
                     shares,
-                    transposed,
+                    plan,
                 );
             }
         }
@@ -125,6 +141,7 @@ pub(super) fn walked<S: Float, F: Float, B: Size, N: Size>(
                 source,
                 weight,
                 &mut chain,
+                entrance,
                 geometry,
                 columns,
                 channel_offsets,
@@ -133,7 +150,7 @@ pub(super) fn walked<S: Float, F: Float, B: Size, N: Size>(
                 k,
                 0usize,
                 shares,
-                transposed,
+                plan,
             );
         }
     }
@@ -153,6 +170,7 @@ fn product<S: Float, F: Float, B: Size, N: Size>(
     source: &[Vector<S, B>],
     weight: &[Vector<S, B>],
     chain: &mut Array<Vector<F, N>>,
+    entrance: &Entrance<F, B>,
     geometry: &Geometry,
     columns: &Walk,
     channel_offsets: &Channels,
@@ -161,8 +179,9 @@ fn product<S: Float, F: Float, B: Size, N: Size>(
     k: usize,
     #[comptime] i: usize,
     #[comptime] shares: usize,
-    #[comptime] transposed: bool,
+    #[comptime] plan: Blueprint,
 ) {
+    let transposed = comptime!(plan.transposed);
     let column = geometry.horizontal.source_at(columns, k, transposed);
     let tap = tap + geometry.horizontal.tap_at(columns, k, transposed);
     let pixel = geometry.source.at(row + column);
@@ -178,6 +197,8 @@ fn product<S: Float, F: Float, B: Size, N: Size>(
         pixel + channel_offsets.narrow
     };
     load_apart::<S, F, B, N>(source, first, &mut x, 0usize, read);
+    let channel = channel_offsets.narrow;
+    x[0] = enter::<S, F, B, N>(x[0], entrance, channel, comptime!(plan.prologue));
     #[unroll]
     for k in 0..shares {
         if comptime!(transposed) {

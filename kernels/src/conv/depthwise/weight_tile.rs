@@ -4,6 +4,7 @@ use super::axis::Tile;
 use super::grad_weight::{Geometry, Kept, TileRow};
 use super::multiplier::{Channels, load_apart};
 use super::plan::Blueprint;
+use crate::prologue::{Entrance, enter};
 use cubecl::prelude::*;
 
 /// Adds the products of a tile of outputs to the sums, a source row at a time. `guarded` where the tile reaches past a side edge.
@@ -12,6 +13,7 @@ pub(super) fn unrolled<S: Float, F: Float, B: Size, N: Size>(
     x: &[Vector<S, B>],
     grad: &[Vector<S, B>],
     sums: &mut [Vector<F, N>],
+    entrance: &Entrance<F, B>,
     geometry: &Geometry,
     tile_row: &TileRow,
     tile: &Tile,
@@ -62,6 +64,7 @@ pub(super) fn unrolled<S: Float, F: Float, B: Size, N: Size>(
             x,
             &g,
             sums,
+            entrance,
             geometry,
             tile_row,
             tile,
@@ -75,6 +78,7 @@ pub(super) fn unrolled<S: Float, F: Float, B: Size, N: Size>(
             x,
             &g,
             sums,
+            entrance,
             geometry,
             tile_row,
             tile,
@@ -93,6 +97,7 @@ fn held<S: Float, F: Float, B: Size, N: Size>(
     x: &[Vector<S, B>],
     g: &Array<Vector<F, N>>,
     sums: &mut [Vector<F, N>],
+    entrance: &Entrance<F, B>,
     geometry: &Geometry,
     tile_row: &TileRow,
     tile: &Tile,
@@ -129,9 +134,15 @@ fn held<S: Float, F: Float, B: Size, N: Size>(
                         let mut value = Array::<Vector<F, N>>::new(1usize);
                         let from = start + p * geometry.x.pitch;
                         load_apart::<S, F, B, N>(x, from, &mut value, 0usize, 1usize);
+                        let value = enter::<S, F, B, N>(
+                            value[0],
+                            entrance,
+                            channel_offsets.narrow,
+                            comptime!(plan.prologue),
+                        );
                         if comptime!(row < height) {
                             column::<F, N>(
-                                value[0],
+                                value,
                                 g,
                                 &mut sum,
                                 tile,
@@ -146,7 +157,7 @@ fn held<S: Float, F: Float, B: Size, N: Size>(
                         if comptime!(row > 0) {
                             if tile_row.rows > 1 {
                                 column::<F, N>(
-                                    value[0],
+                                    value,
                                     g,
                                     &mut sum,
                                     tile,
@@ -176,6 +187,7 @@ fn kernel_rows<S: Float, F: Float, B: Size, N: Size>(
     x: &[Vector<S, B>],
     g: &Array<Vector<F, N>>,
     sums: &mut [Vector<F, N>],
+    entrance: &Entrance<F, B>,
     geometry: &Geometry,
     tile_row: &TileRow,
     tile: &Tile,
@@ -195,20 +207,57 @@ fn kernel_rows<S: Float, F: Float, B: Size, N: Size>(
     for i in 0..lines.count {
         if comptime!(plan.rows == 1) {
             kernel_row::<S, F, B, N>(
-                x, g, sums, geometry, tile, start, upper, kept.step, plan, shares, guarded, 0usize,
+                x,
+                g,
+                sums,
+                entrance,
+                channel_offsets,
+                geometry,
+                tile,
+                start,
+                upper,
+                kept.step,
+                plan,
+                shares,
+                guarded,
+                0usize,
             );
             upper += tap_step;
         } else {
             if i >= lines.upper.begin && i < lines.upper.end {
                 kernel_row::<S, F, B, N>(
-                    x, g, sums, geometry, tile, start, upper, kept.step, plan, shares, guarded,
+                    x,
+                    g,
+                    sums,
+                    entrance,
+                    channel_offsets,
+                    geometry,
+                    tile,
+                    start,
+                    upper,
+                    kept.step,
+                    plan,
+                    shares,
+                    guarded,
                     0usize,
                 );
                 upper += tap_step;
             }
             if i >= lines.lower.begin && i < lines.lower.end {
                 kernel_row::<S, F, B, N>(
-                    x, g, sums, geometry, tile, start, lower, kept.step, plan, shares, guarded,
+                    x,
+                    g,
+                    sums,
+                    entrance,
+                    channel_offsets,
+                    geometry,
+                    tile,
+                    start,
+                    lower,
+                    kept.step,
+                    plan,
+                    shares,
+                    guarded,
                     1usize,
                 );
                 lower += tap_step;
@@ -224,6 +273,8 @@ fn kernel_row<S: Float, F: Float, B: Size, N: Size>(
     x: &[Vector<S, B>],
     g: &Array<Vector<F, N>>,
     sums: &mut [Vector<F, N>],
+    entrance: &Entrance<F, B>,
+    channel_offsets: &Channels,
     geometry: &Geometry,
     tile: &Tile,
     start: usize,
@@ -251,8 +302,14 @@ fn kernel_row<S: Float, F: Float, B: Size, N: Size>(
                 let mut value = Array::<Vector<F, N>>::new(1usize);
                 let from = start + p * geometry.x.pitch;
                 load_apart::<S, F, B, N>(x, from, &mut value, 0usize, 1usize);
+                let value = enter::<S, F, B, N>(
+                    value[0],
+                    entrance,
+                    channel_offsets.narrow,
+                    comptime!(plan.prologue),
+                );
                 column::<F, N>(
-                    value[0], g, &mut sum, tile, plan, shares, guarded, p, of_tile, 0usize,
+                    value, g, &mut sum, tile, plan, shares, guarded, p, of_tile, 0usize,
                 );
             }
         }

@@ -2,7 +2,9 @@
 
 use super::grad_weight::{Geometry, Kept, TERMS_IN_CHAIN, TileRow};
 use super::multiplier::{Channels, load_apart};
+use super::plan::Blueprint;
 use super::weight_tile::products;
+use crate::prologue::{Entrance, enter};
 use cubecl::prelude::*;
 
 /// Adds the products of a whole row of outputs to the sums, tap by tap, in chains that hide the latency.
@@ -11,10 +13,12 @@ pub(super) fn walked<S: Float, F: Float, B: Size, N: Size>(
     x: &[Vector<S, B>],
     grad: &[Vector<S, B>],
     sums: &mut [Vector<F, N>],
+    entrance: &Entrance<F, B>,
     geometry: &Geometry,
     tile_row: &TileRow,
     channel_offsets: &Channels,
     kept: &Kept,
+    #[comptime] plan: Blueprint,
     #[comptime] shares: usize,
     #[comptime] bias: bool,
 ) {
@@ -67,12 +71,14 @@ pub(super) fn walked<S: Float, F: Float, B: Size, N: Size>(
                             x,
                             grad,
                             &mut chain,
+                            entrance,
                             geometry,
                             tile_row,
                             channel_offsets,
                             first,
                             o,
                             i,
+                            plan,
                             shares,
                         );
                     }
@@ -82,12 +88,14 @@ pub(super) fn walked<S: Float, F: Float, B: Size, N: Size>(
                         x,
                         grad,
                         &mut chain,
+                        entrance,
                         geometry,
                         tile_row,
                         channel_offsets,
                         first,
                         o,
                         0usize,
+                        plan,
                         shares,
                     );
                 }
@@ -111,12 +119,14 @@ fn product<S: Float, F: Float, B: Size, N: Size>(
     x: &[Vector<S, B>],
     grad: &[Vector<S, B>],
     chain: &mut Array<Vector<F, N>>,
+    entrance: &Entrance<F, B>,
     geometry: &Geometry,
     tile_row: &TileRow,
     channel_offsets: &Channels,
     first: usize,
     o: usize,
     #[comptime] i: usize,
+    #[comptime] plan: Blueprint,
     #[comptime] shares: usize,
 ) {
     let mut g = Array::<Vector<F, N>>::new(shares);
@@ -131,7 +141,9 @@ fn product<S: Float, F: Float, B: Size, N: Size>(
         0usize,
         1usize,
     );
-    products::<F, N>(value[0], &g, chain, 0usize, comptime!(i * shares), shares);
+    let channel = channel_offsets.narrow;
+    let value = enter::<S, F, B, N>(value[0], entrance, channel, comptime!(plan.prologue));
+    products::<F, N>(value, &g, chain, 0usize, comptime!(i * shares), shares);
 }
 
 /// Adds a whole row of gradients to the sums of the bias, which begin at `to`.

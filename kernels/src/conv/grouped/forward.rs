@@ -5,6 +5,7 @@ use super::patch::{Extent, GroupPacking, Patch, stage};
 use crate::affine::{Epilogue, EpilogueArgs, Operands, apply};
 use crate::conv::dense::ConvOptions;
 use crate::lanes::{View, channel, load_part, store_part};
+use crate::prologue::{Entrance, Source};
 use crate::taps::{Axis, AxisLaunch};
 use crate::{Clamp, KernelError, Tensor, launch, planted};
 use cubecl::prelude::*;
@@ -27,6 +28,7 @@ fn tiled<S: Float, F: Float, I: Size, B: Size, N: Size, M: Size, T: Size>(
     scratch: &mut [Vector<F, I>],
     packed: &mut [Vector<F, N>],
     operands: Operands<S, F, B>,
+    entrance: Entrance<F, I>,
     _unaligned: &[S],
     x_view: View,
     y_view: View,
@@ -96,6 +98,8 @@ fn tiled<S: Float, F: Float, I: Size, B: Size, N: Size, M: Size, T: Size>(
                 &horizontal,
                 &v,
                 &h,
+                &entrance,
+                comptime!(variant.prologue),
                 packing,
             );
             let row = patch.width * patch.pitch;
@@ -202,12 +206,13 @@ fn tile(columns: usize, packing: GroupPacking) -> usize {
 pub(super) fn launch_tiled(
     problem: &GroupedProblem,
     blueprint: &Blueprint,
-    source: &Tensor,
+    source: &Source,
     weight: &Tensor,
     target: &Tensor,
     transposed: bool,
     epilogue_args: EpilogueArgs,
 ) -> Result<(), KernelError> {
+    let (entered, source) = (source, source.map());
     let client = source.client();
     let lanes = blueprint.lanes;
     let [_, source_h, source_w, _] = *source.shape() else {
@@ -275,6 +280,7 @@ pub(super) fn launch_tiled(
             scratch.arg(1),
             packed.arg(lanes.width),
             epilogue_args.operands(lanes.item, weight, target, 2),
+            entered.entrance(1, weight),
             lanes.unaligned(source),
             source.view(),
             target.view(),
@@ -296,6 +302,7 @@ pub(super) fn launch_tiled(
                 packing: blueprint.packing,
                 used: blueprint.used,
                 transposed,
+                prologue: entered.prologue(),
                 epilogue,
             },
             problem.dtype.elems(),

@@ -109,7 +109,7 @@ pub(super) fn launch_grad_input(
     launch_tiled(
         problem,
         &blueprint,
-        grad,
+        &grad.into(),
         &flipped,
         out,
         true,

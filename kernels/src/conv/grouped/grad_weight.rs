@@ -8,6 +8,7 @@ use super::weight_tile::{MOST_PIXELS, Variant, multiply};
 use crate::lanes::{View, channel, load_part, store_part};
 use crate::matmul::implicit::launch_weight;
 use crate::pointwise::sum_rows;
+use crate::prologue::{Entrance, Source};
 use crate::taps::{Axis, AxisLaunch};
 use crate::{KernelError, Tensor, launch, planted};
 use cubecl::prelude::*;
@@ -34,6 +35,7 @@ fn partial_sums<S: Float, F: Float, P: Float, I: Size, B: Size, N: Size, M: Size
     scratch: &mut [Vector<F, I>],
     gathered: &mut [Vector<F, N>],
     sums: &mut [Vector<F, N>],
+    entrance: Entrance<F, I>,
     _unaligned: &[S],
     x_view: View,
     grad_view: View,
@@ -99,6 +101,8 @@ fn partial_sums<S: Float, F: Float, P: Float, I: Size, B: Size, N: Size, M: Size
                 &horizontal,
                 &v,
                 &h,
+                &entrance,
+                comptime!(variant.prologue),
                 packing,
             );
             for t in t0..t1 {
@@ -185,10 +189,11 @@ fn vector_channel<N: Size>(
 /// Launches the partial sums and, where there are several, their sum in a fixed order.
 pub(super) fn launch_grad_weight(
     problem: &GroupedProblem,
-    x: &Tensor,
+    source: &Source,
     grad: &Tensor,
     out: &Tensor,
 ) -> Result<(), KernelError> {
+    let x = source.map();
     let client = x.client();
     if !launch::is_cpu(client) {
         let gathered = problem.gathered(false);
@@ -204,7 +209,7 @@ pub(super) fn launch_grad_weight(
     let blueprint = Blueprint::new(problem, problem.group(), &[grad, out]);
     let (lanes, chunks) = (blueprint.lanes, blueprint.chunks);
     let stride = problem.options.stride;
-    let variant = Variant::of(kw, stride[1], &blueprint);
+    let variant = Variant::of(kw, stride[1], &blueprint, source.prologue());
     let block = (MOST_PIXELS / ow).clamp(1, BLOCK);
     let block = oh.div_ceil(oh.div_ceil(block));
     let jobs = problem.batch * oh.div_ceil(block);
@@ -264,6 +269,7 @@ pub(super) fn launch_grad_weight(
             scratch.arg(1),
             gathered.arg(lanes.width),
             sums.arg(lanes.width),
+            source.entrance(1, grad),
             lanes.unaligned(x),
             x.view(),
             grad.view(),

@@ -78,22 +78,24 @@ pub use problem::GroupedProblem;
 
 use crate::affine::EpilogueArgs;
 use crate::matmul::implicit::{Pass, launch_implicit};
-use crate::{KernelError, Tensor, launch};
+use crate::{KernelError, Source, Tensor, launch};
 use blueprint::Blueprint;
 
-/// Convolves `input` `[n, h, w, ci]`, which may be a window, with `weight` `[kh, kw, ci / groups, co]` to `[n, oh, ow, co]`. One
-/// launch.
+/// Convolves `input` `[n, h, w, ci]`, which may be a window, or what it comes to behind a prologue, with `weight` `[kh, kw, ci / groups, co]` to `[n, oh, ow, co]`. One
+/// launch; on a GPU another one for a prologue.
 ///
 /// # Errors
-/// Those of [`GroupedProblem::new`], then an output or a scratch past [`Tensor::MOST_ELEMENTS`].
-pub fn conv(
-    input: &Tensor,
+/// Those of [`GroupedProblem::new`], then those of the prologue's maps, then an output or a scratch past [`Tensor::MOST_ELEMENTS`].
+pub fn conv<'a>(
+    input: impl Into<Source<'a>>,
     weight: &Tensor,
     groups: usize,
     options: ConvOptions,
 ) -> Result<Tensor, KernelError> {
-    let problem = GroupedProblem::new(input, weight, groups, options)?;
-    apply(&problem, input, weight, None)
+    let source = input.into();
+    let problem = GroupedProblem::new(source.map(), weight, groups, options)?;
+    source.check("grouped_conv")?;
+    apply(&problem, source, weight, None)
 }
 
 /// [`conv`] with what follows it, which then costs no pass over memory of its own (but for reading the residual, which may be a
@@ -112,12 +114,12 @@ pub fn conv_affine(
     const OP: &str = "grouped_conv_affine";
     let problem = GroupedProblem::new(input, weight, groups, options)?;
     affine.check(OP, &problem.output_shape(), problem.dtype)?;
-    apply(&problem, input, weight, Some(affine))
+    apply(&problem, input.into(), weight, Some(affine))
 }
 
 fn apply(
     problem: &GroupedProblem,
-    input: &Tensor,
+    source: Source,
     weight: &Tensor,
     affine: Option<&Affine>,
 ) -> Result<Tensor, KernelError> {
@@ -125,7 +127,7 @@ fn apply(
     let output = Tensor::room(
         "grouped_conv",
         "output",
-        input.client(),
+        weight.client(),
         &shape,
         problem.dtype,
     )?;
@@ -133,13 +135,15 @@ fn apply(
         return Ok(output);
     }
     let epilogue_args = EpilogueArgs::affine(affine);
+    let source = source.ready();
+    let input = source.map();
     if launch::is_cpu(input.client()) {
         let beside = epilogue_args.residual.unwrap_or(weight);
         let blueprint = Blueprint::new(problem, problem.group(), &[weight, &output, beside]);
         forward::launch_tiled(
             problem,
             &blueprint,
-            input,
+            &source,
             weight,
             &output,
             false,
@@ -187,22 +191,26 @@ pub fn grad_input(
 /// window. One launch, or two where the weight is light enough for several partial sums.
 ///
 /// # Errors
-/// Those of [`GroupedProblem::new`], then shape and element type of `grad`, then a scratch past [`Tensor::MOST_ELEMENTS`].
-pub fn grad_weight(
-    input: &Tensor,
+/// Those of [`GroupedProblem::new`], then those of the prologue's maps, then shape and element type of `grad`, then a scratch past
+/// [`Tensor::MOST_ELEMENTS`].
+pub fn grad_weight<'a>(
+    input: impl Into<Source<'a>>,
     weight: &Tensor,
     grad: &Tensor,
     groups: usize,
     options: ConvOptions,
 ) -> Result<Tensor, KernelError> {
     const OP: &str = "grouped_conv grad_weight";
-    let problem = GroupedProblem::new(input, weight, groups, options)?;
+    let source = input.into();
+    let problem = GroupedProblem::new(source.map(), weight, groups, options)?;
+    source.check(OP)?;
     grad.check_view(OP, "grad", &problem.output_shape(), problem.dtype)?;
-    let (client, shape) = (input.client(), problem.weight_shape());
+    let (client, shape) = (grad.client(), problem.weight_shape());
     if grad.is_empty() {
         return Ok(Tensor::zeros(client, &shape, problem.dtype));
     }
     let out = Tensor::empty(client, &shape, problem.dtype);
-    grad_weight::launch_grad_weight(&problem, input, grad, &out)?;
+    let source = source.ready();
+    grad_weight::launch_grad_weight(&problem, &source, grad, &out)?;
     Ok(out)
 }

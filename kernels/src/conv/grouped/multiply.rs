@@ -2,6 +2,7 @@
 
 use super::patch::{GroupPacking, broadcast, broadcast_in_groups};
 use crate::affine::Epilogue;
+use crate::prologue::Prologue;
 use cubecl::prelude::*;
 
 /// The comptime variant of the kernel.
@@ -15,6 +16,7 @@ pub(super) struct Variant {
     /// Lanes of a vector that hold channels of its chunk.
     pub used: usize,
     pub transposed: bool,
+    pub prologue: Prologue,
     pub epilogue: Epilogue,
 }
 

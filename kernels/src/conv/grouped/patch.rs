@@ -2,6 +2,7 @@
 //! scratch of its own, for a range of channels and with the zero padding written out, so that the inner loops know no borders.
 
 use crate::lanes::{View, channel, load, store};
+use crate::prologue::{Entrance, Prologue, enter};
 use crate::taps::{Axis, Taps};
 use cubecl::prelude::*;
 
@@ -68,7 +69,7 @@ pub(super) struct Patch {
     pub channels: usize,
 }
 
-/// Fills the patch at `start` from the input row `extent.first + v.up - v.lead` on, shifted by the columns' own `up - lead`. What
+/// Fills the patch at `start`, through the prologue, from the input row `extent.first + v.up - v.lead` on, shifted by the columns' own `up - lead`. What
 /// lies outside of the image becomes zero.
 #[cube]
 pub(super) fn stage<S: Float, F: Float, I: Size, N: Size, M: Size>(
@@ -82,6 +83,8 @@ pub(super) fn stage<S: Float, F: Float, I: Size, N: Size, M: Size>(
     horizontal: &Axis,
     v: &Taps,
     h: &Taps,
+    entrance: &Entrance<F, I>,
+    #[comptime] prologue: Prologue,
     #[comptime] packing: GroupPacking,
 ) {
     let left = min(max(h.lead, h.up) - h.up, patch.width);
@@ -110,7 +113,9 @@ pub(super) fn stage<S: Float, F: Float, I: Size, N: Size, M: Size>(
             }
             for q in 0..copied {
                 let (offset, to) = (view.at(from + q), begin + q * patch.pitch);
-                copy::<S, F, I, N, M>(x, scratch, offset, to, patch, extent, packing);
+                copy::<S, F, I, N, M>(
+                    x, scratch, offset, to, patch, extent, entrance, prologue, packing,
+                );
             }
         } else {
             for part in 0..parts {
@@ -137,20 +142,25 @@ fn copy<S: Float, F: Float, I: Size, N: Size, M: Size>(
     to: usize,
     patch: &Patch,
     extent: &Extent,
+    entrance: &Entrance<F, I>,
+    #[comptime] prologue: Prologue,
     #[comptime] packing: GroupPacking,
 ) {
     if comptime!(packing.size() == 0) {
-        let from = offset + extent.chunk * patch.share;
+        let first = extent.chunk * patch.share;
         let count = extent.chunks * patch.share;
         for m in 0..(count + M::value() - 1) / M::value() {
             let c = channel::<M>(m, count);
-            store::<F, F, I, M>(scratch, to + c, load::<S, F, I, M>(x, from + c));
+            let value = load::<S, F, I, M>(x, offset + first + c);
+            let value = enter::<S, F, I, M>(value, entrance, first + c, prologue);
+            store::<F, F, I, M>(scratch, to + c, value);
         }
     } else {
         let (size, parts) = comptime!((packing.size(), packing.parts()));
         for k in 0..extent.chunks {
             let c = channel::<N>(extent.chunk + k, patch.channels);
             let own = load::<S, F, I, N>(x, offset + c);
+            let own = enter::<S, F, I, N>(own, entrance, c, prologue);
             #[unroll]
             for part in 0..parts {
                 let mut value = own;

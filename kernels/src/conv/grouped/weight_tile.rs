@@ -3,6 +3,7 @@
 
 use super::blueprint::Blueprint;
 use super::patch::{GroupPacking, Patch, broadcast, broadcast_in_groups};
+use crate::prologue::Prologue;
 use crate::taps::Axis;
 use cubecl::prelude::*;
 
@@ -22,17 +23,20 @@ pub(super) struct Variant {
     pub packing: GroupPacking,
     /// Lanes of a vector that hold channels of its chunk.
     pub used: usize,
+    /// What the input goes through as it is staged.
+    pub prologue: Prologue,
 }
 
 impl Variant {
     /// For kernels `width` taps wide.
-    pub fn of(width: usize, stride: usize, blueprint: &Blueprint) -> Self {
+    pub fn of(width: usize, stride: usize, blueprint: &Blueprint, prologue: Prologue) -> Self {
         let tile = tile(width, blueprint.inputs, blueprint.packing);
         Self {
             tile,
             walks: tile[0] == width && stride == 1,
             packing: blueprint.packing,
             used: blueprint.used,
+            prologue,
         }
     }
 

@@ -3,6 +3,7 @@ use crate::affine::{Epilogue, EpilogueArgs, Operands, apply};
 use crate::lanes::{Lanes, View, channel, load, store};
 use crate::matmul::implicit::{Gathered, Pass, launch_implicit};
 use crate::matmul::turn::{Weight, launch_turn};
+use crate::prologue::{Entrance, Prologue, Source, copy_channels};
 use crate::{Tensor, launch, planted};
 use cubecl::prelude::*;
 
@@ -42,14 +43,16 @@ pub(crate) fn tile_vectors(vectors: usize) -> usize {
 }
 
 /// One unit owns a run of row tiles, taken in blocks; within a block, a panel of `vectors` vectors of columns at a time. Rows past
-/// the end compute the last row again and store nothing.
+/// the end compute the last row again and store nothing. A prologue is applied to a block of `a` once, for all of its panels.
 #[cube(launch_unchecked)]
 fn gemm_kernel<S: Float, F: Float, I: Size, W: Size>(
     a: &[S],
     b: &[Vector<S, I>],
     c: &mut [Vector<S, I>],
     panels: &mut [Vector<F, W>],
+    staged: &mut [F],
     operands: Operands<S, F, I>,
+    entrance: Entrance<F, I>,
     _unaligned: &[S],
     a_view: View,
     c_view: View,
@@ -63,6 +66,7 @@ fn gemm_kernel<S: Float, F: Float, I: Size, W: Size>(
     #[comptime] rows: usize,
     #[comptime] vectors: usize,
     #[comptime] packed: bool,
+    #[comptime] prologue: Prologue,
     #[comptime] epilogue: Epilogue,
     #[define(S, F)] _dtypes: [cubecl::ir::ElemType; 2],
 ) {
@@ -72,6 +76,23 @@ fn gemm_kernel<S: Float, F: Float, I: Size, W: Size>(
     let panel = ABSOLUTE_POS * k * vectors;
     for i in 0..(last - first + block - 1) / block {
         let begin = first + i * block;
+        let end = min(begin + block, last);
+        let stage = ABSOLUTE_POS * block * rows * k;
+        if comptime!(prologue.affine) {
+            for row in begin * rows..min(end * rows, m) {
+                let to = stage + (row - begin * rows) * k;
+                copy_channels::<S, F, I, W>(
+                    a,
+                    a_view.at(row),
+                    staged,
+                    to,
+                    0usize,
+                    k,
+                    &entrance,
+                    prologue,
+                );
+            }
+        }
         for group in 0..(column_vectors + comptime!(vectors - 1)) / vectors {
             let mut columns = Array::<usize>::new(vectors);
             #[unroll]
@@ -86,12 +107,17 @@ fn gemm_kernel<S: Float, F: Float, I: Size, W: Size>(
                     }
                 }
             }
-            for tile in begin..min(begin + block, last) {
+            for tile in begin..end {
                 let mut acc = Array::<Vector<F, W>>::new(rows * vectors);
                 let mut starts = Array::<usize>::new(rows);
                 #[unroll]
                 for i in 0..rows {
-                    starts[i] = a_view.at(min(tile * rows + i, m - 1));
+                    let row = min(tile * rows + i, m - 1);
+                    if comptime!(prologue.affine) {
+                        starts[i] = stage + (row - begin * rows) * k;
+                    } else {
+                        starts[i] = a_view.at(row);
+                    }
                     #[unroll]
                     for j in 0..vectors {
                         if comptime!(epilogue.bias) {
@@ -113,7 +139,11 @@ fn gemm_kernel<S: Float, F: Float, I: Size, W: Size>(
                     }
                     #[unroll]
                     for i in 0..rows {
-                        let av = Vector::<F, W>::cast_from(a[starts[i] + l]);
+                        let av = if comptime!(prologue.affine) {
+                            Vector::<F, W>::new(staged[starts[i] + l])
+                        } else {
+                            Vector::<F, W>::cast_from(a[starts[i] + l])
+                        };
                         #[unroll]
                         for j in 0..vectors {
                             acc[i * vectors + j] = fma(av, bv[j], acc[i * vectors + j]);
@@ -143,14 +173,15 @@ fn gemm_kernel<S: Float, F: Float, I: Size, W: Size>(
     }
 }
 
-/// Launches the product into `c`; `a`, `c` and the residual may be windows.
+/// Launches the product into `c`; `a`, `c` and the residual may be windows. A GPU takes no prologue.
 pub(crate) fn launch_gemm(
     problem: &GemmProblem,
-    a: &Tensor,
+    source: &Source,
     b: &Tensor,
     epilogue_args: EpilogueArgs,
     c: &Tensor,
 ) {
+    let a = source.map();
     let client = a.client();
     let &GemmProblem { m, k, n, dtype, .. } = problem;
     if !launch::is_cpu(client) {
@@ -167,6 +198,13 @@ pub(crate) fn launch_gemm(
     let panel = if packed { panel } else { 1 };
     let panels = Tensor::empty(client, &[grid.units, panel], dtype.accumulator());
     let block = (BLOCK_BYTES / (k * rows * panels.dtype().size())).max(1);
+    let block = block.min(grid.run);
+    let prologue = source.prologue();
+    // Without a prologue nothing is staged.
+    let staged = match prologue.affine {
+        true => Tensor::empty(client, &[grid.units, block * rows * k], panels.dtype()),
+        false => panels.clone(),
+    };
     // SAFETY: `GemmProblem` relates the extents; a panel holds `k` rows of a group's vectors.
     unsafe {
         gemm_kernel::launch_unchecked(
@@ -179,7 +217,9 @@ pub(crate) fn launch_gemm(
             lanes.arg(b),
             lanes.arg(c),
             panels.buffer(lanes.width, 0),
+            staged.buffer(1, 0),
             epilogue_args.operands(lanes.item, b, c, 2),
+            source.entrance(lanes.item, b),
             lanes.unaligned(a),
             a.view(),
             c.view(),
@@ -188,11 +228,12 @@ pub(crate) fn launch_gemm(
             k,
             n,
             lanes.vectors(),
-            block.min(grid.run),
+            block,
             grid.run,
             rows,
             vectors,
             packed,
+            prologue,
             epilogue_args.epilogue(),
             dtype.elems(),
         );

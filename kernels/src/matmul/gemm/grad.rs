@@ -2,9 +2,10 @@ use super::forward::{launch_gemm, launch_transpose};
 use super::{GemmProblem, OP};
 use crate::affine::EpilogueArgs;
 use crate::cascade::sum_of;
-use crate::lanes::{Lanes, View, channel, copy, load, store};
+use crate::lanes::{Lanes, View, channel, load, store};
 use crate::matmul::implicit::{Gathered, launch_weight};
 use crate::matmul::panels::{PANEL, add_products};
+use crate::prologue::{Entrance, Prologue, Source, copy_channels};
 use crate::{KernelError, Tensor, launch};
 use cubecl::prelude::*;
 
@@ -27,6 +28,8 @@ fn partial_sums<S: Float, F: Float, I: Size, W: Size>(
     a: &[S],
     grad: &[Vector<S, I>],
     partials: &mut [Vector<F, W>],
+    staged: &mut [F],
+    entrance: Entrance<F, I>,
     _unaligned: &[S],
     a_view: View,
     grad_view: View,
@@ -38,6 +41,7 @@ fn partial_sums<S: Float, F: Float, I: Size, W: Size>(
     run: usize,
     #[comptime] taps: usize,
     #[comptime] vectors: usize,
+    #[comptime] prologue: Prologue,
     #[define(S, F)] _dtypes: [cubecl::ir::ElemType; 2],
 ) {
     let block = comptime!(BLOCK);
@@ -52,6 +56,22 @@ fn partial_sums<S: Float, F: Float, I: Size, W: Size>(
         // A partial sum without rows is still written.
         for i in 0..max((to - from + comptime!(BLOCK - 1)) / block, 1) {
             let begin = from + i * block;
+            let end = min(begin + block, to);
+            let stage = ABSOLUTE_POS * block * k;
+            if comptime!(prologue.affine) {
+                for row in begin..end {
+                    copy_channels::<S, F, I, W>(
+                        a,
+                        a_view.at(row),
+                        staged,
+                        stage + (row - begin) * k,
+                        0usize,
+                        k,
+                        &entrance,
+                        prologue,
+                    );
+                }
+            }
             for tile in 0..(k + comptime!(taps - 1)) / taps {
                 for group in 0..groups {
                     let mut columns = Array::<usize>::new(vectors);
@@ -74,8 +94,11 @@ fn partial_sums<S: Float, F: Float, I: Size, W: Size>(
                     for l in 0..taps {
                         shifts[l] = min(tile * taps + l, k - 1);
                     }
-                    for row in begin..min(begin + block, to) {
-                        let start = a_view.at(row);
+                    for row in begin..end {
+                        let mut start = a_view.at(row);
+                        if comptime!(prologue.affine) {
+                            start = stage + (row - begin) * k;
+                        }
                         let grad_start = grad_view.at(row);
                         let mut gv = Array::<Vector<F, W>>::new(vectors);
                         #[unroll]
@@ -84,7 +107,11 @@ fn partial_sums<S: Float, F: Float, I: Size, W: Size>(
                         }
                         #[unroll]
                         for l in 0..taps {
-                            let av = Vector::<F, W>::cast_from(a[start + shifts[l]]);
+                            let av = if comptime!(prologue.affine) {
+                                Vector::<F, W>::new(staged[start + shifts[l]])
+                            } else {
+                                Vector::<F, W>::cast_from(a[start + shifts[l]])
+                            };
                             #[unroll]
                             for j in 0..vectors {
                                 acc[l * vectors + j] = fma(av, gv[j], acc[l * vectors + j]);
@@ -119,6 +146,7 @@ fn wide_partial_sums<S: Float, F: Float, I: Size, W: Size>(
     partials: &mut [Vector<F, W>],
     inputs: &mut [F],
     grads: &mut [Vector<F, W>],
+    entrance: Entrance<F, I>,
     _unaligned: &[S],
     a_view: View,
     grad_view: View,
@@ -130,6 +158,7 @@ fn wide_partial_sums<S: Float, F: Float, I: Size, W: Size>(
     run: usize,
     #[comptime] taps: usize,
     #[comptime] vectors: usize,
+    #[comptime] prologue: Prologue,
     #[define(S, F)] _dtypes: [cubecl::ir::ElemType; 2],
 ) {
     let block = comptime!(PANEL);
@@ -167,12 +196,15 @@ fn wide_partial_sums<S: Float, F: Float, I: Size, W: Size>(
                 // Whole vectors, but for the last columns: what lies behind them may be nobody's.
                 let copied = select(tile * taps + input_pitch <= k, input_pitch, used);
                 for row in 0..count {
-                    copy::<S, F, I, W>(
+                    copy_channels::<S, F, I, W>(
                         a,
                         a_view.at(begin + row) + tile * taps,
                         inputs,
                         inputs_start + row * input_pitch,
+                        tile * taps,
                         copied,
+                        &entrance,
+                        prologue,
                     );
                 }
                 for group in 0..groups {
@@ -241,7 +273,7 @@ pub(crate) fn launch_grad_a(
         residual: plus,
         ..EpilogueArgs::default()
     };
-    launch_gemm(&product, grad, &transposed, epilogue_args, out);
+    launch_gemm(&product, &grad.into(), &transposed, epilogue_args, out);
 }
 
 /// How many partial sums `m` rows of a `[k, n]` result are cut into: a power of two, so that cores share them evenly.
@@ -273,10 +305,11 @@ pub(crate) fn accumulators(k: usize, column_vectors: usize) -> [usize; 2] {
 /// Launches the partial sums of `a^T grad` and their sum in a fixed order; `a` and `grad` may be windows.
 pub(crate) fn launch_grad_b(
     problem: &GemmProblem,
-    a: &Tensor,
+    source: &Source,
     grad: &Tensor,
     out: &Tensor,
 ) -> Result<(), KernelError> {
+    let a = source.map();
     let client = a.client();
     let &GemmProblem { m, k, n, dtype, .. } = problem;
     if !launch::is_cpu(client) {
@@ -295,6 +328,7 @@ pub(crate) fn launch_grad_b(
         dtype.accumulator(),
     )?;
     let grid = launch::grid(client, partial_count);
+    let prologue = source.prologue();
     if lanes.vectors() > vectors {
         let input_pitch = taps.next_multiple_of(lanes.width);
         let room = |shape: &[usize]| {
@@ -316,6 +350,7 @@ pub(crate) fn launch_grad_b(
                 partials.arg(lanes.width),
                 inputs.arg(1),
                 grads.arg(lanes.width),
+                source.entrance(lanes.item, grad),
                 lanes.unaligned(a),
                 a.view(),
                 grad.view(),
@@ -327,6 +362,7 @@ pub(crate) fn launch_grad_b(
                 grid.run,
                 taps,
                 vectors,
+                prologue,
                 dtype.elems(),
             );
         }
@@ -334,6 +370,11 @@ pub(crate) fn launch_grad_b(
         launch_add_partials(&partials, out, k, &lanes, pitch);
         return Ok(());
     }
+    // Without a prologue nothing is staged.
+    let staged = match prologue.affine {
+        true => Tensor::empty(client, &[grid.units, BLOCK * k], dtype.accumulator()),
+        false => partials.clone(),
+    };
     // SAFETY: `GemmProblem` relates the extents; a partial sum holds `pitch` vectors for each of `k` rows.
     unsafe {
         partial_sums::launch_unchecked(
@@ -345,6 +386,8 @@ pub(crate) fn launch_grad_b(
             a.buffer(1, 0),
             lanes.arg(grad),
             partials.arg(lanes.width),
+            staged.buffer(1, 0),
+            source.entrance(lanes.item, grad),
             lanes.unaligned(a),
             a.view(),
             grad.view(),
@@ -356,6 +399,7 @@ pub(crate) fn launch_grad_b(
             grid.run,
             taps,
             vectors,
+            prologue,
             dtype.elems(),
         );
     }

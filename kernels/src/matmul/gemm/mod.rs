@@ -91,7 +91,7 @@ pub fn gemm(a: &Tensor, b: &Tensor, bias: Option<&Tensor>) -> Result<Tensor, Ker
             bias,
             ..EpilogueArgs::default()
         };
-        launch_gemm(&problem, a, b, epilogue_args, &c);
+        launch_gemm(&problem, &a.into(), b, epilogue_args, &c);
     }
     Ok(c)
 }
@@ -116,7 +116,13 @@ pub fn gemm_into(a: &Tensor, b: &Tensor, affine: &Affine, out: &Tensor) -> Resul
     out.check_apart(OP, "out", &[("a", a), ("b", b)])?;
     affine.check_apart(OP, out)?;
     if !out.is_empty() {
-        launch_gemm(&problem, a, b, EpilogueArgs::affine(Some(affine)), out);
+        launch_gemm(
+            &problem,
+            &a.into(),
+            b,
+            EpilogueArgs::affine(Some(affine)),
+            out,
+        );
     }
     Ok(())
 }
@@ -184,7 +190,7 @@ pub fn grad_b(a: &Tensor, b: &Tensor, grad: &Tensor) -> Result<Tensor, KernelErr
     if grad.is_empty() {
         fill(&out, 0.0);
     } else {
-        grad::launch_grad_b(&problem, a, grad, &out)?;
+        grad::launch_grad_b(&problem, &a.into(), grad, &out)?;
     }
     Ok(out)
 }
@@ -195,8 +201,16 @@ pub fn grad_b(a: &Tensor, b: &Tensor, grad: &Tensor) -> Result<Tensor, KernelErr
 /// # Errors
 /// `grad` is no matrix.
 pub fn grad_bias(grad: &Tensor) -> Result<Tensor, KernelError> {
+    grad_bias_in(grad, grad.dtype())
+}
+
+/// [`grad_bias`] of a bias that is held in `dtype`: in the accumulator of `grad`'s element type, where an [`Affine`] has its maps.
+///
+/// # Errors
+/// `grad` is no matrix.
+pub fn grad_bias_in(grad: &Tensor, dtype: DType) -> Result<Tensor, KernelError> {
     let [_, n] = grad.dims(OP, "grad", "[m, n]")?;
-    let out = Tensor::empty(grad.client(), &[n], grad.dtype());
+    let out = Tensor::empty(grad.client(), &[n], dtype);
     if grad.is_empty() {
         fill(&out, 0.0);
     } else {

@@ -15,6 +15,13 @@ pub fn forward(problem: &BatchNormProblem, residual: bool) -> Cost {
     )
 }
 
+/// Training by a reader that normalises: reads `x` for its moments.
+pub fn statistics(problem: &BatchNormProblem) -> Cost {
+    let len = problem.pixels * problem.channels;
+    let per_channel = 2 * problem.channels;
+    Cost::traffic(len + per_channel, per_channel, problem.dtype.size())
+}
+
 /// Inference: reads `x` (and the residual) once, writes `y`.
 pub fn inference(problem: &BatchNormProblem, residual: bool) -> Cost {
     let len = problem.pixels * problem.channels;
@@ -51,6 +58,7 @@ mod tests {
             dtype: DType::F32,
         };
         assert_eq!(forward(&problem, false).bytes_read, 4 * (60 + 6));
+        assert_eq!(statistics(&problem).bytes_read, 4 * (30 + 6));
         assert_eq!(inference(&problem, true).bytes_read, 4 * (60 + 12));
         assert_eq!(backward(&problem, true).bytes_written, 4 * (60 + 6));
     }

@@ -1,5 +1,6 @@
-use super::{BatchNorm, BatchNormProblem, Epilogue, Statistics};
-use crate::clamp::{Clamp, clamped};
+use super::Epilogue;
+use crate::affine::Affine;
+use crate::clamp::clamped;
 use crate::lanes::{Lanes, View, channel, load, store};
 use crate::share::{Share, Shares};
 use crate::{Client, Tensor, launch};
@@ -57,11 +58,11 @@ fn normalise<S: Float, F: Float, B: Size, N: Size>(
     beta: &[Vector<F, B>],
     y: &mut [Vector<S, B>],
     _unaligned: &[S],
+    x_view: View,
     y_view: View,
     residual_view: View,
     span: usize,
     pixels: usize,
-    channels: usize,
     kept: usize,
     share: Share,
     #[comptime] group: Group,
@@ -81,7 +82,7 @@ fn normalise<S: Float, F: Float, B: Size, N: Size>(
             #[unroll]
             for u in 0..at_once {
                 let pixel = pixel_of(i, u, pixels, group);
-                let offset = pixel * channels + c;
+                let offset = x_view.at(pixel) + c;
                 let mut value = fma(load::<S, F, B, N>(x, offset) - centre, slope, shift);
                 if comptime!(epilogue.residual) {
                     value += load::<S, F, B, N>(residual, residual_view.at(pixel / span) + c);
@@ -93,22 +94,17 @@ fn normalise<S: Float, F: Float, B: Size, N: Size>(
     }
 }
 
-/// Launches the normalisation into `y`, which may be a window, of at most as many channels as `x`.
-pub(super) fn launch_normalise(
-    problem: &BatchNormProblem,
-    x: &Tensor,
-    residual: Option<&Tensor>,
-    norm: &BatchNorm,
-    statistics: &Statistics,
-    clamp: Clamp,
-    y: &Tensor,
-) {
-    let client = x.client();
-    let kept = y.len() / problem.pixels;
-    let lanes = Lanes::of(client, problem.dtype, kept, &[x, y, residual.unwrap_or(x)]);
+/// Launches `clamp((x - centre) scale + shift + residual)` into `y`, which may be a window, of at most as many channels as `x`.
+pub(crate) fn launch_affine(x: &Tensor, affine: &Affine, y: &Tensor) {
+    let (client, dtype) = (x.client(), x.dtype());
+    let channels = x.shape().last().copied().unwrap_or(1);
+    let pixels = x.len() / channels;
+    let kept = y.len() / pixels;
+    let residual = affine.residual.unwrap_or(x);
+    let lanes = Lanes::of(client, dtype, kept, &[x, y, residual]);
     let group = Group::of(client);
-    let shares = Shares::of(client, problem.pixels.div_ceil(group.pixels), &lanes, 1);
-    // SAFETY: `BatchNormProblem` relates the extents; without a residual the kernel never reads that argument.
+    let shares = Shares::of(client, pixels.div_ceil(group.pixels), &lanes, 1);
+    // SAFETY: callers relate the extents; without a residual the kernel never reads that argument.
     unsafe {
         normalise::launch_unchecked(
             client,
@@ -117,25 +113,27 @@ pub(super) fn launch_normalise(
             lanes.item,
             lanes.width,
             lanes.arg(x),
-            lanes.arg(residual.unwrap_or(x)),
-            lanes.arg(&statistics.mean),
-            lanes.arg(&statistics.scale),
-            lanes.arg(&norm.beta),
+            lanes.arg(residual),
+            lanes.arg(affine.centre),
+            lanes.arg(affine.scale),
+            lanes.arg(affine.shift),
             lanes.arg(y),
             lanes.unaligned(x),
+            x.view(),
             y.view(),
-            residual.unwrap_or(x).view(),
-            residual.map_or(1, |residual| problem.pixels / residual.pixels()),
-            problem.pixels,
-            problem.channels,
+            residual.view(),
+            affine
+                .residual
+                .map_or(1, |residual| pixels / residual.pixels()),
+            pixels,
             kept,
             shares.arg(),
             group,
             Epilogue {
-                clamp,
-                residual: residual.is_some(),
+                clamp: affine.clamp,
+                residual: affine.residual.is_some(),
             },
-            problem.dtype.elems(),
+            dtype.elems(),
         );
     }
     launch::throttle(client);

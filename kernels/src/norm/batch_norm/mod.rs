@@ -20,6 +20,9 @@
 //! level (`stats.rs`), so that the variance is a sum of terms that are at least 0, whatever pixel is far from the others. With a residual the first backward phase writes the gradient before the
 //! activation, which is the residual's gradient and the second's input.
 //!
+//! **Open**: where a convolution alone reads `y`, nobody writes it. [`open`] leaves the statistics, and the convolution computes `y` from `x` in a
+//! [prologue](crate::Source), forward and for its weight's gradient: 1 pass forward instead of 3, and as many backward.
+//!
 //! **Not finite**: a NaN or an infinity makes its channel NaN throughout in training; in a residual it stays where it is. A clamp lets
 //! a NaN through, and its gradient (`clamp.rs`).
 //!
@@ -43,7 +46,10 @@ pub mod reference;
 pub(super) mod stats;
 mod sums;
 
+pub(crate) use forward::launch_affine;
+
 use super::check_epsilon;
+use crate::affine::Affine;
 use crate::{Clamp, DType, KernelError, Tensor, launch};
 
 const OP: &str = "batch_norm";
@@ -292,16 +298,72 @@ fn launch_train(
     clamp: Clamp,
     y: &Tensor,
 ) -> Result<Statistics, KernelError> {
+    let statistics = launch_statistics(problem, x, norm)?;
     if x.is_empty() {
-        return Ok(stats::launch_running_statistics(problem, norm));
+        return Ok(statistics);
     }
-    let statistics = if launch::is_cpu(x.client()) {
-        stats::launch_batch_statistics(problem, x, norm)?
-    } else {
-        cubes::launch_batch_statistics(problem, x, norm)?
-    };
-    forward::launch_normalise(problem, x, residual, norm, &statistics, clamp, y);
+    launch_affine(x, &statistics.affine(norm, residual, clamp), y);
     Ok(statistics)
+}
+
+/// The statistics of a batch, which may be empty.
+fn launch_statistics(
+    problem: &BatchNormProblem,
+    x: &Tensor,
+    norm: &BatchNorm,
+) -> Result<Statistics, KernelError> {
+    if x.is_empty() {
+        Ok(stats::launch_running_statistics(problem, norm))
+    } else if launch::is_cpu(x.client()) {
+        stats::launch_batch_statistics(problem, x, norm)
+    } else {
+        cubes::launch_batch_statistics(problem, x, norm)
+    }
+}
+
+/// The training forward pass of a norm whose result nobody writes: who reads `x` computes it on the way, by [`Saved::affine`]. Moves the
+/// running statistics. 2 launches; none for an empty batch.
+///
+/// # Errors
+/// Those of [`train`].
+pub fn open(x: &Tensor, norm: &BatchNorm, clamp: Clamp) -> Result<Saved, KernelError> {
+    let problem = BatchNormProblem::new(x, norm, None)?;
+    BatchNormProblem::check_apart(x, norm, None, None)?;
+    Ok(Saved {
+        input: x.clone(),
+        output: None,
+        statistics: launch_statistics(&problem, x, norm)?,
+        clamp,
+    })
+}
+
+impl Statistics {
+    fn affine<'a>(
+        &'a self,
+        norm: &'a BatchNorm,
+        residual: Option<&'a Tensor>,
+        clamp: Clamp,
+    ) -> Affine<'a> {
+        Affine {
+            centre: &self.mean,
+            scale: &self.scale,
+            shift: &norm.beta,
+            residual,
+            clamp,
+        }
+    }
+}
+
+impl Saved {
+    /// What was normalised, `[.., c]`.
+    pub fn input(&self) -> &Tensor {
+        &self.input
+    }
+
+    /// What takes the input to the result, but for a residual; `norm` is the layer that it was saved for.
+    pub fn affine<'a>(&'a self, norm: &'a BatchNorm) -> Affine<'a> {
+        self.statistics.affine(norm, None, self.clamp)
+    }
 }
 
 /// The inference forward pass: `y` of `x`'s shape, normalised by the running statistics. 2 launches, the first over `[c]`.
@@ -318,7 +380,7 @@ pub fn infer(
     let y = Tensor::empty(x.client(), x.shape(), problem.dtype);
     if !x.is_empty() {
         let statistics = stats::launch_running_statistics(&problem, norm);
-        forward::launch_normalise(&problem, x, residual, norm, &statistics, clamp, &y);
+        launch_affine(x, &statistics.affine(norm, residual, clamp), &y);
     }
     Ok(y)
 }

@@ -152,6 +152,7 @@ impl Scene {
             store: &self.aids,
             mode: Mode::Train,
             randomness: None,
+            fused: true,
             kept: RefCell::new(Kept::default()),
         };
         let mut loss = Loss::default();

@@ -61,6 +61,7 @@ fn run(
         store: aids,
         mode: Mode::Train,
         randomness: None,
+        fused: true,
         kept: RefCell::new(Kept::default()),
     };
     let mut loss = Loss::default();

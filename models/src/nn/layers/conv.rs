@@ -1,7 +1,7 @@
-use super::{Act, BatchNorm};
-use crate::nn::{Init, Kind, Mode, Param, Pass, Path};
+use super::Act;
+use crate::nn::{Init, Kind, Param, Pass, Path};
 use ghostlight_autodiff::ops::{self, AnyConv};
-use ghostlight_autodiff::{KernelError, Tensor, Var};
+use ghostlight_autodiff::{KernelError, Var};
 use ghostlight_kernels::Clamp;
 use ghostlight_kernels::conv::dense::ConvOptions;
 use ghostlight_kernels::conv::depthwise::DepthwiseOptions;
@@ -50,7 +50,7 @@ impl ConvShape {
         self.groups > 1 && self.groups == self.channels[0]
     }
 
-    fn operation(&self) -> AnyConv {
+    pub(super) fn operation(&self) -> AnyConv {
         let (stride, padding) = (self.stride, self.kernel / 2);
         let options = ConvOptions::square(stride, padding);
         if self.is_depthwise() {
@@ -81,9 +81,9 @@ impl ConvShape {
 
 /// A convolution, with or without bias.
 pub struct Conv {
-    weight: Param,
-    bias: Option<Param>,
-    shape: ConvShape,
+    pub(super) weight: Param,
+    pub(super) bias: Option<Param>,
+    pub(super) shape: ConvShape,
 }
 
 impl Conv {
@@ -149,90 +149,5 @@ impl Conv {
             Clamp::None => act.finish(pass, y),
             clamp => Act::Other(clamp.activation()).finish(pass, y),
         }
-    }
-}
-
-/// A convolution and the batch norm behind it: two operations in training, one in inference.
-pub struct ConvNorm {
-    conv: Conv,
-    norm: BatchNorm,
-}
-
-impl ConvNorm {
-    /// Declares both at `path`, under the names `conv` and `norm`; the convolution has no bias.
-    pub fn new(path: &mut Path, [conv, norm]: [&str; 2], shape: ConvShape) -> Self {
-        Self::of(Conv::new(path.at(conv), shape), path.at(norm))
-    }
-
-    /// [`ConvNorm::new`] whose norm starts from a scale of 0, so that the branch of a residual begins as nothing.
-    pub fn resting(path: &mut Path, [conv, norm]: [&str; 2], shape: ConvShape) -> Self {
-        Self {
-            conv: Conv::new(path.at(conv), shape),
-            norm: BatchNorm::starting_at(0.0, path.at(norm), shape.channels[1]),
-        }
-    }
-
-    /// Declares the norm of a convolution at `path`.
-    pub fn of(conv: Conv, path: Path) -> Self {
-        let norm = BatchNorm::new(path, conv.shape.channels[1]);
-        Self { conv, norm }
-    }
-
-    /// Convolves, normalises and activates `x` `[n, h, w, input]`.
-    ///
-    /// # Errors
-    /// Those of the kernels.
-    pub fn forward(&self, pass: &Pass, x: &Var, act: Act) -> Result<Var, KernelError> {
-        self.forward_into(pass, x, None, act, None)
-    }
-
-    /// [`ConvNorm::forward`] with `residual`, of the output's shape, added before the activation.
-    ///
-    /// # Errors
-    /// Those of the kernels.
-    pub fn forward_plus(
-        &self,
-        pass: &Pass,
-        x: &Var,
-        residual: &Var,
-        act: Act,
-    ) -> Result<Var, KernelError> {
-        self.forward_into(pass, x, Some(residual), act, None)
-    }
-
-    /// Both, with the result in `into`, usually a channel window; an activation that is no clamp is not written there.
-    ///
-    /// # Errors
-    /// Those of the kernels.
-    pub fn forward_into(
-        &self,
-        pass: &Pass,
-        x: &Var,
-        residual: Option<&Var>,
-        act: Act,
-        into: Option<&Tensor>,
-    ) -> Result<Var, KernelError> {
-        let mut norm = self.norm.function(pass, act.clamp())?;
-        norm.into = into.cloned();
-        let [gamma, beta] = self.norm.parameters(pass)?;
-        let rest = [&gamma, &beta].into_iter().chain(residual);
-        let y = match pass.mode {
-            Mode::Train => {
-                let y = self.conv.forward(pass, x)?;
-                let inputs: Vec<&Var> = [&y].into_iter().chain(rest).collect();
-                pass.tape.apply(norm, &inputs)?
-            }
-            Mode::Infer => {
-                if let Some(bias) = self.conv.bias {
-                    // norm(y + bias) is a norm of y about the mean less the bias.
-                    norm.running_mean = pass.store.less(&norm.running_mean, bias)?;
-                }
-                let weight = pass.param(self.conv.weight)?;
-                let inputs: Vec<&Var> = [x, &weight].into_iter().chain(rest).collect();
-                let conv = self.conv.shape.operation();
-                pass.tape.apply(ops::ConvNorm { conv, norm }, &inputs)?
-            }
-        };
-        act.finish(pass, y)
     }
 }

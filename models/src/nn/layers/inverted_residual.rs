@@ -40,12 +40,12 @@ impl InvertedResidual {
     /// # Errors
     /// Those of the kernels.
     pub fn forward(&self, pass: &Pass, x: &Var) -> Result<Var, KernelError> {
-        let y = self.expand.forward(pass, x, self.act)?;
-        let y = self.depthwise.forward(pass, &y, self.act)?;
+        let wide = self.expand.open(pass, x, self.act)?;
+        let wide = self.depthwise.open(pass, wide, self.act)?;
         if self.residual {
-            self.project.forward_plus(pass, &y, x, Act::None)
+            self.project.forward_plus(pass, wide, x, Act::None)
         } else {
-            self.project.forward(pass, &y, Act::None)
+            self.project.forward(pass, wide, Act::None)
         }
     }
 }

@@ -2,6 +2,7 @@
 
 mod concat;
 mod conv;
+mod conv_norm;
 mod dropout;
 mod ghost;
 mod inverted_residual;
@@ -12,7 +13,8 @@ mod norm;
 mod squeeze;
 
 pub use concat::concat;
-pub use conv::{Conv, ConvNorm, ConvShape};
+pub use conv::{Conv, ConvShape};
+pub use conv_norm::{ConvNorm, Map};
 pub use dropout::Dropout;
 pub use ghost::{GhostMix, GhostModule};
 pub use inverted_residual::InvertedResidual;

@@ -3,6 +3,7 @@ use super::tiles::{Tiles, stage_tile};
 use super::transform::transform_weight;
 use crate::affine::{Epilogue, Operands};
 use crate::lanes::{View, channel, load};
+use crate::prologue::{Entrance, Prologue};
 use cubecl::prelude::*;
 
 /// One unit owns a run of (block of tiles, part of the channels' groups): it transforms the block's inputs, and for each group
@@ -17,6 +18,7 @@ pub(super) fn winograd<S: Float, F: Float, B: Size, N: Size, C: Size>(
     sums: &mut [Vector<F, N>],
     places: &mut [u32],
     operands: Operands<S, F, B>,
+    entrance: Entrance<F, B>,
     _unaligned: &[S],
     y_view: View,
     map: Tiles,
@@ -32,6 +34,7 @@ pub(super) fn winograd<S: Float, F: Float, B: Size, N: Size, C: Size>(
     #[comptime] outputs: usize,
     #[comptime] rows: usize,
     #[comptime] vectors: usize,
+    #[comptime] prologue: Prologue,
     #[comptime] epilogue: Epilogue,
     #[define(S, F)] _dtypes: [cubecl::ir::ElemType; 2],
 ) {
@@ -70,7 +73,9 @@ pub(super) fn winograd<S: Float, F: Float, B: Size, N: Size, C: Size>(
                     in_channels,
                     0usize.runtime(),
                     (in_channels + C::value() - 1) / C::value(),
+                    &entrance,
                     side,
+                    prologue,
                 );
             }
         }
@@ -119,6 +124,7 @@ pub(super) fn winograd<S: Float, F: Float, B: Size, N: Size, C: Size>(
                         sum + tile * vectors + o,
                         sum_plane,
                         &operands,
+                        &entrance,
                         &y_view,
                         &corner,
                         &map,
@@ -126,6 +132,7 @@ pub(super) fn winograd<S: Float, F: Float, B: Size, N: Size, C: Size>(
                         out_channels,
                         channel::<N>(group * vectors + o, out_channels),
                         outputs,
+                        prologue,
                         epilogue,
                     );
                 }

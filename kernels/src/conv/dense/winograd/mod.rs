@@ -44,6 +44,7 @@ pub(super) use weight::launch_winograd_weight;
 use super::{ConvProblem, wide};
 use crate::affine::EpilogueArgs;
 use crate::lanes::Lanes;
+use crate::prologue::Source;
 use crate::{DType, KernelError, Tensor, launch, planted};
 use tiles::TilesLaunch;
 
@@ -100,13 +101,14 @@ impl Cut {
 /// Launches the kernel for tiles of `outputs` by `outputs`; the other arguments are those of [`super::forward::launch_tiled`].
 pub(super) fn launch_winograd(
     problem: &ConvProblem,
-    source: &Tensor,
+    source: &Source,
     weight: &Tensor,
     target: &Tensor,
     transposed: bool,
     epilogue_args: EpilogueArgs,
     outputs: usize,
 ) -> Result<(), KernelError> {
+    let (entered, source) = (source, source.map());
     let client = source.client();
     let [in_channels, out_channels] = [source, target].map(|map| map.shape()[3]);
     let side = |map: &Tensor, axis: usize| map.shape()[1 + axis];
@@ -180,6 +182,7 @@ pub(super) fn launch_winograd(
             sums.arg(lanes.width),
             places.arg(1),
             epilogue_args.operands(lanes.item, weight, target, 2),
+            entered.entrance(lanes.item, weight),
             lanes.unaligned(source),
             target.view(),
             map,
@@ -195,6 +198,7 @@ pub(super) fn launch_winograd(
             outputs,
             ROWS,
             vectors,
+            entered.prologue(),
             epilogue_args.epilogue(),
             problem.dtype.elems(),
         );

@@ -5,6 +5,7 @@ use super::transform::transform_output;
 use crate::affine::{Epilogue, Operands, apply};
 use crate::lanes::{View, load, store};
 use crate::planted;
+use crate::prologue::{Entrance, Prologue, enter_one};
 use cubecl::prelude::*;
 
 /// Transforms a tile's sums back, `plane` vectors apart from `from` on, and stores its outputs from `channel` on.
@@ -20,6 +21,7 @@ pub(super) fn finish_tile<S: Float, F: Float, B: Size, N: Size>(
     from: usize,
     plane: usize,
     operands: &Operands<S, F, B>,
+    entrance: &Entrance<F, B>,
     y_view: &View,
     corner: &Corner,
     map: &Tiles,
@@ -27,6 +29,7 @@ pub(super) fn finish_tile<S: Float, F: Float, B: Size, N: Size>(
     out_channels: usize,
     channel: usize,
     #[comptime] outputs: usize,
+    #[comptime] prologue: Prologue,
     #[comptime] epilogue: Epilogue,
 ) {
     let side = comptime!(outputs + 2);
@@ -75,6 +78,8 @@ pub(super) fn finish_tile<S: Float, F: Float, B: Size, N: Size>(
                     in_channels,
                     out_channels,
                     channel,
+                    entrance,
+                    prologue,
                 );
                 write::<S, F, B, N>(y, value, operands, y_view, pixel, channel, epilogue);
             }
@@ -94,6 +99,8 @@ fn sum_directly<S: Float, F: Float, B: Size, N: Size>(
     in_channels: usize,
     out_channels: usize,
     channel: usize,
+    entrance: &Entrance<F, B>,
+    #[comptime] prologue: Prologue,
 ) -> Vector<F, N> {
     let mut sum = Vector::<F, N>::new(F::new(0.0f32));
     for tap in 0..9usize {
@@ -107,6 +114,7 @@ fn sum_directly<S: Float, F: Float, B: Size, N: Size>(
             if inside {
                 let pixel = (image * map.source_h + r - map.up) * map.source_w + c - map.left;
                 value = F::cast_from(x[pixel * in_channels + i].extract(0usize));
+                value = enter_one::<S, F, B>(value, entrance, i, prologue);
             }
             let offset = (tap * in_channels + i) * out_channels + channel;
             sum = fma(Vector::new(value), load::<S, F, B, N>(weight, offset), sum);

@@ -2,6 +2,8 @@
 
 use super::transform::{transform_grad, transform_input};
 use crate::lanes::{channel, load, store_unaligned};
+use crate::planted;
+use crate::prologue::{Entrance, Prologue, enter};
 use cubecl::prelude::*;
 
 /// A map cut into tiles of outputs, as a kernel argument.
@@ -42,7 +44,7 @@ impl Tiles {
     }
 }
 
-/// Transforms the inputs of a tile, zeros outside of the map, in the vectors `first..last` of its channels, to `inputs`: the points are
+/// Transforms the inputs of a tile, through the prologue and zeros outside of the map, in the vectors `first..last` of its channels, to `inputs`: the points are
 /// `plane` elements apart.
 #[cube]
 pub(super) fn stage_tile<S: Float, F: Float, B: Size, C: Size>(
@@ -55,7 +57,9 @@ pub(super) fn stage_tile<S: Float, F: Float, B: Size, C: Size>(
     channels: usize,
     first: usize,
     last: usize,
+    entrance: &Entrance<F, B>,
     #[comptime] side: usize,
+    #[comptime] prologue: Prologue,
 ) {
     let inside = corner.row >= map.up
         && corner.row + side <= map.source_h + map.up
@@ -73,7 +77,8 @@ pub(super) fn stage_tile<S: Float, F: Float, B: Size, C: Size>(
                 #[unroll]
                 for j in 0..side {
                     let offset = (i * map.source_w + j) * channels;
-                    tile[i * side + j] = load::<S, F, B, C>(x, from + offset);
+                    let value = load::<S, F, B, C>(x, from + offset);
+                    tile[i * side + j] = enter::<S, F, B, C>(value, entrance, c, prologue);
                 }
             }
         } else {
@@ -84,11 +89,16 @@ pub(super) fn stage_tile<S: Float, F: Float, B: Size, C: Size>(
                 #[unroll]
                 for j in 0..side {
                     let column = corner.column + j;
-                    tile[i * side + j] = Vector::new(F::new(0.0f32));
+                    let mut value = Vector::new(F::new(0.0f32));
+                    if comptime!(planted::is("prologue_of_the_padding")) {
+                        value = enter::<S, F, B, C>(value, entrance, c, prologue);
+                    }
                     if is_row && column >= map.left && column < map.source_w + map.left {
                         let pixel = (image + row - map.up) * map.source_w + column - map.left;
-                        tile[i * side + j] = load::<S, F, B, C>(x, pixel * channels + c);
+                        value = load::<S, F, B, C>(x, pixel * channels + c);
+                        value = enter::<S, F, B, C>(value, entrance, c, prologue);
                     }
+                    tile[i * side + j] = value;
                 }
             }
         }

@@ -3,6 +3,7 @@ use super::super::transform::transform_back;
 use crate::cascade::sum_of;
 use crate::lanes::{channel, load, store};
 use crate::planted;
+use crate::prologue::{Entrance, Prologue, enter_one};
 use cubecl::prelude::*;
 
 /// Adds the partial sums, transforms them back to the nine taps, and stores these. One unit owns a run of input channels.
@@ -15,6 +16,7 @@ pub(super) fn finish_weight<S: Float, F: Float, B: Size, N: Size>(
     x: &[Vector<S, B>],
     grad: &[Vector<S, B>],
     out: &mut [Vector<S, B>],
+    entrance: Entrance<F, B>,
     _unaligned: &[S],
     map: Tiles,
     batch: usize,
@@ -25,6 +27,7 @@ pub(super) fn finish_weight<S: Float, F: Float, B: Size, N: Size>(
     partial_count: usize,
     run: usize,
     #[comptime] outputs: usize,
+    #[comptime] prologue: Prologue,
     #[define(S, F)] _dtypes: [cubecl::ir::ElemType; 2],
 ) {
     let side = comptime!(outputs + 2);
@@ -66,6 +69,8 @@ pub(super) fn finish_weight<S: Float, F: Float, B: Size, N: Size>(
                         in_channels,
                         c,
                         out_channels,
+                        &entrance,
+                        prologue,
                     );
                     let at = (tap * in_channels + i) * out_channels + c;
                     store::<S, F, B, N>(out, at, sum);
@@ -87,6 +92,8 @@ fn sum_directly<S: Float, F: Float, B: Size, N: Size>(
     in_channels: usize,
     out_channel: usize,
     out_channels: usize,
+    entrance: &Entrance<F, B>,
+    #[comptime] prologue: Prologue,
 ) -> Vector<F, N> {
     let mut sum = Vector::<F, N>::new(F::new(0.0f32));
     for image in 0..batch {
@@ -101,6 +108,7 @@ fn sum_directly<S: Float, F: Float, B: Size, N: Size>(
                 if is_row && c >= map.left && c < map.source_w + map.left {
                     let pixel = (image * map.source_h + r - map.up) * map.source_w + c - map.left;
                     value = F::cast_from(x[pixel * in_channels + in_channel].extract(0usize));
+                    value = enter_one::<S, F, B>(value, entrance, in_channel, prologue);
                 }
                 let pixel = (image * map.target_h + row) * map.target_w + column;
                 let g = load::<S, F, B, N>(grad, pixel * out_channels + out_channel);

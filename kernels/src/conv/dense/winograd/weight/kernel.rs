@@ -1,6 +1,7 @@
 use super::super::tiles::{Tiles, stage_grad, stage_tile};
 use crate::matmul::panels::add_products;
 use crate::planted;
+use crate::prologue::{Entrance, Prologue};
 use cubecl::prelude::*;
 
 /// One unit owns a run of (partial sum, part of the input channels): block by block it transforms inputs and gradients, and adds their
@@ -12,6 +13,7 @@ pub(super) fn weight_partial_sums<S: Float, F: Float, B: Size, N: Size, C: Size>
     partials: &mut [Vector<F, N>],
     inputs: &mut [F],
     grads: &mut [Vector<F, N>],
+    entrance: Entrance<F, B>,
     _unaligned: &[S],
     map: Tiles,
     tiles: usize,
@@ -27,6 +29,7 @@ pub(super) fn weight_partial_sums<S: Float, F: Float, B: Size, N: Size, C: Size>
     #[comptime] outputs: usize,
     #[comptime] taps: usize,
     #[comptime] vectors: usize,
+    #[comptime] prologue: Prologue,
     #[define(S, F)] _dtypes: [cubecl::ir::ElemType; 2],
 ) {
     let side = comptime!(outputs + 2);
@@ -73,7 +76,9 @@ pub(super) fn weight_partial_sums<S: Float, F: Float, B: Size, N: Size, C: Size>
                     in_channels,
                     first_channel / C::value(),
                     (last_channel + C::value() - 1) / C::value(),
+                    &entrance,
                     side,
+                    prologue,
                 );
                 stage_grad::<S, F, B, N>(
                     grad,

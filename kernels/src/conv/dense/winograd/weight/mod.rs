@@ -22,6 +22,7 @@ use super::tile_vectors;
 use super::tiles::TilesLaunch;
 use crate::conv::dense::ConvProblem;
 use crate::lanes::Lanes;
+use crate::prologue::Source;
 use crate::{KernelError, Tensor, launch};
 
 /// Tiles of a block at most: their products are summed in registers one by one.
@@ -63,11 +64,12 @@ impl Cut {
 /// Launches the partial sums from tiles of `outputs` by `outputs`, and what they come to.
 pub(in crate::conv::dense) fn launch_winograd_weight(
     problem: &ConvProblem,
-    x: &Tensor,
+    source: &Source,
     grad: &Tensor,
     out: &Tensor,
     outputs: usize,
 ) -> Result<(), KernelError> {
+    let x = source.map();
     let client = x.client();
     let (ci, co) = (problem.in_channels, problem.out_channels);
     let lanes = Lanes::of(client, problem.dtype, co, &[grad, out]);
@@ -116,6 +118,7 @@ pub(in crate::conv::dense) fn launch_winograd_weight(
             partials.arg(lanes.width),
             inputs.arg(1),
             grads.arg(lanes.width),
+            source.entrance(lanes.item, grad),
             lanes.unaligned(x),
             map(),
             tiles,
@@ -131,6 +134,7 @@ pub(in crate::conv::dense) fn launch_winograd_weight(
             outputs,
             taps,
             vectors,
+            source.prologue(),
             problem.dtype.elems(),
         );
     }
@@ -148,6 +152,7 @@ pub(in crate::conv::dense) fn launch_winograd_weight(
             in_lanes.arg(x),
             lanes.arg(grad),
             lanes.arg(out),
+            source.entrance(lanes.item, grad),
             lanes.unaligned(x),
             map(),
             problem.batch,
@@ -158,6 +163,7 @@ pub(in crate::conv::dense) fn launch_winograd_weight(
             cut.partials,
             grid.run,
             outputs,
+            source.prologue(),
             problem.dtype.elems(),
         );
     }
