@@ -112,6 +112,34 @@ impl Ceilings {
         })
     }
 
+    /// What whole steps are held against, measured in a few seconds: the copy that no cache holds, and the peak of multiply-adds. A launch costs
+    /// nothing here, as a step queues its launches.
+    ///
+    /// # Errors
+    /// A probe failed, in words.
+    pub fn of_steps(client: &Client) -> Result<Self, String> {
+        let largest = COLD_SETS[COLD_SETS.len() - 1];
+        let copy = cold(client, MemoryAccess::Copy, largest);
+        Ok(Self {
+            memory: vec![Bandwidth {
+                access: "copy".into(),
+                cache: Cache::Cold,
+                bytes: largest,
+                gb_s: copy.ok_or("the device has no room for a copy that no cache holds")?,
+            }],
+            gflop_s: peak(client)?,
+            launch_us: 0.0,
+        })
+    }
+
+    /// The least time in ms in which the device could do `operations` one after the other, each bound by its bytes or by its multiply-adds.
+    pub fn of_operations(&self, operations: &[Cost]) -> Option<f64> {
+        let each = operations
+            .iter()
+            .map(|&cost| self.limit(cost, Cache::Cold, false));
+        each.map(|limit| Some(limit?.0)).sum()
+    }
+
     /// The bandwidth of a copy over a working set of `bytes`, in GB/s, between measured points by the logarithm of their sizes.
     pub fn copy_at(&self, bytes: u64, cache: Cache) -> Option<f64> {
         let mut points: Vec<(f64, f64)> = self
@@ -315,6 +343,27 @@ mod tests {
         assert!((at(1 << 15).expect("measured") - 75.0).abs() < 1e-9);
         assert_eq!(at(1 << 30), Some(50.0));
         assert_eq!(ceilings().copy_at(1, Cache::Cold), None);
+    }
+
+    #[test]
+    fn a_step_is_bound_by_one_operation_after_the_other() {
+        let cold = Bandwidth {
+            access: "copy".into(),
+            cache: Cache::Cold,
+            bytes: 1 << 20,
+            gb_s: 10.0,
+        };
+        let ceilings = Ceilings {
+            memory: vec![cold],
+            gflop_s: 400.0,
+            launch_us: 0.0,
+        };
+        // 1 ms of bytes, then 2 ms of multiply-adds whose bytes take half as long.
+        let pass = Cost::traffic(1_000_000, 1_500_000, 4);
+        let product = pass.with_macs(400_000_000);
+        let sum = ceilings.of_operations(&[pass, product]).expect("measured");
+        assert!((sum - 3.0).abs() < 1e-9, "{sum}");
+        assert_eq!(Ceilings::default().of_operations(&[pass]), None);
     }
 
     #[test]

@@ -208,7 +208,7 @@ impl<'a> Session<'a> {
             commit: commit(),
             began: humantime::format_rfc3339_seconds(began).to_string(),
             seconds: 0.0,
-            command: command(),
+            command: command("-- "),
             ceilings: runner.ceilings.clone(),
             rows: Vec::new(),
             refused: Vec::new(),
@@ -286,17 +286,15 @@ fn with_peers(
     versions
 }
 
-/// The command that repeats this run, without the paths of this machine.
-fn command() -> String {
+/// The command that repeats this run, without the paths of this machine; `bench` names the one of `cargo bench`'s binaries.
+pub(crate) fn command(bench: &str) -> String {
     let words = env::args().skip(1).filter(|word| word != "--bench");
     let named: Vec<String> = words
-        .map(|word| {
-            match word.contains(['/', '\\']) && !word.contains(' ') && Path::new(&word).exists() {
-                true => Path::new(&word)
-                    .file_name()
-                    .map_or(word.clone(), |name| name.to_string_lossy().into_owned()),
-                false => word,
-            }
+        .map(|word| match Path::new(&word).is_absolute() {
+            true => Path::new(&word)
+                .file_name()
+                .map_or(word.clone(), |name| name.to_string_lossy().into_owned()),
+            false => word,
         })
         .collect();
     match named.first().map(String::as_str) {
@@ -305,6 +303,6 @@ fn command() -> String {
             format!("cargo xtask bench report --features peers {rest}")
         }
         Some("report") => format!("cargo xtask bench {}", named.join(" ")),
-        _ => format!("cargo xtask bench -- {}", named.join(" ")),
+        _ => format!("cargo xtask bench {bench}{}", named.join(" ")),
     }
 }

@@ -137,6 +137,15 @@ pub fn held_and_peak() -> [u64; 2] {
     [HELD.get(), PEAK.get()].map(|bytes| bytes.max(0) as u64)
 }
 
+/// Bytes that the memory pools of `client`'s device have taken so far, of all threads: what tensors hold, what is kept for later ones, and what
+/// lies between. It grows to what a step needs and stays.
+pub fn pooled(client: &Client) -> u64 {
+    client
+        .memory_report(cubecl::MemoryScope::Device)
+        .usage()
+        .bytes_reserved
+}
+
 /// Lets the peak of [`held_and_peak`] start anew from what is held now.
 pub fn reset_peak() {
     PEAK.set(HELD.get());

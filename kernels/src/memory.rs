@@ -11,8 +11,9 @@
 //! Nothing in this asks anything of a runtime. It sees no access that jumps over a fence, and none between slices or windows of
 //! one buffer. Where the device itself keeps launches from what lies ahead of a buffer, as wgpu does, it sees those behind alone.
 
-use crate::Client;
+use crate::{Client, planted};
 use cubecl::server::Handle;
+use cubecl_common::bytes::Bytes;
 use std::sync::Arc;
 
 /// Bytes of the shortest buffer: a vector of any kernel. WebGPU refuses a shorter one than the kernel's items, also where the kernel
@@ -76,12 +77,19 @@ impl Memory {
         if fences::are_up() {
             return fences::around(client, bytes);
         }
-        if bytes.len() < LEAST {
-            let mut padded = [0; LEAST];
-            padded[..bytes.len()].copy_from_slice(bytes);
-            return Self::bare(client.create_from_slice(&padded), bytes.len());
+        let mut copy = bytes.to_vec();
+        copy.resize(bytes.len().max(LEAST), 0);
+        // `create_from_slice` copies once more, and so does `Bytes::from_bytes_vec`, for the sake of an alignment that no upload needs.
+        Self::bare(client.create(Bytes::from_elems(copy)), bytes.len())
+    }
+
+    /// What the device reads of `bytes` where they lie, more than none.
+    pub fn taking(client: &Client, bytes: Bytes) -> Self {
+        if is_fenced() || bytes.len() < LEAST || planted::is("staged_memory_copied") {
+            return Self::of(client, &bytes);
         }
-        Self::bare(client.create_from_slice(bytes), bytes.len())
+        let len = bytes.len();
+        Self::bare(client.create(bytes), len)
     }
 
     fn bare(handle: Handle, len: usize) -> Self {

@@ -3,7 +3,9 @@ mod extent;
 mod overlap;
 
 use crate::lanes::ViewLaunch;
+use crate::later::Later;
 use crate::memory::Memory;
+use crate::staging::Staged;
 use crate::{DType, KernelError, planted};
 use cubecl::prelude::*;
 use extent::{elements, is_addressable};
@@ -99,6 +101,30 @@ impl Tensor {
             shape,
             DType::F32,
         ))
+    }
+
+    /// A tensor of what `values` hold, as [`DType::F32`]: the device reads them where they lie, and then gives their memory back. Nothing is copied
+    /// on this thread, save what is shorter than a vector.
+    ///
+    /// # Errors
+    /// In this order: [`KernelError::Shape`] when `values` does not fill `shape`; [`KernelError::TooLarge`].
+    pub fn from_staged(
+        client: &Client,
+        values: Staged,
+        shape: &[usize],
+    ) -> Result<Self, KernelError> {
+        check_len(values.len(), shape)?;
+        if values.is_empty() {
+            return Self::from_f32(client, &values, shape);
+        }
+        Ok(Self {
+            client: client.clone(),
+            memory: Memory::taking(client, values.into_bytes()),
+            shape: shape.to_vec(),
+            dtype: DType::F32,
+            offset: 0,
+            pitch: packed(shape),
+        })
     }
 
     fn of_bytes(client: &Client, bytes: &[u8], shape: &[usize], dtype: DType) -> Self {
@@ -276,12 +302,23 @@ impl Tensor {
     /// # Errors
     /// In this order: [`KernelError::TooLarge`]; [`KernelError::Device`] when a launch before this failed or the copy does.
     pub fn to_f64(&self) -> Result<Vec<f64>, KernelError> {
-        Ok(match self.dtype {
-            DType::F16 => self.elements(|bits| f16::from_bits(bits).to_f64())?,
-            DType::Bf16 => self.elements(|bits| bf16::from_bits(bits).to_f64())?,
-            DType::F32 => self.elements::<f32, _>(f64::from)?,
-            DType::F64 => self.elements(|v: f64| v)?,
-        })
+        Ok(numbers(&self.bytes()?, self.dtype))
+    }
+
+    /// [`Tensor::to_f64`] of what was launched so far, without waiting: the result is there when the launches that follow are made. Until
+    /// then the tensor is not alone in its memory.
+    ///
+    /// # Errors
+    /// [`KernelError::TooLarge`]; what fails later is told then.
+    pub fn to_f64_later(&self) -> Result<Later<Vec<f64>>, KernelError> {
+        self.check_addressable("read", "self")?;
+        let tensor = self.clone();
+        Ok(Later::begin(&self.client, &self.memory, move |bytes| {
+            Ok(match tensor.is_empty() {
+                true => Vec::new(),
+                false => numbers(&tensor.own(bytes), tensor.dtype),
+            })
+        }))
     }
 
     /// Copies the elements to the host as `f32`, waiting for every launch that writes them.
@@ -314,11 +351,16 @@ impl Tensor {
             .client
             .read_one(self.memory.handle())
             .map_err(|error| KernelError::Device(error.to_string()))?;
+        Ok(self.own(&bytes))
+    }
+
+    /// Those of the memory's `bytes` that are this tensor's.
+    fn own(&self, bytes: &[u8]) -> Vec<u8> {
         let size = self.dtype.size();
         let pixel = packed(&self.shape) * size;
         let (offset, pitch) = (self.offset * size, self.pitch * size);
         let pixels = (0..self.pixels()).map(|i| &bytes[offset + i * pitch..][..pixel]);
-        Ok(pixels.collect::<Vec<_>>().concat())
+        pixels.collect::<Vec<_>>().concat()
     }
 
     /// The tensor, which a check has passed, as a kernel's buffer argument of `len / width` vectors of `width` elements. Of a window it is the elements from the
@@ -363,6 +405,20 @@ impl Tensor {
 impl std::fmt::Debug for Tensor {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Tensor({:?}, {:?})", self.shape, self.dtype)
+    }
+}
+
+/// The numbers of `dtype` that `bytes` hold.
+fn numbers(bytes: &[u8], dtype: DType) -> Vec<f64> {
+    fn each<E: bytemuck::Pod>(bytes: &[u8], convert: impl Fn(E) -> f64) -> Vec<f64> {
+        let elements = bytemuck::pod_collect_to_vec::<u8, E>(bytes);
+        elements.into_iter().map(convert).collect()
+    }
+    match dtype {
+        DType::F16 => each(bytes, |bits| f16::from_bits(bits).to_f64()),
+        DType::Bf16 => each(bytes, |bits| bf16::from_bits(bits).to_f64()),
+        DType::F32 => each(bytes, |v: f32| f64::from(v)),
+        DType::F64 => each(bytes, |v| v),
     }
 }
 

@@ -8,6 +8,7 @@ mod candle;
 mod cubek;
 #[cfg(feature = "peers")]
 mod linked;
+pub(crate) mod process;
 mod torch;
 
 #[cfg(feature = "peers")]
@@ -19,6 +20,7 @@ pub use cubek::CubeK;
 pub use torch::Torch;
 
 use crate::contender::Peer;
+use crate::step::TorchSteps;
 use cubecl::Device;
 
 /// The peers that are there beside `device`: those that are linked, and PyTorch under `python`, or where none is named under the `python3` that has
@@ -34,11 +36,7 @@ pub fn all(
     let mut peers = linked(device);
     match python.map(String::from).or_else(torch::found) {
         Some(python) => {
-            let on = match device {
-                Device::Cuda(_) => "cuda",
-                _ => "cpu",
-            };
-            let torch = Torch::start(&python, on, compiled).map_err(|error| {
+            let torch = Torch::start(&python, place(device), compiled).map_err(|error| {
                 format!("--torch {python}: {error}; install it with {python} -m pip install torch")
             })?;
             peers.push(Box::new(torch));
@@ -48,6 +46,25 @@ pub fn all(
         }
     }
     Ok(peers)
+}
+
+/// PyTorch under `python`, for whole steps beside `device`, on as many threads.
+///
+/// # Errors
+/// The interpreter does not start, or lacks a library.
+pub(crate) fn steps(device: &Device, python: &str, threads: usize) -> Result<TorchSteps, String> {
+    let libraries = "torch torchvision timm numpy";
+    TorchSteps::start(python, place(device), threads).map_err(|error| {
+        format!("--torch {python}: {error}; install what it needs with {python} -m pip install {libraries}")
+    })
+}
+
+/// What PyTorch calls the place of `device`.
+fn place(device: &Device) -> &'static str {
+    match device {
+        Device::Cuda(_) => "cuda",
+        _ => "cpu",
+    }
 }
 
 /// The libraries that are linked in.

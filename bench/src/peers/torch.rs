@@ -1,3 +1,4 @@
+use super::process::Process;
 use crate::contender::{Contender, Peer, Task};
 use crate::flush::Flush;
 use crate::input::{Content, Input};
@@ -5,15 +6,16 @@ use crate::turn::Turn;
 use crate::verify::digest;
 use serde_json::{Value, json};
 use std::cell::RefCell;
-use std::io::{BufRead, BufReader, Write};
 use std::path::PathBuf;
-use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::rc::Rc;
 use std::{env, fs};
 
 /// PyTorch in a process of its own, which runs the same operands on the same machine, in turns with us.
 pub struct Torch {
     process: Rc<RefCell<Process>>,
+    /// Where operands and results change hands.
+    folder: Rc<tempfile::TempDir>,
     version: String,
     /// Whether compiled functions run beside the eager ones.
     compiled: bool,
@@ -25,11 +27,15 @@ impl Torch {
     /// # Errors
     /// The interpreter does not start, or has no PyTorch.
     pub fn start(python: &str, device: &str, compiled: bool) -> Result<Self, String> {
-        let mut process = Process::start(python, device)?;
+        let folder =
+            tempfile::tempdir().map_err(|error| format!("no folder for PyTorch: {error}"))?;
+        let at = folder.path().to_string_lossy();
+        let mut process = Process::start(python, "torch_peer.py", &[device, &*at])?;
         let answer = process.ask(&json!({"hello": true}))?;
         let version = answer["torch"].as_str().unwrap_or_default().to_string();
         Ok(Self {
             process: Rc::new(RefCell::new(process)),
+            folder: Rc::new(folder),
             version,
             compiled,
         })
@@ -53,6 +59,7 @@ impl Peer for Torch {
             Box::new(Running {
                 name,
                 process: self.process.clone(),
+                folder: self.folder.clone(),
                 question: json!({
                     "variant": name, "op": task.op, "phase": task.phase, "arguments": task.arguments,
                 }),
@@ -69,6 +76,7 @@ impl Peer for Torch {
 struct Running {
     name: &'static str,
     process: Rc<RefCell<Process>>,
+    folder: Rc<tempfile::TempDir>,
     question: Value,
     inputs: Vec<Input>,
     /// The draws that the process holds, by a digest of theirs, the latest last.
@@ -122,10 +130,9 @@ impl Contender for Running {
             true => Some(self.held.remove(usize::from(self.held[0] == self.called))),
             false => None,
         };
-        let folder = self.process.borrow().folder.path().to_path_buf();
         let mut files = Vec::new();
         for (i, (input, values)) in self.inputs.iter().zip(values).enumerate() {
-            let path = folder.join(format!("input{i}"));
+            let path = self.folder.path().join(format!("input{i}"));
             let bytes: Vec<u8> = values
                 .iter()
                 .flat_map(|value| value.to_le_bytes())
@@ -168,61 +175,7 @@ impl Contender for Running {
             "discarded": turn.discarded, "least": turn.least, "ms": turn.ms, "together": turn.together,
             "flush": if turn.cold { flush.bytes() } else { 0 },
         }}))?;
-        let times = answer["ms"].as_array().cloned().unwrap_or_default();
-        Ok(times.iter().filter_map(Value::as_f64).collect())
-    }
-}
-
-struct Process {
-    child: Child,
-    input: ChildStdin,
-    output: BufReader<ChildStdout>,
-    /// Where operands and results change hands.
-    folder: tempfile::TempDir,
-}
-
-impl Process {
-    fn start(python: &str, device: &str) -> Result<Self, String> {
-        let script = concat!(env!("CARGO_MANIFEST_DIR"), "/peers/torch_peer.py");
-        let folder =
-            tempfile::tempdir().map_err(|error| format!("no folder for PyTorch: {error}"))?;
-        let mut child = Command::new(python)
-            .args([script, device])
-            .arg(folder.path())
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .map_err(|error| format!("{python} does not start: {error}"))?;
-        let (Some(input), Some(output)) = (child.stdin.take(), child.stdout.take()) else {
-            return Err(format!("{python} has no pipes"));
-        };
-        Ok(Self {
-            child,
-            input,
-            output: BufReader::new(output),
-            folder,
-        })
-    }
-
-    fn ask(&mut self, question: &Value) -> Result<Value, String> {
-        let mut line = String::new();
-        writeln!(self.input, "{question}")
-            .and_then(|()| self.input.flush())
-            .and_then(|()| self.output.read_line(&mut line))
-            .map_err(|error| format!("PyTorch went away: {error}"))?;
-        let answer: Value = serde_json::from_str(&line)
-            .map_err(|_| "PyTorch went away; does the interpreter have it?".to_string())?;
-        match answer["error"].as_str() {
-            Some(error) => Err(error.into()),
-            None => Ok(answer),
-        }
-    }
-}
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        Ok(super::process::numbers(&answer["ms"]))
     }
 }
 

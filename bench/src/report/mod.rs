@@ -22,6 +22,7 @@ pub use terminal::terminal;
 
 pub(crate) use markdown::{cell, columns, line};
 pub(crate) use number::{bytes, error, percent, ratio, significant};
+pub(crate) use summary::geometric_mean;
 
 #[cfg(doc)]
 use crate::results::Results;

@@ -155,7 +155,7 @@ fn extreme(&(ratio, row): &(f64, &Row)) -> Extreme {
 }
 
 /// NaN of no values.
-fn geometric_mean(values: impl Iterator<Item = f64>) -> f64 {
+pub(crate) fn geometric_mean(values: impl Iterator<Item = f64>) -> f64 {
     let (sum, count) = values.fold((0.0, 0.0), |(sum, count), value| {
         (sum + value.ln(), count + 1.0)
     });

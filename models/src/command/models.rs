@@ -6,6 +6,7 @@ use crate::train::TrainError;
 use crate::zoo::{self, Architecture, Network, Size, ZooError};
 use clap::Args;
 use ghostlight_autodiff::{DType, Tape, Tensor, Var};
+use ghostlight_kernels::launch;
 use serde_json::{Value, json};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -27,7 +28,7 @@ pub(super) struct ModelsArguments {
     #[arg(long)]
     json: bool,
     /// Time training steps, inference and inference of a single image too, which takes seconds a network; the energy of the last where the
-    /// processor counts it.
+    /// processor counts it, and the memory that the steps held.
     #[arg(long)]
     measure: bool,
 }
@@ -67,7 +68,9 @@ pub(super) fn run(arguments: &ModelsArguments, stop: &AtomicBool) -> Result<(), 
 fn header(arguments: &ModelsArguments) -> Result<(), CommandError> {
     let speeds = match arguments.measure {
         true => format!(
-            "{:>14} {:>8} {:>14} {:>8} {:>13} {:>9} {:>9}",
+            "{:>9} {:>9} {:>14} {:>8} {:>14} {:>8} {:>13} {:>9} {:>9}",
+            "peak, MiB",
+            "pool, MiB",
             "train images/s",
             "first, s",
             "infer images/s",
@@ -129,7 +132,9 @@ impl Row {
             let Speeds { infer, single, .. } = speeds;
             let joules = single.joules_per_image;
             format!(
-                "{:>14.0} {:>8.2} {:>14.0} {:>8.2} {:>13.2} {:>9.2} {:>9}",
+                "{:>9.1} {:>9.1} {:>14.0} {:>8.2} {:>14.0} {:>8.2} {:>13.2} {:>9.2} {:>9}",
+                mib(speeds.peak_bytes),
+                mib(speeds.pool_bytes),
                 speeds.train_images_per_s,
                 speeds.first_train_s,
                 infer.images_per_s,
@@ -145,7 +150,7 @@ impl Row {
             self.side,
             self.size.params,
             self.size.macs as f64 / 1e6,
-            self.step_bytes as f64 / (1 << 20) as f64,
+            mib(self.step_bytes),
         ))
     }
 
@@ -159,6 +164,8 @@ impl Row {
         });
         if let Some(speeds) = self.speeds {
             let Speeds { infer, single, .. } = speeds;
+            row["peak_bytes"] = speeds.peak_bytes.into();
+            row["pool_bytes"] = speeds.pool_bytes.into();
             row["train_images_per_s"] = speeds.train_images_per_s.into();
             row["first_train_step_s"] = speeds.first_train_s.into();
             row["infer_images_per_s"] = infer.images_per_s.into();
@@ -172,9 +179,18 @@ impl Row {
     }
 }
 
-/// How fast a network is on the default device.
+fn mib(bytes: u64) -> f64 {
+    bytes as f64 / (1 << 20) as f64
+}
+
+/// How fast a network is on the default device, and what its training steps hold there.
 #[derive(Clone, Copy)]
 struct Speeds {
+    /// The most that a training step held at once, counted while steps ran: parameters, gradients and images, what the backward pass needs of
+    /// the forward pass, and scratch.
+    peak_bytes: u64,
+    /// What the device's memory pool had taken behind them.
+    pool_bytes: u64,
     /// Images a second of training steps (forward and backward pass, without the optimiser), once their kernels are compiled.
     train_images_per_s: f64,
     /// The first training step, which compiles those kernels that inference does not have, in seconds.
@@ -187,6 +203,9 @@ struct Speeds {
 
 fn measure(arch: Architecture, batch: usize) -> Result<Speeds, CommandError> {
     let client = cubecl::Device::default().client();
+    // What networks before this one left in the pool. A failure shows when something is read.
+    let _ = client.memory_cleanup();
+    let [before, _] = launch::held_and_peak();
     let network = Network::new(&client, DType::F32, arch, 0, 0)?;
     let [height, width] = arch.image;
     let shape = [batch, height, width, 3];
@@ -207,13 +226,18 @@ fn measure(arch: Architecture, batch: usize) -> Result<Speeds, CommandError> {
     let start = Instant::now();
     step()?;
     let first_train_s = start.elapsed().as_secs_f64();
+    launch::reset_peak();
     let (start, mut steps) = (Instant::now(), 0);
     while start.elapsed() < MEASURED {
         step()?;
         steps += 1;
     }
+    let train_images_per_s = f64::from(steps) * batch as f64 / start.elapsed().as_secs_f64();
+    let [_, peak] = launch::held_and_peak();
     Ok(Speeds {
-        train_images_per_s: f64::from(steps) * batch as f64 / start.elapsed().as_secs_f64(),
+        peak_bytes: peak.saturating_sub(before),
+        pool_bytes: launch::pooled(&client),
+        train_images_per_s,
         first_train_s,
         infer,
         single,

@@ -4,7 +4,7 @@ use super::augment::{Augment, AugmentSeed, Placement};
 use super::stats::{ChannelStats, Normaliser};
 use super::{DataError, Dataset};
 use crate::random::{Purpose, stream};
-use ghostlight_kernels::planted;
+use ghostlight_kernels::{Staged, Staging, planted};
 use rand::distr::Distribution;
 use rand::seq::SliceRandom;
 use rand_distr::Beta;
@@ -26,8 +26,8 @@ pub fn order(indices: &[u32], seed: u64, epoch: u64) -> Vec<u32> {
 /// Some images, ready for the model.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Batch {
-    /// `[n, height, width, 3]`, normalised.
-    pub images: Vec<f32>,
+    /// `[n, height, width, 3]`, normalised, in memory that a device takes over and gives back to the loader.
+    pub images: Staged,
     /// One label per image.
     pub labels: Vec<u32>,
     /// Which images of the data set these are.
@@ -155,12 +155,14 @@ fn make_batches(
     sender: &SyncSender<Result<Batch, DataError>>,
 ) {
     let normaliser = Normaliser::new(&options.stats);
+    let staging = Staging::new();
     let chunks = order
         .chunks(options.batch_size)
         .take(all)
         .skip(options.first_batch);
     for (number, indices) in (options.first_batch as u64..).zip(chunks) {
-        let batch = make_batch(dataset, indices, options.augment, &normaliser).map(|batch| {
+        let room = staging.room(indices.len() * dataset.image_bytes());
+        let batch = make_batch(dataset, indices, options.augment, &normaliser, room).map(|batch| {
             let seed = options.augment.map(|(_, seed)| seed);
             match seed.filter(|_| options.mixup > 0.0) {
                 Some(seed) => mix(batch, options.mixup, seed, number),
@@ -179,9 +181,9 @@ fn make_batch(
     indices: &[u32],
     augment: Option<(Augment, AugmentSeed)>,
     normaliser: &Normaliser,
+    mut images: Staged,
 ) -> Result<Batch, DataError> {
     let size = (dataset.height, dataset.width);
-    let mut images = vec![0.0; indices.len() * dataset.image_bytes()];
     images
         .par_chunks_exact_mut(dataset.image_bytes())
         .zip(indices)
@@ -225,7 +227,7 @@ fn mix(batch: Batch, alpha: f64, seed: AugmentSeed, number: u64) -> Batch {
         batch.images.len() / batch.labels.len().max(1),
         batch.labels.len(),
     );
-    let mut images = vec![0.0; batch.images.len()];
+    let mut images = batch.images.another();
     let partner = |i: usize| planted::or("mixed_with_itself", (i + 1) % count, i);
     let mixing = images.par_chunks_exact_mut(len.max(1)).enumerate();
     mixing.for_each(|(i, out)| {

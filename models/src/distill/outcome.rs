@@ -189,8 +189,11 @@ fn images(session: &Session, indices: &[u32]) -> Result<Vec<f32>, TrainError> {
         mixup: 0.0,
     };
     let loader = Loader::new(session.dataset.clone(), indices.to_vec(), options)?;
-    let batches = loader.map(|batch| batch.map(|batch| batch.images));
-    Ok(batches.collect::<Result<Vec<_>, _>>()?.concat())
+    let mut pixels = Vec::new();
+    for batch in loader {
+        pixels.extend_from_slice(&batch?.images);
+    }
+    Ok(pixels)
 }
 
 /// What the run comes to, for people and for programs.

@@ -1,4 +1,4 @@
-use super::{Lesson, Loss, Method, Reading, Stages};
+use super::{Lesson, Loss, Method, Reading, Stages, Values};
 use crate::nn::{BatchNorm, Conv, ConvShape, Pass, Path};
 use crate::recipe::{Align, AlignGroup, AlignNorm, Select};
 use ghostlight_autodiff::ops::{AdaptiveAverage, Bilinear, FlipAlign};
@@ -129,25 +129,29 @@ impl AlignMethod {
     /// The share of each choice among the samples of all stages.
     fn watch(&self, chosen: Vec<Chosen>) -> Reading {
         let choices = self.choices();
-        let read = move || {
-            let mut counts = vec![0.0; choices.len()];
-            let mut samples = 0.0;
-            for chosen in chosen {
-                for transform in chosen.to_transforms()? {
-                    samples += 1.0;
-                    if let Some(choice) = choices.iter().position(|&it| it == transform) {
-                        counts[choice] += 1.0;
+        let begin = move || {
+            let later: Vec<_> = chosen.iter().map(Chosen::to_transforms_later).collect();
+            let values: Values = Box::new(move || {
+                let mut counts = vec![0.0; choices.len()];
+                let mut samples = 0.0;
+                for later in later {
+                    for transform in later.wait()? {
+                        samples += 1.0;
+                        if let Some(choice) = choices.iter().position(|&it| it == transform) {
+                            counts[choice] += 1.0;
+                        }
                     }
                 }
-            }
-            Ok(counts
-                .into_iter()
-                .map(|count| count / f64::max(samples, 1.0))
-                .collect())
+                Ok(counts
+                    .into_iter()
+                    .map(|count| count / f64::max(samples, 1.0))
+                    .collect())
+            });
+            Ok(values)
         };
         Reading {
             names: self.watches(),
-            read: Box::new(read),
+            begin: Box::new(begin),
         }
     }
 }

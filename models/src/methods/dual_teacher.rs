@@ -1,4 +1,4 @@
-use super::{Lesson, LogitLoss, Loss, Method, Reading, WEIGHT};
+use super::{Lesson, LogitLoss, Loss, Method, Reading, Values, WEIGHT};
 use crate::recipe::{self, DualTeacher};
 use ghostlight_autodiff::KernelError;
 use ghostlight_kernels::loss::dual_teacher::{DualTeacherOptions, Rule, Scope, Thresholds, weigh};
@@ -56,16 +56,20 @@ impl Method for DualTeacherMethod {
         let [first, second] = self.teachers.map(|index| lesson.teacher(index));
         let found = weigh(&first?.logits, &second?.logits, &self.options())?;
         logits.factors = Some(found.factors);
-        let read = move || {
-            // One row for the batch, or one a sample.
-            let rows = found.weights.to_f64()?;
-            let count = (rows.len() / 4).max(1) as f64;
-            let mean = |column: usize| rows.iter().skip(column).step_by(4).sum::<f64>() / count;
-            Ok((0..4).map(mean).collect())
+        let begin = move || {
+            let later = found.weights.to_f64_later()?;
+            let values: Values = Box::new(move || {
+                // One row for the batch, or one a sample.
+                let rows = later.wait()?;
+                let count = (rows.len() / 4).max(1) as f64;
+                let mean = |column: usize| rows.iter().skip(column).step_by(4).sum::<f64>() / count;
+                Ok((0..4).map(mean).collect())
+            });
+            Ok(values)
         };
         loss.watched.push(Reading {
             names: self.watches(),
-            read: Box::new(read),
+            begin: Box::new(begin),
         });
         Ok(())
     }

@@ -1,4 +1,4 @@
-use super::{Lesson, Loss, Reading};
+use super::{Lesson, Loss, Reading, Values};
 use ghostlight_autodiff::ops::Distill;
 use ghostlight_autodiff::{KernelError, Tensor};
 use ghostlight_kernels::loss::distill::{CrossEntropyOptions, DistillOptions, TeacherTerms};
@@ -105,17 +105,22 @@ impl LogitLoss {
         let value = lesson.tape.apply(op, &[&lesson.student.logits])?;
         loss.outputs.push((value, 1.0));
         let rows = names.len();
-        let read = move || {
-            let Some(found) = terms.get() else {
-                return Ok(vec![0.0; rows]);
-            };
-            let losses = found.losses.to_f64()?;
-            let samples = (losses.len() / rows).max(1);
-            Ok(losses.chunks(samples).map(|row| row.iter().sum()).collect())
+        let begin = move || {
+            let found = terms.get().map(|found| found.losses.to_f64_later());
+            let later = found.transpose()?;
+            let values: Values = Box::new(move || {
+                let Some(later) = later else {
+                    return Ok(vec![0.0; rows]);
+                };
+                let losses = later.wait()?;
+                let samples = (losses.len() / rows).max(1);
+                Ok(losses.chunks(samples).map(|row| row.iter().sum()).collect())
+            });
+            Ok(values)
         };
         loss.terms.push(Reading {
             names,
-            read: Box::new(read),
+            begin: Box::new(begin),
         });
         Ok(())
     }

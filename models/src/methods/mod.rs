@@ -83,9 +83,12 @@ pub(crate) const WEIGHT: &str = "weight";
 pub struct Reading {
     /// What each value is called in metrics and report.
     pub names: Vec<String>,
-    /// Waits for the device.
-    pub read: Box<dyn FnOnce() -> Result<Vec<f64>, KernelError>>,
+    /// Begins to read them, once all launches of the step are made.
+    pub begin: Box<dyn FnOnce() -> Result<Values, KernelError>>,
 }
+
+/// Waits for values that are on their way to the host.
+pub type Values = Box<dyn FnOnce() -> Result<Vec<f64>, KernelError>>;
 
 /// The loss of one step: what is differentiated, and what is read of it.
 #[derive(Default)]
@@ -103,10 +106,14 @@ impl Loss {
     pub fn add(&mut self, name: &str, value: Var, weight: f64) {
         let read = value.tensor().clone();
         let entered = planted::or("terms_without_weight", weight, 1.0);
-        let read = move || Ok(vec![entered * read.to_f64()?[0]]);
+        let begin = move || {
+            let later = read.to_f64_later()?;
+            let values: Values = Box::new(move || Ok(vec![entered * later.wait()?[0]]));
+            Ok(values)
+        };
         self.terms.push(Reading {
             names: vec![name.to_string()],
-            read: Box::new(read),
+            begin: Box::new(begin),
         });
         self.outputs.push((value, weight));
     }

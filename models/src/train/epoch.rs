@@ -3,12 +3,13 @@ use super::evaluate::argmax;
 use super::learner::Learner;
 use super::{EpochRecord, Session, TrainError};
 use crate::data::{AugmentSeed, Batch, Loader, LoaderOptions, batches};
-use crate::methods::{Answers, Lesson, Need, Reading, Way};
+use crate::methods::{Answers, Lesson, Need, Reading, Values, Way};
 use crate::nn::{Mode, Randomness};
 use crate::recipe::{Moment, Train, lr_at};
 use crate::run::{Platform, digest_of, weights_digest};
 use crate::zoo::Network;
-use ghostlight_autodiff::{Labels, Tensor, Var};
+use ghostlight_autodiff::{KernelError, Labels, Tensor, Var};
+use ghostlight_kernels::Later;
 use ghostlight_kernels::loss::distill::Mixed;
 use ghostlight_kernels::planted;
 use serde::{Deserialize, Serialize};
@@ -66,12 +67,27 @@ pub(super) struct Course<'a> {
     pub drops: usize,
 }
 
-/// A step whose results are still on the device: reading them one step late keeps the device busy meanwhile.
+/// A step whose results are on their way: they are wanted when the next step is launched, so that nobody waits for them.
 struct Pending {
-    terms: Vec<Reading>,
-    watched: Vec<Reading>,
-    logits: Tensor,
+    terms: Vec<Coming>,
+    watched: Vec<Coming>,
+    logits: Later<Vec<f64>>,
     labels: Vec<u32>,
+}
+
+/// Values on their way, by name.
+struct Coming {
+    names: Vec<String>,
+    values: Values,
+}
+
+/// Begins to read all of `readings`.
+fn begin(readings: Vec<Reading>) -> Result<Vec<Coming>, KernelError> {
+    let coming = |Reading { names, begin }: Reading| {
+        let values = begin()?;
+        Ok(Coming { names, values })
+    };
+    readings.into_iter().map(coming).collect()
 }
 
 /// What an epoch asks of a teacher, and its answers that are known.
@@ -126,9 +142,8 @@ impl<'a> Course<'a> {
             if session.stopped() {
                 break;
             }
-            let next = self.step(&batch, &mut asked, position.epoch, position.step)?;
+            let next = self.step(batch, &mut asked, position.epoch, position.step)?;
             position.step += 1;
-            session.host("reading results");
             if let Some(done) = pending.replace(next) {
                 self.settle(done, position)?;
             }
@@ -223,7 +238,7 @@ impl<'a> Course<'a> {
     /// Launches one step.
     fn step(
         &mut self,
-        batch: &Batch,
+        batch: Batch,
         asked: &mut [Asked],
         epoch: usize,
         step: usize,
@@ -232,7 +247,8 @@ impl<'a> Course<'a> {
         let dataset = session.dataset;
         session.host("uploading");
         let shape = [batch.labels.len(), dataset.height, dataset.width, 3];
-        let images = Var::constant(Tensor::from_f32(session.client, &batch.images, &shape)?);
+        let images = Tensor::from_staged(session.client, batch.images, &shape)?;
+        let images = Var::constant(images);
         let labels = Labels::new(session.client, &batch.labels, dataset.classes.len())?;
         session.host("teachers");
         let mixed = match &batch.mixed {
@@ -280,11 +296,12 @@ impl<'a> Course<'a> {
         session.host("optimiser");
         let rate = self.lr_at(epoch, step);
         self.learner.step(self.train, rate)?;
+        session.host("reading results");
         Ok(Pending {
-            terms: loss.terms,
-            watched: loss.watched,
-            logits: student.logits.tensor().clone(),
-            labels: batch.labels.clone(),
+            terms: begin(loss.terms)?,
+            watched: begin(loss.watched)?,
+            logits: student.logits.tensor().to_f64_later()?,
+            labels: batch.labels,
         })
     }
 
@@ -302,7 +319,12 @@ impl<'a> Course<'a> {
             });
         }
         let classes = self.session.dataset.classes.len();
-        let logits = done.logits.to_f32()?;
+        let logits: Vec<f32> = done
+            .logits
+            .wait()?
+            .into_iter()
+            .map(|it| it as f32)
+            .collect();
         let hits = logits.chunks(classes).zip(&done.labels);
         position.correct += hits
             .filter(|(row, label)| argmax(row) == **label as usize)
@@ -315,11 +337,11 @@ impl<'a> Course<'a> {
 }
 
 /// Adds what is read to the sums of its names, and returns the sum of all that was read.
-fn add(readings: Vec<Reading>, names: &[String], sums: &mut Vec<u64>) -> Result<f64, TrainError> {
+fn add(coming: Vec<Coming>, names: &[String], sums: &mut Vec<u64>) -> Result<f64, TrainError> {
     sums.resize(names.len(), 0.0f64.to_bits());
     let mut all = 0.0;
-    for reading in readings {
-        for (name, value) in reading.names.iter().zip((reading.read)()?) {
+    for Coming { names: of, values } in coming {
+        for (name, value) in of.iter().zip(values()?) {
             all += value;
             if let Some(place) = names.iter().position(|known| known == name) {
                 sums[place] = (f64::from_bits(sums[place]) + value).to_bits();

@@ -83,7 +83,7 @@ pub fn answers(
         let batch = batch?;
         session.check()?;
         let count = batch.labels.len();
-        let images = Tensor::from_f32(session.client, &batch.images, &[count, height, width, 3])?;
+        let images = Tensor::from_staged(session.client, batch.images, &[count, height, width, 3])?;
         let logits = network.forward(&Tape::new(), Mode::Infer, &Var::constant(images))?;
         let logits = logits.tensor().to_f32()?;
         if !logits.iter().all(|value| value.is_finite()) {

@@ -70,6 +70,14 @@ fn a_network_can_be_measured_at_a_size_of_ones_own() {
         let joules = rows[0].get(energy).expect("a number or null");
         assert!(joules.is_null() || joules.as_f64().unwrap() > 0.0, "{rows}");
     }
+    // What was counted on a device that computes nothing, beside it values, gradients and which of them decay, and some scratch that hangs
+    // on the device.
+    let bytes = |key: &str| rows[0][key].as_u64().unwrap();
+    let beside = bytes("peak_bytes") - bytes("step_bytes");
+    let parameters = 4 * 103_642;
+    let allowed = 3 * parameters..5 * parameters;
+    assert!(allowed.contains(&beside), "{rows}");
+    assert!(bytes("pool_bytes") >= bytes("peak_bytes"), "{rows}");
 }
 
 #[test]

@@ -1,6 +1,6 @@
 use super::Transform;
 use crate::memory::Memory;
-use crate::{Client, KernelError};
+use crate::{Client, KernelError, Later};
 use cubecl::prelude::BufferArg;
 
 /// The bit code of a transform for each sample, on the device.
@@ -52,12 +52,15 @@ impl Chosen {
             .client
             .read_one(self.memory.handle())
             .map_err(|error| KernelError::Device(error.to_string()))?;
-        let codes = bytemuck::pod_collect_to_vec::<u8, u32>(&bytes);
-        let known = codes.into_iter().take(self.len).map(|code| {
-            Transform::of_code(code)
-                .ok_or_else(|| KernelError::Device(format!("{code} is no transform's code")))
-        });
-        known.collect()
+        transforms(&bytes, self.len)
+    }
+
+    /// [`Chosen::to_transforms`] of what was launched so far, without waiting; see [`Tensor::to_f64_later`](crate::Tensor::to_f64_later).
+    pub fn to_transforms_later(&self) -> Later<Vec<Transform>> {
+        let len = self.len;
+        Later::begin(&self.client, &self.memory, move |bytes| {
+            transforms(bytes, len)
+        })
     }
 
     pub(super) fn arg(&self) -> BufferArg {
@@ -70,4 +73,14 @@ impl std::fmt::Debug for Chosen {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Chosen({})", self.len)
     }
+}
+
+/// The first `len` transforms by their codes.
+fn transforms(bytes: &[u8], len: usize) -> Result<Vec<Transform>, KernelError> {
+    let codes = bytemuck::pod_collect_to_vec::<u8, u32>(bytes);
+    let known = codes.into_iter().take(len).map(|code| {
+        Transform::of_code(code)
+            .ok_or_else(|| KernelError::Device(format!("{code} is no transform's code")))
+    });
+    known.collect()
 }

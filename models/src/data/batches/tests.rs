@@ -26,6 +26,11 @@ fn options(batch_size: usize) -> LoaderOptions {
     }
 }
 
+/// Memory for `count` images that nobody had before.
+fn room(data: &Dataset, count: usize) -> Staged {
+    Staging::new().room(count * data.image_bytes())
+}
+
 fn load(data: &Arc<Dataset>, order: &[u32], options: LoaderOptions) -> Vec<Batch> {
     Loader::new(data.clone(), order.to_vec(), options)
         .unwrap()
@@ -149,7 +154,15 @@ fn a_resumed_epoch_yields_the_same_bytes_on_any_number_of_threads() {
         .build()
         .unwrap();
     let normaliser = Normaliser::new(&options(6).stats);
-    let alone = || make_batch(&data, &order[..6], options(6).augment, &normaliser);
+    let alone = || {
+        make_batch(
+            &data,
+            &order[..6],
+            options(6).augment,
+            &normaliser,
+            room(&data, 6),
+        )
+    };
     assert_eq!(pool.install(alone).unwrap(), whole[0]);
     let beyond = LoaderOptions {
         first_batch: 40,
@@ -159,6 +172,33 @@ fn a_resumed_epoch_yields_the_same_bytes_on_any_number_of_threads() {
     let mut next_epoch = options(6);
     next_epoch.augment = Some((Augment::default(), AugmentSeed { seed: 3, epoch: 2 }));
     assert_ne!(load(&data, &order, next_epoch)[0].images, whole[0].images);
+}
+
+#[test]
+fn a_loaders_batches_lie_in_the_memory_that_was_given_back() {
+    let data = numbered(40, 8);
+    let order: Vec<u32> = (0..40).cycle().take(400).collect();
+    for mixup in [0.0, 0.4] {
+        let options = LoaderOptions {
+            mixup,
+            ..options(4)
+        };
+        let whole = load(&data, &order, options);
+        let loader = Loader::new(data.clone(), order.clone(), options).unwrap();
+        let mut memory = std::collections::HashSet::new();
+        for (batch, fresh) in loader.zip(whole) {
+            let batch = batch.unwrap();
+            memory.insert(batch.images.as_ptr());
+            // Nothing shows of what lay there before.
+            assert_eq!(batch, fresh);
+        }
+        // One in hand, those that wait, and one or two that are being made.
+        assert!(
+            memory.len() <= 1 + QUEUE + 2,
+            "{} of 100 batches",
+            memory.len()
+        );
+    }
 }
 
 #[test]
@@ -236,11 +276,18 @@ fn square_images_are_turned_and_others_only_flipped() {
         let mut turned = 0;
         for epoch in 0..20 {
             let at = AugmentSeed { seed: 4, epoch };
-            let batch = make_batch(&data, &[1], Some((augment, at)), &normaliser).unwrap();
+            let batch = make_batch(
+                &data,
+                &[1],
+                Some((augment, at)),
+                &normaliser,
+                room(&data, 1),
+            );
+            let batch = batch.unwrap();
             let placement = augment.draw(at, 1, height == width);
             let mut wanted = vec![0.0; data.image_bytes()];
             placement.write(&data.image(1).unwrap(), size, &normaliser, &mut wanted);
-            assert_eq!(batch.images, wanted, "{height} x {width}, {placement:?}");
+            assert_eq!(*batch.images, wanted, "{height} x {width}, {placement:?}");
             turned += usize::from(placement.transpose);
         }
         assert_eq!(turned > 0, height == width);

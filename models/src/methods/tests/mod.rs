@@ -129,7 +129,7 @@ impl Scene {
 fn read(readings: Vec<Reading>) -> Result<Vec<(String, f64)>, KernelError> {
     let mut all = Vec::new();
     for reading in readings {
-        all.extend(reading.names.into_iter().zip((reading.read)()?));
+        all.extend(reading.names.into_iter().zip((reading.begin)()?()?));
     }
     Ok(all)
 }

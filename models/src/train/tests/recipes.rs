@@ -143,7 +143,11 @@ fn assert_kernels_take(
     );
     let loss = loss.unwrap();
     for reading in loss.terms.into_iter().chain(loss.watched) {
-        for (name, value) in reading.names.iter().zip((reading.read)().unwrap()) {
+        for (name, value) in reading
+            .names
+            .iter()
+            .zip((reading.begin)().unwrap()().unwrap())
+        {
             assert!(value.is_finite(), "{name} is {value}");
         }
     }

@@ -149,7 +149,11 @@ fn plainly(
             let rate = rate_of(&recipe.train, epoch * STEPS + step);
             optimisers.iter_mut().for_each(|step| step(rate));
             for reading in loss.terms {
-                for (name, value) in reading.names.iter().zip((reading.read)().unwrap()) {
+                for (name, value) in reading
+                    .names
+                    .iter()
+                    .zip((reading.begin)().unwrap()().unwrap())
+                {
                     let term = way.names().iter().position(|known| known == name);
                     sums[term.expect("a term of the way")] += value;
                 }
