@@ -72,9 +72,11 @@ fn a_watched_step_shows_every_operation_with_its_launches_and_what_it_holds() {
             .find(|it| it.op == op && it.direction == direction);
         line.unwrap_or_else(|| panic!("no {op} {direction} among {lines:?}"))
     };
-    // Nine convolutions, two of them projections, in each of two steps.
-    assert_eq!(line("conv", "forward").calls, 18);
-    assert_eq!(line("conv", "backward").calls, 18);
+    // Nine convolutions, two of them projections, in each of two steps; three of them normalise what they read.
+    for (op, calls) in [("conv", 12), ("norm_conv", 6)] {
+        assert_eq!(line(op, "forward").calls, calls);
+        assert_eq!(line(op, "backward").calls, calls);
+    }
     assert_eq!(line("linear", "forward").cost.macs, 2 * 4 * 64 * 2);
     assert!(line("optimiser and inputs", "").launches >= 4);
     assert!(lines.iter().all(|line| line.whole >= line.time));
