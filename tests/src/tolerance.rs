@@ -3,9 +3,9 @@ use ghostlight_kernels::{DType, Tensor};
 
 use crate::download;
 
-/// Allowed error of a value, as a multiple of the [`naive`] one.
+/// Allowed error of a value, as a multiple of the [`naive`](crate::naive) one.
 pub const VALUE: f64 = 2.0;
-/// Allowed error of a gradient, as a multiple of the [`naive`] one: its partial sums are rounded once more.
+/// Allowed error of a gradient, as a multiple of the [`naive`](crate::naive) one: its partial sums are rounded once more.
 pub const GRADIENT: f64 = 3.0;
 
 fn assert_each(what: &str, got: &Tensor, wanted: &[f64], allowed: impl Fn(usize) -> f64) {
@@ -34,7 +34,7 @@ pub fn assert_exact(what: &str, got: &Tensor, wanted: &[f64]) {
 /// Asserts that `got` is `wanted` to within `units` units of rounding of `magnitude`, element by element.
 ///
 /// `magnitude` is the sum of the magnitudes of all the terms an element is made of, which an operation's reference computes when
-/// it is given magnitudes; `units` is [`VALUE`] or [`GRADIENT`] times [`naive`]. A missing or doubled term among thousands shows.
+/// it is given magnitudes; `units` is [`VALUE`] or [`GRADIENT`] times [`naive`](crate::naive). A missing or doubled term among thousands shows.
 pub fn assert_near(what: &str, got: &Tensor, wanted: &[f64], magnitude: &[f64], units: f64) {
     let unit = units * unit(got.dtype());
     // What lies below the smallest normal number may vanish.

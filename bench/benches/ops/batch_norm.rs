@@ -15,7 +15,7 @@ const EPSILON: f64 = 1e-5;
 const CORNER: f64 = 3e-5;
 
 /// The layer. Its running statistics are its own: they change from call to call, and no output reads them.
-fn norm(t: &Operands) -> BatchNorm {
+pub fn norm(t: &Operands) -> BatchNorm {
     let c = t[1].len();
     BatchNorm {
         gamma: t[1].clone(),

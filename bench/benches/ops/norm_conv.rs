@@ -1,12 +1,13 @@
 //! A batch norm with ReLU and the convolution that reads it, in training: the output, and the gradient of the convolution's weight.
 
+use crate::batch_norm::norm;
 use ghostlight_autodiff::{KernelError, Tensor};
 use ghostlight_bench::catalogue::{self, ChainCase};
 use ghostlight_bench::{Case, DTYPE, Expected, Input, Operands, Phase, Suite, SuiteError, Variant};
 use ghostlight_kernels::conv::dense::{self, ConvOptions, ConvProblem};
 use ghostlight_kernels::conv::depthwise::{self, DepthwiseOptions, DepthwiseProblem};
 use ghostlight_kernels::conv::grouped::{self, GroupedProblem};
-use ghostlight_kernels::norm::batch_norm::{self, BatchNorm, BatchNormProblem, reference::Layer};
+use ghostlight_kernels::norm::batch_norm::{self, BatchNormProblem, reference::Layer};
 use ghostlight_kernels::{Clamp, Cost, Source};
 
 const OP: &str = "norm_conv";
@@ -135,19 +136,6 @@ impl Reader {
                 depthwise::reference::grad_weight(problem, &z, &v[4]),
             ],
         }
-    }
-}
-
-/// The layer. Its running statistics are its own: they change from call to call, and no output reads them.
-fn norm(t: &Operands) -> BatchNorm {
-    let c = t[1].len();
-    BatchNorm {
-        gamma: t[1].clone(),
-        beta: t[2].clone(),
-        running_mean: Tensor::zeros(t[0].client(), &[c], DTYPE),
-        running_var: Tensor::zeros(t[0].client(), &[c], DTYPE),
-        epsilon: EPSILON,
-        momentum: 0.1,
     }
 }
 

@@ -1,4 +1,4 @@
-//! Random problems of every operation, as many as there is time for: the table of [`operations`], a [`Draw`] for each problem, and the [`Soak`]
+//! Random problems of every operation, as many as there is time for: the table of `operations`, a [`Draw`] for each problem, and the [`Soak`]
 //! that counts, and shrinks what fails.
 
 mod draw;

@@ -10,7 +10,7 @@ use ghostlight_kernels::norm::batch_norm::reference::Layer;
 use ghostlight_kernels::{Clamp, DType, Tensor};
 
 /// Three roundings of a gradient, and in a Winograd convolution those of its transforms, whose terms are larger than the products.
-fn factor(kernel: [usize; 2], stride: [usize; 2]) -> f64 {
+pub(super) fn factor(kernel: [usize; 2], stride: [usize; 2]) -> f64 {
     if kernel == [3, 3] && stride == [1, 1] {
         24.0
     } else {
@@ -19,7 +19,7 @@ fn factor(kernel: [usize; 2], stride: [usize; 2]) -> f64 {
 }
 
 /// Kernel, options, and a map that they fit into.
-fn dense_problem(draw: &mut Draw) -> ConvProblem {
+pub(super) fn dense_problem(draw: &mut Draw) -> ConvProblem {
     // Padding is written out as zeros and multiplied: its note says what is not finite then spoils.
     draw.finite();
     let kernel = draw.pick("kernel", &[[1, 1], [3, 3], [2, 3], [5, 5], [4, 1]]);

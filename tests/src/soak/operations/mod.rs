@@ -55,6 +55,7 @@ pub const OPERATIONS: &[Operation] = &[
     row("linear_attention", attention::linear_attention),
     row("max_pool", pool::max_pool),
     row("merge", pointwise::merge),
+    row("norm_conv", norm::norm_conv),
     row("partition", pointwise::partition),
     row("reshape", pointwise::reshape),
     row("separable_attention", attention::separable_attention),

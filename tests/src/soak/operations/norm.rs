@@ -1,6 +1,9 @@
+use super::conv::{dense_problem, factor};
 use super::{Draw, Problem, len};
+use crate::abs;
 use ghostlight_autodiff::check::Check;
-use ghostlight_autodiff::ops::{self, Statistics};
+use ghostlight_autodiff::ops::{self, AnyConv, Statistics};
+use ghostlight_kernels::conv::dense;
 use ghostlight_kernels::norm::batch_norm::reference::Layer;
 use ghostlight_kernels::norm::layer_norm::{self, Sample};
 use ghostlight_kernels::norm::softmax as rows;
@@ -98,6 +101,71 @@ pub fn batch_norm(mut draw: Draw) -> Problem {
         })
         .factor(3.0)
         .terms(n * h * w);
+    draw.problem(check, false)
+}
+
+pub fn norm_conv(mut draw: Draw) -> Problem {
+    let problem = dense_problem(&mut draw);
+    let clamp = draw.pick("clamp", &Clamp::ALL);
+    let (options, c) = (problem.options, problem.in_channels);
+    let (map, weight) = (problem.input_shape(), problem.weight_shape());
+    let inputs = [
+        (draw.values(len(&map)), map.to_vec()),
+        (draw.exact(c), vec![c]),
+        (draw.exact(c), vec![c]),
+        (draw.values(len(&weight)), weight.to_vec()),
+    ];
+    let make = move |client: &_, dtype: ghostlight_kernels::DType| {
+        let row = || Tensor::zeros(client, &[c], dtype.accumulator());
+        let norm = ops::BatchNorm {
+            running_mean: row(),
+            running_var: row(),
+            epsilon: EPSILON,
+            momentum: 0.125,
+            clamp,
+            statistics: Statistics::Batch,
+            into: None,
+        };
+        let conv = AnyConv::Dense(ops::Conv { options });
+        Ok(ops::NormConv { norm, conv })
+    };
+    fn layer(v: &[Vec<f64>], clamp: Clamp) -> Layer<'_> {
+        Layer {
+            gamma: &v[1],
+            beta: &v[2],
+            epsilon: EPSILON,
+            residual: None,
+            clamp,
+        }
+    }
+    let check = Check::with(make)
+        .inputs(inputs)
+        .wide(&[1, 2])
+        .reference(move |v| {
+            dense::reference::forward(&problem, &layer(v, clamp).forward(&v[0]).output, &v[3])
+        })
+        .gradient(move |v, g| {
+            let layer = layer(v, clamp);
+            let normal = layer.forward(&v[0]).output;
+            let through = dense::reference::grad_input(&problem, &v[3], g);
+            let [x, _, gamma, beta] = layer.backward(&v[0], &through);
+            let by_weight = dense::reference::grad_weight(&problem, &normal, g);
+            vec![x, gamma, beta, by_weight]
+        })
+        .magnitude(move |v, g| {
+            let (weight, g) = (abs(&v[3]), abs(g));
+            let through = dense::reference::grad_input(&problem, &weight, &g);
+            let [normal, x, gamma, beta] = sizes(v, &through, |i| i % c);
+            let value = dense::reference::forward(&problem, &normal, &weight);
+            let by_weight = dense::reference::grad_weight(&problem, &normal, &g);
+            vec![value, x, gamma, beta, by_weight]
+        })
+        .factor(3.0 * factor(problem.kernel, options.stride))
+        .terms(
+            len(&weight)
+                .max(len(&map))
+                .max(len(&problem.output_shape())),
+        );
     draw.problem(check, false)
 }
 
