@@ -24,12 +24,11 @@ pub(super) fn check(
         .into_iter()
         .filter(|it| it.role != Role::Taught)
     {
-        let (arch, batch) = (
-            planned.arch,
-            recipe.train_with(planned.train).batch.min(images),
-        );
+        let train = recipe.train_with(planned.train);
+        let (arch, batch) = (planned.arch, train.batch.min(images));
         let step = StepMemory {
             arch: Architecture::new(arch, classes).images(size.0, size.1),
+            fused: train.fused,
         };
         let needed = match step.needs(batch) {
             Err(ZooError::Kernel(source)) => {

@@ -110,7 +110,7 @@ impl Row {
         };
         let arch = Architecture::new(name, classes).images(side, side);
         let size = Network::sketch(arch)?.size().map_err(too_small)?;
-        let step_bytes = match Network::step_bytes(arch, batch) {
+        let step_bytes = match Network::step_bytes(arch, batch, true) {
             Err(ZooError::Kernel(source)) => return Err(too_small(source)),
             other => other?,
         };

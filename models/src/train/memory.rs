@@ -7,6 +7,8 @@ use ghostlight_kernels::planted;
 pub struct StepMemory<'a> {
     /// The network.
     pub arch: Architecture<'a>,
+    /// What the recipe's `train.fused` says.
+    pub fused: bool,
 }
 
 impl StepMemory<'_> {
@@ -18,7 +20,7 @@ impl StepMemory<'_> {
     pub fn needs(&self, images: usize) -> Result<u64, ZooError> {
         let images = planted::or("memory_of_one_image", images, 1);
         let parameters = Network::sketch(self.arch)?.store.values().len();
-        let step = Network::step_bytes(self.arch, images)?;
+        let step = Network::step_bytes(self.arch, images, self.fused)?;
         Ok((4 * parameters * DType::F32.size()) as u64 + step)
     }
 
@@ -48,6 +50,7 @@ mod tests {
     fn a_step_keeps_what_the_backward_pass_needs_of_every_image() {
         let step = |side| StepMemory {
             arch: Architecture::new("resnet8", 3).images(side, side),
+            fused: true,
         };
         let needs = |side, images| step(side).needs(images).unwrap();
         // The image, and what norms and convolutions keep: 16 channels at 8 x 8, 32 at 4 x 4 and 64 at 2 x 2.
@@ -65,5 +68,8 @@ mod tests {
         assert_eq!(step(8).fits(available, 128).unwrap(), 100);
         assert!(step(8).fits(available - 1, 128).unwrap() < 100);
         assert_eq!(step(8).fits(0, 128).unwrap(), 0);
+        let (fused, mut unfused) = (step(8), step(8));
+        unfused.fused = false;
+        assert!(unfused.needs(64).unwrap() > fused.needs(64).unwrap());
     }
 }

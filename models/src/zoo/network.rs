@@ -208,12 +208,13 @@ impl Network {
     }
 
     /// Bytes that one training step of `batch` images holds at most, beside parameters, their gradients and the optimiser's memory: what
-    /// the backward pass needs of the forward pass, and gradients on their way.
+    /// the backward pass needs of the forward pass, and gradients on their way. `fused` as in [`Network::fused`].
     ///
     /// # Errors
     /// Those of the kernels.
-    pub fn step_bytes(arch: Architecture, batch: usize) -> Result<u64, ZooError> {
-        let sketch = Self::sketch(arch)?;
+    pub fn step_bytes(arch: Architecture, batch: usize, fused: bool) -> Result<u64, ZooError> {
+        let mut sketch = Self::sketch(arch)?;
+        sketch.fused = fused;
         let [before, _] = launch::held_and_peak();
         launch::reset_peak();
         let tape = Tape::new();

@@ -320,10 +320,10 @@ fn windows_have_seven_pixels_a_side_or_as_many_as_there_are() {
     assert_eq!(sides(512, 96), [6, 3, 3, 2, 2, 2]);
     for image in [[512, 96], [96, 512], [72, 104], [16, 16], [17, 40]] {
         let arch = Architecture::new("efficientvit_m0", 3).images(image[0], image[1]);
-        assert!(Network::step_bytes(arch, 2).is_ok(), "{image:?}");
+        assert!(Network::step_bytes(arch, 2, true).is_ok(), "{image:?}");
     }
     let small = Architecture::new("efficientvit_m0", 3).images(15, 64);
-    let refused = Network::step_bytes(small, 2).unwrap_err().to_string();
+    let refused = Network::step_bytes(small, 2, true).unwrap_err().to_string();
     assert!(refused.contains("partition"), "{refused}");
 }
 

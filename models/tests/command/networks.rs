@@ -46,7 +46,7 @@ fn every_network_is_listed_with_what_it_counts() {
     let row = rows.iter().find(|row| row["name"] == "resnet18").unwrap();
     assert_eq!(row["params"], 11_689_512);
     assert_eq!(row["macs"], 1_814_073_344);
-    assert!(row["step_bytes"].as_u64().unwrap() > 1 << 30, "{row}");
+    assert!(row["step_bytes"].as_u64().unwrap() > 900 << 20, "{row}");
 }
 
 #[test]

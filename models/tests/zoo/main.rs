@@ -68,10 +68,10 @@ fn parameters_and_macs_are_the_references_to_the_last_one() {
 fn a_training_step_of_every_network_is_accepted_and_holds_more_than_its_images() {
     for name in zoo::names() {
         let arch = Architecture::new(name, 10);
-        let held = Network::step_bytes(arch, 8).unwrap_or_else(|e| panic!("{name}: {e}"));
+        let held = Network::step_bytes(arch, 8, true).unwrap_or_else(|e| panic!("{name}: {e}"));
         let images = (8 * arch.image[0] * arch.image[1] * 3 * 4) as u64;
         assert!(held > 2 * images, "{name} holds {held} bytes");
-        let double = Network::step_bytes(arch, 16).expect(name);
+        let double = Network::step_bytes(arch, 16, true).expect(name);
         assert!(
             double > held + 2 * images,
             "{name} holds {held} bytes for 8 images and {double} for 16"
