@@ -8,7 +8,8 @@
 //! the result.
 //!
 //! **Where.** A CPU's kernels apply it where they copy a block of the input into a scratch of their own, which several products read, or, as
-//! depthwise ones, to each vector that they load. The kernels of a GPU have none yet: there the map is written first ([`Source::ready`]).
+//! depthwise ones, to each vector that they load. The kernels of a GPU have none yet: there the map is written first ([`Source::ready`]), and
+//! again for the weight's gradient, a pass more than a step that keeps it.
 
 use crate::affine::Affine;
 use crate::clamp::{Clamp, clamped};
