@@ -267,6 +267,28 @@ fn what_is_not_finite_passes_the_fused_relu_as_it_passes_the_composition() {
     }
 }
 
+/// Few rows have tiles of their own and share their columns among the cores.
+#[test]
+fn a_row_has_the_same_bits_alone_and_among_others() {
+    for dtype in dtypes() {
+        for (k, n) in [(7, 1), (33, 40), (64, 200), (19, 1000)] {
+            let problem = problem(40, k, n, true);
+            let operands = Operands::draw(&problem, 5, reals);
+            let [all, ..] = operands.run(&problem, dtype);
+            for rows in [1, 2, 17] {
+                let few = Operands {
+                    a: operands.a[..rows * k].to_vec(),
+                    g: operands.g[..rows * n].to_vec(),
+                    ..operands.clone()
+                };
+                let [alone, ..] = few.run(&GemmProblem { m: rows, ..problem }, dtype);
+                let among = all.slice(0, &[rows, n]).unwrap();
+                assert_same_bits("rows", &alone, &among);
+            }
+        }
+    }
+}
+
 #[test]
 fn repeated_launches_give_the_same_bits() {
     let problem = problem(777, 24, 10, true);

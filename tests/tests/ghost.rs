@@ -397,6 +397,7 @@ fn the_operation_passes_central_differences() {
         momentum: 0.1,
         clamp: Clamp::None,
         statistics: ops::Statistics::Batch,
+        scale: None,
         into: None,
     };
     let ghost = ops::Ghost {

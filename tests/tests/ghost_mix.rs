@@ -300,6 +300,7 @@ fn a_stage_of_windows_passes_central_differences() {
         momentum: 0.1,
         clamp,
         statistics: ops::Statistics::Batch,
+        scale: None,
         into,
     };
     let mut inputs = vec![(case.x0(), vec![n, h, w, case.p])];

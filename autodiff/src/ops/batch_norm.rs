@@ -23,6 +23,9 @@ pub struct BatchNorm {
     pub epsilon: f64,
     /// How far the running statistics move.
     pub momentum: f64,
+    /// What it scales by with the running statistics ([`batch_norm::running_scale`]), for a network that makes all norms' in one launch. `None`
+    /// makes it.
+    pub scale: Option<Tensor>,
     /// What bounds the result.
     pub clamp: Clamp,
     /// Training or inference.
@@ -41,6 +44,12 @@ impl BatchNorm {
             epsilon: self.epsilon,
             momentum: self.momentum,
         }
+    }
+
+    /// What it scales by with the running statistics.
+    pub(super) fn running_scale(&self, gamma: &Tensor) -> Result<Tensor, KernelError> {
+        let made = || batch_norm::running_scale(gamma, &self.running_var, self.epsilon);
+        self.scale.clone().map_or_else(made, Ok)
     }
 }
 

@@ -3,7 +3,6 @@ use crate::{Function, Gradients, Step};
 use ghostlight_kernels::conv::dense::{self, Affine, ConvProblem};
 use ghostlight_kernels::conv::depthwise::{self, DepthwiseProblem};
 use ghostlight_kernels::conv::grouped::{self, GroupedProblem};
-use ghostlight_kernels::norm::batch_norm::running_scale;
 use ghostlight_kernels::{Cost, KernelError, Tensor};
 
 /// A convolution and the batch norm behind it as one inference kernel, of `[x, weight, gamma, beta]` or
@@ -28,7 +27,7 @@ impl Function for ConvNorm {
         let residual = inputs.get(4).copied();
         let affine = Affine {
             centre: &self.norm.running_mean,
-            scale: &running_scale(&self.norm.layer(gamma, beta))?,
+            scale: &self.norm.running_scale(gamma)?,
             shift: beta,
             residual,
             clamp: self.norm.clamp,

@@ -65,7 +65,11 @@ impl Function for Ghost {
         let ghost = self.module(weights, norms.each_ref());
         let problem = GhostProblem::new(x, &ghost)?;
         if self.primary_norm.statistics == Statistics::Running {
-            let output = module::infer(x, &ghost, &Scales::of(&ghost)?)?;
+            let scales = Scales {
+                primary: self.primary_norm.running_scale(inputs[2])?,
+                cheap: self.cheap_norm.running_scale(inputs[5])?,
+            };
+            let output = module::infer(x, &ghost, &scales)?;
             return Ok(Step {
                 output,
                 saved: None,

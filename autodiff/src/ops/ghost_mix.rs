@@ -84,7 +84,11 @@ impl Function for GhostMix {
         };
         let problem = MixProblem::new(x0, features, &operands.mix())?;
         if self.cheap_norm.statistics == Statistics::Running {
-            let scales = Scales::of(&operands.mix())?;
+            let scales = Scales {
+                cheap: self.cheap_norm.running_scale(cg)?,
+                first: self.first_norm.running_scale(fg)?,
+                second: self.second_norm.running_scale(sg)?,
+            };
             mix::infer(x0, features, &operands.mix(), &scales, &self.out)?;
             return Ok(Step {
                 output: self.out.clone(),

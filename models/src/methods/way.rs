@@ -4,12 +4,11 @@ use super::{
     AlignMethod, CosineMethod, DkdMethod, DualTeacherMethod, KdMethod, LabelsMethod, Lesson,
     LogitLoss, Loss, Method,
 };
-use crate::nn::{Declarations, Kept, Mode, Pass, Store};
+use crate::nn::{Declarations, Mode, Pass, Store};
 use crate::recipe::{Align, Compared, Cosine, Distill, Turns};
 use crate::zoo::{Architecture, Network, ZooError};
 use ghostlight_autodiff::{Client, DType, KernelError};
 use ghostlight_kernels::planted;
-use std::cell::RefCell;
 
 /// Tells the parameters that methods declare from those of any network of the run.
 const AIDS: u64 = 1 << 32;
@@ -297,14 +296,7 @@ impl Way {
         }
         logits.apply(lesson, &mut loss)?;
         if let Some(store) = &self.aids {
-            let pass = Pass {
-                tape: lesson.tape,
-                store,
-                mode: Mode::Train,
-                randomness: None,
-                fused: true,
-                kept: RefCell::new(Kept::default()),
-            };
+            let pass = Pass::new(lesson.tape, store, Mode::Train);
             for method in &self.methods {
                 method.on_features(lesson, ramp, &pass, &mut loss)?;
             }

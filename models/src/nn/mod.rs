@@ -16,8 +16,8 @@ pub use randomness::Randomness;
 pub use spec::{Declarations, Init, Kind, Param, Path, Spec};
 pub use store::{Store, StoreError};
 
-use ghostlight_autodiff::{KernelError, Tape, Var};
-use std::cell::RefCell;
+use ghostlight_autodiff::{KernelError, Tape, Tensor, Var};
+use std::cell::{OnceCell, RefCell};
 
 /// Whether a forward pass trains.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,6 +43,8 @@ pub struct Pass<'a> {
     pub fused: bool,
     /// The stages that a caller asked for, and their values once the model has offered them.
     pub kept: RefCell<Kept>,
+    /// What all batch norms scale by in inference, once one of them has asked.
+    scales: OnceCell<Option<Tensor>>,
 }
 
 /// The outputs of stages that a caller wants beside the logits.
@@ -68,7 +70,36 @@ impl Kept {
     }
 }
 
-impl Pass<'_> {
+impl<'a> Pass<'a> {
+    /// A pass that drops nothing, is fused, and keeps no stage.
+    pub fn new(tape: &'a Tape, store: &'a Store, mode: Mode) -> Self {
+        Self {
+            tape,
+            store,
+            mode,
+            randomness: None,
+            fused: true,
+            kept: RefCell::default(),
+            scales: OnceCell::new(),
+        }
+    }
+
+    /// What the batch norm of `gamma` scales by with its running statistics. The first norm of a pass makes it for all, in one launch.
+    ///
+    /// # Errors
+    /// Those of [`Store::running_scales`].
+    fn running_scale(&self, gamma: Param, epsilon: f64) -> Result<Option<Tensor>, KernelError> {
+        if self.scales.get().is_none() {
+            let _ = self.scales.set(self.store.running_scales(epsilon)?);
+        }
+        let of = |scales: &Tensor| self.store.running_scale(scales, gamma);
+        self.scales
+            .get()
+            .and_then(Option::as_ref)
+            .map(of)
+            .transpose()
+    }
+
     /// Offers the output `y` of the stage `name`, which is kept if somebody asked for it.
     pub fn keep(&self, name: impl std::fmt::Display, y: &Var) {
         let mut kept = self.kept.borrow_mut();

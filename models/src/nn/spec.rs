@@ -15,10 +15,26 @@ pub enum Kind {
     OfMap,
     /// A vector, the same in both.
     Vector,
+    /// A batch norm's gamma: a vector, which lies beside those of all other norms.
+    Scale,
     /// Biases by offset, `[heads, offsets in a window]` in both: how many there are follows from the images.
     Offsets,
     /// A running statistic: a vector that is no parameter and gets no gradient.
     Running,
+    /// The running variance of a batch norm, declared behind its [`Kind::Scale`]; they lie beside each other as the scales do.
+    Variance,
+}
+
+impl Kind {
+    /// Whether it is a running statistic, and no parameter.
+    pub fn is_running(self) -> bool {
+        matches!(self, Self::Running | Self::Variance)
+    }
+
+    /// Whether a norm's scale is made of it: see [`super::Store::running_scales`].
+    pub(super) fn makes_scales(self) -> bool {
+        matches!(self, Self::Scale | Self::Variance)
+    }
 }
 
 /// The values a tensor starts from.
@@ -53,7 +69,7 @@ impl Spec {
 
     /// Whether weight decay applies: scales and shifts of norms and biases are few and not what overfits.
     pub(super) fn decays(&self) -> bool {
-        !matches!(self.kind, Kind::Vector | Kind::Offsets | Kind::Running)
+        !matches!(self.kind, Kind::Vector | Kind::Scale | Kind::Offsets) && !self.kind.is_running()
     }
 
     /// Whether there is no element.

@@ -2,6 +2,7 @@ use super::{Declarations, Init, Kind, Param, Spec};
 use crate::random::{Purpose, stream};
 use crate::run::NamedTensor;
 use ghostlight_autodiff::{Client, DType, KernelError, Tensor};
+use ghostlight_kernels::norm::batch_norm;
 use ghostlight_kernels::{counting, planted, pointwise};
 use rand::{Rng, RngExt};
 use std::collections::HashMap;
@@ -69,6 +70,9 @@ pub struct Store {
     specs: Vec<Spec>,
     /// Where each tensor starts, in its own buffer.
     starts: Vec<usize>,
+    /// Elements at the front of `values` and of `running` that hold the gammas of all batch norms and, in the same places, their running
+    /// variances.
+    scales: usize,
     values: Tensor,
     grads: Tensor,
     decayed: Tensor,
@@ -91,31 +95,26 @@ impl Store {
     ) -> Result<Self, KernelError> {
         let specs = declarations.into_specs();
         let alignment = ALIGNMENT.max(Tensor::slice_alignment(client, dtype));
-        let mut starts = Vec::new();
-        let (mut values, mut decayed, mut running) = (Vec::new(), Vec::new(), Vec::new());
-        for (index, spec) in specs.iter().enumerate() {
-            let is_running = spec.kind == Kind::Running;
-            let flat = if is_running {
-                &mut running
-            } else {
-                &mut values
-            };
-            starts.push(flat.len());
+        let Layout {
+            starts,
+            scales,
+            lens,
+        } = Layout::of(&specs, alignment);
+        let [mut values, mut running] = lens.map(|len| vec![0.0; len]);
+        let mut decayed = values.clone();
+        for (index, (spec, &start)) in specs.iter().zip(&starts).enumerate() {
+            let all = start..start + spec.len();
             let mut random = stream(seed, Purpose::Initialise, model, index as u64);
-            flat.extend((0..spec.len()).map(|_| draw(spec.init, &mut random)));
-            flat.resize(flat.len().next_multiple_of(alignment), 0.0);
-            if !is_running {
-                decayed.resize(
-                    values.len(),
-                    if spec.decays() || planted::is("decay_everywhere") {
-                        1.0
-                    } else {
-                        0.0
-                    },
-                );
+            let drawn = all.clone().map(|_| draw(spec.init, &mut random));
+            if spec.kind.is_running() {
+                running.splice(all, drawn);
+                continue;
+            }
+            values.splice(all.clone(), drawn);
+            if spec.decays() || planted::is("decay_everywhere") {
+                decayed[all].fill(1.0);
             }
         }
-        running.resize(running.len().max(alignment), 0.0);
         let upload = |values: &[f64]| Tensor::from_f64(client, values, &[values.len()], dtype);
         let values = upload(&values)?;
         Ok(Self {
@@ -126,6 +125,7 @@ impl Store {
             values,
             specs,
             starts,
+            scales,
         })
     }
 
@@ -136,12 +136,11 @@ impl Store {
     pub fn blank(declarations: Declarations) -> Result<Self, KernelError> {
         let (client, dtype) = (counting::client(), DType::F32);
         let specs = declarations.into_specs();
-        let (mut starts, mut lens) = (Vec::new(), [0, ALIGNMENT]);
-        for spec in &specs {
-            let len = &mut lens[usize::from(spec.kind == Kind::Running)];
-            starts.push(*len);
-            *len = (*len + spec.len()).next_multiple_of(ALIGNMENT);
-        }
+        let Layout {
+            starts,
+            scales,
+            lens,
+        } = Layout::of(&specs, ALIGNMENT);
         let [values, running] = lens.map(|len| Tensor::empty(&client, &[len], dtype));
         Ok(Self {
             grads: values.clone(),
@@ -151,6 +150,7 @@ impl Store {
             running,
             specs,
             starts,
+            scales,
         })
     }
 
@@ -161,6 +161,32 @@ impl Store {
     pub fn constants(&self, channels: usize) -> Result<[Tensor; 2], KernelError> {
         let [zeros, ones, _] = &self.constants;
         Ok([zeros.slice(0, &[channels])?, ones.slice(0, &[channels])?])
+    }
+
+    /// What every batch norm scales by with its running statistics, laid out as the gammas are. One launch, for all of them; `None` where there is no norm.
+    ///
+    /// # Errors
+    /// Those of [`batch_norm::running_scale`].
+    pub fn running_scales(&self, epsilon: f64) -> Result<Option<Tensor>, KernelError> {
+        if self.scales == 0 {
+            return Ok(None);
+        }
+        let of = |flat: &Tensor| flat.slice(0, &[self.scales]);
+        let (gamma, variance) = (of(&self.values)?, of(&self.running)?);
+        batch_norm::running_scale(&gamma, &variance, epsilon).map(Some)
+    }
+
+    /// The part of [`Store::running_scales`] that the norm of `gamma` has.
+    ///
+    /// # Errors
+    /// None that a caller can cause.
+    pub(super) fn running_scale(
+        &self,
+        scales: &Tensor,
+        gamma: Param,
+    ) -> Result<Tensor, KernelError> {
+        let start = planted::or("scale_of_the_first_norm", self.starts[gamma.0], 0);
+        scales.slice(start, &self.specs[gamma.0].shape)
     }
 
     /// `x` less the parameter `param`, both vectors.
@@ -178,7 +204,7 @@ impl Store {
     /// None that a caller can cause.
     pub fn value(&self, param: Param) -> Result<Tensor, KernelError> {
         let spec = &self.specs[param.0];
-        let flat = if spec.kind == Kind::Running {
+        let flat = if spec.kind.is_running() {
             &self.running
         } else {
             &self.values
@@ -219,7 +245,7 @@ impl Store {
     pub fn parameter_count(&self) -> usize {
         self.specs
             .iter()
-            .filter(|spec| spec.kind != Kind::Running)
+            .filter(|spec| !spec.kind.is_running())
             .map(Spec::len)
             .sum()
     }
@@ -265,7 +291,7 @@ impl Store {
 
     fn export(&self, values: &[f32], running: Option<&[f32]>) -> Vec<NamedTensor> {
         let source = |spec: &Spec| {
-            if spec.kind == Kind::Running {
+            if spec.kind.is_running() {
                 running
             } else {
                 Some(values)
@@ -303,7 +329,7 @@ impl Store {
         let (mut missing, mut shapes, mut found) = (Vec::new(), Vec::new(), Vec::new());
         let mut of_other_images = false;
         for (spec, &start) in self.specs.iter().zip(&self.starts) {
-            if spec.kind == Kind::Running && running.is_none() {
+            if spec.kind.is_running() && running.is_none() {
                 continue;
             }
             let wanted = spec.torch_shape();
@@ -336,6 +362,41 @@ impl Store {
             }
         }
         Ok(())
+    }
+}
+
+/// Where tensors lie in the buffers of values and of running statistics.
+struct Layout {
+    starts: Vec<usize>,
+    /// As [`Store`] has it.
+    scales: usize,
+    /// Elements of both buffers.
+    lens: [usize; 2],
+}
+
+impl Layout {
+    /// In the order of their declaration, behind what scales are made of.
+    fn of(specs: &[Spec], alignment: usize) -> Self {
+        let (mut starts, mut lens) = (vec![0; specs.len()], [0; 2]);
+        let mut scales = 0;
+        for first in [true, false] {
+            let of = |(_, spec): &(usize, &Spec)| spec.kind.makes_scales() == first;
+            for (index, spec) in specs.iter().enumerate().filter(of) {
+                let len = &mut lens[usize::from(spec.kind.is_running())];
+                starts[index] = *len;
+                *len = (*len + spec.len()).next_multiple_of(alignment);
+            }
+            if first {
+                scales = lens[0];
+                debug_assert_eq!(lens, [scales; 2], "each gamma has a variance");
+            }
+        }
+        lens[1] = lens[1].max(alignment);
+        Self {
+            starts,
+            scales,
+            lens,
+        }
     }
 }
 

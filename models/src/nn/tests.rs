@@ -3,7 +3,7 @@ use crate::run::NamedTensor;
 use crate::zoo::{Architecture, Network};
 use ghostlight_autodiff::{DType, Tensor};
 use ghostlight_kernels::pointwise::activation::Activation;
-use ghostlight_tests::{client, download, has_f64};
+use ghostlight_tests::{assert_launches, client, download, has_f64};
 
 /// What a convolution and its norm hold, in the order of [`layer`]'s values.
 const KEYS: [&str; 5] = [
@@ -36,14 +36,7 @@ fn layer(values: [f32; 5]) -> (ConvNorm, Store) {
 /// The layer's outputs for a row of pixels.
 fn outputs((layer, store): &(ConvNorm, Store), mode: Mode, x: &[f32]) -> Vec<f64> {
     let tape = Tape::new();
-    let pass = Pass {
-        tape: &tape,
-        store,
-        mode,
-        randomness: None,
-        fused: true,
-        kept: RefCell::default(),
-    };
+    let pass = Pass::new(&tape, store, mode);
     let x = Tensor::from_f32(&client(), x, &[1, 1, x.len(), 1]).unwrap();
     let y = layer.forward(&pass, &Var::constant(x), Act::None);
     download(y.unwrap().tensor())
@@ -96,17 +89,6 @@ fn a_training_pass_moves_the_running_statistics_a_tenth_of_the_way() {
     assert_eq!(value(Param(3)), mean, "inference leaves them alone");
 }
 
-fn pass<'a>(tape: &'a Tape, store: &'a Store, mode: Mode) -> Pass<'a> {
-    Pass {
-        tape,
-        store,
-        mode,
-        kept: RefCell::default(),
-        randomness: None,
-        fused: true,
-    }
-}
-
 #[test]
 fn a_layer_norm_divides_by_the_root_of_a_pixels_variance_and_its_epsilon() {
     let forward = |epsilon: Option<f64>, x: &[f32]| {
@@ -128,7 +110,7 @@ fn a_layer_norm_divides_by_the_root_of_a_pixels_variance_and_its_epsilon() {
         let x = Tensor::from_f32(&client(), x, &[1, x.len() / 2, 2]).unwrap();
         [Mode::Train, Mode::Infer].map(|mode| {
             let x = Var::constant(x.clone());
-            let y = norm.forward(&pass(&tape, &store, mode), &x).unwrap();
+            let y = norm.forward(&Pass::new(&tape, &store, mode), &x).unwrap();
             download(y.tensor())
         })
     };
@@ -160,7 +142,7 @@ fn dense_and_depthwise_convolutions_add_their_bias_before_what_follows() {
         store.set_weights(&weights).unwrap();
         let tape = Tape::new();
         let x = Tensor::from_f32(&client(), &[1.0, 3.0], &[1, 1, 1, 2]).unwrap();
-        let pass = pass(&tape, &store, Mode::Train);
+        let pass = Pass::new(&tape, &store, Mode::Train);
         let y = conv.activated(&pass, &Var::constant(x), act)?;
         Ok::<_, KernelError>(download(y.tensor()))
     };
@@ -180,7 +162,7 @@ fn a_grouped_convolution_with_bias_is_refused() {
     let store = Store::new(&client(), DType::F32, declarations, 0, 0).unwrap();
     let tape = Tape::new();
     let x = Var::constant(Tensor::zeros(&client(), &[1, 2, 2, 4], DType::F32));
-    let pass = pass(&tape, &store, Mode::Infer);
+    let pass = Pass::new(&tape, &store, Mode::Infer);
     let refused = conv.forward(&pass, &x).unwrap_err();
     assert!(refused.to_string().contains("bias is given"), "{refused}");
 }
@@ -303,14 +285,8 @@ fn dropped_twice(randomness: Option<Randomness>) -> [Vec<f64>; 2] {
     BatchNorm::new(declarations.root(), 1);
     let store = Store::new(&client(), DType::F32, declarations, 0, 0).unwrap();
     let tape = Tape::new();
-    let pass = Pass {
-        tape: &tape,
-        store: &store,
-        mode: Mode::Train,
-        randomness,
-        fused: true,
-        kept: RefCell::default(),
-    };
+    let mut pass = Pass::new(&tape, &store, Mode::Train);
+    pass.randomness = randomness;
     let ones = Var::constant(Tensor::from_f32(&client(), &[1.0; 4096], &[64, 64]).unwrap());
     let layers = [Dropout::new(0.5), Dropout::new(0.5)];
     layers.map(|layer| download(layer.forward(&pass, &ones).unwrap().tensor()))
@@ -363,4 +339,66 @@ fn the_rate_of_a_pass_replaces_that_of_its_layers_and_without_randomness_nothing
     }
     assert_eq!(at(Some(0.0)), 0.0);
     assert_eq!(dropped_twice(None), [vec![1.0; 4096], vec![1.0; 4096]]);
+}
+
+/// Two norms of different widths, so that neither begins where the other does.
+#[test]
+fn each_norm_has_its_own_of_the_scales_that_are_made_in_one_launch() {
+    let mut declarations = Declarations::default();
+    let mut root = declarations.root();
+    let shape = |channels| ConvShape::new(channels, 1);
+    let first = ConvNorm::new(&mut root, ["a.conv", "a.norm"], shape([1, 3]));
+    let second = ConvNorm::new(&mut root, ["b.conv", "b.norm"], shape([3, 2]));
+    let mut store = Store::new(&client(), DType::F32, declarations, 0, 0).unwrap();
+    let mut weights = store.weights().unwrap();
+    for tensor in &mut weights {
+        // Ones, but for what is asked of: gammas of 2 and 3 and so on, and variances of their squares.
+        let (norm, square) = match tensor.name.as_str() {
+            "a.norm.weight" => (2.0, 1),
+            "a.norm.running_var" => (2.0f32, 2),
+            "b.norm.weight" => (5.0, 1),
+            "b.norm.running_var" => (3.0, 2),
+            name => (
+                if name.ends_with("conv.weight") {
+                    1.0
+                } else {
+                    0.0
+                },
+                1,
+            ),
+        };
+        tensor.data.fill(norm.powi(square));
+    }
+    store.set_weights(&weights).unwrap();
+    let x = Var::constant(Tensor::from_f32(&client(), &[1.0, -2.0], &[1, 1, 2, 1]).unwrap());
+    let tape = Tape::new();
+    let y = assert_launches("two convolutions and the scales of both norms", 3, || {
+        let pass = Pass::new(&tape, &store, Mode::Infer);
+        let y = first.forward(&pass, &x, Act::None).unwrap();
+        second.forward(&pass, &y, Act::None).unwrap()
+    });
+    // 2 / 2 times x, three of which are added up, and 5 / 3 times that.
+    assert_close(&download(y.tensor()), &[5.0, 5.0, -10.0, -10.0]);
+    // Weights that are given anew have scales of their own.
+    for tensor in &mut weights {
+        if tensor.name == "b.norm.weight" {
+            tensor.data.fill(10.0);
+        }
+    }
+    store.set_weights(&weights).unwrap();
+    let pass = Pass::new(&tape, &store, Mode::Infer);
+    let y = first.forward(&pass, &x, Act::None).unwrap();
+    let y = second.forward(&pass, &y, Act::None).unwrap();
+    assert_close(&download(y.tensor()), &[10.0, 10.0, -20.0, -20.0]);
+}
+
+#[test]
+fn an_inference_has_one_launch_for_the_scales_of_all_norms() {
+    let arch = Architecture::new("resnet8", 10);
+    let network = Network::new(&client(), DType::F32, arch, 0, 0).unwrap();
+    let image = Var::constant(Tensor::zeros(&client(), &[1, 32, 32, 3], DType::F32));
+    // Nine convolutions, the pooling, the classifier, and the scales.
+    assert_launches("resnet8", 12, || {
+        network.forward(&Tape::new(), Mode::Infer, &image).unwrap()
+    });
 }

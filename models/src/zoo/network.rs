@@ -149,14 +149,10 @@ impl Network {
         images: &Var,
         wanted: &[&str],
     ) -> Result<(Var, Kept), KernelError> {
-        let pass = Pass {
-            tape,
-            store: &self.store,
-            mode,
-            randomness,
-            fused: self.fused,
-            kept: RefCell::new(Kept::of(wanted)),
-        };
+        let mut pass = Pass::new(tape, &self.store, mode);
+        pass.randomness = randomness;
+        pass.fused = self.fused;
+        pass.kept = RefCell::new(Kept::of(wanted));
         let logits = self.model.forward(&pass, images)?;
         Ok((logits, pass.kept.into_inner()))
     }

@@ -99,6 +99,7 @@ proptest! {
             momentum: 0.1,
             clamp,
             statistics: Statistics::Batch,
+            scale: None,
             into: None,
         };
         let mut inputs = vec![input(1, &shape), input(2, &[c]), input(3, &[c])];
@@ -139,6 +140,7 @@ proptest! {
             momentum: 0.1,
             clamp,
             statistics: Statistics::Batch,
+            scale: None,
             into: None,
         };
         let inputs = [input(1, &shape), input(2, &[c]), input(3, &[c]), input(4, &weight)];
@@ -203,6 +205,7 @@ fn a_batch_norm_with_running_statistics_refuses_a_backward_pass() {
         momentum: 0.1,
         clamp: Clamp::Relu,
         statistics: Statistics::Running,
+        scale: None,
         into: None,
     };
     let tape = Tape::new();

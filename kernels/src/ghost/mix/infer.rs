@@ -7,9 +7,12 @@ use crate::{Affine, Clamp, KernelError, Tensor};
 /// The norms' [`running_scale`]s, which stay the same until a norm is trained again.
 #[derive(Clone, Debug)]
 pub struct Scales {
-    cheap: Tensor,
-    first: Tensor,
-    second: Tensor,
+    /// Of the cheap branch's norm.
+    pub cheap: Tensor,
+    /// Of the norm of the mix' first layer.
+    pub first: Tensor,
+    /// Of the norm of the mix' second layer.
+    pub second: Tensor,
 }
 
 impl Scales {
@@ -18,10 +21,11 @@ impl Scales {
     /// # Errors
     /// Those of [`running_scale`].
     pub fn of(mix: &Mix) -> Result<Self, KernelError> {
+        let of = |norm: &BatchNorm| running_scale(&norm.gamma, &norm.running_var, norm.epsilon);
         Ok(Self {
-            cheap: running_scale(mix.cheap_norm)?,
-            first: running_scale(mix.first_norm)?,
-            second: running_scale(mix.second_norm)?,
+            cheap: of(mix.cheap_norm)?,
+            first: of(mix.first_norm)?,
+            second: of(mix.second_norm)?,
         })
     }
 }

@@ -191,8 +191,10 @@ pub fn backward(ghost: &Ghost, saved: Saved, grad: &Tensor) -> Result<GhostGrads
 /// The norms' [`running_scale`]s, which stay the same until a norm is trained again.
 #[derive(Clone, Debug)]
 pub struct Scales {
-    primary: Tensor,
-    cheap: Tensor,
+    /// Of the primary half's norm.
+    pub primary: Tensor,
+    /// Of the cheap half's norm.
+    pub cheap: Tensor,
 }
 
 impl Scales {
@@ -201,9 +203,10 @@ impl Scales {
     /// # Errors
     /// Those of [`running_scale`].
     pub fn of(ghost: &Ghost) -> Result<Self, KernelError> {
+        let of = |norm: &BatchNorm| running_scale(&norm.gamma, &norm.running_var, norm.epsilon);
         Ok(Self {
-            primary: running_scale(ghost.primary_norm)?,
-            cheap: running_scale(ghost.cheap_norm)?,
+            primary: of(ghost.primary_norm)?,
+            cheap: of(ghost.cheap_norm)?,
         })
     }
 }

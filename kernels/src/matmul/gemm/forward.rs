@@ -42,8 +42,9 @@ pub(crate) fn tile_vectors(vectors: usize) -> usize {
         .unwrap_or(1)
 }
 
-/// One unit owns a run of row tiles, taken in blocks; within a block, a panel of `vectors` vectors of columns at a time. Rows past
-/// the end compute the last row again and store nothing. A prologue is applied to a block of `a` once, for all of its panels.
+/// One unit owns a run of row tiles, taken in blocks; within a block, a panel of `vectors` vectors of columns at a time. Where there are
+/// fewer tiles than cores, `parts` units share a tile's columns. Rows past the end compute the last row again and store nothing. A prologue
+/// is applied to a block of `a` once, for all of its panels.
 #[cube(launch_unchecked)]
 fn gemm_kernel<S: Float, F: Float, I: Size, W: Size>(
     a: &[S],
@@ -62,6 +63,7 @@ fn gemm_kernel<S: Float, F: Float, I: Size, W: Size>(
     n: usize,
     column_vectors: usize,
     block: usize,
+    parts: usize,
     run: usize,
     #[comptime] rows: usize,
     #[comptime] vectors: usize,
@@ -71,8 +73,16 @@ fn gemm_kernel<S: Float, F: Float, I: Size, W: Size>(
     #[define(S, F)] _dtypes: [cubecl::ir::ElemType; 2],
 ) {
     let zero = Vector::<F, W>::new(F::new(0.0f32));
-    let first = min(ABSOLUTE_POS * run, (m + comptime!(rows - 1)) / rows);
+    let unit = ABSOLUTE_POS / parts;
+    let first = min(unit * run, (m + comptime!(rows - 1)) / rows);
     let last = min(first + run, (m + comptime!(rows - 1)) / rows);
+    let groups = (column_vectors + comptime!(vectors - 1)) / vectors;
+    let part = (groups + parts - 1) / parts;
+    let first_group = if comptime!(crate::planted::is("gemm_of_the_first_parts")) {
+        0usize.runtime()
+    } else {
+        (ABSOLUTE_POS - unit * parts) * part
+    };
     let panel = ABSOLUTE_POS * k * vectors;
     for i in 0..(last - first + block - 1) / block {
         let begin = first + i * block;
@@ -93,7 +103,7 @@ fn gemm_kernel<S: Float, F: Float, I: Size, W: Size>(
                 );
             }
         }
-        for group in 0..(column_vectors + comptime!(vectors - 1)) / vectors {
+        for group in first_group..min(first_group + part, groups) {
             let mut columns = Array::<usize>::new(vectors);
             #[unroll]
             for j in 0..vectors {
@@ -190,8 +200,15 @@ pub(crate) fn launch_gemm(
     }
     let residual = epilogue_args.residual.unwrap_or(c);
     let lanes = Lanes::of(client, dtype, n, &[c, residual]);
-    let Tile { rows, vectors } = Tile::of(lanes.vectors());
-    let grid = launch::grid(client, m.div_ceil(rows));
+    let Tile { rows, vectors } = match Tile::of(lanes.vectors()) {
+        // One row alone would be computed as often as a tile has rows.
+        tile if m == 1 => Tile { rows: 1, ..tile },
+        tile => tile,
+    };
+    let tiles = m.div_ceil(rows);
+    let cores = launch::grid_for_macs(client, 1, m * k * n).units;
+    let parts = (cores / tiles).clamp(1, lanes.vectors().div_ceil(vectors));
+    let grid = launch::grid_for_macs(client, tiles * parts, m * k * n);
     let panel = k * vectors * lanes.width;
     // Without panels the same products are added up in the same order, only slower.
     let packed = m >= ROWS_TO_PACK && panel.saturating_mul(grid.units) <= Tensor::MOST_ELEMENTS;
@@ -229,6 +246,7 @@ pub(crate) fn launch_gemm(
             n,
             lanes.vectors(),
             block,
+            parts,
             grid.run,
             rows,
             vectors,

@@ -313,7 +313,7 @@ fn launch_statistics(
     norm: &BatchNorm,
 ) -> Result<Statistics, KernelError> {
     if x.is_empty() {
-        Ok(stats::launch_running_statistics(problem, norm))
+        Ok(stats::launch_running_statistics(norm))
     } else if launch::is_cpu(x.client()) {
         stats::launch_batch_statistics(problem, x, norm)
     } else {
@@ -379,22 +379,29 @@ pub fn infer(
     let problem = BatchNormProblem::new(x, norm, residual)?;
     let y = Tensor::empty(x.client(), x.shape(), problem.dtype);
     if !x.is_empty() {
-        let statistics = stats::launch_running_statistics(&problem, norm);
+        let statistics = stats::launch_running_statistics(norm);
         launch_affine(x, &statistics.affine(norm, residual, clamp), &y);
     }
     Ok(y)
 }
 
 /// `gamma / sqrt(running_var + epsilon)` `[c]`: with the running mean and `beta` what another kernel's epilogue needs to apply the
-/// norm itself. One launch.
+/// norm itself. Channels of several norms may lie side by side. One launch.
 ///
 /// # Errors
-/// Those of [`BatchNormProblem::new`] for an empty `x` of as many channels as `gamma` has.
-pub fn running_scale(norm: &BatchNorm) -> Result<Tensor, KernelError> {
-    let gamma = &norm.gamma;
-    let empty = Tensor::empty(gamma.client(), &[0, gamma.len()], gamma.dtype());
-    let problem = BatchNormProblem::new(&empty, norm, None)?;
-    Ok(stats::launch_running_statistics(&problem, norm).scale)
+/// In this order: a `gamma` that is no vector, empty, or of 16 bits; shape and element type of `running_var`; `epsilon` not finite and above 0 in that type.
+pub fn running_scale(
+    gamma: &Tensor,
+    running_var: &Tensor,
+    epsilon: f64,
+) -> Result<Tensor, KernelError> {
+    let [channels] = gamma.dims(OP, "gamma", "[c], c > 0")?;
+    let dtype = gamma.dtype().accumulator();
+    gamma.check(OP, "gamma", &[channels.max(1)], dtype)?;
+    running_var.check(OP, "running_var", &[channels], dtype)?;
+    check_epsilon(OP, dtype, epsilon)?;
+    let [_, scale] = stats::launch_running_scale(gamma, running_var, epsilon);
+    Ok(scale)
 }
 
 /// The gradients of [`train`] or [`train_into`] from `grad`, of `y`'s shape, which may be a window. Where `saved` is the last to hold

@@ -229,11 +229,7 @@ fn inverse_deviation<F: Float>(
 }
 
 impl Statistics {
-    pub(super) fn empty(
-        problem: &BatchNormProblem,
-        norm: &BatchNorm,
-        mean: Option<&Tensor>,
-    ) -> Self {
+    pub(super) fn empty(problem: &BatchNormProblem, norm: &BatchNorm) -> Self {
         let room = || {
             Tensor::empty(
                 norm.gamma.client(),
@@ -242,7 +238,7 @@ impl Statistics {
             )
         };
         Self {
-            mean: mean.cloned().unwrap_or_else(room),
+            mean: room(),
             inv_std: room(),
             scale: room(),
         }
@@ -292,7 +288,7 @@ pub(super) fn launch_batch_statistics(
         );
     }
     launch::throttle(client);
-    let statistics = Statistics::empty(problem, norm, None);
+    let statistics = Statistics::empty(problem, norm);
     let grid = launch::grid(client, vectors);
     // SAFETY: every per-channel tensor was checked to hold `channels` elements.
     unsafe {
@@ -327,29 +323,40 @@ pub(super) fn launch_batch_statistics(
 }
 
 /// Launches the running statistics in the form that the other kernels read.
-pub(super) fn launch_running_statistics(
-    problem: &BatchNormProblem,
-    norm: &BatchNorm,
-) -> Statistics {
-    let client = norm.gamma.client();
-    let statistics = Statistics::empty(problem, norm, Some(&norm.running_mean));
-    let grid = launch::grid(client, problem.channels);
+pub(super) fn launch_running_statistics(norm: &BatchNorm) -> Statistics {
+    let [inv_std, scale] = launch_running_scale(&norm.gamma, &norm.running_var, norm.epsilon);
+    Statistics {
+        mean: norm.running_mean.clone(),
+        inv_std,
+        scale,
+    }
+}
+
+/// Launches the inverse running deviation, and the same times `gamma`.
+pub(super) fn launch_running_scale(
+    gamma: &Tensor,
+    running_var: &Tensor,
+    epsilon: f64,
+) -> [Tensor; 2] {
+    let (client, channels, dtype) = (gamma.client(), gamma.len(), gamma.dtype());
+    let [inv_std, scale] = [(); 2].map(|()| Tensor::empty(client, &[channels], dtype));
+    let grid = launch::grid_for(client, channels, channels);
     // SAFETY: all four hold `channels` elements.
     unsafe {
         inverse_deviation::launch_unchecked(
             client,
             grid.count,
             grid.dim,
-            norm.running_var.arg(1),
-            norm.gamma.arg(1),
-            statistics.inv_std.arg(1),
-            statistics.scale.arg(1),
-            problem.dtype.scalar(norm.epsilon),
-            problem.channels,
+            running_var.arg(1),
+            gamma.arg(1),
+            inv_std.arg(1),
+            scale.arg(1),
+            dtype.scalar(epsilon),
+            channels,
             grid.run,
-            problem.dtype.accumulator().elem(),
+            dtype.elem(),
         );
     }
     launch::throttle(client);
-    statistics
+    [inv_std, scale]
 }

@@ -2,7 +2,7 @@
 
 use super::super::align::{AlignedStage, group};
 use super::*;
-use crate::nn::{Declarations, Kept, Mode, Store};
+use crate::nn::{Declarations, Mode, Pass, Store};
 use crate::recipe::{Align, AlignGroup, AlignNorm, Select};
 use crate::run::NamedTensor;
 use ghostlight_kernels::loss::flip_align::reference::{flip_align, transformed};
@@ -10,7 +10,6 @@ use ghostlight_kernels::loss::flip_align::{
     FlipOptions, FlipProblem, Normalisation, Selection, Transform,
 };
 use ghostlight_tests::reals;
-use std::cell::RefCell;
 
 /// Images, and the extents of the student's and of the teacher's maps: height, width and channels.
 #[derive(Clone, Copy)]
@@ -147,14 +146,7 @@ impl Scene {
             epoch: 1,
             seed,
         };
-        let pass = Pass {
-            tape: &tape,
-            store: &self.aids,
-            mode: Mode::Train,
-            randomness: None,
-            fused: true,
-            kept: RefCell::new(Kept::default()),
-        };
+        let pass = Pass::new(&tape, &self.aids, Mode::Train);
         let mut loss = Loss::default();
         self.method
             .on_features(&lesson, weight, &pass, &mut loss)

@@ -2,10 +2,9 @@
 
 use super::super::cosine::Features;
 use super::*;
-use crate::nn::{Declarations, Kept, Mode, Store};
+use crate::nn::{Declarations, Mode, Pass, Store};
 use crate::recipe::{Compared, Cosine};
 use ghostlight_tests::reals;
-use std::cell::RefCell;
 
 /// Images and pixels of both maps, and the channels of each.
 const IMAGES: usize = 3;
@@ -56,14 +55,7 @@ fn run(
         epoch: 1,
         seed: 1,
     };
-    let pass = Pass {
-        tape: &tape,
-        store: aids,
-        mode: Mode::Train,
-        randomness: None,
-        fused: true,
-        kept: RefCell::new(Kept::default()),
-    };
+    let pass = Pass::new(&tape, aids, Mode::Train);
     let mut loss = Loss::default();
     method.on_features(&lesson, 0.5, &pass, &mut loss).unwrap();
     ghostlight_kernels::pointwise::fill(aids.grads(), 0.0);

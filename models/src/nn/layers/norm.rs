@@ -27,10 +27,10 @@ impl BatchNorm {
         let mut vector =
             |name, kind, value| path.declare(name, &[channels], kind, Init::Constant(value));
         Self {
-            gamma: vector("weight", Kind::Vector, gamma),
+            gamma: vector("weight", Kind::Scale, gamma),
             beta: vector("bias", Kind::Vector, 0.0),
             running_mean: vector("running_mean", Kind::Running, 0.0),
-            running_var: vector("running_var", Kind::Running, 1.0),
+            running_var: vector("running_var", Kind::Variance, 1.0),
         }
     }
 
@@ -55,13 +55,18 @@ impl BatchNorm {
         pass: &Pass,
         clamp: Clamp,
     ) -> Result<ops::BatchNorm, KernelError> {
+        let epsilon = match pass.mode {
+            Mode::Infer => planted::or("inference_epsilon", Self::EPSILON, 1e-3),
+            Mode::Train => Self::EPSILON,
+        };
         Ok(ops::BatchNorm {
             running_mean: pass.store.value(self.running_mean)?,
             running_var: pass.store.value(self.running_var)?,
-            epsilon: match pass.mode {
-                Mode::Infer => planted::or("inference_epsilon", Self::EPSILON, 1e-3),
-                Mode::Train => Self::EPSILON,
+            scale: match pass.mode {
+                Mode::Infer => pass.running_scale(self.gamma, epsilon)?,
+                Mode::Train => None,
             },
+            epsilon,
             momentum: planted::or("momentum_of_the_rest", Self::MOMENTUM, 1.0 - Self::MOMENTUM),
             clamp,
             statistics: match pass.mode {

@@ -161,6 +161,7 @@ pub fn conv_norm(mut draw: Draw) -> Problem {
             momentum: 0.125,
             clamp,
             statistics: Statistics::Running,
+            scale: None,
             into: None,
         };
         let conv = AnyConv::Dense(ops::Conv { options });

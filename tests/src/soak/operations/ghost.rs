@@ -31,6 +31,7 @@ fn norm(
         momentum: 0.125,
         clamp,
         statistics: Statistics::Batch,
+        scale: None,
         into: None,
     })
 }

@@ -67,6 +67,7 @@ pub fn batch_norm(mut draw: Draw) -> Problem {
             momentum: 0.125,
             clamp,
             statistics: Statistics::Batch,
+            scale: None,
             into: None,
         })
     };
@@ -124,6 +125,7 @@ pub fn norm_conv(mut draw: Draw) -> Problem {
             momentum: 0.125,
             clamp,
             statistics: Statistics::Batch,
+            scale: None,
             into: None,
         };
         let conv = AnyConv::Dense(ops::Conv { options });

@@ -96,7 +96,7 @@ pub(in crate::norm::batch_norm) fn launch_batch_statistics(
     let layout = Layout::of(client, 1, pixels, lanes.vectors());
     let partials = Partials::room(OP, client, dtype, layout.count(), &lanes)?;
     launch_moments(x, &layout, &partials, &lanes, false);
-    let statistics = Statistics::empty(problem, norm, None);
+    let statistics = Statistics::empty(problem, norm);
     let cubes = partials.cubes(1);
     // SAFETY: `BatchNormProblem` relates the extents; every per-channel tensor was checked to hold `channels` elements.
     unsafe {
