@@ -353,8 +353,8 @@ impl Store {
             });
         }
         for (spec, start, tensor) in found {
-            let target = match (spec.kind, &mut running) {
-                (Kind::Running, Some(running)) => &mut running[start..],
+            let target = match (spec.kind.is_running(), &mut running) {
+                (true, Some(running)) => &mut running[start..],
                 _ => &mut values[start..],
             };
             for (value, i) in tensor.data.iter().zip(spec.torch_order()) {
