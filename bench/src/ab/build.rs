@@ -136,8 +136,17 @@ pub(super) struct Workshop {
     folder: PathBuf,
     /// The command that builds the bench in a tree, with a target folder, and says on its output as cargo does where it lies.
     build: fn(&Path, &Path) -> Command,
-    /// Held as long as this lives.
-    _lock: File,
+    _lock: Lock,
+}
+
+/// A locked file. That it is closed would not do: a process that is just being started has it open too.
+struct Lock(File);
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        // What fails here is closed all the same.
+        let _ = self.0.unlock();
+    }
 }
 
 impl Workshop {
@@ -169,7 +178,7 @@ impl Workshop {
             repository,
             folder,
             build,
-            _lock: lock,
+            _lock: Lock(lock),
         })
     }
 

@@ -403,7 +403,9 @@ fn without_a_slow_commit_there_is_nothing_to_find() {
         !found && told.starts_with("there is nothing to find"),
         "{told}"
     );
-    let (told, found) = house.bisect(&["HEAD~3", "HEAD"]).expect("timed");
+    let (told, found) = house
+        .bisect(&["HEAD~3", "HEAD", "--rounds", "2"])
+        .expect("timed");
     assert!(!found && told.contains("cannot be told"), "{told}");
 }
 
