@@ -88,7 +88,9 @@ fn main() -> ExitCode {
                 "distill" => become_command(distill(arguments)),
                 "test" => become_command(test(arguments)),
                 "bench" => become_command(bench(arguments)),
-                "bisect" => become_command(bench(&[&[command.clone()], arguments].concat())),
+                "bisect" => {
+                    become_command(bench(&[std::slice::from_ref(command), arguments].concat()))
+                }
                 "soak" => become_command(soak(arguments)),
                 "fenced" => become_command(lanes::fenced(arguments)),
                 lane => {
