@@ -1,7 +1,9 @@
 //! The command line of the bench.
 
+use crate::ab::{self, Ab, Bisect};
 use crate::compare::compare;
 use crate::criterion_line::CriterionLine;
+use crate::history::{self, History, Store, StoreError};
 use crate::problems::Problems;
 use crate::results::Results;
 use crate::session::Session;
@@ -47,6 +49,12 @@ enum Command {
     List(Problems),
     /// Shows the device's own time of every launch of one call.
     Launches { filters: Vec<String> },
+    /// Draws the times of rows over the runs that this machine kept.
+    History(History),
+    /// Builds a commit and times it in turns with the working tree.
+    Ab(Ab),
+    /// Finds the commit that made a row slower.
+    Bisect(Bisect),
     /// Shows what kernels become on a card that is not there: registers, spills, occupancy, lines for each request of a warp.
     #[cfg(feature = "inspect")]
     Inspect(crate::inspect::Inspect),
@@ -58,6 +66,12 @@ pub(crate) struct Report {
     /// Two cases of each operation, shorter turns, no flushed caches.
     #[arg(long)]
     pub quick: bool,
+    /// Ours alone at every case, shorter turns, no flushed caches, no ceilings and no peers: what `ab` times.
+    #[arg(long, conflicts_with_all = ["quick", "torch", "compiled"])]
+    pub short: bool,
+    /// Keep this run out of the history.
+    #[arg(long)]
+    pub no_history: bool,
     /// The folder to write to.
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
@@ -69,6 +83,20 @@ pub(crate) struct Report {
     pub compiled: bool,
     #[command(flatten)]
     pub problems: Problems,
+}
+
+impl Report {
+    /// Where this run is kept, unless nobody wants that or it is not `found`; the latter is told, and no reason to measure nothing.
+    fn store(&self, found: impl FnOnce() -> Result<Store, StoreError>) -> Option<Store> {
+        if self.no_history {
+            return None;
+        }
+        let store = found();
+        if let Err(error) = &store {
+            eprintln!("warning: this run will not be kept: {error}");
+        }
+        store.ok()
+    }
 }
 
 /// Runs the command line for the operations of `families`.
@@ -87,7 +115,8 @@ fn run(families: &[Family]) -> Result<ExitCode, Box<dyn Error>> {
     let words: Vec<String> = env::args().filter(|word| word != "--bench").collect();
     let first = words.get(1).map_or("", String::as_str);
     let commands = [
-        "report", "compare", "list", "launches", "inspect", "help", "--help", "-h",
+        "report", "compare", "list", "launches", "history", "ab", "bisect", "inspect", "help",
+        "--help", "-h",
     ];
     if !commands.contains(&first) {
         return criterion_then_report(families, &words[1..]);
@@ -95,7 +124,11 @@ fn run(families: &[Family]) -> Result<ExitCode, Box<dyn Error>> {
     match Line::parse_from(&words).command {
         Command::Report(options) => {
             let session = Session::new(families, &options.problems)?;
-            let refused = session.report(&options, options.quick)?;
+            let refused = session.report(
+                &options,
+                options.quick,
+                options.store(Store::of_this_user).as_ref(),
+            )?;
             return Ok(passed(refused == 0));
         }
         Command::Compare {
@@ -119,6 +152,15 @@ fn run(families: &[Family]) -> Result<ExitCode, Box<dyn Error>> {
         Command::Launches { filters } => {
             Session::new(families, &Problems::of(&filters))?.launches()?;
         }
+        Command::History(options) => history::run(&options)?,
+        Command::Ab(options) => {
+            if !options.clean {
+                // A name that nothing has is told before minutes of building.
+                Session::new(families, &Problems::of(&options.filter))?;
+            }
+            return Ok(passed(ab::ab(&options)?));
+        }
+        Command::Bisect(options) => return Ok(passed(ab::bisect(&options)?)),
         #[cfg(feature = "inspect")]
         Command::Inspect(options) => {
             let problems = Problems::of(&options.filters);
@@ -165,7 +207,9 @@ fn criterion_then_report(
         return Ok(passed(refused == 0));
     }
     let quick = session.phases.len() > FEW;
-    let refused = refused + session.report(&Report::default(), quick)?;
+    let options = Report::default();
+    let refused =
+        refused + session.report(&options, quick, options.store(Store::of_this_user).as_ref())?;
     Ok(passed(refused == 0))
 }
 
@@ -176,6 +220,7 @@ mod tests {
     use clap::CommandFactory;
     use ghostlight_autodiff::Cost;
     use ghostlight_kernels::pointwise::activation::{Activation, activation};
+    use std::path::Path;
 
     #[test]
     fn the_command_line_is_sound() {
@@ -213,6 +258,74 @@ mod tests {
         let problems = Problems::of(&line.filters);
         let session = Session::new(&[wrong], &problems).expect("a phase");
         assert_eq!(session.criterion(&line).expect("a run"), 1);
+    }
+
+    /// A ReLU.
+    fn right(suite: &mut Suite) -> Result<(), SuiteError> {
+        let relu = |v: &[Vec<f64>]| values(v[0].iter().map(|x| x.max(0.0)).collect());
+        let (cost, inputs) = (Cost::traffic(8, 8, 4), vec![Input::random(1, &[8])]);
+        let name = ["relu", "8", "forward"];
+        suite.phase(Phase::new(name, cost, inputs, relu, |t| {
+            Ok(vec![activation(&t[0], Activation::Relu)])
+        }))
+    }
+
+    /// The results of a short report, and what it keeps in the store in `folder`, told `words` more.
+    fn reported(folder: &Path, words: &[&str]) -> (Results, Vec<Results>) {
+        let out = tempfile::tempdir().expect("a folder");
+        let path = out.path().to_string_lossy();
+        let before = ["bench", "report", "--short", "--out", &*path];
+        let line = Line::try_parse_from(before.iter().chain(words)).expect("a command line");
+        let Command::Report(options) = line.command else {
+            panic!("no report");
+        };
+        let session = Session::new(&[right], &options.problems).expect("a phase");
+        let store = Store::at(folder.into());
+        let kept = options.store(|| Ok(store.clone()));
+        let refused = session.report(&options, options.quick, kept.as_ref());
+        assert_eq!(refused.expect("a run"), 0);
+        let results = Results::read(&out.path().join("results.json")).expect("results");
+        let runs = store.runs(&results.machine).expect("a store");
+        (results, runs.runs)
+    }
+
+    #[test]
+    fn a_report_is_kept_unless_it_is_told_not_to_be() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (_, kept) = reported(folder.path(), &["--no-history"]);
+        assert_eq!(kept, []);
+        let mut left = std::fs::read_dir(folder.path()).expect("a folder");
+        assert!(left.next().is_none());
+        let (results, kept) = reported(folder.path(), &[]);
+        assert_eq!(kept, [results]);
+        let variants: Vec<&str> = kept[0]
+            .rows
+            .iter()
+            .map(|row| row.variant.as_str())
+            .collect();
+        assert_eq!(variants, ["ours", "control"]);
+    }
+
+    #[test]
+    fn a_run_that_cannot_be_kept_is_measured_all_the_same() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let file = folder.path().join("in the way");
+        std::fs::write(&file, "").expect("a file");
+        let (out, store) = (folder.path().join("out"), Store::at(file.join("store")));
+        let options = Report {
+            short: true,
+            out: Some(out.clone()),
+            ..Report::default()
+        };
+        let session = Session::new(&[right], &options.problems).expect("a phase");
+        assert_eq!(
+            session
+                .report(&options, false, Some(&store))
+                .expect("a run"),
+            0
+        );
+        assert!(out.join("report.html").is_file());
+        assert!(options.store(|| Err(StoreError::NoFolder)).is_none());
     }
 
     /// What a command line lists, of the depthwise catalogue, and of a problem that has no fields.

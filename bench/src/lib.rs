@@ -2,6 +2,7 @@
 //! steps, and where their time goes.
 #![deny(missing_docs)]
 
+mod ab;
 pub mod catalogue;
 mod ceilings;
 mod cli;
@@ -11,6 +12,7 @@ mod contender;
 mod counts;
 mod criterion_line;
 mod flush;
+mod history;
 mod input;
 #[cfg(feature = "inspect")]
 mod inspect;

@@ -2,6 +2,7 @@
 
 use crate::locked;
 use crate::results::Machine;
+use crate::verify::fnv;
 use cubecl::Device;
 use std::collections::BTreeMap;
 use std::fs;
@@ -44,6 +45,30 @@ fn memory() -> Option<u64> {
     Some(kilobytes * 1024)
 }
 
+/// The processor's name, where the system tells it in `/proc`.
+fn processor() -> Option<String> {
+    let text = fs::read_to_string("/proc/cpuinfo").ok()?;
+    let line = text
+        .lines()
+        .find_map(|line| line.strip_prefix("model name"))?;
+    Some(line.trim_start_matches([' ', '\t', ':']).to_string())
+}
+
+/// A name for the hardware that `machine` describes, this host's processor included: one history belongs to it, whatever system and driver it gets.
+pub(crate) fn digest(machine: &Machine) -> String {
+    digest_with(machine, &processor().unwrap_or_default())
+}
+
+fn digest_with(machine: &Machine, processor: &str) -> String {
+    let cores = machine.cores.to_string();
+    // What a kernel keeps for itself changes with its version.
+    let gib = (machine.memory as f64 / f64::from(1 << 30))
+        .round()
+        .to_string();
+    let parts = [processor, &machine.device, &machine.runtime, &cores, &gib];
+    fnv(parts.join("\n").bytes().map(u64::from))
+}
+
 /// The versions that this build knows of.
 pub fn versions() -> BTreeMap<String, String> {
     let mut versions = BTreeMap::new();
@@ -81,4 +106,42 @@ fn said(program: &str, words: &[&str]) -> Option<String> {
 /// The bytes of the last-level cache, where the device tells.
 pub fn last_level_cache(client: &cubecl::client::Client) -> Option<usize> {
     client.properties().hardware.last_level_cache_size
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_machine_is_its_hardware() {
+        let machine = Machine {
+            device: "Card".into(),
+            runtime: "cuda".into(),
+            driver: "1".into(),
+            system: "old".into(),
+            cores: 8,
+            memory: (16 << 30) - (90 << 20),
+        };
+        let of = |machine: &Machine| digest_with(machine, "Processor");
+        let same = Machine {
+            driver: "2".into(),
+            system: "new".into(),
+            memory: (16 << 30) - (120 << 20),
+            ..machine.clone()
+        };
+        assert_eq!(of(&machine), of(&same));
+        assert_eq!(of(&machine).len(), 16);
+        let changes: [fn(&mut Machine); 4] = [
+            |machine| machine.device = "Cards".into(),
+            |machine| machine.runtime = "wgpu".into(),
+            |machine| machine.cores = 9,
+            |machine| machine.memory *= 2,
+        ];
+        for change in changes {
+            let mut other = machine.clone();
+            change(&mut other);
+            assert_ne!(of(&machine), of(&other), "{other:?}");
+        }
+        assert_ne!(of(&machine), digest_with(&machine, "Another"));
+    }
 }

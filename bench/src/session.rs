@@ -5,6 +5,7 @@ use crate::clock::{DeviceTime, throughput};
 use crate::contender::Peer;
 use crate::criterion_line::CriterionLine;
 use crate::flush::Flush;
+use crate::history::Store;
 use crate::input::draw;
 use crate::machine::{commit, versions};
 use crate::phase::Phase;
@@ -179,8 +180,14 @@ impl<'a> Session<'a> {
         Ok(refused)
     }
 
-    /// Measures, and writes the report's four files. Returns how many phases of ours were refused.
-    pub fn report(&self, options: &Report, quick: bool) -> Result<usize, Box<dyn Error>> {
+    /// Measures, writes the report's four files, and keeps the run in `store`. Returns how many phases of ours were refused.
+    pub fn report(
+        &self,
+        options: &Report,
+        quick: bool,
+        store: Option<&Store>,
+    ) -> Result<usize, Box<dyn Error>> {
+        let short = options.short;
         let (begun, began) = (Instant::now(), SystemTime::now());
         let device = cubecl::Device::default();
         let client = device.client();
@@ -190,12 +197,25 @@ impl<'a> Session<'a> {
         };
         fs::create_dir_all(&folder)
             .map_err(|error| format!("--out {}: {error}", folder.display()))?;
-        let peers = peers::all(&device, options.torch.as_deref(), options.compiled)?;
+        let peers = match short {
+            true => Vec::new(),
+            false => peers::all(&device, options.torch.as_deref(), options.compiled)?,
+        };
         let versions = with_peers(versions(), &peers);
-        eprintln!("measuring the device's ceilings");
+        let ceilings = match short {
+            true => Ceilings::default(),
+            false => {
+                eprintln!("measuring the device's ceilings");
+                Ceilings::measure(&client, quick)?
+            }
+        };
+        let effort = match quick || short {
+            true => Effort::QUICK,
+            false => Effort::FULL,
+        };
         let mut runner = Runner {
-            ceilings: Ceilings::measure(&client, quick)?,
-            effort: if quick { Effort::QUICK } else { Effort::FULL },
+            ceilings,
+            effort,
             flush: Flush::on(&client),
             with_slow: true,
             client,
@@ -215,8 +235,11 @@ impl<'a> Session<'a> {
         };
         let mut seen: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
         let mut at = 0;
-        self.each(|phase| {
+        self.each(|mut phase| {
             at += 1;
+            if short {
+                phase.variants.truncate(1);
+            }
             let cases = seen.entry(phase.op.into()).or_default();
             if quick && !cases.contains(phase.case) && cases.len() == QUICK_CASES {
                 return Ok(());
@@ -247,6 +270,11 @@ impl<'a> Session<'a> {
         println!("{}", report::terminal(&results));
         let folder = folder.canonicalize().unwrap_or(folder);
         println!("\n{}", folder.join("report.html").display());
+        match store.map(|store| store.keep(&results)) {
+            Some(Ok(kept)) => println!("{}", kept.display()),
+            Some(Err(error)) => eprintln!("warning: this run is not kept: {error}"),
+            None => {}
+        }
         let ours = results.refused.iter().filter(|refused| refused.is_ours());
         let refused = ours.count();
         if refused > 0 {

@@ -88,13 +88,17 @@ fn unchecked(expected: &[Expected]) -> f64 {
 
 /// FNV-1a over the bits of all values, and over the lengths of their lists.
 pub(crate) fn digest<'a>(lists: impl Iterator<Item = &'a [f32]>) -> String {
-    let mut hash = 0xcbf2_9ce4_8422_2325u64;
-    let mut take = |word: u64| hash = (hash ^ word).wrapping_mul(0x100_0000_01b3);
-    for list in lists {
-        take(list.len() as u64);
-        list.iter()
-            .for_each(|value| take(u64::from(value.to_bits())));
-    }
+    fnv(lists.flat_map(|list| {
+        let bits = list.iter().map(|value| u64::from(value.to_bits()));
+        std::iter::once(list.len() as u64).chain(bits)
+    }))
+}
+
+/// FNV-1a over words, the same in every build.
+pub(crate) fn fnv(words: impl Iterator<Item = u64>) -> String {
+    let hash = words.fold(0xcbf2_9ce4_8422_2325u64, |hash, word| {
+        (hash ^ word).wrapping_mul(0x100_0000_01b3)
+    });
     format!("{hash:016x}")
 }
 

@@ -3,6 +3,7 @@
 //! Each makes sure that what the build links is in place and then becomes the cargo command that does the work, so that
 //! signals, exit codes and output are that command's own.
 
+mod ci;
 mod cuda;
 mod features;
 mod lanes;
@@ -13,7 +14,6 @@ mod one_build;
 use std::{
     env,
     process::{Command, ExitCode, ExitStatus},
-    time::Instant,
 };
 
 use llvm::{Bundle, Wheels};
@@ -28,7 +28,9 @@ Usage: cargo xtask <command> [arguments]
   test      runs every test; arguments go to `cargo test`
   bench     runs the benchmarks; arguments go to `cargo bench`. `bench report` times everything beside other libraries,
             `bench compare A B` compares two of its results, `bench list` and `bench launches` show problems and launches,
-            `bench inspect` what kernels become on a GPU that is not there
+            `bench inspect` what kernels become on a GPU that is not there, `bench history OP/CASE` the times of this machine's
+            runs, `bench ab REV FILTER` times a commit in turns with the working tree
+  bisect    finds the commit that made a row slower: `bisect GOOD BAD FILTER --threshold 1.05`
   soak      checks random problems of every operation with a fresh seed until Ctrl-C, `--cases N` or `--minutes M`; `soak gate` one operation,
             `soak --seed S --case I gate` one problem of an earlier run, `--write` keeps the counts in docs/results/soak.md
   fenced    runs the kernel tests with every buffer between fences; arguments go to `cargo test`
@@ -66,13 +68,14 @@ fn main() -> ExitCode {
                 rest.join(" ")
             )),
         },
-        "distill" | "test" | "bench" | "soak" | "fenced" | "lavapipe" | "interpreted" | "ci" => {
+        "distill" | "test" | "bench" | "bisect" | "soak" | "fenced" | "lavapipe"
+        | "interpreted" | "ci" => {
             let (mut flags, _) = features::split(arguments);
             if !has_cpp_compiler() {
                 return ExitCode::FAILURE;
             }
             if command == "ci" {
-                return ci(&flags, arguments);
+                return ci::run(&flags, arguments);
             }
             if is_inspect(command, arguments) {
                 flags.extend(features::INSPECT.map(String::from));
@@ -85,6 +88,9 @@ fn main() -> ExitCode {
                 "distill" => become_command(distill(arguments)),
                 "test" => become_command(test(arguments)),
                 "bench" => become_command(bench(arguments)),
+                "bisect" => {
+                    become_command(bench(&[std::slice::from_ref(command), arguments].concat()))
+                }
                 "soak" => become_command(soak(arguments)),
                 "fenced" => become_command(lanes::fenced(arguments)),
                 lane => {
@@ -120,13 +126,6 @@ fn set_up_or_go_on(flags: &[String]) {
             "set-up: going on; the build of tracel-llvm-bundler will try to download its own LLVM"
         );
     }
-}
-
-/// What `bench inspect` needs beside `flags`: an LLVM for NVIDIA's cards, and their assembler.
-fn set_up_inspection(flags: &[String]) -> Result<(), String> {
-    let flags = [flags, &features::INSPECT.map(String::from)].concat();
-    set_up(&flags).map_err(|error| error.to_string())?;
-    cuda::set_up().map_err(|error| error.to_string())
 }
 
 /// Whether this looks at kernels on a card that is not there.
@@ -230,7 +229,9 @@ fn soak(arguments: &[String]) -> Command {
 }
 
 /// What `bench` is told to do by a word of its own; anything else is cargo's.
-const OF_THE_BENCH: [&str; 5] = ["report", "compare", "list", "launches", "inspect"];
+const OF_THE_BENCH: [&str; 8] = [
+    "report", "compare", "list", "launches", "history", "ab", "bisect", "inspect",
+];
 
 fn bench(arguments: &[String]) -> Command {
     let mut command = cargo(&["bench", "-p", "ghostlight-bench"]);
@@ -247,86 +248,6 @@ fn bench(arguments: &[String]) -> Command {
     }
     command.args(["--bench", "ops", "--"]).args(rest);
     command
-}
-
-/// Lints and documents in the release profile, whose build scripts and macros the tests use again. All tests and lanes run one build.
-///
-/// What looks at kernels for a card that is not there is left out, and named, where its tools cannot be had: they come from elsewhere.
-fn ci(flags: &[String], arguments: &[String]) -> ExitCode {
-    let inspection = set_up_inspection(flags);
-    let inspect = match &inspection {
-        Ok(()) => [features::INSPECT, lanes::PTX]
-            .concat()
-            .iter()
-            .map(|word| word.to_string())
-            .collect(),
-        Err(reason) => {
-            eprintln!("ci: the steps gpu-shape and interpreted are SKIPPED: {reason}");
-            set_up_or_go_on(flags);
-            Vec::new()
-        }
-    };
-    let fmt = cargo(&["fmt", "--all", "--check"]);
-    let mut clippy = cargo(&["clippy", "--workspace", "--all-targets", "--release"]);
-    clippy
-        .args(&inspect)
-        .args(flags)
-        .args(["--", "-D", "warnings"]);
-    let mut doc = cargo(&["doc", "--workspace", "--no-deps", "--release"]);
-    doc.args(&inspect)
-        .args(flags)
-        .env("RUSTDOCFLAGS", "-D warnings");
-    let one_build = [&lanes::WGPU.map(String::from), &inspect[..], flags].concat();
-    let mut test = cargo(&["xtask", "test"]);
-    test.args(lanes::WGPU).args(&inspect).args(arguments);
-    let mut fenced = lanes::fenced(&one_build);
-    if flags.is_empty() {
-        // That wgpu is linked does not make a GPU of this machine the plain lane's device.
-        test.env("GHOSTLIGHT_DEVICE", "cpu");
-        fenced.env("GHOSTLIGHT_DEVICE", "cpu");
-    }
-    // Asked for first, so that who has to install something learns of it now.
-    let lavapipe = lanes::lavapipe(&[&inspect[..], flags].concat());
-    if let Err(reason) = &lavapipe {
-        eprintln!("ci: the last step will fail: {reason}");
-    }
-    let gpu_shape = inspection.is_ok().then(|| lanes::gpu_shape(&one_build));
-    let interpreted = inspection
-        .is_ok()
-        .then(|| lanes::interpreted_in_ci(&one_build));
-    cuda::show(&mut test);
-    let steps = [
-        ("format", Some(Ok(fmt))),
-        ("clippy", Some(Ok(clippy))),
-        ("documentation", Some(Ok(doc))),
-        ("tests", Some(Ok(test))),
-        ("gpu-shape", gpu_shape),
-        ("fenced", Some(Ok(fenced))),
-        ("interpreted", interpreted),
-        ("lavapipe", Some(lavapipe)),
-    ];
-    for (name, step) in steps {
-        let Some(step) = step else { continue };
-        let mut step = match step {
-            Ok(step) => step,
-            Err(reason) => return failed(&reason),
-        };
-        // The same cases for every change that is checked; `test` by itself draws new ones.
-        step.env("PROPTEST_RNG_SEED", "1");
-        eprintln!("ci: {name}");
-        let start = Instant::now();
-        match step.status() {
-            Ok(status) if status.success() => {
-                eprintln!("ci: {name} took {} s", start.elapsed().as_secs());
-            }
-            Ok(status) => {
-                eprintln!("ci: {name} failed");
-                return exit_code(status);
-            }
-            Err(error) => return not_started(&step, &error),
-        }
-    }
-    ExitCode::SUCCESS
 }
 
 fn failed(reason: &str) -> ExitCode {
@@ -430,6 +351,14 @@ mod tests {
         assert_eq!(
             line(&bench(&words("list dkd"))),
             "bench -p ghostlight-bench --bench ops -- list dkd"
+        );
+    }
+
+    #[test]
+    fn a_bisection_is_the_benchs() {
+        assert_eq!(
+            line(&bench(&words("bisect --features cuda v1 HEAD dkd"))),
+            "bench -p ghostlight-bench --features cuda --bench ops -- bisect v1 HEAD dkd"
         );
     }
 

@@ -4,7 +4,7 @@ use crate::stats::{mean_and_error, student};
 
 /// The logarithm of a time or a ratio, and how well it is known.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) struct Estimate {
+pub(crate) struct Estimate {
     log: f64,
     error: f64,
     /// Degrees of freedom that the error was taken from.

@@ -18,11 +18,11 @@ mod estimate;
 mod fault;
 mod show;
 
+pub(crate) use estimate::Estimate;
 pub use fault::Fault;
 
 use crate::report::peers;
 use crate::results::{Cache, FORMAT, Machine, OURS, Refused, Results, Row, Verdict};
-use estimate::Estimate;
 
 /// A run against the next of the same build differs by this much without any reason.
 pub const NOISE: f64 = 0.05;
@@ -43,6 +43,24 @@ pub struct Key {
     pub cache: Cache,
     /// The clock.
     pub clock: String,
+}
+
+impl Key {
+    /// That of a row.
+    pub fn of(row: &Row) -> Self {
+        Self {
+            op: row.op.clone(),
+            case: row.case.clone(),
+            phase: row.phase.clone(),
+            cache: row.cache,
+            clock: row.clock.clone(),
+        }
+    }
+
+    /// `op/phase/case`, which filters are looked for in.
+    pub fn line(&self) -> String {
+        format!("{}/{}/{}", self.op, self.phase, self.case)
+    }
 }
 
 /// A row of ours that both runs have.
@@ -261,23 +279,13 @@ fn rows<'a>(results: &'a Results, variant: &str) -> Vec<&'a Row> {
     rows.filter(|row| row.variant == variant).collect()
 }
 
-fn key(row: &Row) -> Key {
-    Key {
-        op: row.op.clone(),
-        case: row.case.clone(),
-        phase: row.phase.clone(),
-        cache: row.cache,
-        clock: row.clock.clone(),
-    }
-}
-
 fn beside<'a>(rows: &[&'a Row], row: &Row) -> Option<&'a Row> {
     rows.iter().copied().find(|other| other.is_beside(row))
 }
 
 fn missing(from: &[&Row], to: &[&Row]) -> Vec<Key> {
     let alone = from.iter().filter(|row| beside(to, row).is_none());
-    alone.map(|row| key(row)).collect()
+    alone.map(|row| Key::of(row)).collect()
 }
 
 fn change(a: &Row, b: &Row, noise: Noise, drift: Option<&Drift>, peers: &SamePeers) -> Change {
@@ -285,7 +293,7 @@ fn change(a: &Row, b: &Row, noise: Noise, drift: Option<&Drift>, peers: &SamePee
     let change = Estimate::of(a).zip(Estimate::of(b)).map(|(a, b)| a.over(b));
     let beside = peers.beside(a);
     Change {
-        key: key(a),
+        key: Key::of(a),
         ms: [a.median_ms, b.median_ms],
         ratio: a.median_ms / b.median_ms,
         interval: change.map(Estimate::interval),
