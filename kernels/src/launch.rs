@@ -13,10 +13,6 @@ const FLUSH_EVERY: u32 = 6;
 /// Elements that one core goes through while a second one wakes.
 const LITTLE: usize = 4096;
 
-/// Multiply-accumulates in registers that take as long as an element on its way through memory. One 64 px image, two cores of an Intel Xeon,
-/// medians of three turns each, of 1, 16 and 64 of them: MobileNetV2 3.88, 3.33 and 3.48 ms, ResNet-8 1.23, 1.08 and 1.16.
-const MACS_OF_ELEMENT: usize = 16;
-
 thread_local! {
     static LAUNCHES: Cell<u32> = const { Cell::new(0) };
     static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
@@ -90,11 +86,6 @@ pub fn grid_for(client: &Client, items: usize, elements: usize) -> Grid {
         };
     }
     grid(client, items)
-}
-
-/// [`grid_for`] a product of `macs` multiply-accumulates.
-pub(crate) fn grid_for_macs(client: &Client, items: usize, macs: usize) -> Grid {
-    grid_for(client, items, macs / MACS_OF_ELEMENT)
 }
 
 /// The widest vector in which the device computes with elements of `dtype`. What 16-bit elements would leave over of a register is

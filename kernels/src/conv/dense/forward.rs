@@ -269,11 +269,7 @@ pub(super) fn launch_tiled(
     let block = BLOCK.min(rows);
     let patch_rows = (block - 1) * steps[0] + problem.kernel[0];
     let patch_len = (patch_rows * patch_width * in_channels).next_multiple_of(16);
-    let grid = launch::grid_for_macs(
-        client,
-        problem.batch * rows.div_ceil(block),
-        problem.cost().macs as usize,
-    );
+    let grid = launch::grid(client, problem.batch * rows.div_ceil(block));
     let accumulator = problem.dtype.accumulator();
     let patches = [grid.units, patch_len];
     let patches = Tensor::room("conv", "scratch", client, &patches, accumulator)?;

@@ -324,8 +324,7 @@ pub(super) fn launch_wide(
     );
     let patch_width = (columns - 1) * steps[1] + problem.kernel[1];
     let groups = lanes.vectors().div_ceil(vectors);
-    let macs = problem.cost().macs as usize;
-    let units = launch::grid_for_macs(client, 1, macs).units;
+    let units = launch::grid(client, 1).units;
     let line = patch_width * in_channels;
     let Cut {
         block,
@@ -344,7 +343,7 @@ pub(super) fn launch_wide(
     let patch_len = (patch_rows * patch_width * in_channels).next_multiple_of(16);
     let most_pixels = (stack * block * columns).next_multiple_of(pixels);
     let items = problem.batch.div_ceil(stack) * rows.div_ceil(block);
-    let grid = launch::grid_for_macs(client, items * splits, macs);
+    let grid = launch::grid(client, items * splits);
     let room = |shape: &[usize], dtype| Tensor::room("conv", "scratch", client, shape, dtype);
     let accumulator = problem.dtype.accumulator();
     let patches = room(&[grid.units, stack * patch_len], accumulator)?;

@@ -238,7 +238,7 @@ pub(super) fn launch_convolve(
     };
     let (images, row_blocks) = (target.shape()[0], target.shape()[1].div_ceil(plan.rows));
     let items = images * row_blocks * tiles.div_ceil(tiles_each) * count.div_ceil(vectors_each);
-    let grid = launch::grid_for_macs(client, items, problem.cost().macs as usize);
+    let grid = launch::grid(client, items);
     let epilogue = epilogue_args.epilogue();
     let epilogue = Epilogue {
         residual: planted::or("depthwise_plus", epilogue.residual, false),

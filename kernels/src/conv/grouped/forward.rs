@@ -250,8 +250,7 @@ pub(super) fn launch_tiled(
     let ranges = chunks.div_ceil(range);
     let (patch_len, patch) = blueprint.patch(patch_rows, patch_width, range, 0);
     let copied = blueprint.copied(client, problem, chunks - (ranges - 1) * range);
-    let items = problem.batch * rows.div_ceil(block) * ranges;
-    let grid = launch::grid_for_macs(client, items, problem.cost().macs as usize);
+    let grid = launch::grid(client, problem.batch * rows.div_ceil(block) * ranges);
     let epilogue = epilogue_args.epilogue();
     let epilogue = Epilogue {
         clamp: planted::or("grouped_no_relu", epilogue.clamp, Clamp::None),

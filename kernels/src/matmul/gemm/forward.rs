@@ -206,9 +206,9 @@ pub(crate) fn launch_gemm(
         tile => tile,
     };
     let tiles = m.div_ceil(rows);
-    let cores = launch::grid_for_macs(client, 1, m * k * n).units;
+    let cores = launch::grid(client, 1).units;
     let parts = (cores / tiles).clamp(1, lanes.vectors().div_ceil(vectors));
-    let grid = launch::grid_for_macs(client, tiles * parts, m * k * n);
+    let grid = launch::grid(client, tiles * parts);
     let panel = k * vectors * lanes.width;
     // Without panels the same products are added up in the same order, only slower.
     let packed = m >= ROWS_TO_PACK && panel.saturating_mul(grid.units) <= Tensor::MOST_ELEMENTS;

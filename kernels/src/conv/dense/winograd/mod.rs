@@ -120,13 +120,13 @@ pub(super) fn launch_winograd(
     let [down, across] = [0, 1].map(|axis| side(target, axis).div_ceil(outputs));
     let tiles = problem.batch * down * across;
     let points = (outputs + 2) * (outputs + 2);
-    let (accumulator, macs) = (problem.dtype.accumulator(), problem.cost().macs as usize);
+    let accumulator = problem.dtype.accumulator();
     let Cut {
         block,
         blocks,
         splits,
     } = Cut::of(
-        launch::grid_for_macs(client, 1, macs).units,
+        launch::grid(client, 1).units,
         tiles,
         points * in_channels * accumulator.size(),
         groups,
@@ -134,7 +134,7 @@ pub(super) fn launch_winograd(
     let most_tiles = block.next_multiple_of(ROWS);
     // Planes a power of two apart would share the sets of a cache.
     let plane = block * in_channels + 16;
-    let grid = launch::grid_for_macs(client, blocks * splits, macs);
+    let grid = launch::grid(client, blocks * splits);
     let room = |shape: &[usize]| Tensor::room("conv", "scratch", client, shape, accumulator);
     let inputs = room(&[grid.units, points, plane])?;
     let room_of = |depth: usize| room(&[grid.units, points, (depth * vectors + 1) * lanes.width]);
