@@ -158,7 +158,8 @@ mod fences {
         static UP: LazyLock<bool> = LazyLock::new(|| {
             std::env::var("GHOSTLIGHT_FENCED").is_ok_and(|whose| {
                 // Cargo tells a test binary whose it is.
-                whose == "1" || std::env::var("CARGO_PKG_NAME").is_ok_and(|package| package == whose)
+                whose == "1"
+                    || std::env::var("CARGO_PKG_NAME").is_ok_and(|package| package == whose)
             })
         });
         *UP
