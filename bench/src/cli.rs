@@ -2,6 +2,7 @@
 
 use crate::compare::compare;
 use crate::criterion_line::CriterionLine;
+use crate::ladder;
 use crate::problems::Problems;
 use crate::results::Results;
 use crate::session::Session;
@@ -45,6 +46,8 @@ enum Command {
     },
     /// Shows the problems, one JSON object a line.
     List(Problems),
+    /// Times each rung from a naive kernel to ours in turns, verified, and says what it gained; a status that is not 0 where one is wrong.
+    Ladder(ladder::Options),
     /// Shows the device's own time of every launch of one call.
     Launches { filters: Vec<String> },
     /// Shows what kernels become on a card that is not there: registers, spills, occupancy, lines for each request of a warp.
@@ -87,7 +90,7 @@ fn run(families: &[Family]) -> Result<ExitCode, Box<dyn Error>> {
     let words: Vec<String> = env::args().filter(|word| word != "--bench").collect();
     let first = words.get(1).map_or("", String::as_str);
     let commands = [
-        "report", "compare", "list", "launches", "inspect", "help", "--help", "-h",
+        "report", "compare", "list", "ladder", "launches", "inspect", "help", "--help", "-h",
     ];
     if !commands.contains(&first) {
         return criterion_then_report(families, &words[1..]);
@@ -116,6 +119,7 @@ fn run(families: &[Family]) -> Result<ExitCode, Box<dyn Error>> {
             return Ok(passed(faults.is_empty()));
         }
         Command::List(problems) => Session::new(families, &problems)?.list()?,
+        Command::Ladder(options) => return Ok(passed(ladder::run(&options)? == 0)),
         Command::Launches { filters } => {
             Session::new(families, &Problems::of(&filters))?.launches()?;
         }

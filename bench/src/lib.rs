@@ -14,6 +14,7 @@ mod flush;
 mod input;
 #[cfg(feature = "inspect")]
 mod inspect;
+pub mod ladder;
 mod launches;
 mod locked;
 mod machine;

@@ -28,7 +28,7 @@ Usage: cargo xtask <command> [arguments]
   test      runs every test; arguments go to `cargo test`
   bench     runs the benchmarks; arguments go to `cargo bench`. `bench report` times everything beside other libraries,
             `bench compare A B` compares two of its results, `bench list` and `bench launches` show problems and launches,
-            `bench inspect` what kernels become on a GPU that is not there
+            `bench inspect` what kernels become on a GPU that is not there, `bench ladder` times the rungs from a naive kernel to ours
   soak      checks random problems of every operation with a fresh seed until Ctrl-C, `--cases N` or `--minutes M`; `soak gate` one operation,
             `soak --seed S --case I gate` one problem of an earlier run, `--write` keeps the counts in docs/results/soak.md
   fenced    runs the kernel tests with every buffer between fences; arguments go to `cargo test`
@@ -230,7 +230,7 @@ fn soak(arguments: &[String]) -> Command {
 }
 
 /// What `bench` is told to do by a word of its own; anything else is cargo's.
-const OF_THE_BENCH: [&str; 5] = ["report", "compare", "list", "launches", "inspect"];
+const OF_THE_BENCH: [&str; 6] = ["report", "compare", "list", "ladder", "launches", "inspect"];
 
 fn bench(arguments: &[String]) -> Command {
     let mut command = cargo(&["bench", "-p", "ghostlight-bench"]);
