@@ -86,6 +86,7 @@ pub fn main(families: &[Family]) -> ExitCode {
 }
 
 fn run(families: &[Family]) -> Result<ExitCode, Box<dyn Error>> {
+    go_to_the_user()?;
     // `cargo bench` adds `--bench` to what it passes on.
     let words: Vec<String> = env::args().filter(|word| word != "--bench").collect();
     let first = words.get(1).map_or("", String::as_str);
@@ -144,6 +145,15 @@ fn compare_shapes(before: &Table, after: &Table) -> ExitCode {
         println!("worse: {fault}");
     }
     passed(faults.is_empty())
+}
+
+/// Goes to the folder that `cargo xtask` was called in: cargo runs a bench in its package's, and the paths of a command line are the user's.
+pub(crate) fn go_to_the_user() -> Result<(), String> {
+    let Some(folder) = env::var_os("GHOSTLIGHT_FOLDER") else {
+        return Ok(());
+    };
+    env::set_current_dir(&folder)
+        .map_err(|error| format!("GHOSTLIGHT_FOLDER {}: {error}", folder.display()))
 }
 
 fn passed(all: bool) -> ExitCode {

@@ -234,6 +234,10 @@ const OF_THE_BENCH: [&str; 6] = ["report", "compare", "list", "ladder", "launche
 
 fn bench(arguments: &[String]) -> Command {
     let mut command = cargo(&["bench", "-p", "ghostlight-bench"]);
+    if let Ok(folder) = env::current_dir() {
+        // Cargo runs a bench in its package's folder, where no path that the user wrote means what it did.
+        command.env("GHOSTLIGHT_FOLDER", folder);
+    }
     let first = arguments.first().map(String::as_str);
     if !first.is_some_and(|word| OF_THE_BENCH.contains(&word)) {
         command.args(arguments);
@@ -431,6 +435,10 @@ mod tests {
             line(&bench(&words("list dkd"))),
             "bench -p ghostlight-bench --bench ops -- list dkd"
         );
+        assert_eq!(
+            line(&bench(&words("ladder dkd --quick"))),
+            "bench -p ghostlight-bench --bench ops -- ladder dkd --quick"
+        );
     }
 
     #[test]
@@ -451,6 +459,19 @@ mod tests {
             line(&bench(&words)),
             "bench -p ghostlight-bench --features ghostlight-bench/inspect --bench ops -- inspect softmax --target sm_80"
         );
+    }
+
+    #[test]
+    fn a_bench_is_told_where_the_user_is() {
+        let here = env::current_dir().expect("a folder");
+        for words in [
+            "ladder --write page.md",
+            "--bench step -- --json steps.json",
+        ] {
+            let command = bench(&self::words(words));
+            let mut told = command.get_envs();
+            assert!(told.any(|it| it == ("GHOSTLIGHT_FOLDER".as_ref(), Some(here.as_ref()))));
+        }
     }
 
     #[test]

@@ -13,7 +13,7 @@ use ghostlight_kernels::launch as grids;
 fn channels(x: &[f32], w: &[f32], y: &mut [f32], map: Map, taps: usize, run: usize) {
     let first = ABSOLUTE_POS * run;
     let reach = taps / 2;
-    for item in first..min(first + run, y.len()) {
+    for item in first..min(first + run, map.pixels * map.c) {
         let (pixel, channel) = (item / map.c, item % map.c);
         let (row, column) = (pixel / map.w % map.h, pixel % map.w);
         let mut sum = 0.0f32;

@@ -21,9 +21,11 @@ use ghostlight_kernels::conv::depthwise::{
 };
 use ghostlight_kernels::launch;
 
-/// The image as a kernel's argument: rows, columns, and the channels of a pixel, or the vectors of them.
+/// The images as a kernel's argument: the pixels of all of them, the rows and columns of one, and the channels of a pixel, or the vectors of
+/// them. A kernel could ask a slice for its length, but that is the length of the memory behind it, which may be more than the tensor's.
 #[derive(CubeLaunch, CubeType, Clone, Copy)]
 struct Map {
+    pixels: usize,
     h: usize,
     w: usize,
     c: usize,
@@ -32,7 +34,7 @@ struct Map {
 /// That of `x` in vectors of `width` channels.
 fn map(x: &Tensor, width: usize) -> MapLaunch {
     let shape = x.shape();
-    MapLaunch::new(shape[1], shape[2], shape[3] / width)
+    MapLaunch::new(x.pixels(), shape[1], shape[2], shape[3] / width)
 }
 
 /// What a rung's file ends with: the launch, from the input and the weight `[3, 3, c]` into the output.

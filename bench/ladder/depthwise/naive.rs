@@ -13,9 +13,9 @@ use ghostlight_kernels::launch as grids;
 #[cube(launch_unchecked)]
 fn naive(x: &[f32], w: &[f32], y: &mut [f32], map: Map, taps: usize, run: usize) {
     let first = ABSOLUTE_POS * run;
-    let (pixels, reach) = (y.len() / map.c, taps / 2);
-    for item in first..min(first + run, y.len()) {
-        let (channel, pixel) = (item / pixels, item % pixels);
+    let reach = taps / 2;
+    for item in first..min(first + run, map.pixels * map.c) {
+        let (channel, pixel) = (item / map.pixels, item % map.pixels);
         let (row, column) = (pixel / map.w % map.h, pixel % map.w);
         let mut sum = 0.0f32;
         for ky in 0..taps {

@@ -23,8 +23,9 @@ fn sliding<N: Size>(
 ) {
     let zero = Vector::<f32, N>::new(0.0f32);
     let first = ABSOLUTE_POS * run;
-    for item in first..min(first + run, y.len() / map.w) {
+    for item in first..min(first + run, map.pixels / map.w * map.c) {
         let (row, v) = (item / map.c, item % map.c);
+        let above = row % map.h;
         let mut taps = Array::<Vector<f32, N>>::new(9usize);
         #[unroll]
         for tap in 0..9 {
@@ -37,7 +38,7 @@ fn sliding<N: Size>(
             let mut right = zero;
             #[unroll]
             for ky in 0..3 {
-                if row % map.h + ky >= 1 && row % map.h + ky < map.h + 1 {
+                if above + ky >= 1 && above + ky < map.h + 1 {
                     let value = x[((row + ky - 1) * map.w + column) * map.c + v];
                     left = fma(value, taps[ky * 3 + 2], left);
                     here = fma(value, taps[ky * 3 + 1], here);

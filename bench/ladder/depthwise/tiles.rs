@@ -25,20 +25,21 @@ fn tiles<N: Size>(
 ) {
     let (across, parts) = ((map.w + TILE - 1) / TILE, (map.c + each - 1) / each);
     let first = ABSOLUTE_POS * run;
-    for item in first..min(first + run, y.len() / map.w / map.c * across * parts) {
+    for item in first..min(first + run, map.pixels / map.w * across * parts) {
         let (block, start) = (item / parts, item % parts * each);
         let (row, column) = (block / across, block % across * TILE);
+        let above = row % map.h;
         for v in start..min(start + each, map.c) {
             if column >= 1 && column + TILE < map.w {
-                tile::<N>(x, w, y, &map, row, column, v, false);
+                tile::<N>(x, w, y, &map, row, above, column, v, false);
             } else {
-                tile::<N>(x, w, y, &map, row, column, v, true);
+                tile::<N>(x, w, y, &map, row, above, column, v, true);
             }
         }
     }
 }
 
-/// The outputs from `column` on, as far as there are any.
+/// The outputs from `column` on, as far as there are any, of the row that has so many `above` it in its image.
 #[cube]
 fn tile<N: Size>(
     x: &[Vector<f32, N>],
@@ -46,6 +47,7 @@ fn tile<N: Size>(
     y: &mut [Vector<f32, N>],
     map: &Map,
     row: usize,
+    above: usize,
     column: usize,
     v: usize,
     #[comptime] guarded: bool,
@@ -57,7 +59,7 @@ fn tile<N: Size>(
     }
     #[unroll]
     for ky in 0..3 {
-        if row % map.h + ky >= 1 && row % map.h + ky < map.h + 1 {
+        if above + ky >= 1 && above + ky < map.h + 1 {
             let from = (row + ky - 1) * map.w + column;
             #[unroll]
             for i in 0..TILE + 2 {

@@ -18,7 +18,7 @@ fn unrolled<N: Size>(
     run: usize,
 ) {
     let first = ABSOLUTE_POS * run;
-    for item in first..min(first + run, y.len()) {
+    for item in first..min(first + run, map.pixels * map.c) {
         let (pixel, v) = (item / map.c, item % map.c);
         let (row, column) = (pixel / map.w % map.h, pixel % map.w);
         let mut sum = Vector::<f32, N>::new(0.0f32);

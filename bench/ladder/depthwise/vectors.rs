@@ -22,7 +22,7 @@ fn vectors<N: Size>(
 ) {
     let first = ABSOLUTE_POS * run;
     let reach = taps / 2;
-    for item in first..min(first + run, y.len()) {
+    for item in first..min(first + run, map.pixels * map.c) {
         let (pixel, v) = (item / map.c, item % map.c);
         let (row, column) = (pixel / map.w % map.h, pixel % map.w);
         let mut sum = Vector::<f32, N>::new(0.0f32);

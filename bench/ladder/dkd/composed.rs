@@ -15,13 +15,14 @@ fn softmax(
     x: &[f32],
     labels: &[u32],
     y: &mut [f32],
+    rows: usize,
     classes: usize,
     scales: Scales,
     run: usize,
     #[comptime] others: bool,
 ) {
     let first = ABSOLUTE_POS * run;
-    for row in first..min(first + run, y.len() / classes) {
+    for row in first..min(first + run, rows) {
         let start = row * classes;
         let mut left_out = classes;
         if comptime!(others) {
@@ -55,12 +56,13 @@ fn terms(
     q_others: &[f32],
     labels: &[u32],
     terms: &mut [f32],
+    rows: usize,
     classes: usize,
     scales: Scales,
     run: usize,
 ) {
     let first = ABSOLUTE_POS * run;
-    for i in first..min(first + run, terms.len()) {
+    for i in first..min(first + run, rows * classes) {
         if i % classes == usize::cast_from(labels[i / classes]) {
             let rest = (1.0f32 - q[i]) * ((1.0f32 - q[i]) / (1.0f32 - p[i])).ln();
             terms[i] = loss_of(q[i] * (q[i] / p[i]).ln() + rest, 0.0f32, &scales);
@@ -73,9 +75,9 @@ fn terms(
 
 /// The sum of each row.
 #[cube(launch_unchecked)]
-fn row_sums(terms: &[f32], loss: &mut [f32], classes: usize, run: usize) {
+fn row_sums(terms: &[f32], loss: &mut [f32], rows: usize, classes: usize, run: usize) {
     let first = ABSOLUTE_POS * run;
-    for row in first..min(first + run, loss.len()) {
+    for row in first..min(first + run, rows) {
         let mut sum = 0.0f32;
         for j in 0..classes {
             sum += terms[row * classes + j];
@@ -92,12 +94,13 @@ fn gradient(
     q_others: &[f32],
     labels: &[u32],
     grad: &mut [f32],
+    rows: usize,
     classes: usize,
     scales: Scales,
     run: usize,
 ) {
     let first = ABSOLUTE_POS * run;
-    for i in first..min(first + run, grad.len()) {
+    for i in first..min(first + run, rows * classes) {
         let row = i / classes;
         let label = usize::cast_from(labels[row]);
         let at = row * classes + label;
@@ -109,7 +112,7 @@ fn gradient(
 }
 
 pub(super) fn launch(it: &Arguments) {
-    let (client, classes) = (it.student.client(), it.classes());
+    let (client, rows, classes) = (it.student.client(), it.rows(), it.classes());
     let made = || Tensor::empty(client, it.student.shape(), it.student.dtype());
     let probabilities = |x: &Tensor, others: bool| {
         let (y, grid) = (made(), it.grid());
@@ -119,7 +122,7 @@ pub(super) fn launch(it: &Arguments) {
             let (count, dim, labels) = (grid.count, grid.dim, it.labels.arg());
             let scales = it.scales();
             softmax::launch_unchecked(
-                client, count, dim, from, labels, to, classes, scales, grid.run, others,
+                client, count, dim, from, labels, to, rows, classes, scales, grid.run, others,
             );
         }
         grids::throttle(client);
@@ -134,16 +137,18 @@ pub(super) fn launch(it: &Arguments) {
         let (grid, labels, [p, q, r, s]) = (elements(it), it.labels.arg(), read());
         let (count, dim, to, scales) = (grid.count, grid.dim, each.arg(1), it.scales());
         terms::launch_unchecked(
-            client, count, dim, p, q, r, s, labels, to, classes, scales, grid.run,
+            client, count, dim, p, q, r, s, labels, to, rows, classes, scales, grid.run,
         );
         grids::throttle(client);
         let (grid, from, to) = (it.grid(), each.arg(1), it.loss.arg(1));
-        row_sums::launch_unchecked(client, grid.count, grid.dim, from, to, classes, grid.run);
+        row_sums::launch_unchecked(
+            client, grid.count, grid.dim, from, to, rows, classes, grid.run,
+        );
         grids::throttle(client);
         let (grid, labels, [p, q, r, s]) = (elements(it), it.labels.arg(), read());
         let (count, dim, to, scales) = (grid.count, grid.dim, it.grad.arg(1), it.scales());
         gradient::launch_unchecked(
-            client, count, dim, p, q, r, s, labels, to, classes, scales, grid.run,
+            client, count, dim, p, q, r, s, labels, to, rows, classes, scales, grid.run,
         );
         grids::throttle(client);
     }

@@ -18,13 +18,14 @@ fn kept(
     loss: &mut [f32],
     grad: &mut [f32],
     kept: &mut [f32],
+    rows: usize,
     classes: usize,
     scales: Scales,
     run: usize,
 ) {
     let first = ABSOLUTE_POS * run;
     let own = ABSOLUTE_POS * classes;
-    for row in first..min(first + run, loss.len()) {
+    for row in first..min(first + run, rows) {
         let (start, label) = (row * classes, usize::cast_from(labels[row]));
         let mut student_top = student[start];
         let mut teacher_top = teacher[start];
@@ -67,12 +68,12 @@ pub(super) fn launch(it: &Arguments) {
     let (count, dim, [student, teacher, loss, grad]) = (grid.count, grid.dim, it.buffers(1));
     let (labels, classes, scales) = (it.labels.arg(), it.classes(), it.scales());
     let kept = Tensor::empty(client, &[grid.units, classes], it.student.dtype());
-    let rows = kept.arg(1);
+    let (rows, own) = (it.rows(), kept.arg(1));
     // SAFETY: all maps have the shape of the logits, of which there is a row for each label and loss; every label is a class, and every
     // unit has a row to keep.
     unsafe {
         kept::launch_unchecked(
-            client, count, dim, student, teacher, labels, loss, grad, rows, classes, scales,
+            client, count, dim, student, teacher, labels, loss, grad, own, rows, classes, scales,
             grid.run,
         );
     }

@@ -88,6 +88,10 @@ struct Arguments<'a> {
 }
 
 impl Arguments<'_> {
+    fn rows(&self) -> usize {
+        self.student.shape()[0]
+    }
+
     fn classes(&self) -> usize {
         self.student.shape()[1]
     }
@@ -101,7 +105,7 @@ impl Arguments<'_> {
 
     /// A row for a unit, and then for the next one.
     fn grid(&self) -> launch::Grid {
-        launch::grid(self.student.client(), self.loss.len())
+        launch::grid(self.student.client(), self.rows())
     }
 
     fn scales(&self) -> ScalesLaunch {
@@ -111,7 +115,7 @@ impl Arguments<'_> {
             temperature,
             weight,
         } = OPTIONS;
-        let scale = weight * temperature / self.loss.len() as f64;
+        let scale = weight * temperature / self.rows() as f64;
         let [inverse_t, alpha, beta] =
             [1.0 / temperature, scale * alpha, scale * beta].map(|it| it as f32);
         ScalesLaunch::new(inverse_t, alpha, beta)

@@ -42,12 +42,13 @@ fn online(
     labels: &[u32],
     loss: &mut [f32],
     grad: &mut [f32],
+    rows: usize,
     classes: usize,
     scales: Scales,
     run: usize,
 ) {
     let first = ABSOLUTE_POS * run;
-    for row in first..min(first + run, loss.len()) {
+    for row in first..min(first + run, rows) {
         let start = row * classes;
         let at = start + usize::cast_from(labels[row]);
         let mut s = Running::of_none();
@@ -82,11 +83,13 @@ fn online(
 pub(super) fn launch(it: &Arguments) {
     let (client, grid) = (it.student.client(), it.grid());
     let (count, dim, [student, teacher, loss, grad]) = (grid.count, grid.dim, it.buffers(1));
-    let (labels, classes, scales) = (it.labels.arg(), it.classes(), it.scales());
+    let (labels, scales) = (it.labels.arg(), it.scales());
+    let (rows, classes) = (it.rows(), it.classes());
     // SAFETY: all maps have the shape of the logits, of which there is a row for each label and loss; every label is a class.
     unsafe {
         online::launch_unchecked(
-            client, count, dim, student, teacher, labels, loss, grad, classes, scales, grid.run,
+            client, count, dim, student, teacher, labels, loss, grad, rows, classes, scales,
+            grid.run,
         );
     }
     grids::throttle(client);

@@ -20,6 +20,7 @@ fn vectors<N: Size>(
     loss: &mut [f32],
     grad: &mut [Vector<f32, N>],
     kept: &mut [Vector<f32, N>],
+    rows: usize,
     length: usize,
     scales: Scales,
     run: usize,
@@ -27,7 +28,7 @@ fn vectors<N: Size>(
     let zero = Vector::<f32, N>::new(0.0f32);
     let rate = Vector::<f32, N>::new(scales.inverse_t);
     let (first, own) = (ABSOLUTE_POS * run, ABSOLUTE_POS * length);
-    for row in first..min(first + run, loss.len()) {
+    for row in first..min(first + run, rows) {
         let (start, label) = (row * length, labels[row]);
         let student_top = largest::<N>(student, start, length);
         let teacher_top = largest::<N>(teacher, start, length);
@@ -97,13 +98,13 @@ pub(super) fn launch(it: &Arguments) {
     let (count, dim, [student, teacher, loss, grad]) = (grid.count, grid.dim, it.buffers(width));
     let (labels, scales) = (it.labels.arg(), it.scales());
     let kept = Tensor::empty(client, &[grid.units, it.classes()], it.student.dtype());
-    let rows = kept.arg(width);
+    let (rows, own) = (it.rows(), kept.arg(width));
     // SAFETY: all maps have the shape of the logits, of which there is a row for each label and loss; every label is a class, and every
     // unit has a row to keep.
     unsafe {
         vectors::launch_unchecked(
-            client, count, dim, width, student, teacher, labels, loss, grad, rows, length, scales,
-            grid.run,
+            client, count, dim, width, student, teacher, labels, loss, grad, own, rows, length,
+            scales, grid.run,
         );
     }
     grids::throttle(client);

@@ -107,3 +107,58 @@ pub fn case(extents: &[usize]) -> String {
     let words: Vec<String> = extents.iter().map(usize::to_string).collect();
     words.join("x")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_ladder_that_is_none_is_told_with_those_that_there_are() {
+        let names = |words: &[&str]| {
+            let words: Vec<String> = words.iter().map(|word| word.to_string()).collect();
+            let found = Ladder::named(&words)?;
+            Ok::<_, String>(found.iter().map(|ladder| ladder.name).collect::<Vec<_>>())
+        };
+        assert_eq!(names(&[]), Ok(vec!["depthwise", "dkd"]));
+        assert_eq!(names(&["dkd"]), Ok(vec!["dkd"]));
+        assert_eq!(
+            names(&["dkd", "gemm"]),
+            Err("there is no ladder `gemm`; there are depthwise, dkd".into())
+        );
+    }
+
+    /// Every launch of every rung, on a card that is not there.
+    #[cfg(feature = "inspect")]
+    #[test]
+    fn every_rung_compiles_for_a_card() {
+        use ghostlight_offline::{Card, Device, Toolkit};
+
+        let card = Card::of("sm_90").expect("it is listed");
+        let device = Device::open(card, &[card]);
+        for ladder in Ladder::all() {
+            if ladder.name == "dkd" && Toolkit::find().is_none() {
+                // Exponentials and logarithms are libdevice's.
+                eprintln!(
+                    "skipped: dkd: there is no libdevice under CUDA_PATH (`cargo xtask setup --ptxas`)"
+                );
+                continue;
+            }
+            let extents = ladder.problems[0];
+            let case = case(extents);
+            let phase = ladder.phase(&case, extents);
+            for variant in &phase.variants {
+                let operands = Operands::empty(device.client(), &phase.inputs, crate::DTYPE);
+                let call = variant.open(operands.expect("labels")).expect("a call");
+                drop(device.launches());
+                call().expect("a launch");
+                let launches = device.launches();
+                assert!(!launches.is_empty(), "{} {}", ladder.name, variant.name);
+                for launch in launches {
+                    let module = launch.kernel.module(card).expect("it is a target");
+                    let failed = module.as_ref().err();
+                    assert_eq!(failed, None, "{} {}", ladder.name, launch.kernel.path);
+                }
+            }
+        }
+    }
+}
