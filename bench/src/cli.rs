@@ -4,6 +4,7 @@ use crate::ab::{self, Ab, Bisect};
 use crate::compare::compare;
 use crate::criterion_line::CriterionLine;
 use crate::history::{self, History, Store, StoreError};
+use crate::ladder;
 use crate::problems::Problems;
 use crate::results::Results;
 use crate::session::Session;
@@ -47,6 +48,8 @@ enum Command {
     },
     /// Shows the problems, one JSON object a line.
     List(Problems),
+    /// Times each rung from a naive kernel to ours in turns, verified, and says what it gained; a status that is not 0 where one is wrong.
+    Ladder(ladder::Options),
     /// Shows the device's own time of every launch of one call.
     Launches { filters: Vec<String> },
     /// Draws the times of rows over the runs that this machine kept.
@@ -111,12 +114,13 @@ pub fn main(families: &[Family]) -> ExitCode {
 }
 
 fn run(families: &[Family]) -> Result<ExitCode, Box<dyn Error>> {
+    go_to_the_user()?;
     // `cargo bench` adds `--bench` to what it passes on.
     let words: Vec<String> = env::args().filter(|word| word != "--bench").collect();
     let first = words.get(1).map_or("", String::as_str);
     let commands = [
-        "report", "compare", "list", "launches", "history", "ab", "bisect", "inspect", "help",
-        "--help", "-h",
+        "report", "compare", "list", "ladder", "launches", "history", "ab", "bisect", "inspect",
+        "help", "--help", "-h",
     ];
     if !commands.contains(&first) {
         return criterion_then_report(families, &words[1..]);
@@ -149,6 +153,7 @@ fn run(families: &[Family]) -> Result<ExitCode, Box<dyn Error>> {
             return Ok(passed(faults.is_empty()));
         }
         Command::List(problems) => Session::new(families, &problems)?.list()?,
+        Command::Ladder(options) => return Ok(passed(ladder::run(&options)? == 0)),
         Command::Launches { filters } => {
             Session::new(families, &Problems::of(&filters))?.launches()?;
         }
@@ -182,6 +187,15 @@ fn compare_shapes(before: &Table, after: &Table) -> ExitCode {
         println!("worse: {fault}");
     }
     passed(faults.is_empty())
+}
+
+/// Goes to the folder that `cargo xtask` was called in: cargo runs a bench in its package's, and the paths of a command line are the user's.
+pub(crate) fn go_to_the_user() -> Result<(), String> {
+    let Some(folder) = env::var_os("GHOSTLIGHT_FOLDER") else {
+        return Ok(());
+    };
+    env::set_current_dir(&folder)
+        .map_err(|error| format!("GHOSTLIGHT_FOLDER {}: {error}", folder.display()))
 }
 
 fn passed(all: bool) -> ExitCode {

@@ -16,6 +16,7 @@ mod history;
 mod input;
 #[cfg(feature = "inspect")]
 mod inspect;
+pub mod ladder;
 mod launches;
 mod locked;
 mod machine;

@@ -4,6 +4,7 @@
 use crate::contender::Variant;
 use cubecl::prelude::*;
 use ghostlight_autodiff::{DType, KernelError, Tensor};
+use ghostlight_kernels::conv::depthwise::DepthwiseProblem;
 use ghostlight_kernels::launch;
 
 /// What its rows are called.
@@ -35,6 +36,23 @@ pub struct NaiveConv {
 }
 
 impl NaiveConv {
+    /// A depthwise convolution.
+    pub fn depthwise(problem: &DepthwiseProblem) -> Self {
+        let options = problem.options;
+        Self {
+            batch: problem.batch,
+            input: problem.input,
+            output: problem.output(),
+            kernel: problem.kernel,
+            in_channels: problem.channels,
+            out_channels: problem.out_channels(),
+            groups: problem.channels,
+            stride: options.stride,
+            dilation: options.dilation,
+            padding: [options.padding[0], options.padding[2]],
+        }
+    }
+
     /// The share of its multiply-adds that no way of computing it saves: taps in the padding are work in the cost and need not be done,
     /// and of stride 1 a tile of four outputs along an axis needs as many products as it has inputs (Winograd's).
     pub fn least_share(&self) -> f64 {

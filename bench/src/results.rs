@@ -1,5 +1,6 @@
 //! What a run of the bench leaves behind: `results.json`, from which the report, the table and every comparison are made.
 
+use crate::stats::{Ratio, Times};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fmt;
@@ -296,6 +297,12 @@ impl Row {
     pub fn is_beside(&self, other: &Self) -> bool {
         (&self.op, &self.case, &self.phase) == (&other.op, &other.case, &other.phase)
             && (&self.clock, self.cache, &self.sweep) == (&other.clock, other.cache, &other.sweep)
+    }
+
+    /// How many times as fast this is as `other`, from turns of the same round; none without a pair of turns.
+    pub fn gain(&self, other: &Self) -> Option<Ratio> {
+        let turns = |row: &Self| Times(row.turns_ms.iter().map(|&ms| vec![ms]).collect());
+        Ratio::of(&turns(other), &turns(self))
     }
 
     /// Whether we lose against this variant: the verdict is SLOWER, and nothing else.

@@ -1,5 +1,7 @@
 //! What is not right is not timed: variants that each go wrong in one way, run as any other.
 
+mod ladder;
+
 use ghostlight_autodiff::{Cost, KernelError, Tensor};
 use ghostlight_bench::results::{Bandwidth, Cache, Ceilings, Machine};
 use ghostlight_bench::{

@@ -49,7 +49,8 @@ impl Labels {
         self.classes
     }
 
-    pub(crate) fn arg(&self) -> BufferArg {
+    /// The labels as a kernel's buffer argument.
+    pub fn arg(&self) -> BufferArg {
         // SAFETY: the memory holds `len` labels.
         unsafe { BufferArg::from_raw_parts(self.memory.argument(0), self.len) }
     }

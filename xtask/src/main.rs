@@ -28,8 +28,9 @@ Usage: cargo xtask <command> [arguments]
   test      runs every test; arguments go to `cargo test`
   bench     runs the benchmarks; arguments go to `cargo bench`. `bench report` times everything beside other libraries,
             `bench compare A B` compares two of its results, `bench list` and `bench launches` show problems and launches,
-            `bench inspect` what kernels become on a GPU that is not there, `bench history OP/CASE` the times of this machine's
-            runs, `bench ab REV FILTER` times a commit in turns with the working tree
+            `bench inspect` what kernels become on a GPU that is not there, `bench ladder` times the rungs from a naive kernel to
+            ours, `bench history OP/CASE` shows the times of this machine's runs, `bench ab REV FILTER` times a commit in turns with
+            the working tree
   bisect    finds the commit that made a row slower: `bisect GOOD BAD FILTER --threshold 1.05`
   soak      checks random problems of every operation with a fresh seed until Ctrl-C, `--cases N` or `--minutes M`; `soak gate` one operation,
             `soak --seed S --case I gate` one problem of an earlier run, `--write` keeps the counts in docs/results/soak.md
@@ -229,12 +230,16 @@ fn soak(arguments: &[String]) -> Command {
 }
 
 /// What `bench` is told to do by a word of its own; anything else is cargo's.
-const OF_THE_BENCH: [&str; 8] = [
-    "report", "compare", "list", "launches", "history", "ab", "bisect", "inspect",
+const OF_THE_BENCH: [&str; 9] = [
+    "report", "compare", "list", "ladder", "launches", "history", "ab", "bisect", "inspect",
 ];
 
 fn bench(arguments: &[String]) -> Command {
     let mut command = cargo(&["bench", "-p", "ghostlight-bench"]);
+    if let Ok(folder) = env::current_dir() {
+        // Cargo runs a bench in its package's folder, where no path that the user wrote means what it did.
+        command.env("GHOSTLIGHT_FOLDER", folder);
+    }
     let first = arguments.first().map(String::as_str);
     if !first.is_some_and(|word| OF_THE_BENCH.contains(&word)) {
         command.args(arguments);
@@ -352,6 +357,10 @@ mod tests {
             line(&bench(&words("list dkd"))),
             "bench -p ghostlight-bench --bench ops -- list dkd"
         );
+        assert_eq!(
+            line(&bench(&words("ladder dkd --quick"))),
+            "bench -p ghostlight-bench --bench ops -- ladder dkd --quick"
+        );
     }
 
     #[test]
@@ -380,6 +389,19 @@ mod tests {
             line(&bench(&words)),
             "bench -p ghostlight-bench --features ghostlight-bench/inspect --bench ops -- inspect softmax --target sm_80"
         );
+    }
+
+    #[test]
+    fn a_bench_is_told_where_the_user_is() {
+        let here = env::current_dir().expect("a folder");
+        for words in [
+            "ladder --write page.md",
+            "--bench step -- --json steps.json",
+        ] {
+            let command = bench(&self::words(words));
+            let mut told = command.get_envs();
+            assert!(told.any(|it| it == ("GHOSTLIGHT_FOLDER".as_ref(), Some(here.as_ref()))));
+        }
     }
 
     #[test]

@@ -9,18 +9,7 @@ pub fn run(suite: &mut Suite) -> Result<(), SuiteError> {
     for case in suite.cases(OP, catalogue::depthwise())? {
         let (name, problem, arguments) = (case.name(), case.problem(), case.arguments());
         let options = problem.options;
-        let naive = NaiveConv {
-            batch: problem.batch,
-            input: problem.input,
-            output: problem.output(),
-            kernel: problem.kernel,
-            in_channels: problem.channels,
-            out_channels: problem.out_channels(),
-            groups: problem.channels,
-            stride: options.stride,
-            dilation: options.dilation,
-            padding: [options.padding[0], options.padding[2]],
-        };
+        let naive = NaiveConv::depthwise(&problem);
         let x = Input::random(1, &problem.input_shape());
         let w = Input::random(2, &problem.weight_shape());
         let g = Input::random(3, &problem.output_shape());

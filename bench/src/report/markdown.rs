@@ -50,8 +50,13 @@ pub(crate) fn line(out: &mut String, cells: &[String]) {
 }
 
 fn head(out: &mut String, results: &Results) {
+    let _ = writeln!(out, "# Bench: {}\n", cell(&results.machine.device));
+    facts(out, results);
+}
+
+/// What was measured where, when and by which command.
+pub(crate) fn facts(out: &mut String, results: &Results) {
     let machine = &results.machine;
-    let _ = writeln!(out, "# Bench: {}\n", cell(&machine.device));
     let versions: Vec<String> = results
         .versions
         .iter()

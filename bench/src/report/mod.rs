@@ -20,7 +20,7 @@ pub use networks::{NetworkSum, PeerSum, network_sums};
 pub use summary::{Extreme, FAST, Setting, Summary, Tally, peers, settings, summaries};
 pub use terminal::terminal;
 
-pub(crate) use markdown::{cell, columns, line};
+pub(crate) use markdown::{cell, columns, facts, line};
 pub(crate) use number::{bytes, error, percent, ratio, significant};
 pub(crate) use summary::geometric_mean;
 

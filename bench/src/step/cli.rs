@@ -5,6 +5,7 @@ use super::page;
 use super::race::race;
 use super::row::Steps;
 use super::workload::Workload;
+use crate::cli::go_to_the_user;
 use crate::results::{Ceilings, Machine};
 use crate::{peers, session};
 use clap::Parser;
@@ -57,6 +58,7 @@ pub fn main() -> ExitCode {
 }
 
 fn run(options: &Options) -> Result<(), Box<dyn Error>> {
+    go_to_the_user()?;
     let begun = Instant::now();
     let cases = match &options.cases[..] {
         [] => Case::all(),

@@ -1,0 +1,86 @@
+use super::{Ladder, case, markdown, tables};
+use crate::flush::Flush;
+use crate::machine::{commit, versions};
+use crate::results::{Ceilings, FORMAT, Machine, Results};
+use crate::run::{Effort, Runner};
+use crate::session::command;
+use clap::Args;
+use std::fs;
+use std::path::PathBuf;
+use std::time::{Instant, SystemTime};
+
+/// What `ladder` is told.
+#[derive(Args)]
+pub(crate) struct Options {
+    /// The ladders, `depthwise` or `dkd`; both without a name.
+    #[arg(value_name = "LADDER")]
+    ladders: Vec<String>,
+    /// The first problem of each ladder, shorter turns.
+    #[arg(long)]
+    quick: bool,
+    /// Write the tables as a page.
+    #[arg(long, value_name = "FILE.md")]
+    write: Option<PathBuf>,
+}
+
+/// Measures the ladders, prints their tables and writes their page. Returns how many rungs were refused.
+pub(crate) fn run(options: &Options) -> Result<usize, String> {
+    let ladders = Ladder::named(&options.ladders)?;
+    let (begun, began) = (Instant::now(), SystemTime::now());
+    let device = cubecl::Device::default();
+    let client = device.client();
+    let effort = match options.quick {
+        true => Effort::QUICK,
+        false => Effort::FULL,
+    };
+    eprintln!("measuring the device's ceilings");
+    let mut runner = Runner {
+        // No caches are flushed, as the rungs tell about kernels and not about memory.
+        ceilings: Ceilings::measure(&client, true)?,
+        effort: Effort {
+            cold_rounds: 0,
+            ..effort
+        },
+        flush: Flush::none(),
+        with_slow: true,
+        client,
+        peers: Vec::new(),
+    };
+    let mut results = Results {
+        format: FORMAT,
+        machine: Machine::here(&device),
+        versions: versions(),
+        commit: commit(),
+        began: humantime::format_rfc3339_seconds(began).to_string(),
+        seconds: 0.0,
+        command: command(""),
+        ceilings: Ceilings::default(),
+        rows: Vec::new(),
+        refused: Vec::new(),
+    };
+    for ladder in &ladders {
+        let problems = match options.quick {
+            true => &ladder.problems[..1],
+            false => ladder.problems,
+        };
+        for extents in problems {
+            let case = case(extents);
+            eprintln!("{} {case}: {} rungs", ladder.name, ladder.rungs.len());
+            let outcome = runner.run(&ladder.phase(&case, extents));
+            results.rows.extend(outcome.rows);
+            results.refused.extend(outcome.refused);
+        }
+    }
+    results.ceilings = runner.ceilings;
+    results.seconds = begun.elapsed().as_secs_f64();
+    if let Some(path) = &options.write {
+        fs::write(path, markdown(&ladders, &results))
+            .map_err(|error| format!("--write {}: {error}", path.display()))?;
+    }
+    println!("{}", tables(&ladders, &results));
+    for refused in &results.refused {
+        let (case, rung, reason) = (&refused.case, &refused.variant, &refused.reason);
+        eprintln!("error: {} {case}: {rung} refused: {reason}", refused.op);
+    }
+    Ok(results.refused.len())
+}
