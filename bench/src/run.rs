@@ -236,11 +236,12 @@ impl Runner {
         let Some([_, longest]) = times.interval() else {
             return Ok(());
         };
-        if longest >= self.ceilings.least(cost, touched, cache) {
+        if longest >= self.ceilings.least(cost, phase.dtype, touched, cache) {
             return Ok(());
         }
-        self.ceilings.again(&self.client, touched, cache)?;
-        let least = self.ceilings.least(cost, touched, cache);
+        self.ceilings
+            .again(&self.client, phase.dtype, touched, cache)?;
+        let least = self.ceilings.least(cost, phase.dtype, touched, cache);
         match longest >= least {
             true => Ok(()),
             false => Err(format!(
@@ -279,7 +280,10 @@ impl Runner {
                 let mut row = row(phase, name, cache, times, ratio);
                 // What a launch costs is our runtime's, of whose launches a peer has none.
                 let launches = entrant.counts.is_some();
-                if let Some((limit_ms, bound)) = self.ceilings.limit(phase.cost, cache, launches) {
+                let limit = self
+                    .ceilings
+                    .limit(phase.cost, phase.dtype, cache, launches);
+                if let Some((limit_ms, bound)) = limit {
                     row.roofline = Some(limit_ms / row.median_ms);
                     row.bound = Some(bound);
                 }
@@ -353,6 +357,7 @@ fn row(phase: &Phase, variant: &str, cache: Cache, times: &Times, ratio: Option<
         macs,
         bytes_read,
         bytes_written,
+        ..
     } = phase.cost;
     let (bytes, flop) = ((bytes_read + bytes_written) as f64, 2.0 * macs as f64);
     Row {

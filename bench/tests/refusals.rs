@@ -232,6 +232,7 @@ fn beside(how: How, ms: &[f64]) -> Outcome {
     runner.ceilings = Ceilings {
         memory: vec![copy(Cache::Hot), copy(Cache::Cold)],
         gflop_s: 0.0,
+        peaks: Vec::new(),
         launch_us: 1e6,
     };
     runner.peers.push(Box::new(Claims(how, ms.to_vec())));

@@ -43,7 +43,7 @@ fn table() -> Vec<Bug> {
 }
 
 /// The crates that ask the switch.
-const CRATES: [&str; 3] = ["kernels", "autodiff", "models"];
+const CRATES: [&str; 4] = ["kernels", "autodiff", "models", "bench"];
 
 /// The names that the sources in `folder` ask the switch for.
 fn names_asked_for(folder: &Path, names: &mut BTreeSet<String>) {

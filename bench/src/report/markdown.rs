@@ -213,9 +213,13 @@ fn ceilings_section(out: &mut String, results: &Results) {
     if ceilings.gflop_s > 0.0 {
         let _ = writeln!(
             out,
-            "- multiply-adds: {} GFLOP/s",
+            "- multiply-adds in f32: {} GFLOP/s, two a multiply-add",
             significant(ceilings.gflop_s)
         );
+    }
+    for peak in &ceilings.peaks {
+        let (work, g_s) = (peak.work, significant(peak.g_s));
+        let _ = writeln!(out, "- {work} in {}: {g_s} G/s", cell(&peak.dtype));
     }
     let _ = writeln!(
         out,

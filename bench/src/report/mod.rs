@@ -22,7 +22,7 @@ pub use terminal::terminal;
 
 pub(crate) use markdown::{cell, columns, line};
 pub(crate) use number::{bytes, error, percent, ratio, significant};
-pub(crate) use summary::geometric_mean;
+pub(crate) use summary::{distinct, geometric_mean};
 
 #[cfg(doc)]
 use crate::results::Results;

@@ -1,10 +1,14 @@
 use super::summary::distinct;
 use super::{error, peers, percent, ratio, settings, significant, summaries};
-use crate::results::{CONTROL, Cache, Results, Row};
+use crate::results::{Bound, CONTROL, Cache, Results, Row};
 use std::fmt::Write;
 
 const WIDTH: usize = 120;
 const PEER: usize = 13;
+/// The longest of [`Bound::short`].
+const BOUND: usize = 7;
+/// Longer names are cut, so that a case keeps room for its own.
+const LONGEST_PHASE: usize = 20;
 /// More stand in a table of their own, so that a case keeps room for its name.
 const PEERS_A_TABLE: usize = 4;
 
@@ -42,16 +46,17 @@ fn table(out: &mut String, op: &str, rows: &[&Row], peers: &[&str]) {
         )
     };
     let longest = |lengths: &mut dyn Iterator<Item = usize>| lengths.max().unwrap_or(0);
-    let phase = longest(&mut ours().map(|row| mark(row).chars().count())).clamp(5, 24);
-    let fixed = 2 + phase + 2 + 9 + 2 + 6 + 2 + 5 + peers.len() * (2 + PEER);
+    let phase = longest(&mut ours().map(|row| mark(row).chars().count())).clamp(5, LONGEST_PHASE);
+    let fixed = 2 + phase + 2 + 9 + 2 + 6 + 1 + BOUND + 2 + 5 + peers.len() * (2 + PEER);
     let name = longest(&mut ours().map(|row| row.case.chars().count()))
         .clamp(op.chars().count().clamp(4, 24), (WIDTH - fixed).max(4));
     let mut line = format!(
-        "{:name$}  {:phase$}  {:>9}  {:>6}  {:>5}",
+        "{:name$}  {:phase$}  {:>9}  {:>6} {:BOUND$}  {:>5}",
         fit(op, name),
         "phase",
         "ours, ms",
         "limit",
+        "by",
         "error"
     );
     for peer in peers {
@@ -60,11 +65,12 @@ fn table(out: &mut String, op: &str, rows: &[&Row], peers: &[&str]) {
     let _ = writeln!(out, "{}", line.trim_end());
     for row in ours() {
         let mut line = format!(
-            "{:name$}  {:phase$}  {:>9}  {:>6}  {:>5}",
+            "{:name$}  {:phase$}  {:>9}  {:>6} {:BOUND$}  {:>5}",
             fit(&row.case, name),
             fit(&mark(row), phase),
             significant(row.median_ms),
             row.roofline.map(percent).unwrap_or_default(),
+            row.bound.map(Bound::short).unwrap_or_default(),
             row.error.map(error).unwrap_or_default()
         );
         for peer in peers {
@@ -137,7 +143,10 @@ fn totals(out: &mut String, results: &Results) {
         );
         let _ = writeln!(out, "{}", fit(&line, WIDTH));
     }
-    out.push_str("Ratios are the other's time over ours: above 1, ours is faster. Errors are in units of what they may be.\n");
+    out.push_str(
+        "Limit: the share that ours reaches of what this device could do at best, by the ceiling that binds.\n\
+         Ratios are the other's time over ours: above 1, ours is faster. Errors are in units of what they may be.\n",
+    );
 }
 
 /// `text` in at most `width` characters and on one line.

@@ -65,8 +65,9 @@ pub(super) fn trust_section(out: &mut String, results: &Results) {
          interval is too wide to tell.\n\
          - Hot: the operands were left in the caches by the call before. Cold: all cores wrote twice the last-level cache before \
          every call.\n\
-         - The limit is the least time in which this device could move the needed bytes, do the multiply-adds and launch, by its own \
-         ceilings as measured in this run; the table gives the share of it that was reached, and what binds.\n\n",
+         - The limit is the least time in which this device could move the needed bytes, do each kind of the needed arithmetic \
+         (multiply-adds, exponentials, logarithms, divisions and roots, comparisons) and launch, by its own ceilings as measured in this \
+         run: the longest of these, not their sum. The table gives the share of it that was reached, and what binds.\n\n",
     );
 }
 

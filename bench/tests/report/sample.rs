@@ -1,7 +1,7 @@
 //! A run of realistic size, drawn from a seed: twenty operations, six variants, hot and cold caches, and sweeps.
 
 use ghostlight_bench::results::{
-    Bandwidth, Bound, Cache, Ceilings, FORMAT, Layer, Machine, Refused, Results, Row, Sweep,
+    Bandwidth, Bound, Cache, Ceilings, FORMAT, Layer, Machine, Peak, Refused, Results, Row, Sweep,
     Verdict,
 };
 
@@ -189,6 +189,11 @@ fn ceilings() -> Ceilings {
     Ceilings {
         memory: memory.collect(),
         gflop_s: 290.0,
+        peaks: vec![Peak {
+            work: Bound::Exponentials,
+            dtype: "f32".into(),
+            g_s: 7.0,
+        }],
         launch_us: 11.5,
     }
 }
@@ -204,8 +209,11 @@ fn problem(
 ) {
     let bandwidth = if cache == Cache::Hot { 90.0 } else { 21.0 };
     let roofline = 0.15 + 0.8 * draw.unit();
-    let bound = if intensity * bandwidth > 290.0 {
-        Bound::Compute
+    // What has one exponential an element, of few bytes.
+    let bound = if op.ends_with("softmax") || op == "dkd" {
+        Bound::Exponentials
+    } else if intensity * bandwidth > 290.0 {
+        Bound::MultiplyAdds
     } else {
         Bound::Memory
     };

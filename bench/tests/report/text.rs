@@ -1,6 +1,6 @@
 use crate::sample::{beside_ours, sample};
 use ghostlight_bench::report::{csv, html, markdown, network_sums, summaries, terminal};
-use ghostlight_bench::results::{Layer, Results, Row, Verdict};
+use ghostlight_bench::results::{Bound, Layer, Results, Row, Verdict};
 
 /// Three phases of one problem: a peer wins the first, another the second; the third has no peer.
 fn small() -> Results {
@@ -130,14 +130,32 @@ fn missing_peers_stay_blank() {
         .lines()
         .find(|line| line.contains(" alone "))
         .expect("the row");
+    let last = alone.split_whitespace().last();
     assert!(
-        alone.contains("%  ")
-            && alone
-                .rsplit("%  ")
-                .next()
-                .is_some_and(|error| error.trim().parse::<f64>().is_ok()),
+        last.is_some_and(|error| error.parse::<f64>().is_ok()),
         "nothing stands behind the error: {alone}"
     );
+}
+
+#[test]
+fn what_binds_stands_beside_the_share_of_the_limit() {
+    let mut run = small();
+    let shorts = Bound::ALL.map(|bound| {
+        run.rows.iter_mut().for_each(|row| row.bound = Some(bound));
+        let (text, table, sheet) = (markdown(&run), terminal(&run), csv(&run));
+        let case = "n8 56x56 c128 m1 k3 s1 d1";
+        let line = line_of(&text, &format!("| {case} | alone |"));
+        assert!(line.contains(&format!(" % | {bound} | ")), "{line}");
+        let lines = table.lines().filter(|line| line.contains(" % "));
+        let short = format!(" % {:7}  ", bound.short());
+        let held: Vec<bool> = lines.map(|line| line.contains(&short)).collect();
+        assert_eq!(held.iter().filter(|held| **held).count(), 3, "{table}");
+        assert!(sheet.contains(&format!(",{bound},")), "{sheet}");
+        assert!(html(&run).contains(&format!("\"bound\":\"{bound}\"")));
+        bound.short()
+    });
+    assert!(shorts.iter().all(|short| short.len() <= 7), "{shorts:?}");
+    assert!(markdown(&run).contains("- exponentials in f32: 7.00 G/s"));
 }
 
 #[test]
@@ -179,9 +197,9 @@ fn every_problem_stands_in_the_document_and_in_the_terminal() {
         text.lines()
             .filter(|line| {
                 line.contains(cache)
-                    && [" memory |", " compute |"]
+                    && Bound::ALL
                         .iter()
-                        .any(|bound| line.contains(bound))
+                        .any(|bound| line.contains(&format!(" {bound} |")))
             })
             .count()
     };
