@@ -5,13 +5,14 @@ use crate::clock::{DeviceTime, throughput};
 use crate::contender::Peer;
 use crate::criterion_line::CriterionLine;
 use crate::flush::Flush;
+use crate::gauges::Gauges;
 use crate::input::draw;
 use crate::machine::{commit, versions};
 use crate::phase::Phase;
 use crate::problems::Problems;
 use crate::report::distinct;
 use crate::results::{Cache, Ceilings, FORMAT, Machine, Results};
-use crate::run::{Effort, Outcome, Runner};
+use crate::run::{Budget, Effort, Outcome, Runner};
 use crate::suite::{Extra, Family, Suite, SuiteError};
 use crate::{launches, peers, report};
 use criterion::{BenchmarkId, Criterion};
@@ -182,18 +183,19 @@ impl<'a> Session<'a> {
         Ok(refused)
     }
 
-    /// The kinds of arithmetic of the phases that a report takes, each with the element type by whose peaks it is judged.
-    fn arithmetic(&self, quick: bool) -> Result<Vec<(Work, DType)>, SuiteError> {
-        let (mut cases, mut found) = (Cases::default(), Vec::new());
+    /// How many phases a report takes, and the kinds of arithmetic that they have, each with the element type by whose peaks it is judged.
+    fn chosen(&self, quick: bool) -> Result<(usize, Vec<(Work, DType)>), SuiteError> {
+        let (mut cases, mut phases, mut found) = (Cases::default(), 0, Vec::new());
         self.each(|phase| {
             if cases.take(&phase, quick).is_some() {
+                phases += 1;
                 let has = |work: &Work| phase.cost.count(*work) > 0;
                 let kinds = Work::ALL.into_iter().filter(has);
                 found.extend(kinds.map(|work| (work, phase.dtype)));
             }
             Ok(())
         })?;
-        Ok(distinct(found.into_iter()))
+        Ok((phases, distinct(found.into_iter())))
     }
 
     /// Measures, and writes the report's four files. Returns how many phases of ours were refused.
@@ -209,15 +211,19 @@ impl<'a> Session<'a> {
             .map_err(|error| format!("--out {}: {error}", folder.display()))?;
         let peers = peers::all(&device, options.torch.as_deref(), options.compiled)?;
         let versions = with_peers(versions(), &peers);
+        let (phases, needed) = self.chosen(quick)?;
         eprintln!("measuring the device's ceilings");
         let mut runner = Runner {
-            ceilings: Ceilings::measure(&client, quick, &self.arithmetic(quick)?)?,
+            ceilings: Ceilings::measure(&client, quick, &needed)?,
             effort: if quick { Effort::QUICK } else { Effort::FULL },
+            budget: options.budget.map(|budget| Budget::new(budget, phases)),
             flush: Flush::on(&client),
+            gauges: Gauges::here(&device),
             with_slow: true,
             client,
             peers,
         };
+        runner.gauges.begin();
         let mut results = Results {
             format: FORMAT,
             machine: Machine::here(&device),
@@ -227,6 +233,7 @@ impl<'a> Session<'a> {
             seconds: 0.0,
             command: command("-- "),
             ceilings: runner.ceilings.clone(),
+            missing: runner.gauges.missing(),
             rows: Vec::new(),
             refused: Vec::new(),
         };

@@ -3,8 +3,8 @@
 use ghostlight_autodiff::{Cost, KernelError, Tensor};
 use ghostlight_bench::results::{Bandwidth, Cache, Ceilings, Machine};
 use ghostlight_bench::{
-    Contender, DTYPE, Effort, Flush, Input, Operands, Outcome, Peer, Phase, Runner, Task, Variant,
-    values,
+    Contender, DTYPE, Effort, Flush, Gauges, Input, Operands, Outcome, Peer, Phase, Runner, Task,
+    Variant, values,
 };
 use ghostlight_kernels::pointwise::activation::{Activation, activation};
 use std::cell::{OnceCell, RefCell};
@@ -43,7 +43,9 @@ fn runner() -> Runner {
             cold_rounds: 2,
             cold_calls: 1,
         },
+        budget: None,
         flush: Flush::of(None),
+        gauges: Gauges::none(),
     }
 }
 

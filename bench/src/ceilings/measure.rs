@@ -178,3 +178,44 @@ pub(super) fn best(client: &Client, mut launch: impl FnMut()) -> Result<f64, Str
     )?;
     Ok(times.into_iter().fold(f64::INFINITY, f64::min))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_kind_of_arithmetic_has_a_peak_on_this_device_and_none_is_left_out_of_its_chains() {
+        let client = cubecl::Device::default().client();
+        for dtype in [DType::F32, DType::F64] {
+            if !dtype.is_on(&client) {
+                continue;
+            }
+            let mut ceilings = Ceilings::default();
+            for work in Work::ALL {
+                assert_eq!(ceilings.peak(work, dtype), None);
+                ceilings.raise(&client, work, dtype).expect("a probe");
+            }
+            let peak = |work| ceilings.peak(work, dtype).expect("it was measured");
+            let multiply_adds = peak(Work::MultiplyAdds);
+            for work in Work::ALL {
+                // What a compiler leaves out takes no time.
+                let g_s = peak(work);
+                let told = format!("{work:?} in {dtype:?}: {g_s} beside {multiply_adds}");
+                assert!(0.0 < g_s && g_s < 3.0 * multiply_adds, "{told}");
+            }
+            assert!(peak(Work::Exponentials) < multiply_adds / 2.0);
+            assert!(peak(Work::Divisions) < multiply_adds / 2.0);
+        }
+    }
+
+    #[test]
+    fn a_slower_measurement_lowers_no_peak() {
+        let mut ceilings = Ceilings::default();
+        for g_s in [3.0, 5.0, 4.0] {
+            ceilings.keep(Work::Exponentials, DType::F32, g_s);
+            ceilings.keep(Work::MultiplyAdds, DType::F32, 10.0 * g_s);
+        }
+        assert_eq!(ceilings.peak(Work::Exponentials, DType::F32), Some(5.0));
+        assert_eq!((ceilings.peaks.len(), ceilings.gflop_s), (1, 100.0));
+    }
+}

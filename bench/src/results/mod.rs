@@ -32,6 +32,9 @@ pub struct Results {
     pub command: String,
     /// The device's own ceilings, measured in this run.
     pub ceilings: Ceilings,
+    /// Counters that the machine does not show, or not to who ran this: the rows' fields that hang on them are empty.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub missing: Vec<String>,
     /// What was measured, in the order of measuring.
     pub rows: Vec<Row>,
     /// What was not, and why.

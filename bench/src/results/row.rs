@@ -117,12 +117,17 @@ pub struct Row {
     pub high_ms: f64,
     /// Calls behind these.
     pub calls: usize,
-    /// The median of each turn, in ms, in the order of the turns; turns of the same place in two rows of a problem make a pair.
+    /// The median of each turn, in ms, in the order of the turns. In a row that was looked at once, turns of the same place in two rows of a
+    /// problem make a pair.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub turns_ms: Vec<f64>,
+    /// How often the row was looked at: more than once where it could not be told, and there was a budget for more turns.
+    #[serde(default = "once")]
+    pub looks: usize,
     /// The variant's median over ours: above 1, ours is faster. None for ours itself.
     pub ratio: Option<f64>,
-    /// The lower end of the ratio's interval of 95 %, Student's t over the logarithms of the turns' ratios.
+    /// The lower end of the ratio's interval of 95 %, Student's t over the logarithms of the turns' ratios. In a run with a budget for unsure rows
+    /// it is one of 99 %, so that over five looks it holds 95.
     pub ratio_low: Option<f64>,
     /// Its upper end.
     pub ratio_high: Option<f64>,
@@ -151,6 +156,25 @@ pub struct Row {
     pub launches: Option<u64>,
     /// Allocations of a call, where they can be counted.
     pub allocations: Option<u64>,
+    /// The most that tensors of ours held at once during its first call, in bytes: operands, results and scratch. None of a peer, whose memory is
+    /// not ours to count.
+    #[serde(default)]
+    pub peak_bytes: Option<u64>,
+    /// What its first call took longer than the median of some later ones, in ms: the compilation of what no variant before it had compiled.
+    #[serde(default)]
+    pub compile_ms: Option<f64>,
+    /// The clock of the processor's fastest core, or of the card, in GHz: the mean over its turns.
+    #[serde(default)]
+    pub ghz: Option<f64>,
+    /// Processors that others kept busy while the phase was timed.
+    #[serde(default)]
+    pub load: Option<f64>,
+    /// Energy of a call in joules, of the whole processor or card.
+    #[serde(default)]
+    pub joules: Option<f64>,
+    /// What slowed the device down meanwhile.
+    #[serde(default)]
+    pub note: Option<String>,
     /// The sweep that this problem is a point of.
     pub sweep: Option<Sweep>,
     /// The networks that have this problem.
@@ -194,6 +218,10 @@ pub struct Refused {
     pub variant: String,
     /// What was found.
     pub reason: String,
+}
+
+fn once() -> usize {
+    1
 }
 
 impl Refused {

@@ -134,6 +134,7 @@ pub fn sample() -> Results {
         seconds: 1834.0,
         command: "cargo xtask bench report --torch python --burn".into(),
         ceilings: ceilings(),
+        missing: vec!["energy (RAPL)".into()],
         rows,
         refused: vec![
             Refused {
@@ -235,6 +236,7 @@ fn problem(
         high_ms: 0.0,
         calls: 120,
         turns_ms: Vec::new(),
+        looks: 1,
         ratio: None,
         ratio_low: None,
         ratio_high: None,
@@ -249,6 +251,12 @@ fn problem(
         digest: Some(format!("{:016x}", case.len() * 7919)),
         launches: Some(1),
         allocations: Some(1),
+        peak_bytes: Some(3 << 20),
+        compile_ms: Some(45.0),
+        ghz: Some(2.6),
+        load: Some(0.1),
+        joules: None,
+        note: None,
         sweep,
         layers: Vec::new(),
     };
@@ -300,6 +308,7 @@ fn beside(ours: &Row, variant: &str, ratio: f64, draw: &mut Draw) -> Row {
             gflop_s: ours.gflop_s / ratio,
             launches: None,
             allocations: None,
+            peak_bytes: None,
             ..ours.clone()
         },
         draw,
