@@ -6,6 +6,7 @@
 
 mod csv;
 mod html;
+mod machine;
 mod markdown;
 mod networks;
 mod number;

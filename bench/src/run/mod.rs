@@ -3,6 +3,8 @@
 mod entrant;
 mod looks;
 mod rows;
+#[cfg(test)]
+mod tests;
 
 pub use looks::Budget;
 
