@@ -16,6 +16,7 @@ use std::env;
 use std::error::Error;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 /// Phases up to which a filtered run takes the time of a full one.
 const FEW: usize = 80;
@@ -84,6 +85,9 @@ pub(crate) struct Report {
     /// PyTorch's compiled functions beside its eager ones.
     #[arg(long)]
     pub compiled: bool,
+    /// Time for more turns of rows that cannot be told, in the whole run: 90s, 5m, 1h30m.
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    pub budget: Option<Duration>,
     #[command(flatten)]
     pub problems: Problems,
 }
@@ -99,6 +103,19 @@ impl Report {
             eprintln!("warning: this run will not be kept: {error}");
         }
         store.ok()
+    }
+}
+
+/// A time as people write it.
+fn time(text: &str) -> Result<Duration, String> {
+    match humantime::parse_duration(text) {
+        Ok(Duration::ZERO) => {
+            Err("no time at all; leave the option out where rows are to be looked at once".into())
+        }
+        Ok(time) => Ok(time),
+        Err(error) => Err(format!(
+            "{error}; write a number with its unit: 90s, 5m, 1h30m"
+        )),
     }
 }
 
@@ -239,6 +256,29 @@ mod tests {
     #[test]
     fn the_command_line_is_sound() {
         Line::command().debug_assert();
+    }
+
+    #[test]
+    fn a_budget_is_a_time_with_its_unit() {
+        let budget = |text: &str| {
+            let line = Line::try_parse_from(["bench", "report", "--budget", text]);
+            match line.map(|line| line.command) {
+                Ok(Command::Report(report)) => Ok(report.budget),
+                Ok(_) => unreachable!("a report was asked for"),
+                Err(error) => Err(error.to_string()),
+            }
+        };
+        assert_eq!(budget("5m"), Ok(Some(Duration::from_secs(300))));
+        assert_eq!(budget("1h30m"), Ok(Some(Duration::from_secs(5400))));
+        for (wrong, reason) in [
+            ("5", "write a number with its unit: 90s, 5m, 1h30m"),
+            ("soon", "write a number with its unit: 90s, 5m, 1h30m"),
+            ("0s", "no time at all"),
+        ] {
+            let error = budget(wrong).expect_err(wrong);
+            let told = format!("invalid value '{wrong}' for '--budget <TIME>'");
+            assert!(error.contains(&told) && error.contains(reason), "{error}");
+        }
     }
 
     #[test]

@@ -92,6 +92,11 @@ pub trait Peer {
     /// Its name and version, as the results list them.
     fn version(&self) -> [String; 2];
 
+    /// The process that computes for it, where that is not our own.
+    fn process(&self) -> Option<u32> {
+        None
+    }
+
     /// Its contenders; none for what it does not have.
     fn contenders(&mut self, task: &Task) -> Vec<Box<dyn Contender>>;
 }

@@ -2,7 +2,7 @@ use crate::contender::{Contender, Task, Variant};
 use crate::input::{self, DTYPE, Input, Operands};
 use crate::results::{Layer, Sweep};
 use crate::verify::{Effect, Expected, Verified, verify};
-use ghostlight_autodiff::{Cost, KernelError, Tensor};
+use ghostlight_autodiff::{Cost, DType, KernelError, Tensor};
 use serde_json::Value;
 
 type Reference<'a> = dyn Fn(&[Vec<f64>]) -> Vec<Expected> + 'a;
@@ -19,6 +19,8 @@ pub struct Phase<'a> {
     pub arguments: Value,
     /// The work of a call.
     pub cost: Cost,
+    /// The element type of the operands, by whose peaks the work is judged.
+    pub dtype: DType,
     /// The multiply-adds that no way of computing it saves, where they are fewer than those of the cost.
     pub least_macs: u64,
     /// The operands.
@@ -63,6 +65,7 @@ impl<'a> Phase<'a> {
             arguments: Value::Null,
             least_macs: cost.macs,
             cost,
+            dtype: DTYPE,
             inputs,
             reference: Box::new(reference),
             effect: Effect::Pure,

@@ -5,16 +5,20 @@ use crate::clock::{DeviceTime, throughput};
 use crate::contender::Peer;
 use crate::criterion_line::CriterionLine;
 use crate::flush::Flush;
+use crate::gauges::Gauges;
 use crate::history::Store;
 use crate::input::draw;
 use crate::machine::{commit, versions};
 use crate::phase::Phase;
 use crate::problems::Problems;
+use crate::report::distinct;
 use crate::results::{Cache, Ceilings, FORMAT, Machine, Results};
-use crate::run::{Effort, Outcome, Runner};
+use crate::run::{Budget, Effort, Outcome, Runner};
 use crate::suite::{Extra, Family, Suite, SuiteError};
 use crate::{launches, peers, report};
 use criterion::{BenchmarkId, Criterion};
+use ghostlight_autodiff::DType;
+use ghostlight_kernels::Work;
 use std::collections::{BTreeMap, BTreeSet};
 use std::error::Error;
 use std::path::{Path, PathBuf};
@@ -180,6 +184,21 @@ impl<'a> Session<'a> {
         Ok(refused)
     }
 
+    /// How many phases a report takes, and the kinds of arithmetic that they have, each with the element type by whose peaks it is judged.
+    fn chosen(&self, quick: bool) -> Result<(usize, Vec<(Work, DType)>), SuiteError> {
+        let (mut cases, mut phases, mut found) = (Cases::default(), 0, Vec::new());
+        self.each(|phase| {
+            if cases.take(&phase, quick).is_some() {
+                phases += 1;
+                let has = |work: &Work| phase.cost.count(*work) > 0;
+                let kinds = Work::ALL.into_iter().filter(has);
+                found.extend(kinds.map(|work| (work, phase.dtype)));
+            }
+            Ok(())
+        })?;
+        Ok((phases, distinct(found.into_iter())))
+    }
+
     /// Measures, writes the report's four files, and keeps the run in `store`. Returns how many phases of ours were refused.
     pub fn report(
         &self,
@@ -202,11 +221,12 @@ impl<'a> Session<'a> {
             false => peers::all(&device, options.torch.as_deref(), options.compiled)?,
         };
         let versions = with_peers(versions(), &peers);
+        let (phases, needed) = self.chosen(quick)?;
         let ceilings = match short {
             true => Ceilings::default(),
             false => {
                 eprintln!("measuring the device's ceilings");
-                Ceilings::measure(&client, quick)?
+                Ceilings::measure(&client, quick, &needed)?
             }
         };
         let effort = match quick || short {
@@ -216,11 +236,14 @@ impl<'a> Session<'a> {
         let mut runner = Runner {
             ceilings,
             effort,
+            budget: options.budget.map(|budget| Budget::new(budget, phases)),
             flush: Flush::on(&client),
+            gauges: Gauges::here(&device),
             with_slow: true,
             client,
             peers,
         };
+        runner.gauges.begin();
         let mut results = Results {
             format: FORMAT,
             machine: Machine::here(&device),
@@ -230,24 +253,22 @@ impl<'a> Session<'a> {
             seconds: 0.0,
             command: command("-- "),
             ceilings: runner.ceilings.clone(),
+            missing: runner.gauges.missing(),
             rows: Vec::new(),
             refused: Vec::new(),
         };
-        let mut seen: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+        let mut cases = Cases::default();
         let mut at = 0;
         self.each(|mut phase| {
             at += 1;
             if short {
                 phase.variants.truncate(1);
             }
-            let cases = seen.entry(phase.op.into()).or_default();
-            if quick && !cases.contains(phase.case) && cases.len() == QUICK_CASES {
+            let Some(is_first) = cases.take(&phase, quick) else {
                 return Ok(());
-            }
+            };
             // The first problem of an operation shows how far behind the slow ones are.
-            let is_first = cases.is_empty() || cases.contains(phase.case) && cases.len() == 1;
             runner.with_slow = self.phases.len() <= FEW_PHASES || is_first && !quick;
-            cases.insert(phase.case.into());
             let outcome = runner.run(&phase);
             eprintln!("[{at}/{}] {}", self.phases.len(), summary(&phase, &outcome));
             results.rows.extend(outcome.rows);
@@ -284,17 +305,34 @@ impl<'a> Session<'a> {
     }
 }
 
+/// The cases that a report has taken, by operation.
+#[derive(Default)]
+struct Cases(BTreeMap<String, BTreeSet<String>>);
+
+impl Cases {
+    /// Whether `phase` is of the first case of its operation; none where a quick report leaves it out.
+    fn take(&mut self, phase: &Phase, quick: bool) -> Option<bool> {
+        let cases = self.0.entry(phase.op.into()).or_default();
+        let is_new = !cases.contains(phase.case);
+        if quick && is_new && cases.len() == QUICK_CASES {
+            return None;
+        }
+        cases.insert(phase.case.into());
+        Some(cases.len() == 1)
+    }
+}
+
 /// One line on what a phase came to.
 fn summary(phase: &Phase, outcome: &Outcome) -> String {
     let mut line = phase.line();
     for row in outcome.rows.iter().filter(|row| row.cache == Cache::Hot) {
-        line += &match (row.ratio, row.roofline) {
+        line += &match (row.ratio, row.roofline.zip(row.bound)) {
             (Some(ratio), _) => format!("  {} {ratio:.2}", row.variant),
-            (None, roofline) => format!(
-                "  {:.4} ms, {:.2} of the limit ",
-                row.median_ms,
-                roofline.unwrap_or(0.0)
+            (None, Some((share, bound))) => format!(
+                "  {:.4} ms, {share:.2} of the limit by {bound} ",
+                row.median_ms
             ),
+            (None, None) => format!("  {:.4} ms ", row.median_ms),
         };
     }
     for refused in &outcome.refused {

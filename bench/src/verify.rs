@@ -2,6 +2,7 @@
 
 use crate::contender::Contender;
 use crate::input::{Content, Input, draw};
+use ghostlight_kernels::launch;
 
 /// How far an output may lie from the f64 reference, relative to the reference's largest magnitude: a hundred times the error of a
 /// naive f32 sum over the longest sums here, and a tenth of the smallest mistake in an algorithm.
@@ -72,6 +73,11 @@ pub struct Verified {
     pub digest: String,
     /// The share of the reference's elements that are NaN.
     pub unchecked: f64,
+    /// The time of its very first call in ms, which compiles what no contender before it did.
+    pub first_ms: f64,
+    /// The most that our own tensors held at once from before its operands were there to the end of that call, in bytes: operands, results
+    /// and scratch. Of a peer, which has none of these, nothing.
+    pub peak_bytes: u64,
 }
 
 /// The share of elements that admit anything.
@@ -140,8 +146,11 @@ pub fn verify(
     }
     let [values, second] = [0, 1].map(|number| draw(inputs, number));
     // The second draw goes first: what it leaves in caches and buffers is wrong for the first.
+    let [held, _] = launch::held_and_peak();
+    launch::reset_peak();
     contender.load(&second)?;
-    contender.call()?;
+    let first_ms = contender.call()?;
+    let [_, peak] = launch::held_and_peak();
     let other = contender.outputs()?;
     contender.forget()?;
     contender.load(&values)?;
@@ -160,6 +169,8 @@ pub fn verify(
         error: error(&outputs, expected)?,
         digest: digest_of(&outputs),
         unchecked,
+        first_ms,
+        peak_bytes: peak.saturating_sub(held),
     })
 }
 

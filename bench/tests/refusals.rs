@@ -5,8 +5,8 @@ mod ladder;
 use ghostlight_autodiff::{Cost, KernelError, Tensor};
 use ghostlight_bench::results::{Bandwidth, Cache, Ceilings, Machine};
 use ghostlight_bench::{
-    Contender, DTYPE, Effort, Flush, Input, Operands, Outcome, Peer, Phase, Runner, Task, Variant,
-    values,
+    Contender, DTYPE, Effort, Flush, Gauges, Input, Operands, Outcome, Peer, Phase, Runner, Task,
+    Variant, values,
 };
 use ghostlight_kernels::pointwise::activation::{Activation, activation};
 use std::cell::{OnceCell, RefCell};
@@ -45,7 +45,9 @@ fn runner() -> Runner {
             cold_rounds: 2,
             cold_calls: 1,
         },
+        budget: None,
         flush: Flush::of(None),
+        gauges: Gauges::none(),
     }
 }
 
@@ -234,6 +236,7 @@ fn beside(how: How, ms: &[f64]) -> Outcome {
     runner.ceilings = Ceilings {
         memory: vec![copy(Cache::Hot), copy(Cache::Cold)],
         gflop_s: 0.0,
+        peaks: Vec::new(),
         launch_us: 1e6,
     };
     runner.peers.push(Box::new(Claims(how, ms.to_vec())));

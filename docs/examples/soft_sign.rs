@@ -47,13 +47,13 @@ impl Function for SoftSign {
         Ok(Step {
             output: map(x, SoftSign),
             saved: x.clone(),
-            cost: Cost::traffic(x.len(), x.len(), x.dtype().size()),
+            cost: Cost::traffic(x.len(), x.len(), x.dtype().size()).with_divisions(x.len()),
         })
     }
 
     fn backward(&self, x: Tensor, grad: &Tensor, _: &[bool]) -> Result<Gradients, KernelError> {
         let grad_x = map_backward(self.name(), &x, grad, SoftSign)?;
-        let cost = Cost::traffic(2 * x.len(), x.len(), x.dtype().size());
+        let cost = Cost::traffic(2 * x.len(), x.len(), x.dtype().size()).with_divisions(x.len());
         Ok(Gradients {
             inputs: vec![Some(grad_x)],
             cost,

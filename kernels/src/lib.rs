@@ -63,7 +63,7 @@ mod tensor;
 
 pub use affine::Affine;
 pub use clamp::Clamp;
-pub use cost::Cost;
+pub use cost::{Cost, Work};
 pub use cubecl::client::Client;
 pub use dtype::DType;
 pub use error::KernelError;

@@ -22,7 +22,7 @@ impl Function for Activation {
         Ok(Step {
             saved: planted::or("activation_keeps_its_output", x, &output).clone(),
             output,
-            cost: cost::forward(x.len(), x.dtype()),
+            cost: cost::forward(x.len(), x.dtype(), self.kind),
         })
     }
 
@@ -34,7 +34,7 @@ impl Function for Activation {
     ) -> Result<Gradients, KernelError> {
         Ok(Gradients {
             inputs: vec![Some(activation::backward(&x, grad, self.kind)?)],
-            cost: cost::backward(x.len(), x.dtype()),
+            cost: cost::backward(x.len(), x.dtype(), self.kind),
         })
     }
 }
@@ -68,7 +68,7 @@ impl Function for ActivationInto {
         Ok(Step {
             output: self.into.clone(),
             saved: x.clone(),
-            cost: cost::forward(x.len(), x.dtype()),
+            cost: cost::forward(x.len(), x.dtype(), self.kind),
         })
     }
 
@@ -82,7 +82,7 @@ impl Function for ActivationInto {
             activation::Activation::Identity => (grad.clone(), Cost::default()),
             kind => (
                 activation::backward(&x, grad, kind)?,
-                cost::backward(x.len(), x.dtype()),
+                cost::backward(x.len(), x.dtype(), kind),
             ),
         };
         Ok(Gradients {

@@ -63,8 +63,9 @@ impl Function for ConvBias {
         let through = match &y {
             // The result is at a bound where what was clamped was there or past it.
             Some(y) => {
-                found.cost += activation::cost::backward(y.len(), y.dtype());
-                activation::backward(y, grad, self.clamp.activation())?
+                let kind = self.clamp.activation();
+                found.cost += activation::cost::backward(y.len(), y.dtype(), kind);
+                activation::backward(y, grad, kind)?
             }
             None => grad.clone(),
         };

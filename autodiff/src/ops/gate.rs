@@ -21,7 +21,8 @@ impl Function for Gate {
     fn forward(&self, inputs: &[&Tensor]) -> Result<Step<Self::Saved>, KernelError> {
         let (x, s) = (inputs[0], inputs[1]);
         let output = gate::gate(x, s, self.activation)?;
-        let cost = cost::forward(x.dims_view(self.name(), "x", "[n, h, w, c]")?, x.dtype());
+        let shape = x.dims_view(self.name(), "x", "[n, h, w, c]")?;
+        let cost = cost::forward(shape, x.dtype(), self.activation);
         Ok(Step {
             output,
             saved: [x.clone(), s.clone()],
@@ -36,7 +37,8 @@ impl Function for Gate {
         needs: &[bool],
     ) -> Result<Gradients, KernelError> {
         let found = gate::backward(&x, &s, self.activation, grad)?;
-        let cost = cost::backward(x.dims_view(self.name(), "x", "[n, h, w, c]")?, x.dtype());
+        let shape = x.dims_view(self.name(), "x", "[n, h, w, c]")?;
+        let cost = cost::backward(shape, x.dtype(), self.activation);
         Ok(Gradients::needed(needs, [found.x, found.s], cost))
     }
 }

@@ -17,7 +17,7 @@ impl Function for Softmax {
     fn forward(&self, inputs: &[&Tensor]) -> Result<Step<Self::Saved>, KernelError> {
         let output = softmax::softmax(inputs[0])?;
         Ok(Step {
-            cost: cost::forward(output.len(), output.dtype()),
+            cost: cost::forward(output.shape(), output.dtype()),
             saved: output.clone(),
             output,
         })

@@ -18,7 +18,7 @@ pub fn run(suite: &mut Suite) -> Result<(), SuiteError> {
         suite.phase(
             Phase::new(
                 [OP, &name, "forward"],
-                cost::forward(len, DTYPE),
+                cost::forward(len, DTYPE, kind),
                 vec![x.clone()],
                 |v| values(v[0].iter().map(|&x| reference::value(x, kind)).collect()),
                 |t| Ok(vec![activation(&t[0], kind)]),
@@ -28,7 +28,7 @@ pub fn run(suite: &mut Suite) -> Result<(), SuiteError> {
         suite.phase(
             Phase::new(
                 [OP, &name, "backward"],
-                cost::backward(len, DTYPE),
+                cost::backward(len, DTYPE, kind),
                 vec![x, g],
                 |v| {
                     let both = v[0].iter().zip(&v[1]);

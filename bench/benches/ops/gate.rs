@@ -16,7 +16,7 @@ pub fn gates(suite: &mut Suite) -> Result<(), SuiteError> {
         suite.phase(
             Phase::new(
                 [OP, &name, "forward"],
-                gate::cost::forward(shape, DTYPE),
+                gate::cost::forward(shape, DTYPE, KIND),
                 vec![x.clone(), s.clone()],
                 |v| values(gate::reference::forward(&v[0], &v[1], pixels, c, KIND)),
                 |t| Ok(vec![gate::gate(&t[0], &t[1], KIND)?]),
@@ -26,7 +26,7 @@ pub fn gates(suite: &mut Suite) -> Result<(), SuiteError> {
         suite.phase(
             Phase::new(
                 [OP, &name, "backward"],
-                gate::cost::backward(shape, DTYPE),
+                gate::cost::backward(shape, DTYPE, KIND),
                 vec![x, s, g],
                 |v| {
                     gate::reference::backward(&v[0], &v[1], &v[2], pixels, c, KIND)

@@ -14,7 +14,8 @@ const OP: &str = "soft_sign";
 
 pub fn run(suite: &mut Suite) -> Result<(), SuiteError> {
     let (case, len) = ("n32 56x56 64", 32 * 56 * 56 * 64);
-    let [read_one, read_two] = [1, 2].map(|reads| Cost::traffic(reads * len, len, 4));
+    let [read_one, read_two] =
+        [1, 2].map(|reads| Cost::traffic(reads * len, len, 4).with_divisions(len));
     let (x, g) = (Input::random(1, &[len]), Input::random(2, &[len]));
     let arguments = json!({"len": len});
     suite.phase(

@@ -14,7 +14,7 @@ pub fn run(suite: &mut Suite) -> Result<(), SuiteError> {
         suite.phase(
             Phase::new(
                 [OP, &name, "forward"],
-                cost::forward(len, DTYPE),
+                cost::forward(&shape, DTYPE),
                 vec![x.clone()],
                 |v| values(reference::forward(&v[0], length)),
                 |t| Ok(vec![softmax(&t[0])?]),

@@ -22,10 +22,13 @@ pub(crate) use estimate::Estimate;
 pub use fault::Fault;
 
 use crate::report::peers;
-use crate::results::{Cache, FORMAT, Machine, OURS, Refused, Results, Row, Verdict};
+use crate::results::{Cache, Machine, OURS, Refused, Results, Row, Verdict};
 
 /// A run against the next of the same build differs by this much without any reason.
 pub const NOISE: f64 = 0.05;
+
+/// The first format whose times were taken as this bench takes them.
+const SAME_TURNS: u32 = 2;
 
 /// At most so many calls of a row count as independent.
 pub const INDEPENDENT: usize = 25;
@@ -200,7 +203,7 @@ pub fn compare(a: &Results, b: &Results) -> Comparison {
     if !comparable {
         warnings.push("No time below counts as a failure.".into());
     }
-    for run in [a, b].into_iter().filter(|run| run.format < FORMAT) {
+    for run in [a, b].into_iter().filter(|run| run.format < SAME_TURNS) {
         let (began, format) = (&run.began, run.format);
         warnings.push(format!(
             "The run of {began} is of an older bench (format {format}): its turns, cold caches and intervals were others."

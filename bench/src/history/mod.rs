@@ -195,6 +195,7 @@ pub(crate) mod tests {
             seconds: 1.0,
             command: "cargo xtask bench report".into(),
             ceilings: Ceilings::default(),
+            missing: Vec::new(),
             rows: vec![row(["relu", "forward", "n1 c4"], ms)],
             refused: Vec::new(),
         }
@@ -228,6 +229,12 @@ pub(crate) mod tests {
             digest: Some("same".into()),
             launches: Some(1),
             allocations: Some(1),
+            peak_bytes: None,
+            compile_ms: None,
+            ghz: None,
+            load: None,
+            joules: None,
+            note: None,
             sweep: None,
             layers: Vec::new(),
         }

@@ -220,6 +220,12 @@ mod tests {
             digest: None,
             launches: Some(1),
             allocations: None,
+            peak_bytes: None,
+            compile_ms: None,
+            ghz: None,
+            load: None,
+            joules: None,
+            note: None,
             sweep: None,
             layers: Vec::new(),
         }
@@ -250,6 +256,7 @@ mod tests {
             seconds: 1.0,
             command: "cargo xtask bench ladder dkd".into(),
             ceilings: Ceilings::default(),
+            missing: Vec::new(),
             rows,
             refused: refused.into_iter().collect(),
         };

@@ -1,10 +1,14 @@
 use super::{Ladder, case, markdown, tables};
 use crate::flush::Flush;
+use crate::gauges::Gauges;
+use crate::input::DTYPE;
 use crate::machine::{commit, versions};
 use crate::results::{Ceilings, FORMAT, Machine, Results};
 use crate::run::{Effort, Runner};
 use crate::session::command;
 use clap::Args;
+use ghostlight_autodiff::DType;
+use ghostlight_kernels::Work;
 use std::fs;
 use std::path::PathBuf;
 use std::time::{Instant, SystemTime};
@@ -23,6 +27,18 @@ pub(crate) struct Options {
     write: Option<PathBuf>,
 }
 
+/// The kinds of arithmetic that the ladders' problems have, whose peaks are measured.
+fn kinds(ladders: &[Ladder]) -> Vec<(Work, DType)> {
+    let costs = ladders.iter().map(|ladder| {
+        let extents = ladder.problems[0];
+        ladder.phase(&case(extents), extents).cost
+    });
+    let costs: Vec<_> = costs.collect();
+    let has = |work: &Work| costs.iter().any(|cost| cost.count(*work) > 0);
+    let kinds = Work::ALL.into_iter().filter(has);
+    kinds.map(|work| (work, DTYPE)).collect()
+}
+
 /// Measures the ladders, prints their tables and writes their page. Returns how many rungs were refused.
 pub(crate) fn run(options: &Options) -> Result<usize, String> {
     let ladders = Ladder::named(&options.ladders)?;
@@ -36,16 +52,19 @@ pub(crate) fn run(options: &Options) -> Result<usize, String> {
     eprintln!("measuring the device's ceilings");
     let mut runner = Runner {
         // No caches are flushed, as the rungs tell about kernels and not about memory.
-        ceilings: Ceilings::measure(&client, true)?,
+        ceilings: Ceilings::measure(&client, true, &kinds(&ladders))?,
         effort: Effort {
             cold_rounds: 0,
             ..effort
         },
+        budget: None,
         flush: Flush::none(),
+        gauges: Gauges::here(&device),
         with_slow: true,
         client,
         peers: Vec::new(),
     };
+    runner.gauges.begin();
     let mut results = Results {
         format: FORMAT,
         machine: Machine::here(&device),
@@ -55,6 +74,7 @@ pub(crate) fn run(options: &Options) -> Result<usize, String> {
         seconds: 0.0,
         command: command(""),
         ceilings: Ceilings::default(),
+        missing: runner.gauges.missing(),
         rows: Vec::new(),
         refused: Vec::new(),
     };

@@ -42,6 +42,11 @@ impl Process {
         })
     }
 
+    /// The system's number of it.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// The answer to `question`.
     ///
     /// # Errors

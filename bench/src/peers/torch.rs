@@ -47,6 +47,10 @@ impl Peer for Torch {
         ["torch".into(), self.version.clone()]
     }
 
+    fn process(&self) -> Option<u32> {
+        Some(self.process.borrow().id())
+    }
+
     fn contenders(&mut self, task: &Task) -> Vec<Box<dyn Contender>> {
         if task.arguments.is_null() {
             return Vec::new();

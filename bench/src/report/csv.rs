@@ -2,7 +2,7 @@ use crate::results::Results;
 use serde_json::Value;
 
 /// One value a row each; lists, such as the medians of turns, are in `results.json` alone.
-const COLUMNS: [&str; 24] = [
+const COLUMNS: [&str; 31] = [
     "op",
     "phase",
     "case",
@@ -27,6 +27,13 @@ const COLUMNS: [&str; 24] = [
     "digest",
     "launches",
     "allocations",
+    "looks",
+    "peak_bytes",
+    "compile_ms",
+    "ghz",
+    "load",
+    "joules",
+    "note",
 ];
 
 /// The run's rows for a spreadsheet: names in the first line, then a line a row, fields between commas, blank where there is no value.

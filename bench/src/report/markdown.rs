@@ -1,5 +1,5 @@
 use super::summary::{Summary, distinct};
-use super::trust::{control_section, refused_section, trust_section};
+use super::trust::{control_section, refused_section, trust_section, variants_section};
 use super::{bytes, error, network_sums, peers, percent, ratio, settings, significant, summaries};
 use crate::results::{Bandwidth, CONTROL, OURS, Results, Row};
 use std::fmt::Write;
@@ -15,6 +15,7 @@ pub fn markdown(results: &Results) -> String {
     for op in distinct(results.rows.iter().map(|row| row.op.as_str())) {
         op_section(&mut out, results, op);
     }
+    variants_section(&mut out, results);
     refused_section(&mut out, results);
     control_section(&mut out, results);
     out
@@ -218,9 +219,13 @@ fn ceilings_section(out: &mut String, results: &Results) {
     if ceilings.gflop_s > 0.0 {
         let _ = writeln!(
             out,
-            "- multiply-adds: {} GFLOP/s",
+            "- multiply-adds in f32: {} GFLOP/s, two a multiply-add",
             significant(ceilings.gflop_s)
         );
+    }
+    for peak in &ceilings.peaks {
+        let (work, g_s) = (peak.work, significant(peak.g_s));
+        let _ = writeln!(out, "- {work} in {}: {g_s} G/s", cell(&peak.dtype));
     }
     let _ = writeln!(
         out,
@@ -279,6 +284,8 @@ fn op_section(out: &mut String, results: &Results, op: &str) {
             "-of the limit",
             "bound",
             "-error",
+            "-peak",
+            "-compiled, ms",
         ]
         .map(String::from),
     );
@@ -322,6 +329,8 @@ fn problem_line(out: &mut String, rows: &[&Row], peers: &[&str], several: bool) 
         number(|row| row.roofline.map(percent).unwrap_or_default()),
         number(|row| row.bound.map(|bound| bound.to_string()).unwrap_or_default()),
         number(|row| row.error.map(error).unwrap_or_default()),
+        number(|row| row.peak_bytes.map(bytes).unwrap_or_default()),
+        number(|row| row.compile_ms.map(significant).unwrap_or_default()),
     ]);
     cells.extend(
         peers

@@ -6,6 +6,7 @@
 
 mod csv;
 mod html;
+mod machine;
 mod markdown;
 mod networks;
 mod number;
@@ -22,7 +23,7 @@ pub use terminal::terminal;
 
 pub(crate) use markdown::{cell, columns, facts, line};
 pub(crate) use number::{bytes, error, percent, ratio, significant};
-pub(crate) use summary::geometric_mean;
+pub(crate) use summary::{distinct, geometric_mean};
 
 #[cfg(doc)]
 use crate::results::Results;

@@ -1,12 +1,18 @@
+use super::machine::machine_lines;
 use super::summary::distinct;
-use super::{error, peers, percent, ratio, settings, significant, summaries};
-use crate::results::{CONTROL, Cache, Results, Row};
+use super::{bytes, error, peers, percent, ratio, settings, significant, summaries};
+use crate::results::{Bound, CONTROL, Cache, Results, Row};
 use std::fmt::Write;
 
 const WIDTH: usize = 120;
 const PEER: usize = 13;
+/// The longest of [`Bound::short`].
+const BOUND: usize = 7;
+const LONGEST_PHASE: usize = 24;
+/// Of peak memory, and of the time that a first call compiled.
+const SIZE: usize = 8;
 /// More stand in a table of their own, so that a case keeps room for its name.
-const PEERS_A_TABLE: usize = 4;
+const PEERS_A_TABLE: usize = 3;
 
 /// A table of every measured row, at most 120 columns wide, and under it what it comes to.
 pub fn terminal(results: &Results) -> String {
@@ -42,30 +48,44 @@ fn table(out: &mut String, op: &str, rows: &[&Row], peers: &[&str]) {
         )
     };
     let longest = |lengths: &mut dyn Iterator<Item = usize>| lengths.max().unwrap_or(0);
-    let phase = longest(&mut ours().map(|row| mark(row).chars().count())).clamp(5, 24);
-    let fixed = 2 + phase + 2 + 9 + 2 + 6 + 2 + 5 + peers.len() * (2 + PEER);
-    let name = longest(&mut ours().map(|row| row.case.chars().count()))
-        .clamp(op.chars().count().clamp(4, 24), (WIDTH - fixed).max(4));
+    let phase = longest(&mut ours().map(|row| mark(row).chars().count())).clamp(5, LONGEST_PHASE);
+    let fixed = 2 + phase + 2 + 9 + 2 + 6 + 1 + BOUND + 2 + 5 + peers.len() * (2 + PEER);
+    let cases = longest(&mut ours().map(|row| row.case.chars().count()));
+    let name = cases.max(op.chars().count()).min(WIDTH - fixed);
+    // Where cases and peers leave room; the page and the spreadsheet have them always.
+    let with_sizes = name + fixed + 2 * (2 + SIZE) <= WIDTH;
+    let sizes = |peak: &str, compile: &str| match with_sizes {
+        true => format!("  {peak:>SIZE$}  {compile:>SIZE$}"),
+        false => String::new(),
+    };
     let mut line = format!(
-        "{:name$}  {:phase$}  {:>9}  {:>6}  {:>5}",
+        "{:name$}  {:phase$}  {:>9}  {:>6} {:BOUND$}  {:>5}",
         fit(op, name),
         "phase",
         "ours, ms",
         "limit",
+        "by",
         "error"
     );
+    line += &sizes("peak", "compile");
     for peer in peers {
         let _ = write!(line, "  {:PEER$}", fit(peer, PEER));
     }
     let _ = writeln!(out, "{}", line.trim_end());
     for row in ours() {
         let mut line = format!(
-            "{:name$}  {:phase$}  {:>9}  {:>6}  {:>5}",
+            "{:name$}  {:phase$}  {:>9}  {:>6} {:BOUND$}  {:>5}",
             fit(&row.case, name),
             fit(&mark(row), phase),
             significant(row.median_ms),
             row.roofline.map(percent).unwrap_or_default(),
+            row.bound.map(Bound::short).unwrap_or_default(),
             row.error.map(error).unwrap_or_default()
+        );
+        let compile = row.compile_ms.map(|ms| format!("{ms:.0} ms"));
+        line += &sizes(
+            &row.peak_bytes.map(bytes).unwrap_or_default(),
+            &compile.unwrap_or_default(),
         );
         for peer in peers {
             let beside = rows
@@ -75,6 +95,17 @@ fn table(out: &mut String, op: &str, rows: &[&Row], peers: &[&str]) {
             let _ = write!(line, "  {text:PEER$}");
         }
         let _ = writeln!(out, "{}", line.trim_end());
+        let beside = rows.iter().filter(|other| other.is_beside(row));
+        let shown = beside.filter(|row| row.is_ours() || peers.contains(&row.variant.as_str()));
+        for noted in shown {
+            if let Some(note) = &noted.note {
+                let _ = writeln!(
+                    out,
+                    "{}",
+                    fit(&format!("  {}: {note}", noted.variant), WIDTH)
+                );
+            }
+        }
     }
     out.push('\n');
 }
@@ -130,6 +161,9 @@ fn totals(out: &mut String, results: &Results) {
         );
         let _ = writeln!(out, "{}", fit(&text, WIDTH));
     }
+    for line in machine_lines(results) {
+        let _ = writeln!(out, "{}", fit(&line, WIDTH));
+    }
     for refused in &results.refused {
         let line = format!(
             "refused: {} {} {} {}: {}",
@@ -137,7 +171,10 @@ fn totals(out: &mut String, results: &Results) {
         );
         let _ = writeln!(out, "{}", fit(&line, WIDTH));
     }
-    out.push_str("Ratios are the other's time over ours: above 1, ours is faster. Errors are in units of what they may be.\n");
+    out.push_str(
+        "Limit: the share that ours reaches of what this device could do at best, by the ceiling that binds.\n\
+         Ratios are the other's time over ours: above 1, ours is faster. Errors are in units of what they may be.\n",
+    );
 }
 
 /// `text` in at most `width` characters and on one line.

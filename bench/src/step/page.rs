@@ -54,7 +54,7 @@ pub fn markdown(steps: &Steps) -> String {
         let _ = writeln!(
             out,
             "The limit of a step is the sum over its operations, the optimiser's among them, of the longer of two times: that of their bytes in a copy \
-             that no cache holds ({} GB/s in this run), and that of their multiply-adds at the peak ({} GFLOP/s). Maps that stay in a cache, and \
+             that no cache holds ({} GB/s in this run), and that of one kind of their arithmetic at its peak (of multiply-adds {} GFLOP/s). Maps that stay in a cache, and \
              Winograd's filtering, exceed it. The peak is the most that a step of ours held at once: parameters, gradients, the optimiser's \
              memory, images, and what the backward pass needs of the forward pass.\n",
             significant(copy),

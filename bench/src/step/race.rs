@@ -175,6 +175,7 @@ mod tests {
                 gb_s: 1.0,
             }],
             gflop_s: f64::INFINITY,
+            peaks: Vec::new(),
             launch_us: 0.0,
         };
         let needs = |batch| {

@@ -132,6 +132,7 @@ fn a_wrong_rung_is_refused_and_the_others_are_timed() {
             seconds: 0.0,
             command: String::new(),
             ceilings: Ceilings::default(),
+            missing: Vec::new(),
             rows: outcome.rows,
             refused: outcome.refused,
         };

@@ -1,6 +1,8 @@
 use crate::sample::{beside_ours, sample};
 use ghostlight_bench::compare::{Comparison, Fault, compare};
-use ghostlight_bench::results::{Cache, FORMAT, Refused, Results, ResultsError, Row, Verdict};
+use ghostlight_bench::results::{
+    Bound, Cache, FORMAT, Refused, Results, ResultsError, Row, Verdict,
+};
 use std::fs;
 use std::path::Path;
 
@@ -311,7 +313,21 @@ fn a_file_of_an_older_bench_is_read_with_a_warning_and_one_of_a_later_is_told() 
     assert!(comparison.warnings[0].contains("older bench (format 1)"));
     assert!(comparison.comparable);
 
+    // What counted multiply-adds alone called them compute, and knew no other peak.
+    let is_compute = |row: &Row| row.bound == Some(Bound::MultiplyAdds);
+    let bound = old.rows.iter().filter(|row| is_compute(row)).count();
+    assert!(bound > 20);
+    old.ceilings.peaks.clear();
+    old.write(&path).expect("a file that can be written");
     let text = fs::read_to_string(&path).expect("the file");
+    let former = text.replace("\"bound\": \"multiply-adds\"", "\"bound\": \"compute\"");
+    assert!(!former.contains("peaks") && former != text);
+    fs::write(&path, former).expect("a file");
+    let read = Results::read(&path).expect("an older file");
+    let bounds = |run: &Results| run.rows.iter().map(|row| row.bound).collect::<Vec<_>>();
+    assert_eq!(bounds(&read), bounds(&old));
+    assert!(read.ceilings.peaks.is_empty());
+
     let later = format!("\"format\": {}, \"new\": 1,", FORMAT + 1);
     fs::write(&path, text.replacen("\"format\": 1,", &later, 1)).expect("a file");
     let error = Results::read(&path).expect_err("a later file");

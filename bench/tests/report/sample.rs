@@ -1,7 +1,7 @@
 //! A run of realistic size, drawn from a seed: twenty operations, six variants, hot and cold caches, and sweeps.
 
 use ghostlight_bench::results::{
-    Bandwidth, Bound, Cache, Ceilings, FORMAT, Layer, Machine, Refused, Results, Row, Sweep,
+    Bandwidth, Bound, Cache, Ceilings, FORMAT, Layer, Machine, Peak, Refused, Results, Row, Sweep,
     Verdict,
 };
 
@@ -134,6 +134,7 @@ pub fn sample() -> Results {
         seconds: 1834.0,
         command: "cargo xtask bench report --torch python --burn".into(),
         ceilings: ceilings(),
+        missing: vec!["energy (RAPL)".into()],
         rows,
         refused: vec![
             Refused {
@@ -189,6 +190,11 @@ fn ceilings() -> Ceilings {
     Ceilings {
         memory: memory.collect(),
         gflop_s: 290.0,
+        peaks: vec![Peak {
+            work: Bound::Exponentials,
+            dtype: "f32".into(),
+            g_s: 7.0,
+        }],
         launch_us: 11.5,
     }
 }
@@ -204,8 +210,11 @@ fn problem(
 ) {
     let bandwidth = if cache == Cache::Hot { 90.0 } else { 21.0 };
     let roofline = 0.15 + 0.8 * draw.unit();
-    let bound = if intensity * bandwidth > 290.0 {
-        Bound::Compute
+    // What has one exponential an element, of few bytes.
+    let bound = if op.ends_with("softmax") || op == "dkd" {
+        Bound::Exponentials
+    } else if intensity * bandwidth > 290.0 {
+        Bound::MultiplyAdds
     } else {
         Bound::Memory
     };
@@ -227,6 +236,7 @@ fn problem(
         high_ms: 0.0,
         calls: 120,
         turns_ms: Vec::new(),
+        looks: 1,
         ratio: None,
         ratio_low: None,
         ratio_high: None,
@@ -241,6 +251,12 @@ fn problem(
         digest: Some(format!("{:016x}", case.len() * 7919)),
         launches: Some(1),
         allocations: Some(1),
+        peak_bytes: Some(3 << 20),
+        compile_ms: Some(45.0),
+        ghz: Some(2.6),
+        load: Some(0.1),
+        joules: None,
+        note: None,
         sweep,
         layers: Vec::new(),
     };
@@ -292,6 +308,7 @@ fn beside(ours: &Row, variant: &str, ratio: f64, draw: &mut Draw) -> Row {
             gflop_s: ours.gflop_s / ratio,
             launches: None,
             allocations: None,
+            peak_bytes: None,
             ..ours.clone()
         },
         draw,

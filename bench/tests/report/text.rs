@@ -1,6 +1,6 @@
 use crate::sample::{beside_ours, sample};
 use ghostlight_bench::report::{csv, html, markdown, network_sums, summaries, terminal};
-use ghostlight_bench::results::{Layer, Results, Row, Verdict};
+use ghostlight_bench::results::{Bound, Layer, Results, Row, Verdict};
 
 /// Three phases of one problem: a peer wins the first, another the second; the third has no peer.
 fn small() -> Results {
@@ -131,13 +131,30 @@ fn missing_peers_stay_blank() {
         .find(|line| line.contains(" alone "))
         .expect("the row");
     assert!(
-        alone.contains("%  ")
-            && alone
-                .rsplit("%  ")
-                .next()
-                .is_some_and(|error| error.trim().parse::<f64>().is_ok()),
-        "nothing stands behind the error: {alone}"
+        alone.ends_with(" 45 ms"),
+        "nothing stands behind our own columns: {alone}"
     );
+}
+
+#[test]
+fn what_binds_stands_beside_the_share_of_the_limit() {
+    let mut run = small();
+    let shorts = Bound::ALL.map(|bound| {
+        run.rows.iter_mut().for_each(|row| row.bound = Some(bound));
+        let (text, table, sheet) = (markdown(&run), terminal(&run), csv(&run));
+        let case = "n8 56x56 c128 m1 k3 s1 d1";
+        let line = line_of(&text, &format!("| {case} | alone |"));
+        assert!(line.contains(&format!(" % | {bound} | ")), "{line}");
+        let lines = table.lines().filter(|line| line.contains(" % "));
+        let short = format!(" % {:7}  ", bound.short());
+        let held: Vec<bool> = lines.map(|line| line.contains(&short)).collect();
+        assert_eq!(held.iter().filter(|held| **held).count(), 3, "{table}");
+        assert!(sheet.contains(&format!(",{bound},")), "{sheet}");
+        assert!(html(&run).contains(&format!("\"bound\":\"{bound}\"")));
+        bound.short()
+    });
+    assert!(shorts.iter().all(|short| short.len() <= 7), "{shorts:?}");
+    assert!(markdown(&run).contains("- exponentials in f32: 7.00 G/s"));
 }
 
 #[test]
@@ -156,7 +173,69 @@ fn a_spreadsheet_gets_every_row_with_commas_in_quotes() {
     let ours = lines[5].split(',').collect::<Vec<_>>();
     assert_eq!(ours.len(), lines[0].split(',').count());
     assert_eq!((ours[10], ours[23]), ("", "1"), "no ratio, one allocation");
+    assert_eq!(ours[24..31], ["1", "3145728", "45.0", "2.6", "0.1", "", ""]);
     assert_eq!(ours[6], run.rows[4].median_ms.to_string());
+}
+
+#[test]
+fn memory_and_compilation_stand_beside_every_variant_of_our_own_device() {
+    let mut run = small();
+    let naive = Row {
+        peak_bytes: Some(5 << 20),
+        compile_ms: Some(812.0),
+        ..beside_ours(&run.rows[4], "naive", 3.0)
+    };
+    run.rows.push(naive);
+    let text = markdown(&run);
+    let line = line_of(&text, "| n8 56x56 c128 m1 k3 s1 d1 | alone |");
+    assert!(line.contains(" | 3 MiB | 45.0 | "), "{line}");
+    let naive = "| activation | n8 56x56 c128 m1 k3 s1 d1 | forward | naive | 5 MiB | 812 |";
+    assert!(text.contains(naive), "{text}");
+    // A peer's memory is not ours to count.
+    assert!(!text.contains("| forward | torch |"));
+    let table = terminal(&run);
+    for line in [
+        "Memory: up to 5 MiB at once, operands included, in activation n8 56x56",
+        "Compilation: a first call took up to 812 ms longer than later ones, in activation",
+        "Clock: 2.60 to 2.60 GHz.",
+        "Load: others kept 0.10 processors busy in the median, up to 0.10.",
+        "Not shown by this machine, and empty in all rows: energy (RAPL).",
+    ] {
+        line_of(&table, line);
+        assert!(text.contains(&format!("- {line}")), "{line}");
+    }
+    assert!(!table.contains("Energy:"), "no row knows of it");
+    // Where there is room, ours has both in the table too.
+    run.rows.retain(Row::is_ours);
+    let table = terminal(&run);
+    let alone = line_of(&table, "n8 56x56 c128 m1 k3 s1 d1");
+    assert!(alone.ends_with("     3 MiB     45 ms"), "{alone}");
+}
+
+#[test]
+fn a_row_that_was_slowed_down_is_named_and_keeps_its_place() {
+    let mut run = small();
+    let quiet = (terminal(&run).lines().count(), summaries(&run));
+    let note = "throttled: the clock fell from 3.10 to 2.50 GHz";
+    run.rows[4].note = Some(note.into());
+    run.rows[0].note = Some(note.into());
+    let (text, table) = (markdown(&run), terminal(&run));
+    // Two notes, and one line on how many there are.
+    assert_eq!(table.lines().count(), quiet.0 + 3);
+    assert_eq!(summaries(&run), quiet.1);
+    for variant in ["ours", "torch"] {
+        line_of(&table, &format!("  {variant}: {note}"));
+        let row = format!("| forward | {variant} | hot | {note} |");
+        assert!(text.contains(&row), "{text}");
+    }
+    line_of(&table, "Throttled: 2 of 7 rows");
+    assert!(
+        csv(&run)
+            .lines()
+            .nth(5)
+            .is_some_and(|line| line.contains(note))
+    );
+    assert!(html(&run).contains(note));
 }
 
 #[test]
@@ -179,9 +258,9 @@ fn every_problem_stands_in_the_document_and_in_the_terminal() {
         text.lines()
             .filter(|line| {
                 line.contains(cache)
-                    && [" memory |", " compute |"]
+                    && Bound::ALL
                         .iter()
-                        .any(|bound| line.contains(bound))
+                        .any(|bound| line.contains(&format!(" {bound} |")))
             })
             .count()
     };
@@ -192,7 +271,8 @@ fn every_problem_stands_in_the_document_and_in_the_terminal() {
                 .iter()
                 .any(|total| line.starts_with(total))
     };
-    assert_eq!(table.lines().filter(measured).count(), ours);
+    // Four peers, of which a table holds three.
+    assert_eq!(table.lines().filter(measured).count(), 2 * ours);
 }
 
 #[test]

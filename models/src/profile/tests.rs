@@ -193,6 +193,7 @@ fn work_at_the_speed_of_the_ceiling_that_binds_is_all_of_the_roofline() {
             macs,
             bytes_read: bytes / 2,
             bytes_written: bytes / 2,
+            ..Cost::default()
         };
         ceilings.share(cost, Duration::from_millis(ms))
     };

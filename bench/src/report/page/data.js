@@ -79,5 +79,7 @@ function describe(row) {
   }
   if (row.unchecked) lines.push(`${percent(row.unchecked)} of the reference has no one value, and admits anything`);
   if (known(row.error)) lines.push(`error ${errorText(row.error)} of what is allowed, bits ${row.digest}`);
+  if (known(row.peak_bytes)) lines.push(`holds ${bytesText(row.peak_bytes)} at once, its first call compiled for ${significant(row.compile_ms)} ms`);
+  if (row.note) lines.push(row.note);
   return lines.join("\n");
 }

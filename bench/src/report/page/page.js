@@ -9,7 +9,8 @@ function drawHead() {
     ["host", `${machine.system}, ${plural(machine.cores, "core")}, ${bytesText(machine.memory)}`],
     ["measured", `${began}, ${Math.round(results.seconds / 60) || "under 1"} min`],
     ["commit", results.commit || "not in a checkout"], ["clock", distinct(rows.map(row => row.clock)).join(", ")],
-    ["ceilings", [ceilings.gflop_s > 0 ? `${significant(ceilings.gflop_s)} GFLOP/s` : "", `${significant(ceilings.launch_us)} µs an empty launch`].filter(Boolean).join(", ")],
+    ["ceilings", [ceilings.gflop_s > 0 ? `${significant(ceilings.gflop_s)} GFLOP/s` : "", ...(ceilings.peaks ?? []).map(peak => `${significant(peak.g_s)} G/s ${peak.work} (${peak.dtype})`),
+      `${significant(ceilings.launch_us)} µs an empty launch`].filter(Boolean).join(", ")],
     ["rows", `${rows.length}, ${results.refused.length} refused`],
     ["versions", Object.entries(versions).map(pair => pair.join(" ")).join(", "), "wide"],
     ["command", el("code", {}, results.command), "wide"],
@@ -25,7 +26,9 @@ function buildChoices() {
   byId("mark-choices").replaceChildren(select("bring out", "mark", [["", "all operations"], ...pairs(ops)], drawRoofline));
   byId("metric-choices").replaceChildren(...buttons("Height:", "metric", Object.entries(METRICS), drawSweeps));
   byId("ratio-legend").replaceChildren(...legend({ faster: "ours is faster", slower: "the peer is faster: lost", same: "the same within the noise", unsure: "cannot be told" }));
-  byId("bound-legend").replaceChildren(...legend({ memory: "bound by memory", compute: "bound by multiply-adds", launch: "bound by launches" }));
+  const binding = distinct(rows.map(row => row.bound)).filter(Boolean);
+  const bounds = { memory: "memory", "multiply-adds": "multiply-adds", exponentials: "exponentials", logarithms: "logarithms", divisions: "divisions and roots", compares: "comparisons", launch: "launches" };
+  byId("bound-legend").replaceChildren(...legend(Object.fromEntries(Object.entries(bounds).filter(([bound]) => binding.includes(bound)).map(([bound, text]) => [bound, `bound by ${text}`]))));
   for (const form of document.forms) form.addEventListener("submit", event => event.preventDefault());
   byId("save").addEventListener("click", () => {
     const file = URL.createObjectURL(new Blob([JSON.stringify(results, null, 2) + "\n"], { type: "application/json" }));

@@ -24,7 +24,8 @@ const SHAPES = {
 // Each kind has a shape of its own, so that nothing is told by colour alone.
 const KINDS = {
   faster: "circle", slower: "left", same: "square", unsure: "circle hollow",
-  memory: "circle", compute: "diamond", launch: "square hollow",
+  memory: "circle", "multiply-adds": "diamond", exponentials: "up", logarithms: "up hollow", divisions: "left", compares: "square",
+  launch: "square hollow",
   series0: "circle", series1: "square", series2: "diamond", series3: "up", series4: "circle hollow",
 };
 function mark(kind, x, y, hint, faint = false, r = 4.5) {

@@ -11,7 +11,8 @@ const COLUMNS = [
   number("median_ms", "ms"),
   { key: "spread", name: "10 to 90 %, ms", number: true, read: row => (row.high_ms - row.low_ms) / row.median_ms, show: row => `${significant(row.low_ms)}–${significant(row.high_ms)}` },
   number("roofline", "of limit", percent), text("bound"), number("gb_s", "GB/s"), number("gflop_s", "GFLOP/s"),
-  number("error", "error / allowed", errorText), text("digest"), number("intensity", "FLOP/B"), number("launches", "launches", value => value ?? ""), number("allocations", "allocations", value => value ?? ""), number("calls", "calls", value => value),
+  number("error", "error / allowed", errorText), text("digest"), number("intensity", "FLOP/B"), number("launches", "launches", value => value ?? ""), number("allocations", "allocations", value => value ?? ""), number("calls", "calls", value => value), number("looks", "looks", value => value),
+  number("peak_bytes", "peak", value => known(value) ? bytesText(value) : ""), number("compile_ms", "compiled, ms"), number("ghz", "GHz"), number("load", "load"), number("joules", "J"), text("note"),
 ].filter(Boolean);
 const FILTERS = ["op", "phase", "variant", "verdict", "cache", ...(several(row => row.clock) ? ["clock"] : [])];
 const tableDomain = ratioDomain(rows);

@@ -12,6 +12,7 @@ function drawTrust() {
     ["Control", controls.length ? `Ours against itself under another name. ${within} of ${controls.length} lie within 5 % of 1.00; a difference between variants that is smaller than what the control shows is noise.` : "No control rows in this run: nothing says how large its noise is."],
     ["Hot and cold", "Hot: the operands were left in the caches by the call before, as in a loop over one small problem. Cold: all cores wrote twice the last-level cache before every call, as in a network whose layers follow each other."],
     ["Wall and device", "Wall: seen from the caller, to the end of the work, launches included. Device: the device's own durations."],
+    ["Machine", machineText()],
     ["Verdicts", "FASTER and SLOWER: the whole interval lies more than 3 % from 1. SAME: within 3 %. UNSURE: too wide to tell. A row is lost when its verdict is SLOWER; none is hidden."],
   ];
   const words = el("dl", {}, ...terms.flatMap(([term, text]) => [el("dt", {}, term), el("dd", {}, text)]));
@@ -28,6 +29,22 @@ function drawTrust() {
       scale: range => { const ticks = linearScale(domain, range, 1); ticks.ticks = [0.5, 0.8, 0.9, 0.95, 1, 1.05, 1.1, 1.25, 2].filter(tick => tick >= domain[0] && tick <= domain[1]); return ticks; },
     });
   }
+}
+
+/** Clock, load and energy over all rows, which rows were slowed down, and what the machine does not show. */
+function machineText() {
+  const span = (key, unit, scale = 1) => {
+    const values = rows.map(row => row[key]).filter(known).map(value => scale * value);
+    return values.length ? `${significant(Math.min(...values))} to ${significant(Math.max(...values))} ${unit}` : "";
+  };
+  const noted = rows.filter(row => row.note).length, sentences = [];
+  const [ghz, load, joules] = [span("ghz", "GHz"), span("load", "processors busy"), span("joules", "mJ a call", 1e3)];
+  if (ghz) sentences.push(`Clock: ${ghz}.`);
+  if (load) sentences.push(`Others kept ${load}.`);
+  if (joules) sentences.push(`Energy: ${joules}.`);
+  sentences.push(noted ? `${plural(noted, "row")} of ${rows.length} were timed while the device was slowed down; their notes say by what.` : "No row has a note that the device was slowed down.");
+  if ((results.missing ?? []).length) sentences.push(`Not shown by this machine, and empty in all rows: ${results.missing.join(", ")}.`);
+  return sentences.join(" ");
 }
 
 function verdictTable() {

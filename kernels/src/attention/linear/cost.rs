@@ -3,16 +3,22 @@
 use super::LinearAttentionProblem;
 use crate::Cost;
 
-/// The products `k^T [v, 1]` and `q (k^T [v, 1])`. Reads `qkv`, writes the result.
+/// The products `k^T [v, 1]` and `q (k^T [v, 1])`, a ReLU of every query and key and a reciprocal a token. Reads `qkv`, writes the result.
 pub fn forward(problem: &LinearAttentionProblem) -> Cost {
     let heads = heads(problem);
-    Cost::traffic(3 * heads, heads, problem.dtype.size()).with_macs(2 * product(problem))
+    Cost::traffic(3 * heads, heads, problem.dtype.size())
+        .with_macs(2 * product(problem))
+        .with_divisions(problem.pairs() * problem.tokens)
+        .with_compares(2 * heads)
 }
 
-/// The first product again, and both gradients of both. Reads `qkv` and the gradient that arrives, writes that of `qkv`.
+/// The first product again, and both gradients of both; the ReLUs and the reciprocals again. Reads `qkv` and the gradient that arrives, writes that of `qkv`.
 pub fn backward(problem: &LinearAttentionProblem) -> Cost {
     let heads = heads(problem);
-    Cost::traffic(4 * heads, 3 * heads, problem.dtype.size()).with_macs(5 * product(problem))
+    Cost::traffic(4 * heads, 3 * heads, problem.dtype.size())
+        .with_macs(5 * product(problem))
+        .with_divisions(problem.pairs() * problem.tokens)
+        .with_compares(2 * heads)
 }
 
 /// Elements of all queries.
@@ -43,5 +49,8 @@ mod tests {
         let counts = |cost: Cost| (cost.macs, cost.bytes_read, cost.bytes_written);
         assert_eq!(counts(forward(&problem)), (2 * 600, 4 * 360, 4 * 120));
         assert_eq!(counts(backward(&problem)), (5 * 600, 4 * 480, 4 * 360));
+        for cost in [forward(&problem), backward(&problem)] {
+            assert_eq!((cost.divisions, cost.compares), (30, 2 * 120));
+        }
     }
 }

@@ -1,4 +1,4 @@
-//! Traffic of separable attention. Its products are element by element, so that it has no multiply-accumulates of matrices.
+//! Work and traffic of separable attention. Its products are element by element, so that it has no multiply-accumulates of matrices.
 
 use super::SeparableProblem;
 use crate::Cost;
@@ -14,18 +14,22 @@ fn lens(problem: &SeparableProblem) -> [usize; 3] {
     ]
 }
 
-/// Reads `qkv`, writes the result and what is saved.
+/// Reads `qkv`, writes the result and what is saved: a softmax over the tokens of each sample, a ReLU of each value.
 pub fn forward(problem: &SeparableProblem) -> Cost {
     let [qkv, out, saved] = lens(problem);
     let accumulator = problem.dtype.accumulator().size();
-    Cost::traffic(qkv, out, problem.dtype.size()) + Cost::traffic(0, saved, accumulator)
+    let traffic = Cost::traffic(qkv, out, problem.dtype.size());
+    traffic
+        + Cost::traffic(0, saved, accumulator).with_compares(out)
+        + Cost::of_softmaxes(problem.samples, problem.tokens)
 }
 
-/// Reads `qkv`, the gradient and what was saved, writes the gradient of `qkv`.
+/// Reads `qkv`, the gradient and what was saved, writes the gradient of `qkv`; the ReLU is taken again.
 pub fn backward(problem: &SeparableProblem) -> Cost {
     let [qkv, out, saved] = lens(problem);
     let accumulator = problem.dtype.accumulator().size();
-    Cost::traffic(qkv + out, qkv, problem.dtype.size()) + Cost::traffic(saved, 0, accumulator)
+    Cost::traffic(qkv + out, qkv, problem.dtype.size()).with_compares(out)
+        + Cost::traffic(saved, 0, accumulator)
 }
 
 #[cfg(test)]
@@ -45,5 +49,9 @@ mod tests {
         let traffic = |cost: Cost| (cost.bytes_read, cost.bytes_written, cost.macs);
         assert_eq!(traffic(forward(&problem)), (132, 60 + 64, 0));
         assert_eq!(traffic(backward(&problem)), (132 + 60 + 64, 132, 0));
+        // Two softmaxes of three queries: two comparisons each; and 30 values.
+        let work = |cost: Cost| (cost.exponentials, cost.divisions, cost.compares);
+        assert_eq!(work(forward(&problem)), (6, 2, 4 + 30));
+        assert_eq!(work(backward(&problem)), (0, 0, 30));
     }
 }

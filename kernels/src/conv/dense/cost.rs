@@ -56,7 +56,8 @@ mod tests {
             Cost {
                 macs: 96 * 27,
                 bytes_read: 4 * (120 + 216),
-                bytes_written: 4 * 96
+                bytes_written: 4 * 96,
+                ..Cost::default()
             }
         );
         assert_eq!(grad_input(&problem).bytes_written, 4 * 120);

@@ -64,7 +64,8 @@ mod tests {
             Cost {
                 macs: 120 * 6,
                 bytes_read: 4 * (180 + 36),
-                bytes_written: 4 * 120
+                bytes_written: 4 * 120,
+                ..Cost::default()
             }
         );
         assert_eq!(grad_input(&problem).bytes_read, 4 * (120 + 36));

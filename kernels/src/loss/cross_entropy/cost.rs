@@ -1,4 +1,4 @@
-//! Traffic of the cross-entropy. The second read of a row is left out: it finds the row in a cache.
+//! Work and traffic of the cross-entropy. The second read of a row is left out: it finds the row in a cache.
 
 use super::CrossEntropyProblem;
 use crate::Cost;
@@ -6,7 +6,7 @@ use crate::Cost;
 /// Bytes of one label.
 const LABEL: u64 = size_of::<u32>() as u64;
 
-/// Reads logits and labels, writes loss and gradient.
+/// Reads logits and labels, writes loss and gradient: a softmax a sample, and the logarithm of its sum.
 pub fn fused(problem: &CrossEntropyProblem) -> Cost {
     let &CrossEntropyProblem {
         batch,
@@ -14,7 +14,8 @@ pub fn fused(problem: &CrossEntropyProblem) -> Cost {
         dtype,
         ..
     } = problem;
-    let floats = Cost::of_loss(batch * classes, batch * classes + batch, dtype);
+    let floats = Cost::of_loss(batch * classes, batch * classes + batch, dtype)
+        + Cost::of_softmaxes(batch, classes).with_logarithms(batch);
     Cost {
         bytes_read: floats.bytes_read + batch as u64 * LABEL,
         ..floats
@@ -37,6 +38,10 @@ mod tests {
         // 15 logits and 3 labels of 4 bytes come in; 15 gradients and 3 losses go out.
         let wanted = Cost {
             macs: 0,
+            exponentials: 15,
+            logarithms: 3,
+            divisions: 3,
+            compares: 12,
             bytes_read: 8 * 15 + 4 * 3,
             bytes_written: 8 * 18,
         };

@@ -1,9 +1,9 @@
-//! Traffic of classical distillation. The second read of a row is left out: it finds the row in a cache.
+//! Work and traffic of classical distillation. The second read of a row is left out: it finds the row in a cache.
 
 use super::KdProblem;
 use crate::Cost;
 
-/// Reads the logits of both networks, writes loss and gradient.
+/// Reads the logits of both networks, writes loss and gradient: of each network a softmax a sample, and the logarithm of its sum.
 pub fn fused(problem: &KdProblem) -> Cost {
     let &KdProblem {
         batch,
@@ -12,6 +12,7 @@ pub fn fused(problem: &KdProblem) -> Cost {
         ..
     } = problem;
     Cost::of_loss(2 * batch * classes, batch * classes + batch, dtype)
+        + Cost::of_softmaxes(2 * batch, classes).with_logarithms(2 * batch)
 }
 
 #[cfg(test)]
@@ -30,6 +31,10 @@ mod tests {
         // Two times 15 logits come in; 15 gradients and 3 losses go out; all of 4 bytes.
         let wanted = Cost {
             macs: 0,
+            exponentials: 30,
+            logarithms: 6,
+            divisions: 6,
+            compares: 24,
             bytes_read: 4 * 30,
             bytes_written: 4 * 18,
         };

@@ -34,6 +34,7 @@ mod tests {
             macs: 8 * 3 * 5 * 7,
             bytes_read: 4 * 8 * (15 + 35),
             bytes_written: 4 * 8 * 21,
+            ..Cost::default()
         };
         assert_eq!(forward(&problem), wanted);
     }

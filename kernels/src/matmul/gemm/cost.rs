@@ -52,7 +52,8 @@ mod tests {
             Cost {
                 macs: 30,
                 bytes_read: 8 * (6 + 15 + 5),
-                bytes_written: 80
+                bytes_written: 80,
+                ..Cost::default()
             }
         );
         assert_eq!(grad_a(&problem).bytes_written, 8 * 6);

@@ -1,4 +1,5 @@
-//! Traffic of a fused batch norm; it has no multiply-accumulates in the published sense.
+//! Work and traffic of a fused batch norm; it has no multiply-accumulates in the published sense. Each channel has a root and its
+//! reciprocal, save in the gradient, which finds them kept; the clamp is not counted.
 
 use super::BatchNormProblem;
 use crate::Cost;
@@ -13,6 +14,7 @@ pub fn forward(problem: &BatchNormProblem, residual: bool) -> Cost {
         len + per_channel,
         problem.dtype.size(),
     )
+    .with_divisions(2 * problem.channels)
 }
 
 /// Training by a reader that normalises: reads `x` for its moments.
@@ -20,6 +22,7 @@ pub fn statistics(problem: &BatchNormProblem) -> Cost {
     let len = problem.pixels * problem.channels;
     let per_channel = 2 * problem.channels;
     Cost::traffic(len + per_channel, per_channel, problem.dtype.size())
+        .with_divisions(2 * problem.channels)
 }
 
 /// Inference: reads `x` (and the residual) once, writes `y`.
@@ -31,6 +34,7 @@ pub fn inference(problem: &BatchNormProblem, residual: bool) -> Cost {
         len,
         problem.dtype.size(),
     )
+    .with_divisions(2 * problem.channels)
 }
 
 /// Reads `x` and the gradient twice; with a residual also `y`, and writes the residual's gradient between the two passes.
@@ -61,5 +65,13 @@ mod tests {
         assert_eq!(statistics(&problem).bytes_read, 4 * (30 + 6));
         assert_eq!(inference(&problem, true).bytes_read, 4 * (60 + 12));
         assert_eq!(backward(&problem, true).bytes_written, 4 * (60 + 6));
+        // A root and a reciprocal for each of three channels, which the gradient finds kept.
+        let all = [
+            forward(&problem, true),
+            statistics(&problem),
+            inference(&problem, false),
+            backward(&problem, false),
+        ];
+        assert_eq!(all.map(|cost| cost.divisions), [6, 6, 6, 0]);
     }
 }

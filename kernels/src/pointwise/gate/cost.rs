@@ -1,18 +1,21 @@
-//! Traffic of a gate; the partial sums, 1/32 of a map, are left out.
+//! Work and traffic of a gate; the partial sums, 1/32 of a map, are left out.
 
+use crate::pointwise::activation::{self, Activation};
 use crate::{Cost, DType};
 
-/// Reads a map and one row an image, writes a map; `input` is `[n, h, w, c]`.
-pub fn forward(input: [usize; 4], dtype: DType) -> Cost {
-    let [n, h, w, c] = input;
-    Cost::traffic(n * h * w * c + n * c, n * h * w * c, dtype.size())
-}
-
-/// Reads two maps and one row an image, writes one of each.
-pub fn backward(input: [usize; 4], dtype: DType) -> Cost {
+/// Reads a map and one row an image, whose elements the function is taken of, writes a map; `input` is `[n, h, w, c]`.
+pub fn forward(input: [usize; 4], dtype: DType, activation: Activation) -> Cost {
     let [n, h, w, c] = input;
     let (map, row) = (n * h * w * c, n * c);
-    Cost::traffic(2 * map + row, map + row, dtype.size())
+    Cost::traffic(map + row, map, dtype.size()) + activation::cost::arithmetic(row, activation)
+}
+
+/// Reads two maps and one row an image, writes one of each; takes the function's values and its slopes.
+pub fn backward(input: [usize; 4], dtype: DType, activation: Activation) -> Cost {
+    let [n, h, w, c] = input;
+    let (map, row) = (n * h * w * c, n * c);
+    let values_and_slopes = activation::cost::arithmetic(2 * row, activation);
+    Cost::traffic(2 * map + row, map + row, dtype.size()) + values_and_slopes
 }
 
 #[cfg(test)]
@@ -21,8 +24,22 @@ mod tests {
 
     #[test]
     fn a_hand_computed_case() {
-        let traffic = |cost: Cost| (cost.bytes_read, cost.bytes_written, cost.macs);
-        assert_eq!(traffic(forward([2, 3, 4, 5], DType::F32)), (520, 480, 0));
-        assert_eq!(traffic(backward([2, 3, 4, 5], DType::F32)), (1000, 520, 0));
+        // 120 elements, gated by 10 numbers.
+        let shape = [2, 3, 4, 5];
+        let sigmoid = Cost {
+            exponentials: 10,
+            divisions: 10,
+            bytes_read: 520,
+            bytes_written: 480,
+            ..Cost::default()
+        };
+        assert_eq!(forward(shape, DType::F32, Activation::Sigmoid), sigmoid);
+        let hard = Cost {
+            compares: 2 * 20,
+            bytes_read: 1000,
+            bytes_written: 520,
+            ..Cost::default()
+        };
+        assert_eq!(backward(shape, DType::F32, Activation::HardSigmoid), hard);
     }
 }

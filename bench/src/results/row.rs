@@ -1,84 +1,9 @@
-//! What a run of the bench leaves behind: `results.json`, from which the report, the table and every comparison are made.
+//! What is known of one variant of one phase of one problem.
 
 use crate::stats::{Ratio, Times};
+use ghostlight_kernels::Work;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
 use std::fmt;
-use std::fs;
-use std::path::{Path, PathBuf};
-
-/// The version of this format. A file of a later one is refused; one of an earlier one lacks fields and is read.
-pub const FORMAT: u32 = 2;
-
-/// A run of the bench.
-#[derive(Debug, Clone, Serialize, Deserialize, PartialEq)]
-#[serde(deny_unknown_fields)]
-pub struct Results {
-    /// [`FORMAT`], or an earlier one.
-    pub format: u32,
-    /// Where it ran.
-    pub machine: Machine,
-    /// Versions by name: `ghostlight`, `cubecl`, `rustc`, and those of the peers that ran.
-    pub versions: BTreeMap<String, String>,
-    /// The commit that was measured, with `-dirty` behind it where files differ from it; empty outside of a checkout.
-    pub commit: String,
-    /// When it began, in RFC 3339.
-    pub began: String,
-    /// How long it took, in seconds.
-    pub seconds: f64,
-    /// The command that repeats it.
-    pub command: String,
-    /// The device's own ceilings, measured in this run.
-    pub ceilings: Ceilings,
-    /// What was measured, in the order of measuring.
-    pub rows: Vec<Row>,
-    /// What was not, and why.
-    pub refused: Vec<Refused>,
-}
-
-/// A machine and the device on it that ran the kernels.
-#[derive(Debug, Clone, Default, Serialize, Deserialize, PartialEq)]
-#[serde(deny_unknown_fields)]
-pub struct Machine {
-    /// The device, as the runtime names it.
-    pub device: String,
-    /// CubeCL's runtime: `cpu`, `cuda`, ...
-    pub runtime: String,
-    /// The processor, the driver, or both.
-    pub driver: String,
-    /// The operating system with its version.
-    pub system: String,
-    /// Cores of the host.
-    pub cores: usize,
-    /// Memory of the host, in bytes.
-    pub memory: u64,
-}
-
-/// What the device can do at best, as measured by CubeCL's own probes.
-#[derive(Debug, Clone, Default, Serialize, Deserialize, PartialEq)]
-#[serde(deny_unknown_fields)]
-pub struct Ceilings {
-    /// Bandwidths by access and working set.
-    pub memory: Vec<Bandwidth>,
-    /// Multiply-adds at best, in GFLOP/s (two a multiply-add); 0 where there is no probe.
-    pub gflop_s: f64,
-    /// An empty launch, to the end of its work, in us.
-    pub launch_us: f64,
-}
-
-/// The bandwidth of one access pattern over one working set.
-#[derive(Debug, Clone, Serialize, Deserialize, PartialEq)]
-#[serde(deny_unknown_fields)]
-pub struct Bandwidth {
-    /// `read`, `write` or `copy`.
-    pub access: String,
-    /// Whether the bytes were in the caches.
-    pub cache: Cache,
-    /// Bytes that are touched in all: those of both buffers of a copy.
-    pub bytes: u64,
-    /// Bytes read and written, per ns.
-    pub gb_s: f64,
-}
 
 /// The variant that every other is held against.
 pub const OURS: &str = "ours";
@@ -110,16 +35,63 @@ pub enum Verdict {
     Unsure,
 }
 
-/// The ceiling that binds a problem.
+/// The ceiling that binds a problem: what takes longest.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "kebab-case")]
 pub enum Bound {
-    /// Its bytes take longest.
+    /// Its bytes.
     Memory,
-    /// Its multiply-adds take longest.
-    Compute,
-    /// Its launches take longest.
+    /// Its multiply-adds; `compute` in files up to format 2, which counted no other arithmetic.
+    #[serde(alias = "compute")]
+    MultiplyAdds,
+    /// Its exponentials.
+    Exponentials,
+    /// Its logarithms.
+    Logarithms,
+    /// Its divisions, reciprocals and square roots.
+    Divisions,
+    /// Its comparisons.
+    Compares,
+    /// Its launches.
     Launch,
+}
+
+impl Bound {
+    /// Every ceiling.
+    pub const ALL: [Self; 7] = [
+        Self::Memory,
+        Self::MultiplyAdds,
+        Self::Exponentials,
+        Self::Logarithms,
+        Self::Divisions,
+        Self::Compares,
+        Self::Launch,
+    ];
+
+    /// What a table of few columns calls it.
+    pub fn short(self) -> &'static str {
+        match self {
+            Self::Memory => "memory",
+            Self::MultiplyAdds => "mul-add",
+            Self::Exponentials => "exp",
+            Self::Logarithms => "log",
+            Self::Divisions => "div",
+            Self::Compares => "compare",
+            Self::Launch => "launch",
+        }
+    }
+}
+
+impl From<Work> for Bound {
+    fn from(work: Work) -> Self {
+        match work {
+            Work::MultiplyAdds => Self::MultiplyAdds,
+            Work::Exponentials => Self::Exponentials,
+            Work::Logarithms => Self::Logarithms,
+            Work::Divisions => Self::Divisions,
+            Work::Compares => Self::Compares,
+        }
+    }
 }
 
 /// One variant of one phase of one problem.
@@ -146,12 +118,17 @@ pub struct Row {
     pub high_ms: f64,
     /// Calls behind these.
     pub calls: usize,
-    /// The median of each turn, in ms, in the order of the turns; turns of the same place in two rows of a problem make a pair.
+    /// The median of each turn, in ms, in the order of the turns. In a row that was looked at once, turns of the same place in two rows of a
+    /// problem make a pair.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub turns_ms: Vec<f64>,
+    /// How often the row was looked at: more than once where it could not be told, and there was a budget for more turns.
+    #[serde(default = "once")]
+    pub looks: usize,
     /// The variant's median over ours: above 1, ours is faster. None for ours itself.
     pub ratio: Option<f64>,
-    /// The lower end of the ratio's interval of 95 %, Student's t over the logarithms of the turns' ratios.
+    /// The lower end of the ratio's interval of 95 %, Student's t over the logarithms of the turns' ratios. In a run with a budget for unsure rows
+    /// it is one of 99 %, so that over five looks it holds 95.
     pub ratio_low: Option<f64>,
     /// Its upper end.
     pub ratio_high: Option<f64>,
@@ -180,6 +157,25 @@ pub struct Row {
     pub launches: Option<u64>,
     /// Allocations of a call, where they can be counted.
     pub allocations: Option<u64>,
+    /// The most that tensors of ours held at once during its first call, in bytes: operands, results and scratch. None of a peer, whose memory is
+    /// not ours to count.
+    #[serde(default)]
+    pub peak_bytes: Option<u64>,
+    /// What its first call took longer than the median of some later ones, in ms: the compilation of what no variant before it had compiled.
+    #[serde(default)]
+    pub compile_ms: Option<f64>,
+    /// The clock of the processor's fastest core, or of the card, in GHz: the mean over its turns.
+    #[serde(default)]
+    pub ghz: Option<f64>,
+    /// Processors that others kept busy while the phase was timed.
+    #[serde(default)]
+    pub load: Option<f64>,
+    /// Energy of a call in joules, of the whole processor or card.
+    #[serde(default)]
+    pub joules: Option<f64>,
+    /// What slowed the device down meanwhile.
+    #[serde(default)]
+    pub note: Option<String>,
     /// The sweep that this problem is a point of.
     pub sweep: Option<Sweep>,
     /// The networks that have this problem.
@@ -225,43 +221,8 @@ pub struct Refused {
     pub reason: String,
 }
 
-/// The beginning of a file of any format.
-#[derive(Deserialize)]
-struct Format {
-    format: u32,
-}
-
-/// Why a file of results cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub enum ResultsError {
-    /// It cannot be read or written.
-    #[error("{}: {source}", path.display())]
-    File {
-        /// The file.
-        path: PathBuf,
-        /// What the system said.
-        source: std::io::Error,
-    },
-    /// It is no JSON, or not of this format.
-    #[error("{}, line {line}, column {column}: {reason}", path.display())]
-    Malformed {
-        /// The file.
-        path: PathBuf,
-        /// Its line, from 1.
-        line: usize,
-        /// The line's column, from 1.
-        column: usize,
-        /// What is wrong there.
-        reason: String,
-    },
-    /// It was written by a later version of the bench.
-    #[error("{}: format {found}, where this bench reads up to {FORMAT}; compare with a bench of that version, or measure again", path.display())]
-    Format {
-        /// The file.
-        path: PathBuf,
-        /// Its format.
-        found: u32,
-    },
+fn once() -> usize {
+    1
 }
 
 impl Refused {
@@ -335,48 +296,12 @@ impl fmt::Display for Bound {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         f.pad(match self {
             Self::Memory => "memory",
-            Self::Compute => "compute",
+            Self::MultiplyAdds => "multiply-adds",
+            Self::Exponentials => "exponentials",
+            Self::Logarithms => "logarithms",
+            Self::Divisions => "divisions",
+            Self::Compares => "compares",
             Self::Launch => "launch",
-        })
-    }
-}
-
-impl Results {
-    /// Reads a `results.json`.
-    ///
-    /// # Errors
-    /// The file cannot be read; it is malformed, which is told with its line; it is of another format.
-    pub fn read(path: &Path) -> Result<Self, ResultsError> {
-        let text = fs::read_to_string(path).map_err(|source| ResultsError::File {
-            path: path.into(),
-            source,
-        })?;
-        let malformed = |error: serde_json::Error| ResultsError::Malformed {
-            path: path.into(),
-            line: error.line(),
-            column: error.column(),
-            reason: error.to_string(),
-        };
-        // A later format has fields that this one does not know: its number is told before any of them.
-        let Format { format: found } = serde_json::from_str(&text).map_err(malformed)?;
-        if found > FORMAT {
-            return Err(ResultsError::Format {
-                path: path.into(),
-                found,
-            });
-        }
-        serde_json::from_str(&text).map_err(malformed)
-    }
-
-    /// Writes a `results.json`, indented, so that a line names one value.
-    ///
-    /// # Errors
-    /// The file cannot be written.
-    pub fn write(&self, path: &Path) -> Result<(), ResultsError> {
-        let text = serde_json::to_string_pretty(self).unwrap_or_default();
-        fs::write(path, text + "\n").map_err(|source| ResultsError::File {
-            path: path.into(),
-            source,
         })
     }
 }
