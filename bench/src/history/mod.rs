@@ -229,6 +229,7 @@ pub(crate) mod tests {
             digest: Some("same".into()),
             launches: Some(1),
             allocations: Some(1),
+            looks: 1,
             peak_bytes: None,
             compile_ms: None,
             ghz: None,

@@ -220,6 +220,7 @@ mod tests {
             digest: None,
             launches: Some(1),
             allocations: None,
+            looks: 1,
             peak_bytes: None,
             compile_ms: None,
             ghz: None,

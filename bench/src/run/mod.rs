@@ -10,7 +10,7 @@ pub use looks::Budget;
 
 use crate::contender::{Contender, Peer};
 use crate::flush::Flush;
-use crate::gauges::{Around, Gauges};
+use crate::gauges::Gauges;
 use crate::input::draw;
 use crate::phase::Phase;
 use crate::results::{CONTROL, Cache, Ceilings, Refused, Row};
