@@ -334,3 +334,6 @@ pub(crate) fn command(bench: &str) -> String {
         _ => format!("cargo xtask bench {bench}{}", named.join(" ")),
     }
 }
+
+#[cfg(test)]
+mod tests;
