@@ -372,3 +372,6 @@ pub(crate) fn command(bench: &str) -> String {
         _ => format!("cargo xtask bench {bench}{}", named.join(" ")),
     }
 }
+
+#[cfg(test)]
+mod tests;

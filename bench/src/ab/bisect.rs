@@ -1,7 +1,8 @@
 //! The first slow one of a row of commits.
 
 use super::Bisect;
-use super::build::{AbError, Side, Workshop};
+use super::build::{Side, Workshop};
+use super::error::AbError;
 use super::pair::{Pair, Pairs, interval};
 use super::race::Race;
 use crate::compare::Key;

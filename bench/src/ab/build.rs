@@ -1,116 +1,11 @@
 //! Commits, checked out beside the working tree and built there.
 
+use super::error::{AbError, last_lines};
 use std::env;
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-
-/// Lines of what a failed program said that are told.
-const LAST: usize = 20;
-
-/// Why a commit cannot be timed.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum AbError {
-    /// A file or a folder.
-    #[error("{}: {source}", path.display())]
-    File {
-        /// Which.
-        path: PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
-    /// Git says no.
-    #[error("git {words}: {said}")]
-    Git {
-        /// What it was told.
-        words: String,
-        /// What it said.
-        said: String,
-    },
-    /// No such commit.
-    #[error(
-        "`{rev}` is no commit of this repository: {said}; `git log --oneline` shows what there is"
-    )]
-    Unknown {
-        /// What was asked for.
-        rev: String,
-        /// What git said.
-        said: String,
-    },
-    /// Somebody worked where commits are checked out.
-    #[error(
-        "{} has changes that a checkout would overwrite; take them out of there, or let `cargo xtask bench ab --clean` remove the folder:\n{changes}",
-        tree.display()
-    )]
-    Dirty {
-        /// Where.
-        tree: PathBuf,
-        /// As git tells them.
-        changes: String,
-    },
-    /// Two at a time would check out over each other, and time each other.
-    #[error("another `ab` or `bisect` works in {}; wait for it", folder.display())]
-    Busy {
-        /// Where.
-        folder: PathBuf,
-    },
-    /// It does not compile.
-    #[error("{commit} does not build; the last lines of {}:\n{said}", log.display())]
-    Build {
-        /// The commit.
-        commit: String,
-        /// All that was said.
-        log: PathBuf,
-        /// The end of that.
-        said: String,
-    },
-    /// A bench that ends without results.
-    #[error(
-        "the bench of {side} ended with {status} and without results; it said:\n{said}{advice}"
-    )]
-    Run {
-        /// Whose.
-        side: String,
-        /// How it ended.
-        status: String,
-        /// The last lines.
-        said: String,
-        /// What to do about it.
-        advice: &'static str,
-    },
-    /// Results that this bench cannot read.
-    #[error("the bench of {side} left results that this one cannot read: {reason}")]
-    Results {
-        /// Whose.
-        side: String,
-        /// What is wrong with them.
-        reason: String,
-    },
-    /// No row in common.
-    #[error("no row of `{filter}` was timed on both sides\n{blanks}")]
-    Nothing {
-        /// What was asked for.
-        filter: String,
-        /// What either side lacks.
-        blanks: String,
-    },
-    /// What was asked for makes no sense.
-    #[error("{0}")]
-    Asked(String),
-}
-
-impl AbError {
-    /// Whether it is of the commit of this name, of which nothing can be said then, and not of the whole search.
-    pub fn is_of(&self, name: &str) -> bool {
-        match self {
-            Self::Build { commit, .. } => commit == name,
-            Self::Run { side, .. } | Self::Results { side, .. } => side == name,
-            Self::Nothing { .. } => true,
-            _ => false,
-        }
-    }
-}
 
 /// A commit with what a reader knows it by.
 #[derive(Debug, Clone, PartialEq)]
@@ -174,12 +69,19 @@ impl Workshop {
         if lock.try_lock().is_err() {
             return Err(AbError::Busy { folder });
         }
-        Ok(Self {
+        let shop = Self {
             repository,
             folder,
             build,
             _lock: Lock(lock),
-        })
+        };
+        // Those of an earlier search are large, and nobody runs them again.
+        remove(&shop.programs())?;
+        Ok(shop)
+    }
+
+    fn programs(&self) -> PathBuf {
+        self.folder.join("programs")
     }
 
     fn tree(&self) -> PathBuf {
@@ -248,7 +150,7 @@ impl Workshop {
                 said: last_lines(&said),
             });
         };
-        let programs = self.folder.join("programs");
+        let programs = self.programs();
         fs::create_dir_all(&programs).map_err(|error| failed(&programs, error))?;
         let program = programs.join(&commit.hash);
         fs::copy(&built, &program).map_err(|error| failed(&built, error))?;
@@ -274,6 +176,9 @@ impl Workshop {
             ];
             return git(&self.repository, &add).map(drop);
         }
+        if !self.is_checkout() {
+            return Err(AbError::Foreign { tree });
+        }
         let changes = git(&tree, &["status", "--porcelain"])?;
         if !changes.is_empty() {
             return Err(AbError::Dirty { tree, changes });
@@ -281,14 +186,25 @@ impl Workshop {
         git(&tree, &["checkout", "--quiet", "--detach", &commit.hash]).map(drop)
     }
 
+    /// Whether the tree is git's own. In any other folder git would take the repository around it for what it is told about.
+    fn is_checkout(&self) -> bool {
+        let top = git(&self.tree(), &["rev-parse", "--show-toplevel"]);
+        let top = top.map(|top| Path::new(&top).canonicalize());
+        matches!(top, Ok(Ok(top)) if top == self.tree())
+    }
+
     /// Removes the checkout, its changes too, and all that was built from it.
     pub fn clean(self) -> Result<(), AbError> {
-        let (tree, folder) = (self.tree(), self.folder);
-        if tree.exists() {
-            let path = tree.to_string_lossy();
-            git(&self.repository, &["worktree", "remove", "--force", &*path])?;
-        }
-        fs::remove_dir_all(&folder).map_err(|error| failed(&folder, error))
+        remove(&self.folder)?;
+        git(&self.repository, &["worktree", "prune"]).map(drop)
+    }
+}
+
+/// Removes a folder, if it is there.
+fn remove(folder: &Path) -> Result<(), AbError> {
+    match fs::remove_dir_all(folder) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(failed(folder, error)),
+        _ => Ok(()),
     }
 }
 
@@ -366,10 +282,4 @@ fn executable(messages: &str) -> Option<PathBuf> {
             .filter(|_| is_ops)
             .map(PathBuf::from)
     })
-}
-
-/// The last lines of what a program said.
-pub(super) fn last_lines(text: &str) -> String {
-    let lines: Vec<&str> = text.trim_end().lines().collect();
-    lines[lines.len().saturating_sub(LAST)..].join("\n")
 }

@@ -6,13 +6,15 @@
 
 mod bisect;
 mod build;
+mod error;
 mod pair;
 mod race;
 
 use crate::history::short_commit;
 use crate::machine;
-use build::{AbError, Side, Workshop};
+use build::{Side, Workshop};
 use clap::Args;
+use error::AbError;
 use race::Race;
 use std::env;
 use std::num::NonZeroUsize;

@@ -1,6 +1,7 @@
 //! Whole short runs of two benches, in turns.
 
-use super::build::{AbError, Side, last_lines};
+use super::build::Side;
+use super::error::{AbError, last_lines};
 use super::pair::Pairs;
 use crate::history;
 use crate::results::Results;
@@ -46,6 +47,7 @@ impl<'a> Race<'a> {
     /// So many rounds more, which begin with each side in turn.
     pub fn run(&mut self, rounds: usize) -> Result<(), AbError> {
         for _ in 0..rounds {
+            eprintln!("pair {} of {}", self.rounds + 1, self.sides[1].name);
             let [a, b] = self.sides;
             let [first, second] = match self.rounds % 2 {
                 0 => [a, b],

@@ -9,6 +9,8 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+mod bisecting;
+
 /// A repository, what its commits are built in, and what their benches were asked.
 struct House {
     folder: tempfile::TempDir,
@@ -93,6 +95,7 @@ impl House {
         let house = Self { folder };
         fs::create_dir(house.repository()).expect("a folder");
         house.git(&["init", "--quiet", "--initial-branch", "main"]);
+        fs::write(house.repository().join(".gitignore"), "target\n").expect("written");
         house
     }
 
@@ -100,8 +103,13 @@ impl House {
         self.folder.path().join("repository")
     }
 
+    /// As in this repository: inside of it, and ignored by it.
+    fn ab(&self) -> PathBuf {
+        self.repository().join("target/ab")
+    }
+
     fn workshop(&self) -> Workshop {
-        Workshop::of(&self.repository(), &self.folder.path().join("ab"), script).expect("a folder")
+        Workshop::of(&self.repository(), &self.ab(), script).expect("a folder")
     }
 
     fn git(&self, words: &[&str]) {
@@ -163,24 +171,6 @@ impl House {
         let filters = ["relu".to_string()];
         let compared = super::against(&self.workshop(), rev, &self.beside(b), &filters, 4);
         compared.map_err(|error| error.to_string())
-    }
-
-    /// What a bisection tells, line by line, and whether it found one commit.
-    fn bisect(&self, words: &[&str]) -> Result<(String, bool), String> {
-        #[derive(Parser)]
-        struct Line {
-            #[command(flatten)]
-            bisect: Bisect,
-        }
-        let words = ["bisect"].iter().chain(words).chain(&["relu"]);
-        let line = Line::try_parse_from(words).map_err(|error| error.to_string())?;
-        let mut told = String::new();
-        let found = bisect::run(&self.workshop(), &line.bisect, &mut |line| {
-            told += &line;
-            told += "\n";
-        });
-        let found = found.map_err(|error| error.to_string())?;
-        Ok((told, found))
     }
 }
 
@@ -292,13 +282,13 @@ fn what_is_no_commit_is_told_before_anything_is_built() {
     let house = repository(&[Some(&ONE)]);
     let error = house.against("nothing", &ONE).expect_err("no such commit");
     assert!(error.contains("`nothing` is no commit"), "{error}");
-    assert!(!house.folder.path().join("ab/tree").exists());
+    assert!(!house.ab().join("tree").exists());
 }
 
 #[test]
 fn the_checkout_is_used_again_and_its_changes_are_never_lost_unasked() {
     let house = repository(&[Some(&SLOW), Some(&ONE)]);
-    let tree = house.folder.path().join("ab/tree");
+    let tree = house.ab().join("tree");
     house.against("HEAD", &ONE).expect("compared");
     house.against("HEAD~1", &ONE).expect("compared");
     fs::write(tree.join("bench.sh"), "mine").expect("written");
@@ -313,7 +303,7 @@ fn the_checkout_is_used_again_and_its_changes_are_never_lost_unasked() {
     );
 
     house.workshop().clean().expect("removed");
-    assert!(!house.folder.path().join("ab").exists());
+    assert!(!house.ab().exists());
     house.against("HEAD", &ONE).expect("compared");
     // Removed by hand, it is still in git's list.
     fs::remove_dir_all(&tree).expect("removed");
@@ -321,10 +311,25 @@ fn the_checkout_is_used_again_and_its_changes_are_never_lost_unasked() {
 }
 
 #[test]
+fn a_folder_in_the_place_of_the_checkout_is_not_taken_for_the_repository_around_it() {
+    let house = repository(&[Some(&SLOW), Some(&ONE)]);
+    fs::create_dir_all(house.ab().join("tree")).expect("a folder");
+    let error = house.against("HEAD~1", &ONE).expect_err("no checkout");
+    assert!(
+        error.contains("is no checkout") && error.contains("--clean"),
+        "{error}"
+    );
+    let head = fs::read_to_string(house.repository().join(".git/HEAD")).expect("read");
+    assert_eq!(head, "ref: refs/heads/main\n");
+    house.workshop().clean().expect("removed");
+    house.against("HEAD~1", &ONE).expect("compared");
+}
+
+#[test]
 fn two_do_not_check_out_over_each_other() {
     let house = repository(&[Some(&ONE)]);
     let first = house.workshop();
-    let path = house.folder.path().join("ab");
+    let path = house.ab();
     let second = Workshop::of(&house.repository(), &path, script);
     assert!(matches!(second.err(), Some(AbError::Busy { .. })));
     drop(first);
@@ -332,88 +337,23 @@ fn two_do_not_check_out_over_each_other() {
 }
 
 #[test]
-fn the_first_slow_commit_is_found_past_one_that_does_not_build() {
-    let (one, slow) = (Some(&ONE), Some(&SLOW));
-    // HEAD~8 to HEAD; the middle one, HEAD~4, is broken.
-    let house = repository(&[one, one, one, slow, None, slow, slow, slow, slow]);
-    let (told, found) = house
-        .bisect(&["HEAD~8", "HEAD", "--rounds", "3"])
-        .expect("bisected");
-    assert!(found, "{told}");
-    assert!(told.contains("number 4: passed over"), "{told}");
-    assert!(told.contains("8 commits come after"), "{told}");
-    let end: Vec<&str> = told.lines().rev().take(2).collect();
-    assert!(
-        end[1].starts_with("the first slow commit is ") && end[1].ends_with("number 3"),
-        "{told}"
-    );
-    assert!(
-        end[0].starts_with("in it relu n1 c4 forward (hot, wall) takes 1.20 times as long (1."),
-        "{told}"
-    );
-}
-
-#[test]
-fn commits_that_cannot_be_told_apart_are_named_together() {
-    let (one, slow) = (Some(&ONE), Some(&SLOW));
-    let house = repository(&[one, one, None, None, slow, slow]);
-    let (told, found) = house
-        .bisect(&["HEAD~5", "HEAD", "--rounds", "3"])
-        .expect("bisected");
-    assert!(!found);
-    let (_, among) = told.split_once("is one of these").expect(&told);
-    let named = |i| among.contains(&format!("number {i}"));
-    assert_eq!(
-        [1, 2, 3, 4, 5].map(named),
-        [false, true, true, true, false],
-        "{told}"
-    );
-}
-
-#[test]
-fn times_that_do_not_tell_get_more_rounds_and_then_are_passed_over() {
-    let (one, slow) = (Some(&ONE), Some(&SLOW));
-    let house = repository(&[one, Some(&UNSTEADY), slow]);
-    let (told, found) = house
-        .bisect(&["HEAD~2", "HEAD", "--rounds", "2"])
-        .expect("bisected");
-    assert!(!found);
-    assert!(
-        told.contains("number 1: UNSURE, passed over: 1.10 times as long"),
-        "{told}"
-    );
-    let asked = house.asked();
-    let unsteady = asked.iter().filter(|line| line.starts_with('u'));
-    assert_eq!(unsteady.count(), 8);
-    assert!(told.contains("is one of these"), "{told}");
-}
-
-#[test]
-fn without_a_slow_commit_there_is_nothing_to_find() {
-    let house = repository(&[Some(&ONE), Some(&ONE), Some(&SLOW), Some(&UNSTEADY)]);
-    let (told, found) = house.bisect(&["HEAD~3", "HEAD~2"]).expect("timed");
-    assert!(
-        !found && told.starts_with("there is nothing to find"),
-        "{told}"
-    );
-    let (told, found) = house
-        .bisect(&["HEAD~3", "HEAD~1", "--threshold", "1.3"])
-        .expect("timed");
-    assert!(
-        !found && told.starts_with("there is nothing to find"),
-        "{told}"
-    );
-    let (told, found) = house
-        .bisect(&["HEAD~3", "HEAD", "--rounds", "2"])
-        .expect("timed");
-    assert!(!found && told.contains("cannot be told"), "{told}");
-}
-
-#[test]
-fn a_bisection_that_makes_no_sense_is_told() {
-    let house = repository(&[Some(&ONE), Some(&SLOW)]);
-    let told = |words: &[&str]| house.bisect(words).expect_err("no sense");
-    assert!(told(&["HEAD", "HEAD~1"]).contains("GOOD has to be an ancestor of BAD"));
-    assert!(told(&["HEAD", "main"]).contains("no commit lies between"));
-    assert!(told(&["HEAD~1", "HEAD", "--threshold", "0.9"]).contains("`0.9` is no ratio above 1"));
+fn a_commit_goes_with_a_filter_and_cleaning_with_nothing() {
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        ab: Ab,
+    }
+    let parse = |line: &str| Line::try_parse_from(line.split(' ')).map(|line| line.ab);
+    let named = parse("ab HEAD~1 softmax forward").expect("a command line");
+    assert_eq!(named.rev.as_deref(), Some("HEAD~1"));
+    assert_eq!(named.filter, ["softmax", "forward"]);
+    assert!(parse("ab --clean").expect("a command line").clean);
+    for wrong in [
+        "ab",
+        "ab HEAD",
+        "ab HEAD softmax --clean",
+        "ab HEAD softmax --rounds 0",
+    ] {
+        assert!(parse(wrong).is_err(), "{wrong}");
+    }
 }

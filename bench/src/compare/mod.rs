@@ -98,7 +98,7 @@ pub struct Noise {
 
 impl Noise {
     /// What nine of ten control rows of both runs stay within, in each state of the caches; at least [`NOISE`].
-    fn of(a: &Results, b: &Results) -> Self {
+    pub(crate) fn of(a: &Results, b: &Results) -> Self {
         let within = |cache| {
             let controls = [a, b].into_iter().flat_map(|run| &run.rows);
             let mut off: Vec<f64> = controls

@@ -5,7 +5,7 @@ mod store;
 
 pub(crate) use store::{Store, StoreError, VARIABLE, short_commit};
 
-use crate::compare::{Estimate, Key, NOISE};
+use crate::compare::{Estimate, Key, Noise};
 use crate::results::{Machine, Results, Row, Verdict};
 use clap::Args;
 use std::error::Error;
@@ -48,7 +48,7 @@ struct Point {
     interval: Option<[f64; 2]>,
     /// The run before over this one: above 1, this one is faster.
     ratio: Option<f64>,
-    /// What the ratio's interval says beside the noise from run to run.
+    /// What the ratio's interval says beside the noise of both runs.
     verdict: Option<Verdict>,
     /// Whether both say that they computed other bits.
     other_bits: bool,
@@ -111,7 +111,7 @@ fn parts(filters: &[String]) -> impl Iterator<Item = &str> {
 
 /// Our rows whose names have all parts of the filters, in the order of the first run that has them.
 fn lines(runs: &[Results], filters: &[String]) -> Vec<Line> {
-    let mut found: Vec<(Line, Vec<&Row>)> = Vec::new();
+    let mut found: Vec<(Line, Option<Seen>)> = Vec::new();
     for run in runs {
         for row in run.rows.iter().filter(|row| row.is_ours()) {
             let key = Key::of(row);
@@ -122,28 +122,34 @@ fn lines(runs: &[Results], filters: &[String]) -> Vec<Line> {
             let known = found.iter().position(|(line, _)| line.key == key);
             let at = known.unwrap_or_else(|| {
                 let points = Vec::new();
-                found.push((Line { key, points }, Vec::new()));
+                found.push((Line { key, points }, None));
                 found.len() - 1
             });
-            let (line, rows) = &mut found[at];
-            line.points.push(point(run, row, rows.last().copied()));
-            rows.push(row);
+            let (line, before) = &mut found[at];
+            line.points.push(point((run, row), *before));
+            *before = Some((run, row));
         }
     }
     found.into_iter().map(|(line, _)| line).collect()
 }
 
-fn point(run: &Results, row: &Row, before: Option<&Row>) -> Point {
+/// A row with the run that it is of.
+type Seen<'a> = (&'a Results, &'a Row);
+
+fn point((run, row): Seen, before: Option<Seen>) -> Point {
     let this = Estimate::of(row);
-    let change = before.and_then(|before| Some(Estimate::of(before)?.over(this?)));
-    let digests = before.and_then(|before| Some((before.digest.as_ref()?, row.digest.as_ref()?)));
+    let verdict = before.and_then(|(old, before)| {
+        let change = Estimate::of(before)?.over(this?);
+        Some(change.verdict(Noise::of(old, run).with(row.cache)))
+    });
+    let digests = before.and_then(|(_, old)| Some((old.digest.as_ref()?, row.digest.as_ref()?)));
     Point {
         began: run.began.clone(),
         commit: short_commit(&run.commit),
         ms: row.median_ms,
         interval: this.map(Estimate::interval),
-        ratio: before.map(|before| before.median_ms / row.median_ms),
-        verdict: change.map(|change| change.verdict(NOISE)),
+        ratio: before.map(|(_, before)| before.median_ms / row.median_ms),
+        verdict,
         other_bits: digests.is_some_and(|(before, this)| before != this),
     }
 }
@@ -273,6 +279,16 @@ pub(crate) mod tests {
         assert_eq!(bits, [false, false, true]);
         let [low, high] = line.points[0].interval.expect("turns");
         assert!(0.98 < low && low < 1.0 && 1.0 < high && high < 1.02);
+    }
+
+    #[test]
+    fn what_the_controls_of_a_run_differ_by_is_no_change() {
+        let mut runs = three();
+        let mut control = row(["relu", "forward", "n1 c4"], 1.0);
+        (control.variant, control.ratio) = ("control".into(), Some(2.5));
+        runs[2].rows.push(control);
+        let lines = lines(&runs, &filters(&["relu"]));
+        assert_eq!(lines[0].points[2].verdict, Some(Verdict::Same));
     }
 
     #[test]
