@@ -68,9 +68,11 @@ fn tile<N: Size>(
             let from = (row + ky - 1) * map.w + column;
             #[unroll]
             for i in 0..TILE + 2 {
-                if comptime!(!guarded) {
-                    add::<N>(x[(from + i - 1) * map.c + v], w, &mut sums, ky, i, map.c, v);
-                } else if column + i >= 1 && column + i < map.w + 1 {
+                if comptime!(guarded) {
+                    if column + i >= 1 && column + i < map.w + 1 {
+                        add::<N>(x[(from + i - 1) * map.c + v], w, &mut sums, ky, i, map.c, v);
+                    }
+                } else {
                     add::<N>(x[(from + i - 1) * map.c + v], w, &mut sums, ky, i, map.c, v);
                 }
             }
@@ -78,10 +80,13 @@ fn tile<N: Size>(
     }
     #[unroll]
     for i in 0..TILE {
-        if comptime!(!guarded) {
-            y[(row * map.w + column + i) * map.c + v] = sums[i];
-        } else if column + i < map.w {
-            y[(row * map.w + column + i) * map.c + v] = sums[i];
+        let to = (row * map.w + column + i) * map.c + v;
+        if comptime!(guarded) {
+            if column + i < map.w {
+                y[to] = sums[i];
+            }
+        } else {
+            y[to] = sums[i];
         }
     }
 }

@@ -127,22 +127,28 @@ mod tests {
         );
     }
 
-    /// Every launch of every rung, on a card that is not there.
+    /// The ladders that this machine can compile for a card: exponentials and logarithms are libdevice's.
+    #[cfg(feature = "inspect")]
+    fn compiled() -> Vec<Ladder> {
+        let has_libdevice = ghostlight_offline::Toolkit::find().is_some();
+        if !has_libdevice {
+            eprintln!(
+                "skipped: dkd: there is no libdevice under CUDA_PATH (`cargo xtask setup --ptxas`)"
+            );
+        }
+        let all = Ladder::all().into_iter();
+        all.filter(|ladder| has_libdevice || ladder.name != "dkd")
+            .collect()
+    }
+
     #[cfg(feature = "inspect")]
     #[test]
     fn every_rung_compiles_for_a_card() {
-        use ghostlight_offline::{Card, Device, Toolkit};
+        use ghostlight_offline::{Card, Device};
 
         let card = Card::of("sm_90").expect("it is listed");
         let device = Device::open(card, &[card]);
-        for ladder in Ladder::all() {
-            if ladder.name == "dkd" && Toolkit::find().is_none() {
-                // Exponentials and logarithms are libdevice's.
-                eprintln!(
-                    "skipped: dkd: there is no libdevice under CUDA_PATH (`cargo xtask setup --ptxas`)"
-                );
-                continue;
-            }
+        for ladder in compiled() {
             let extents = ladder.problems[0];
             let case = case(extents);
             let phase = ladder.phase(&case, extents);
@@ -157,6 +163,30 @@ mod tests {
                     let module = launch.kernel.module(card).expect("it is a target");
                     let failed = module.as_ref().err();
                     assert_eq!(failed, None, "{} {}", ladder.name, launch.kernel.path);
+                }
+            }
+        }
+    }
+
+    /// A GPU's vectors of 4 and units past the end of a grid, executed on the host, which finds what reads or writes where it must not.
+    #[cfg(feature = "inspect")]
+    #[test]
+    fn every_rung_is_right_as_ptx() {
+        let card = ghostlight_offline::Card::of("sm_80").expect("it is listed");
+        let client = ghostlight_offline::interpreter(card);
+        let small: [(&str, [&[usize]; 2]); 2] = [
+            ("depthwise", [&[2, 3, 5, 8], &[1, 2, 6, 3]]),
+            ("dkd", [&[5, 12], &[3, 7]]),
+        ];
+        for ladder in compiled() {
+            let shapes = small.iter().find(|(name, _)| *name == ladder.name);
+            for extents in shapes.expect("it has shapes").1 {
+                let case = case(extents);
+                let phase = ladder.phase(&case, extents);
+                for variant in &phase.variants {
+                    let mut rung = variant.contender(&client, &phase.inputs, variant.name);
+                    let found = phase.verify(rung.as_mut());
+                    assert!(found.is_ok(), "{} {case}: {found:?}", variant.name);
                 }
             }
         }
