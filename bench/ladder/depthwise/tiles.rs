@@ -5,11 +5,6 @@
 //! again, so a CPU walks memory in its own order, and the hardware fetches what comes next. Four sums do not wait for one another. Whether
 //! a column lies inside is asked in the tiles at the sides alone: the tile is compiled with and without guards.
 
-#![expect(
-    clippy::if_same_then_else,
-    reason = "a tile without guards asks nothing at run time; `||` would ask both"
-)]
-
 use super::{Map, map};
 use cubecl::prelude::*;
 use ghostlight_autodiff::Tensor;
