@@ -22,9 +22,9 @@ pub(crate) enum StoreError {
         "the home folder of this user is not known: set HOME (LOCALAPPDATA on Windows), or {VARIABLE} to a folder for the runs"
     )]
     NoFolder,
-    /// The bench does not run where its user stands.
+    /// A folder that hangs on where one stands.
     #[error(
-        "{VARIABLE}={}: it has to be an absolute path, as cargo runs the bench in a folder of its own",
+        "{VARIABLE}={}: it has to be an absolute path, so that the runs are found wherever the bench is started",
         folder.display()
     )]
     Relative {
