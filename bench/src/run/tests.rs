@@ -65,10 +65,10 @@ impl Peer for Claims {
                 result: Vec::new(),
             }) as Box<dyn Contender>
         };
-        // Now far behind ours, now far ahead; and always behind.
+        // Now far behind ours, now far ahead; and always so far behind that ours may wobble a hundredfold.
         vec![
             claiming("wobbling", [5000.0, 1e-6], 0.0),
-            claiming("steady", [25.0, 25.0], 700.0),
+            claiming("steady", [1e12, 1e12], 700.0),
         ]
     }
 }
