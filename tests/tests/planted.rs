@@ -117,8 +117,6 @@ fn every_planted_bug_turns_its_test_red() {
             .args(["--exact", &test])
             .env("GHOSTLIGHT_PLANTED", &name)
             .env("GHOSTLIGHT_PLANTED_MARK", &mark)
-            // Found by the test, not by a fence; and a training between fences takes minutes.
-            .env_remove("GHOSTLIGHT_FENCED")
             // A failure is wanted, not its smallest case.
             .env("PROPTEST_MAX_SHRINK_ITERS", "0")
             .env("RUST_BACKTRACE", "0")

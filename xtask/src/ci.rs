@@ -7,8 +7,6 @@ use std::{process::ExitCode, time::Instant};
 
 /// Lints and documents in the release profile, whose build scripts and macros the tests use again. All tests and lanes run one build.
 ///
-/// The kernel tests run between fences at once, as a lane of their own compiles every kernel once more; those of a copy's cost do without.
-///
 /// What looks at kernels for a card that is not there is left out, and named, where its tools cannot be had: they come from elsewhere.
 pub fn run(flags: &[String], arguments: &[String]) -> ExitCode {
     let inspection = set_up_inspection(flags);
@@ -37,13 +35,11 @@ pub fn run(flags: &[String], arguments: &[String]) -> ExitCode {
     let one_build = [&lanes::WGPU.map(String::from), &inspect[..], flags].concat();
     let mut test = cargo(&["xtask", "test"]);
     test.args(lanes::WGPU).args(&inspect).args(arguments);
-    test.env("GHOSTLIGHT_FENCED", "ghostlight-tests");
-    let mut unfenced = cargo(&["test", "--release", "--workspace"]);
-    unfenced.args(&one_build).args(["--test", "host"]);
+    let mut fenced = lanes::fenced(&one_build);
     if flags.is_empty() {
         // That wgpu is linked does not make a GPU of this machine the plain lane's device.
         test.env("GHOSTLIGHT_DEVICE", "cpu");
-        unfenced.env("GHOSTLIGHT_DEVICE", "cpu");
+        fenced.env("GHOSTLIGHT_DEVICE", "cpu");
     }
     // Asked for first, so that who has to install something learns of it now.
     let lavapipe = lanes::lavapipe(&[&inspect[..], flags].concat());
@@ -60,8 +56,8 @@ pub fn run(flags: &[String], arguments: &[String]) -> ExitCode {
         ("clippy", Some(Ok(clippy))),
         ("documentation", Some(Ok(doc))),
         ("tests", Some(Ok(test))),
-        ("unfenced", Some(Ok(unfenced))),
         ("gpu-shape", gpu_shape),
+        ("fenced", Some(Ok(fenced))),
         ("interpreted", interpreted),
         ("lavapipe", Some(lavapipe)),
     ];

@@ -38,8 +38,8 @@ Usage: cargo xtask <command> [arguments]
   lavapipe  runs the kernel tests on lavapipe, a Vulkan device on the CPU; arguments go to `cargo test`
   interpreted
             runs the kernel tests on PTX that the host executes and watches; arguments go to `cargo test`
-  ci        checks format, lints and documentation, then runs `test`, whose arguments it takes, its kernel tests between fences,
-            `interpreted` and `lavapipe` on cases of a fixed seed, and `bench inspect --check`
+  ci        checks format, lints and documentation, then runs `test`, whose arguments it takes, `fenced`, `interpreted` and
+            `lavapipe` on cases of a fixed seed, and `bench inspect --check`
 
 Each runs `setup` first. Cargo's feature flags choose the runtimes: `cargo xtask distill --features cuda`.
 ";
