@@ -3,8 +3,9 @@
 //!
 //! **Predicted.** A walk, two exponentials and a logarithm a class less: four exponentials a class are left of rung 3's six, and no logarithm.
 //!
-//! **What it costs.** Digits: the divergence is now the difference of numbers that are larger than itself, by more the likelier the networks
-//! agree. The column of errors shows it. The project's operation sums up `q (exp(r) - 1 - r)` instead, whose terms are never below 0.
+//! **What it costs.** Digits: the divergence is now the difference of numbers that are larger than itself, by more the nearer the student is
+//! to its teacher. The bench draws networks that differ, so its column of errors does not show it; a student at the end of its training
+//! would. The project's operation sums up `q (exp(r) - 1 - r)` instead, whose terms are never below 0.
 
 use super::{Arguments, Odds, Scales, exponential, loss_of, target_term};
 use cubecl::prelude::*;
