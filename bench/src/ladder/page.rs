@@ -15,8 +15,8 @@ pub fn markdown(ladders: &[Ladder], results: &Results) -> String {
          against the f64 reference before it is timed and again afterwards, and the rungs take turns, so that a gain is a ratio of times of one \
          run; [the bench](../bench.md) says how. Times are medians of calls whose operands the call before has left in the caches, f32. **Gain** is \
          the time of the rung before over this rung's, **in all** the time of the first, each with its interval of 95 %: above 1 it is faster. GB/s \
-         counts the bytes that have to be read and written, and no scratch. The limit is the least time in which this device could move them, do \
-         the multiply-adds, or make one launch, measured in this run. The error is the largest of an element, in units of what it may be off. A \
+         counts the bytes that have to be read and written, and no scratch. The limit is the longest of the times that this device needs at \
+         least to move them, for each kind of arithmetic, and for one launch, measured in this run. The error is the largest of an element, in units of what it may be off. A \
          rung that is wrong is refused, and gets no time.\n\n",
     );
     for ladder in ladders {
