@@ -6,6 +6,7 @@ use cubecl::prelude::*;
 use cubecl::std::throughput::measure_peak_throughput;
 use cubecl::throughput::{CmmaDims, ComputeCmmaConfig, ThroughputKey, ThroughputMode};
 use ghostlight_autodiff::{Client, DType, Tensor};
+use ghostlight_kernels::loss::decay::{Exponential, fall, logarithm};
 use ghostlight_kernels::{Work, launch};
 
 /// A core with two units of a latency of four needs eight.
@@ -24,6 +25,7 @@ fn chains<F: Float, N: Size>(
     seed: InputScalar,
     steps: usize,
     #[comptime] work: Work,
+    #[comptime] way: Exponential,
     #[define(F)] _dtype: ElemType,
 ) {
     let seed = Vector::<F, N>::new(seed.get::<F>());
@@ -36,7 +38,7 @@ fn chains<F: Float, N: Size>(
         #[unroll]
         for i in 0..CHAINS {
             let next = chains[comptime!((i + 1) % CHAINS)];
-            chains[i] = step::<F, N>(chains[i], next, seed, work);
+            chains[i] = step::<F, N>(chains[i], next, seed, work, way);
         }
     }
     let mut sum = chains[0];
@@ -55,22 +57,36 @@ fn step<F: Float, N: Size>(
     next: Vector<F, N>,
     seed: Vector<F, N>,
     #[comptime] work: Work,
+    #[comptime] way: Exponential,
 ) -> Vector<F, N> {
     match comptime!(work) {
         Work::MultiplyAdds => fma(x, seed, seed),
-        Work::Exponentials => (-x).exp(),
-        // Around the number whose logarithm is half less than itself: an addition more than there should be.
-        Work::Logarithms => x.ln() + seed + seed + seed,
+        Work::Exponentials => fall::<F, N>(-x, way),
+        // Around the number that is its own logarithm and 3/2: an addition more than there should be.
+        Work::Logarithms => logarithm::<F, N>(x, way) + (seed + seed + seed),
         Work::Divisions => seed / x,
         Work::Compares => select_many(x.greater_than(&next), x, next),
     }
 }
 
-/// Operations of one kind on elements that are computed in `dtype`, of 32 or 64 bits, in thousands of millions a second.
+/// Operations of one kind on elements that are computed in `dtype`, of 32 or 64 bits, in thousands of millions a second: exponentials and
+/// logarithms by the runtime's own functions, or by the polynomials of the losses, whichever are faster.
 ///
 /// # Errors
-/// The launch failed, in words.
+/// A launch failed, in words.
 pub(super) fn wide(client: &Client, work: Work, dtype: DType) -> Result<f64, String> {
+    let runtimes = by(client, work, dtype, Exponential::Device)?;
+    let is_function = matches!(work, Work::Exponentials | Work::Logarithms);
+    match Exponential::of(client, dtype) {
+        Exponential::Polynomial if is_function => {
+            Ok(runtimes.max(by(client, work, dtype, Exponential::Polynomial)?))
+        }
+        _ => Ok(runtimes),
+    }
+}
+
+/// [`wide`], with exponentials and logarithms by one way.
+fn by(client: &Client, work: Work, dtype: DType, way: Exponential) -> Result<f64, String> {
     let width = launch::widest(client, dtype);
     let (items, steps) = match (launch::is_cpu(client), work) {
         (true, Work::MultiplyAdds | Work::Compares) => (usize::MAX / 2, SHORT_STEPS),
@@ -91,6 +107,7 @@ pub(super) fn wide(client: &Client, work: Work, dtype: DType) -> Result<f64, Str
                 dtype.scalar(0.5),
                 steps,
                 work,
+                way,
                 dtype.elem(),
             );
         }

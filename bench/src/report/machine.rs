@@ -21,7 +21,13 @@ pub(super) fn machine_lines(results: &Results) -> Vec<String> {
         ));
     }
     if let Some([low, _, high]) = spread(rows, |row| row.ghz) {
-        lines.push(format!("Clock: {low:.2} to {high:.2} GHz."));
+        let [low, high] = [low, high].map(|ghz| format!("{ghz:.2}"));
+        let spread = if low == high {
+            low
+        } else {
+            format!("{low} to {high}")
+        };
+        lines.push(format!("Clock: {spread} GHz."));
     }
     if let Some([_, middle, high]) = spread(rows, |row| row.load) {
         lines.push(format!(
@@ -48,9 +54,10 @@ pub(super) fn machine_lines(results: &Results) -> Vec<String> {
     lines
 }
 
-/// The row with the most of something.
+/// The row with the most of something, ours under its own name.
 fn most(rows: &[Row], of: impl Fn(&Row) -> Option<f64>) -> Option<(f64, &Row)> {
-    let known = rows.iter().filter_map(|row| Some((of(row)?, row)));
+    let named = rows.iter().filter(|row| !row.is_control());
+    let known = named.filter_map(|row| Some((of(row)?, row)));
     known.max_by(|a, b| a.0.total_cmp(&b.0))
 }
 

@@ -197,7 +197,7 @@ fn memory_and_compilation_stand_beside_every_variant_of_our_own_device() {
     for line in [
         "Memory: up to 5 MiB at once, operands included, in activation n8 56x56",
         "Compilation: a first call took up to 812 ms longer than later ones, in activation",
-        "Clock: 2.60 to 2.60 GHz.",
+        "Clock: 2.60 GHz.",
         "Load: others kept 0.10 processors busy in the median, up to 0.10.",
         "Not shown by this machine, and empty in all rows: energy (RAPL).",
     ] {

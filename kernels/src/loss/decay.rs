@@ -44,7 +44,7 @@ const FRACTIONS: [f32; 8] = [
 
 /// How a kernel computes its exponentials and logarithms.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub(super) enum Exponential {
+pub enum Exponential {
     /// The device's own.
     Device,
     /// The polynomials of [`decay`] and [`logarithm`].
@@ -114,7 +114,7 @@ pub(super) fn decay<F: Float, N: Size>(
 
 /// `exp(d)` for `d <= 0`, as [`decay`] computes it.
 #[cube]
-pub(super) fn fall<F: Float, N: Size>(
+pub fn fall<F: Float, N: Size>(
     d: Vector<F, N>,
     #[comptime] exponential: Exponential,
 ) -> Vector<F, N> {
@@ -130,7 +130,7 @@ pub(super) fn fall<F: Float, N: Size>(
 ///
 /// With `x = 2^n (1 + f)`, the fraction between `sqrt(1/2)` and `sqrt(2)`, this is `n ln(2) + ln(1 + f)`, the latter by a polynomial.
 #[cube]
-pub(super) fn logarithm<F: Float, N: Size>(
+pub fn logarithm<F: Float, N: Size>(
     x: Vector<F, N>,
     #[comptime] exponential: Exponential,
 ) -> Vector<F, N> {
