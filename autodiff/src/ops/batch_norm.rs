@@ -83,7 +83,8 @@ impl Function for BatchNorm {
             }
             Statistics::Running => {
                 let problem = BatchNormProblem::new(x, &layer, residual)?;
-                let output = batch_norm::infer(x, &layer, residual, self.clamp)?;
+                let scale = self.running_scale(inputs[1])?;
+                let output = batch_norm::infer_by(x, &layer, &scale, residual, self.clamp)?;
                 let cost = cost::inference(&problem, residual.is_some());
                 Step {
                     output,

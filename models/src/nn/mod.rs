@@ -84,7 +84,8 @@ impl<'a> Pass<'a> {
         }
     }
 
-    /// What the batch norm of `gamma` scales by with its running statistics. The first norm of a pass makes it for all, in one launch.
+    /// What the batch norm of `gamma` scales by with its running statistics. The first norm of a pass makes it for all, in one launch: all have
+    /// one `epsilon`.
     ///
     /// # Errors
     /// Those of [`Store::running_scales`].

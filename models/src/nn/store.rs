@@ -388,7 +388,8 @@ impl Layout {
             }
             if first {
                 scales = lens[0];
-                debug_assert_eq!(lens, [scales; 2], "each gamma has a variance");
+                // Else a norm would silently scale by another one's variance.
+                assert_eq!(lens, [scales; 2], "each gamma has a variance");
             }
         }
         lens[1] = lens[1].max(alignment);

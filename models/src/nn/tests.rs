@@ -349,6 +349,7 @@ fn each_norm_has_its_own_of_the_scales_that_are_made_in_one_launch() {
     let shape = |channels| ConvShape::new(channels, 1);
     let first = ConvNorm::new(&mut root, ["a.conv", "a.norm"], shape([1, 3]));
     let second = ConvNorm::new(&mut root, ["b.conv", "b.norm"], shape([3, 2]));
+    let alone = BatchNorm::new(root.at("c"), 2);
     let mut store = Store::new(&client(), DType::F32, declarations, 0, 0).unwrap();
     let mut weights = store.weights().unwrap();
     for tensor in &mut weights {
@@ -358,6 +359,8 @@ fn each_norm_has_its_own_of_the_scales_that_are_made_in_one_launch() {
             "a.norm.running_var" => (2.0f32, 2),
             "b.norm.weight" => (5.0, 1),
             "b.norm.running_var" => (3.0, 2),
+            "c.weight" => (7.0, 1),
+            "c.running_var" => (5.0, 2),
             name => (
                 if name.ends_with("conv.weight") {
                     1.0
@@ -372,13 +375,16 @@ fn each_norm_has_its_own_of_the_scales_that_are_made_in_one_launch() {
     store.set_weights(&weights).unwrap();
     let x = Var::constant(Tensor::from_f32(&client(), &[1.0, -2.0], &[1, 1, 2, 1]).unwrap());
     let tape = Tape::new();
-    let y = assert_launches("two convolutions and the scales of both norms", 3, || {
-        let pass = Pass::new(&tape, &store, Mode::Infer);
+    let outputs = |store: &Store| {
+        let pass = Pass::new(&tape, store, Mode::Infer);
         let y = first.forward(&pass, &x, Act::None).unwrap();
-        second.forward(&pass, &y, Act::None).unwrap()
-    });
-    // 2 / 2 times x, three of which are added up, and 5 / 3 times that.
-    assert_close(&download(y.tensor()), &[5.0, 5.0, -10.0, -10.0]);
+        let y = second.forward(&pass, &y, Act::None).unwrap();
+        alone.forward(&pass, &y).unwrap()
+    };
+    let what = "two convolutions, a norm alone, and the scales of all";
+    let y = assert_launches(what, 4, || outputs(&store));
+    // 2 / 2 times x, three of which are added up, 5 / 3 times that, and 7 / 5.
+    assert_close(&download(y.tensor()), &[7.0, 7.0, -14.0, -14.0]);
     // Weights that are given anew have scales of their own.
     for tensor in &mut weights {
         if tensor.name == "b.norm.weight" {
@@ -386,10 +392,10 @@ fn each_norm_has_its_own_of_the_scales_that_are_made_in_one_launch() {
         }
     }
     store.set_weights(&weights).unwrap();
-    let pass = Pass::new(&tape, &store, Mode::Infer);
-    let y = first.forward(&pass, &x, Act::None).unwrap();
-    let y = second.forward(&pass, &y, Act::None).unwrap();
-    assert_close(&download(y.tensor()), &[10.0, 10.0, -20.0, -20.0]);
+    assert_close(
+        &download(outputs(&store).tensor()),
+        &[14.0, 14.0, -28.0, -28.0],
+    );
 }
 
 #[test]

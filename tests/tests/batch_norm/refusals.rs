@@ -1,7 +1,7 @@
 //! What a batch norm refuses, in which order, and that nothing else stops it.
 
 use ghostlight_kernels::norm::batch_norm::{
-    BatchNorm, BatchNormProblem, backward, infer, train, train_into,
+    BatchNorm, BatchNormProblem, backward, infer, infer_by, running_scale, train, train_into,
 };
 use ghostlight_kernels::{Clamp, DType, Tensor};
 use ghostlight_tests::{assert_refuses_dtype, assert_refuses_range, assert_refuses_shape, client};
@@ -105,6 +105,25 @@ fn numbers_out_of_range_are_refused_by_name_and_value() {
         };
         assert_refuses_range(infer(&x, &norm, None, Clamp::None), "momentum", momentum);
     }
+}
+
+#[test]
+fn a_scale_is_of_two_vectors_and_of_the_norm_that_it_is_for() {
+    let scale =
+        |gamma: &Tensor, variance: &Tensor, epsilon| running_scale(gamma, variance, epsilon);
+    let half = Tensor::zeros(&client(), &[4], DType::F16);
+    let wrong = double(&[3]);
+    assert_refuses_shape(scale(&of(&[2, 2]), &wrong, 0.0), "gamma", &[2, 2]);
+    assert_refuses_shape(scale(&of(&[0]), &wrong, 0.0), "gamma", &[0]);
+    assert_refuses_dtype(scale(&half, &wrong, 0.0), "gamma", DType::F16);
+    let gamma = of(&[4]);
+    assert_refuses_shape(scale(&gamma, &wrong, 0.0), "running_var", &[3]);
+    assert_refuses_dtype(scale(&gamma, &double(&[4]), 0.0), "running_var", DType::F64);
+    assert_refuses_range(scale(&gamma, &of(&[4]), 0.0), "epsilon", 0.0);
+    let by = |x: &Tensor, scale: &Tensor| infer_by(x, &layer(4), scale, None, Clamp::None);
+    assert_refuses_shape(by(&of(&[2, 3]), &wrong), "gamma", &[4]);
+    assert_refuses_shape(by(&of(&[2, 4]), &wrong), "scale", &[3]);
+    assert_refuses_dtype(by(&of(&[2, 4]), &double(&[4])), "scale", DType::F64);
 }
 
 #[test]

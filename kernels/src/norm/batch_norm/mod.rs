@@ -376,11 +376,42 @@ pub fn infer(
     residual: Option<&Tensor>,
     clamp: Clamp,
 ) -> Result<Tensor, KernelError> {
+    BatchNormProblem::new(x, norm, residual)?;
+    if x.is_empty() {
+        return Ok(Tensor::empty(x.client(), x.shape(), x.dtype()));
+    }
+    let scale = running_scale(&norm.gamma, &norm.running_var, norm.epsilon)?;
+    infer_by(x, norm, &scale, residual, clamp)
+}
+
+/// [`infer`] by the norm's [`running_scale`], for who has it already. One launch; none for an empty batch.
+///
+/// # Errors
+/// Those of [`BatchNormProblem::new`], then shape and element type of `scale`.
+pub fn infer_by(
+    x: &Tensor,
+    norm: &BatchNorm,
+    scale: &Tensor,
+    residual: Option<&Tensor>,
+    clamp: Clamp,
+) -> Result<Tensor, KernelError> {
     let problem = BatchNormProblem::new(x, norm, residual)?;
+    scale.check(
+        OP,
+        "scale",
+        &[problem.channels],
+        problem.dtype.accumulator(),
+    )?;
     let y = Tensor::empty(x.client(), x.shape(), problem.dtype);
     if !x.is_empty() {
-        let statistics = stats::launch_running_statistics(norm);
-        launch_affine(x, &statistics.affine(norm, residual, clamp), &y);
+        let affine = Affine {
+            centre: &norm.running_mean,
+            scale,
+            shift: &norm.beta,
+            residual,
+            clamp,
+        };
+        launch_affine(x, &affine, &y);
     }
     Ok(y)
 }
