@@ -47,7 +47,7 @@ const FRACTIONS: [f32; 8] = [
 pub enum Exponential {
     /// The device's own.
     Device,
-    /// The polynomials of [`decay`] and [`logarithm`].
+    /// The polynomials of `decay` and `logarithm`.
     Polynomial,
 }
 
@@ -112,7 +112,7 @@ pub(super) fn decay<F: Float, N: Size>(
     }
 }
 
-/// `exp(d)` for `d <= 0`, as [`decay`] computes it.
+/// `exp(d)` for `d <= 0`, as `decay` computes it.
 #[cube]
 pub fn fall<F: Float, N: Size>(
     d: Vector<F, N>,
