@@ -9,6 +9,7 @@ use crate::problems::Problems;
 use crate::results::Results;
 use crate::session::Session;
 use crate::suite::Family;
+use crate::tune;
 use clap::{Args, Parser, Subcommand};
 use ghostlight_offline::gate::faults;
 use ghostlight_offline::{Card, Table, changes};
@@ -51,6 +52,8 @@ enum Command {
     List(Problems),
     /// Times each rung from a naive kernel to ours in turns, verified, and says what it gained; a status that is not 0 where one is wrong.
     Ladder(ladder::Options),
+    /// Tries what kernels choose otherwise on this machine, verified and bit by bit, and keeps what is faster for `--tuned`.
+    Tune(tune::Options),
     /// Shows the device's own time of every launch of one call.
     Launches { filters: Vec<String> },
     /// Draws the times of rows over the runs that this machine kept.
@@ -88,6 +91,10 @@ pub(crate) struct Report {
     /// Time for more turns of rows that cannot be told, in the whole run: 90s, 5m, 1h30m.
     #[arg(long, value_name = "TIME", value_parser = time)]
     pub budget: Option<Duration>,
+    /// Choose as `tune` found to be faster on this device, or as another table says; such a run is kept out of the history. So does
+    /// GHOSTLIGHT_TUNED=1, or =FILE.
+    #[arg(long, value_name = "FILE", num_args = 0..=1, require_equals = true)]
+    pub tuned: Option<Option<PathBuf>>,
     #[command(flatten)]
     pub problems: Problems,
 }
@@ -136,8 +143,8 @@ fn run(families: &[Family]) -> Result<ExitCode, Box<dyn Error>> {
     let words: Vec<String> = env::args().filter(|word| word != "--bench").collect();
     let first = words.get(1).map_or("", String::as_str);
     let commands = [
-        "report", "compare", "list", "ladder", "launches", "history", "ab", "bisect", "inspect",
-        "help", "--help", "-h",
+        "report", "compare", "list", "ladder", "tune", "launches", "history", "ab", "bisect",
+        "inspect", "help", "--help", "-h",
     ];
     if !commands.contains(&first) {
         return criterion_then_report(families, &words[1..]);
@@ -171,6 +178,10 @@ fn run(families: &[Family]) -> Result<ExitCode, Box<dyn Error>> {
         }
         Command::List(problems) => Session::new(families, &problems)?.list()?,
         Command::Ladder(options) => return Ok(passed(ladder::run(&options)? == 0)),
+        Command::Tune(options) => {
+            let session = Session::new(families, &options.problems)?;
+            return Ok(passed(tune::run(&session, &options)? == 0));
+        }
         Command::Launches { filters } => {
             Session::new(families, &Problems::of(&filters))?.launches()?;
         }

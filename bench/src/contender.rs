@@ -3,7 +3,9 @@ use crate::input::{Input, Operands};
 use crate::naive::NAIVE;
 use crate::turn::Turn;
 use ghostlight_autodiff::{Client, KernelError, Tensor};
+use ghostlight_kernels::tune::{self, Key, Named};
 use serde_json::Value;
+use std::borrow::Cow;
 use std::rc::Rc;
 use std::time::Instant;
 
@@ -109,14 +111,14 @@ type Open<'a> = dyn Fn(Rc<Operands>) -> Result<Call<'a>, KernelError> + 'a;
 /// A variant on our own device: our kernels, a composition of them, or a naive kernel.
 #[derive(Clone)]
 pub struct Variant<'a> {
-    pub(crate) name: &'static str,
+    pub(crate) name: Cow<'static, str>,
     open: Rc<Open<'a>>,
 }
 
 impl<'a> Variant<'a> {
     /// A variant whose call needs nothing but the operands.
     pub fn new(
-        name: &'static str,
+        name: impl Into<Cow<'static, str>>,
         run: impl Fn(&Operands) -> Result<Vec<Tensor>, KernelError> + 'a,
     ) -> Self {
         let run = Rc::new(run);
@@ -128,13 +130,28 @@ impl<'a> Variant<'a> {
 
     /// A variant that makes something from the operands before any call.
     pub fn prepared(
-        name: &'static str,
+        name: impl Into<Cow<'static, str>>,
         open: impl Fn(Rc<Operands>) -> Result<Call<'a>, KernelError> + 'a,
     ) -> Self {
         Self {
-            name,
+            name: name.into(),
             open: Rc::new(open),
         }
+    }
+
+    /// The same call under `name`, with `sizes` chosen where its launches ask for `key`'s.
+    pub(crate) fn choosing(
+        &self,
+        name: impl Into<Cow<'static, str>>,
+        key: &Key,
+        sizes: &Named,
+    ) -> Self {
+        let (open, choice) = (self.open.clone(), Rc::new((key.clone(), sizes.clone())));
+        Self::prepared(name, move |operands| {
+            let call = tune::with(&choice.0, &choice.1, || open(operands))?;
+            let choice = choice.clone();
+            Ok(Box::new(move || tune::with(&choice.0, &choice.1, &call)))
+        })
     }
 
     /// One call on these operands, prepared.
@@ -151,10 +168,10 @@ impl<'a> Variant<'a> {
         &self,
         client: &Client,
         inputs: &[Input],
-        name: &'static str,
+        name: &str,
     ) -> Box<dyn Contender + 'a> {
         Box::new(OnDevice {
-            name,
+            name: name.into(),
             client: client.clone(),
             inputs: inputs.to_vec(),
             open: self.open.clone(),
@@ -165,7 +182,7 @@ impl<'a> Variant<'a> {
 }
 
 struct OnDevice<'a> {
-    name: &'static str,
+    name: String,
     client: Client,
     inputs: Vec<Input>,
     open: Rc<Open<'a>>,
@@ -175,7 +192,7 @@ struct OnDevice<'a> {
 
 impl Contender for OnDevice<'_> {
     fn name(&self) -> &str {
-        self.name
+        &self.name
     }
 
     fn load(&mut self, values: &[Vec<f32>]) -> Result<(), String> {

@@ -36,6 +36,7 @@ pub mod step;
 mod suite;
 mod sweep;
 mod time_limited;
+mod tune;
 mod turn;
 pub mod verify;
 

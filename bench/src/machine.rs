@@ -4,6 +4,7 @@ use crate::locked;
 use crate::results::Machine;
 use crate::verify::fnv;
 use cubecl::Device;
+use ghostlight_kernels::tune;
 use std::collections::BTreeMap;
 use std::fs;
 use std::process::Command;
@@ -45,18 +46,9 @@ fn memory() -> Option<u64> {
     Some(kilobytes * 1024)
 }
 
-/// The processor's name, where the system tells it in `/proc`.
-fn processor() -> Option<String> {
-    let text = fs::read_to_string("/proc/cpuinfo").ok()?;
-    let line = text
-        .lines()
-        .find_map(|line| line.strip_prefix("model name"))?;
-    Some(line.trim_start_matches([' ', '\t', ':']).to_string())
-}
-
 /// A name for the hardware that `machine` describes, this host's processor included: one history belongs to it, whatever system and driver it gets.
 pub(crate) fn digest(machine: &Machine) -> String {
-    digest_with(machine, &processor().unwrap_or_default())
+    digest_with(machine, &tune::processor().unwrap_or_default())
 }
 
 fn digest_with(machine: &Machine, processor: &str) -> String {

@@ -18,7 +18,7 @@ use crate::suite::{Extra, Family, Suite, SuiteError};
 use crate::{launches, peers, report};
 use criterion::{BenchmarkId, Criterion};
 use ghostlight_autodiff::DType;
-use ghostlight_kernels::Work;
+use ghostlight_kernels::{Work, tune};
 use std::collections::{BTreeMap, BTreeSet};
 use std::error::Error;
 use std::path::{Path, PathBuf};
@@ -207,9 +207,16 @@ impl<'a> Session<'a> {
         store: Option<&Store>,
     ) -> Result<usize, Box<dyn Error>> {
         let short = options.short;
-        let (begun, began) = (Instant::now(), SystemTime::now());
+        let start = Instant::now();
         let device = cubecl::Device::default();
         let client = device.client();
+        let tuned = options.tuned.as_ref().map(Option::as_deref);
+        let tuned = tune::use_asked(|| client.clone(), tuned)?;
+        if let Some(choices) = tuned {
+            eprintln!(
+                "{choices} choices are those of a table; this run is kept out of the history"
+            );
+        }
         let folder = match &options.out {
             Some(folder) => folder.clone(),
             None => PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../target/bench")),
@@ -244,19 +251,8 @@ impl<'a> Session<'a> {
             peers,
         };
         runner.gauges.begin();
-        let mut results = Results {
-            format: FORMAT,
-            machine: Machine::here(&device),
-            versions,
-            commit: commit(),
-            began: humantime::format_rfc3339_seconds(began).to_string(),
-            seconds: 0.0,
-            command: command("-- "),
-            ceilings: runner.ceilings.clone(),
-            missing: runner.gauges.missing(),
-            rows: Vec::new(),
-            refused: Vec::new(),
-        };
+        let mut results = begun(&device, &runner, "-- ");
+        results.versions = versions;
         let mut cases = Cases::default();
         let mut at = 0;
         self.each(|mut phase| {
@@ -274,7 +270,7 @@ impl<'a> Session<'a> {
             results.rows.extend(outcome.rows);
             results.refused.extend(outcome.refused);
             results.ceilings = runner.ceilings.clone();
-            results.seconds = begun.elapsed().as_secs_f64();
+            results.seconds = start.elapsed().as_secs_f64();
             // What a run that is cut short has measured is there; that it cannot be written is told at the end.
             let _ = results.write(&folder.join("results.json"));
             Ok(())
@@ -291,7 +287,10 @@ impl<'a> Session<'a> {
         println!("{}", report::terminal(&results));
         let folder = folder.canonicalize().unwrap_or(folder);
         println!("\n{}", folder.join("report.html").display());
-        match store.map(|store| store.keep(&results)) {
+        match store
+            .filter(|_| tuned.is_none())
+            .map(|store| store.keep(&results))
+        {
             Some(Ok(kept)) => println!("{}", kept.display()),
             Some(Err(error)) => eprintln!("warning: this run is not kept: {error}"),
             None => {}
@@ -307,11 +306,11 @@ impl<'a> Session<'a> {
 
 /// The cases that a report has taken, by operation.
 #[derive(Default)]
-struct Cases(BTreeMap<String, BTreeSet<String>>);
+pub(crate) struct Cases(BTreeMap<String, BTreeSet<String>>);
 
 impl Cases {
     /// Whether `phase` is of the first case of its operation; none where a quick report leaves it out.
-    fn take(&mut self, phase: &Phase, quick: bool) -> Option<bool> {
+    pub fn take(&mut self, phase: &Phase, quick: bool) -> Option<bool> {
         let cases = self.0.entry(phase.op.into()).or_default();
         let is_new = !cases.contains(phase.case);
         if quick && is_new && cases.len() == QUICK_CASES {
@@ -350,6 +349,23 @@ fn with_peers(
         versions.insert(name, version);
     }
     versions
+}
+
+/// What is known of a run that begins now on `device`; `bench` is what [`command`] is told.
+pub(crate) fn begun(device: &cubecl::Device, runner: &Runner, bench: &str) -> Results {
+    Results {
+        format: FORMAT,
+        machine: Machine::here(device),
+        versions: versions(),
+        commit: commit(),
+        began: humantime::format_rfc3339_seconds(SystemTime::now()).to_string(),
+        seconds: 0.0,
+        command: command(bench),
+        ceilings: runner.ceilings.clone(),
+        missing: runner.gauges.missing(),
+        rows: Vec::new(),
+        refused: Vec::new(),
+    }
 }
 
 /// The command that repeats this run, without the paths of this machine; `bench` names the one of `cargo bench`'s binaries.

@@ -23,6 +23,16 @@ impl DType {
     /// Every element type, narrow ones first.
     pub const ALL: [Self; 4] = [Self::F16, Self::Bf16, Self::F32, Self::F64];
 
+    /// What it is called in files and on command lines.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::F16 => "f16",
+            Self::Bf16 => "bf16",
+            Self::F32 => "f32",
+            Self::F64 => "f64",
+        }
+    }
+
     /// Bytes per element.
     pub fn size(self) -> usize {
         match self {

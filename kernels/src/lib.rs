@@ -60,6 +60,7 @@ mod staging;
 mod taps;
 mod team;
 mod tensor;
+pub mod tune;
 
 pub use affine::Affine;
 pub use clamp::Clamp;

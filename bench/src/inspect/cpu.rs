@@ -85,7 +85,7 @@ fn once_more() -> Result<(), Box<dyn Error>> {
 
 fn call(phase: &Phase, variant: usize, client: &Client) -> Result<(), String> {
     let variant = &phase.variants[variant];
-    let mut contender = variant.contender(client, &phase.inputs, variant.name);
+    let mut contender = variant.contender(client, &phase.inputs, &variant.name);
     let zeros = |input: &Input| vec![0.0; input.len()];
     contender.load(&phase.inputs.iter().map(zeros).collect::<Vec<_>>())?;
     contender.call().map(drop)

@@ -42,7 +42,7 @@ impl Found {
         let mut rows = Vec::new();
         session.each(|phase| {
             for i in 0..phase.variants.len() {
-                let name = phase.variants[i].name;
+                let name = &phase.variants[i].name;
                 if name == NAIVE && wanted == Naive::LeftOut {
                     continue;
                 }
@@ -53,7 +53,7 @@ impl Found {
                     op: phase.op.into(),
                     phase: phase.phase.into(),
                     case: phase.case.into(),
-                    variant: name.into(),
+                    variant: name.to_string(),
                     // Costs are those of the type that the bench times.
                     bytes: (cost.bytes_read + cost.bytes_written) * dtype.size() as u64
                         / DTYPE.size() as u64,

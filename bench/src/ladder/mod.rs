@@ -184,7 +184,7 @@ mod tests {
                 let case = case(extents);
                 let phase = ladder.phase(&case, extents);
                 for variant in &phase.variants {
-                    let mut rung = variant.contender(&client, &phase.inputs, variant.name);
+                    let mut rung = variant.contender(&client, &phase.inputs, &variant.name);
                     let found = phase.verify(rung.as_mut());
                     assert!(found.is_ok(), "{} {case}: {found:?}", variant.name);
                 }

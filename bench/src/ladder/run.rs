@@ -2,16 +2,15 @@ use super::{Ladder, case, markdown, tables};
 use crate::flush::Flush;
 use crate::gauges::Gauges;
 use crate::input::DTYPE;
-use crate::machine::{commit, versions};
-use crate::results::{Ceilings, FORMAT, Machine, Results};
+use crate::results::Ceilings;
 use crate::run::{Effort, Runner};
-use crate::session::command;
+use crate::session::begun;
 use clap::Args;
 use ghostlight_autodiff::DType;
 use ghostlight_kernels::Work;
 use std::fs;
 use std::path::PathBuf;
-use std::time::{Instant, SystemTime};
+use std::time::Instant;
 
 /// What `ladder` is told.
 #[derive(Args)]
@@ -42,20 +41,16 @@ fn kinds(ladders: &[Ladder]) -> Vec<(Work, DType)> {
 /// Measures the ladders, prints their tables and writes their page. Returns how many rungs were refused.
 pub(crate) fn run(options: &Options) -> Result<usize, String> {
     let ladders = Ladder::named(&options.ladders)?;
-    let (begun, began) = (Instant::now(), SystemTime::now());
+    let start = Instant::now();
     let device = cubecl::Device::default();
     let client = device.client();
-    let effort = match options.quick {
-        true => Effort::QUICK,
-        false => Effort::FULL,
-    };
     eprintln!("measuring the device's ceilings");
     let mut runner = Runner {
         // No caches are flushed, as the rungs tell about kernels and not about memory.
         ceilings: Ceilings::measure(&client, true, &kinds(&ladders))?,
-        effort: Effort {
-            cold_rounds: 0,
-            ..effort
+        effort: match options.quick {
+            true => Effort::QUICK,
+            false => Effort::HOT,
         },
         budget: None,
         flush: Flush::none(),
@@ -65,19 +60,7 @@ pub(crate) fn run(options: &Options) -> Result<usize, String> {
         peers: Vec::new(),
     };
     runner.gauges.begin();
-    let mut results = Results {
-        format: FORMAT,
-        machine: Machine::here(&device),
-        versions: versions(),
-        commit: commit(),
-        began: humantime::format_rfc3339_seconds(began).to_string(),
-        seconds: 0.0,
-        command: command(""),
-        ceilings: Ceilings::default(),
-        missing: runner.gauges.missing(),
-        rows: Vec::new(),
-        refused: Vec::new(),
-    };
+    let mut results = begun(&device, &runner, "");
     for ladder in &ladders {
         let problems = match options.quick {
             true => &ladder.problems[..1],
@@ -92,7 +75,7 @@ pub(crate) fn run(options: &Options) -> Result<usize, String> {
         }
     }
     results.ceilings = runner.ceilings;
-    results.seconds = begun.elapsed().as_secs_f64();
+    results.seconds = start.elapsed().as_secs_f64();
     if let Some(path) = &options.write {
         fs::write(path, markdown(&ladders, &results))
             .map_err(|error| format!("--write {}: {error}", path.display()))?;

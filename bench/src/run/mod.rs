@@ -43,6 +43,11 @@ impl Effort {
         cold_rounds: 7,
         cold_calls: 3,
     };
+    /// Without flushed caches, for what tells about kernels alone.
+    pub const HOT: Self = Self {
+        cold_rounds: 0,
+        ..Self::FULL
+    };
     /// For a first look.
     pub const QUICK: Self = Self {
         rounds: 5,
@@ -86,7 +91,7 @@ impl Runner {
     pub fn run(&mut self, phase: &Phase) -> Outcome {
         let mut contenders: Vec<Box<dyn Contender + '_>> = Vec::new();
         for (i, variant) in phase.variants.iter().enumerate() {
-            contenders.push(variant.contender(&self.client, &phase.inputs, variant.name));
+            contenders.push(variant.contender(&self.client, &phase.inputs, &variant.name));
             if i == 0 {
                 contenders.push(variant.contender(&self.client, &phase.inputs, "control"));
             }

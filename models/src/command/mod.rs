@@ -20,13 +20,18 @@ mod table;
 mod typed;
 
 use clap::{Parser, Subcommand};
+use ghostlight_kernels::tune;
 use output::note;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 /// Distil large teachers into light students that classify remote-sensing images.
 #[derive(Parser)]
 #[command(name = "ghostlight", version)]
 struct Arguments {
+    /// Let kernels choose as the bench found to be faster on this device, or as FILE says: the same bits, sooner. So does GHOSTLIGHT_TUNED=1, or =FILE.
+    #[arg(long, global = true, value_name = "FILE", num_args = 0..=1, require_equals = true)]
+    tuned: Option<Option<PathBuf>>,
     #[command(subcommand)]
     command: Command,
 }
@@ -65,6 +70,15 @@ const INTERRUPTED: u8 = 130;
 pub fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let stop = signals::stop_flag();
+    let tuned = arguments.tuned.as_ref().map(Option::as_deref);
+    match tune::use_asked(|| cubecl::Device::default().client(), tuned) {
+        Ok(None) => {}
+        Ok(Some(choices)) => note(format_args!("tuned: {choices} choices")),
+        Err(error) => {
+            note(format_args!("error: --tuned: {error}"));
+            return ExitCode::from(BAD_INPUT);
+        }
+    }
     let result = match arguments.command {
         Command::Distill(arguments) => distill::run(&arguments, &stop),
         Command::Compare(arguments) => compare::run(&arguments),

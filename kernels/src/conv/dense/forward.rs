@@ -6,11 +6,53 @@ use crate::lanes::{Lanes, View, channel, load, store};
 use crate::matmul::implicit::{Pass, launch_implicit};
 use crate::prologue::{Entrance, Prologue, Source};
 use crate::taps::{Axis, AxisLaunch};
+use crate::tune::Knob;
 use crate::{KernelError, Tensor, launch, planted};
 use cubecl::prelude::*;
 
 /// Output rows that a unit stages at a time.
 const BLOCK: usize = 8;
+
+/// Pixels and vectors of a tile, and output rows that a unit stages at a time.
+const TILE: Knob<8, 3> = Knob {
+    op: "conv",
+    class: CLASS,
+    sizes: [
+        ("pixels", &[4, 6, 8, 10, 12, 14, 16]),
+        ("vectors", &[1, 2, 3, 4]),
+        ("rows", &[4, 8, 16]),
+    ],
+};
+/// What the tile of a convolution may hang on.
+pub(super) const CLASS: [&str; 8] = [
+    "transposed",
+    "kernel_h",
+    "kernel_w",
+    "stride",
+    "in_channels",
+    "out_channels",
+    "height",
+    "width",
+];
+
+/// The class of a pass of `problem`; strides of two sides are told apart where they differ.
+pub(super) fn class(problem: &ConvProblem, transposed: bool) -> [usize; 8] {
+    let [stride_h, stride_w] = problem.options.stride;
+    let stride = match stride_h == stride_w {
+        true => stride_h,
+        false => 100 * stride_h + stride_w,
+    };
+    [
+        usize::from(transposed),
+        problem.kernel[0],
+        problem.kernel[1],
+        stride,
+        problem.in_channels,
+        problem.out_channels,
+        problem.input[0],
+        problem.input[1],
+    ]
+}
 
 /// The tile `[pixels, vectors]` that covers `columns` pixels of `vectors` vectors in the least time: a step costs half a cycle a
 /// product or a load, and no less than the four cycles that an accumulator takes to be ready again.
@@ -264,9 +306,15 @@ pub(super) fn launch_tiled(
     };
     let rows = target_h.div_ceil(residues[0]);
     let [pixels, vectors] = tile(target_w.div_ceil(residues[1]), lanes.vectors());
+    let [pixels, vectors, block] = TILE.choose(
+        problem.dtype,
+        class(problem, transposed),
+        [pixels, vectors, BLOCK],
+        |[pixels, vectors, _]| (8..=24).contains(&(pixels * vectors)) && vectors <= lanes.vectors(),
+    );
     let columns = target_w.div_ceil(residues[1]).next_multiple_of(pixels);
     let patch_width = (columns - 1) * steps[1] + problem.kernel[1];
-    let block = BLOCK.min(rows);
+    let block = block.min(rows);
     let patch_rows = (block - 1) * steps[0] + problem.kernel[0];
     let patch_len = (patch_rows * patch_width * in_channels).next_multiple_of(16);
     let grid = launch::grid(client, problem.batch * rows.div_ceil(block));

@@ -14,14 +14,22 @@
 //! cache of 32 KB no room.
 
 use super::ConvProblem;
+use super::forward::{CLASS, class};
 use super::stage::stage;
 use crate::affine::{Epilogue, EpilogueArgs, Operands, apply};
 use crate::lanes::{Lanes, View, channel, load, store};
 use crate::prologue::{Entrance, Prologue, Source};
 use crate::taps::{Axis, AxisLaunch};
+use crate::tune::Knob;
 use crate::{DType, KernelError, Tensor, launch, planted};
 use cubecl::prelude::*;
 
+/// Pixels of a tile of so many vectors.
+const TILE: Knob<8, 1> = Knob {
+    op: "conv wide",
+    class: CLASS,
+    sizes: [("pixels", &[4, 6, 8, 10, 12, 14])],
+};
 /// Rows of the weight that are copied at a time: 16 KB for two vectors of 16.
 const DEPTH: usize = 128;
 /// Pixels of a block, about.
@@ -339,6 +347,12 @@ pub(super) fn launch_wide(
         problem.dtype,
     );
     let pixels = tile_pixels(vectors, stack * block * columns);
+    let [pixels] = TILE.choose(
+        problem.dtype,
+        class(problem, transposed),
+        [pixels],
+        |[pixels]| pixels * vectors <= 28,
+    );
     let patch_rows = (block - 1) * steps[0] + problem.kernel[0];
     let patch_len = (patch_rows * patch_width * in_channels).next_multiple_of(16);
     let most_pixels = (stack * block * columns).next_multiple_of(pixels);

@@ -1,6 +1,8 @@
 use super::DepthwiseProblem;
 use super::multiplier::Multiplier;
+use crate::planted;
 use crate::prologue::Prologue;
+use crate::tune::Knob;
 
 /// Taps of a kernel row that are unrolled, each with its weight in a register, on a CPU and on a GPU. Longer ones load what they
 /// multiply from a first-level cache, which a GPU's many multiply-adds outrun.
@@ -11,6 +13,31 @@ const WIDEST: usize = 32;
 
 /// Outputs of a tile of the gradient with respect to the weight by cubes: the sides of most networks' maps are multiples of 7.
 const TILE_OF_CUBES: usize = 7;
+
+/// Neighbouring targets and target rows of a tile, which hold as many sums in registers. Of rows there are two at most, and one where
+/// neighbouring targets share no source rows.
+const TILE: Knob<11, 2> = Knob {
+    op: "depthwise",
+    class: [
+        "transposed",
+        "kernel_h",
+        "kernel_w",
+        "stride_h",
+        "stride_w",
+        "dilation_h",
+        "dilation_w",
+        "multiplier",
+        "channels",
+        "height",
+        "width",
+    ],
+    sizes: [
+        ("tile", &[1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 14]),
+        ("rows", &[1, 2]),
+    ],
+};
+/// Sums that a tile which is tried has at most: more do not fit the registers of any device.
+const MOST_SUMS: usize = 16;
 
 /// The comptime variant of a kernel's horizontal axis.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -35,25 +62,68 @@ pub(super) struct Blueprint {
 impl Blueprint {
     /// For the convolution, or, `transposed`, for the gradient with respect to the input.
     pub fn new(problem: &DepthwiseProblem, transposed: bool, is_cpu: bool) -> Self {
-        let plan = if is_cpu {
-            Self::of_cpu(problem, transposed)
-        } else {
-            Self::of_gpu(problem, transposed)
+        let (rule, most_unrolled) = match is_cpu {
+            true => (Self::of_cpu(problem), MOST_UNROLLED),
+            false => (Self::of_gpu(problem), MOST_UNROLLED_BY_GPU),
         };
-        // A tap leads from neighbouring targets to sources one step apart, but for the gradient's at a stride.
+        let plan =
+            |[tile, rows]: [usize; 2]| Self::of(problem, transposed, tile, rows, most_unrolled);
         let shares = Multiplier::new(problem.multiplier).shares();
-        let neighbours = shares == 1 && (!transposed || problem.options.stride[1] == 1);
-        if plan.unrolled || !neighbours {
-            plan
-        } else {
-            Self { tile: 7, ..plan }
+        if plan(rule).unrolled {
+            return plan(Self::tuned(problem, transposed, rule, |tile| {
+                plan(tile).unrolled
+            }));
         }
+        // A tap leads from neighbouring targets to sources one step apart, but for the gradient's at a stride.
+        let neighbours = shares == 1 && (!transposed || problem.options.stride[1] == 1);
+        let tile = if neighbours { 7 } else { 1 };
+        Self { tile, ..plan(rule) }
     }
 
-    fn of_cpu(problem: &DepthwiseProblem, transposed: bool) -> Self {
+    /// The tile `rule`, or what was found to be faster; `fits` says whether a tile can be unrolled.
+    fn tuned(
+        problem: &DepthwiseProblem,
+        transposed: bool,
+        rule: [usize; 2],
+        fits: impl Fn([usize; 2]) -> bool,
+    ) -> [usize; 2] {
+        let (options, [height, width]) = (problem.options, problem.input);
+        let [kernel_h, kernel_w] = problem.kernel;
+        let class = [
+            usize::from(transposed),
+            kernel_h,
+            kernel_w,
+            options.stride[0],
+            options.stride[1],
+            options.dilation[0],
+            options.dilation[1],
+            problem.multiplier,
+            problem.channels,
+            height,
+            width,
+        ];
+        let step = if transposed { options.stride[1] } else { 1 };
+        let most_rows = Self::most_rows(problem);
+        let most_rows = planted::or("depthwise_rows_at_any_stride", most_rows, 2);
+        TILE.choose(problem.dtype, class, rule, |[tile, rows]| {
+            let sums = tile * rows * Multiplier::new(problem.multiplier).shares();
+            tile.is_multiple_of(step)
+                && rows <= most_rows
+                && sums <= MOST_SUMS
+                && fits([tile, rows])
+        })
+    }
+
+    /// The target rows that share the source rows which all of them read.
+    fn most_rows(problem: &DepthwiseProblem) -> usize {
         let unit_step = problem.options.stride[0] == 1 && problem.options.dilation[0] == 1;
         let shares = Multiplier::new(problem.multiplier).shares();
-        let rows = if unit_step && shares == 1 { 2 } else { 1 };
+        if unit_step && shares == 1 { 2 } else { 1 }
+    }
+
+    fn of_cpu(problem: &DepthwiseProblem) -> [usize; 2] {
+        let shares = Multiplier::new(problem.multiplier).shares();
+        let rows = Self::most_rows(problem);
         // The sums of long rows wait for each other unless there are enough of them.
         let tile = match (shares, rows, problem.kernel[1]) {
             (1, 2, 4..) => 7,
@@ -61,12 +131,12 @@ impl Blueprint {
             (1..=4, ..) => 4,
             _ => 2,
         };
-        Self::of(problem, transposed, tile, rows, MOST_UNROLLED)
+        [tile, rows]
     }
 
     /// A unit of a GPU has few registers, as its multiprocessor holds many: one row of four targets. Only kernel rows whose weights
     /// fill them anyway have more targets, so that each source is loaded for more.
-    fn of_gpu(problem: &DepthwiseProblem, transposed: bool) -> Self {
+    fn of_gpu(problem: &DepthwiseProblem) -> [usize; 2] {
         let tile = match (
             Multiplier::new(problem.multiplier).shares(),
             problem.kernel[1],
@@ -75,7 +145,7 @@ impl Blueprint {
             (1, _) => 4,
             _ => 2,
         };
-        Self::of(problem, transposed, tile, 1, MOST_UNROLLED_BY_GPU)
+        [tile, 1]
     }
 
     /// For the gradient with respect to the weight.

@@ -169,9 +169,10 @@ fn kernel_row<S: Float, F: Float, B: Size, N: Size>(
         );
     }
     if comptime!(plan.rows > 1 && !guarded) {
-        // One weight at a time, as the sources fill the registers.
+        // One weight at a time, as the sources fill the registers. In the order of the sources, as below: a sum's bits do not hang on the tile.
         #[unroll]
-        for k in 0..kernel {
+        for j in 0..kernel {
+            let k = comptime!(if plan.transposed { kernel - 1 - j } else { j });
             #[unroll]
             for i in 0..plan.tile {
                 if comptime!(plan.source(i, k).is_some()) {

@@ -7,11 +7,31 @@ use crate::conv::dense::ConvOptions;
 use crate::lanes::{View, channel, load_part, store_part};
 use crate::prologue::{Entrance, Source};
 use crate::taps::{Axis, AxisLaunch};
+use crate::tune::Knob;
 use crate::{Clamp, KernelError, Tensor, launch, planted};
 use cubecl::prelude::*;
 
 /// Output rows staged at a time.
 const BLOCK: usize = 8;
+/// Pixels of a tile, and output rows staged at a time.
+const TILE: Knob<9, 2> = Knob {
+    op: "grouped",
+    class: [
+        "transposed",
+        "kernel_h",
+        "kernel_w",
+        "stride_h",
+        "stride_w",
+        "channels",
+        "group",
+        "height",
+        "width",
+    ],
+    sizes: [
+        ("pixels", &[4, 6, 7, 8, 9, 10, 12, 14, 16]),
+        ("rows", &[4, 8, 16]),
+    ],
+};
 /// The widest kernel whose taps of a row stay in registers beside a tile.
 const WIDEST_WALK: usize = 5;
 /// Elements of a patch, beside which a chunk's weight and output fit a second-level cache of a megabyte; a range of chunks this
@@ -234,11 +254,23 @@ pub(super) fn launch_tiled(
     };
     let rows = target_h.div_ceil(residues[0]);
     let columns = target_w.div_ceil(residues[1]);
-    let pixels = tile(columns, blueprint.packing);
+    let class = [
+        usize::from(transposed),
+        problem.kernel[0],
+        problem.kernel[1],
+        stride[0],
+        stride[1],
+        channels,
+        blueprint.inputs,
+        source_h,
+        source_w,
+    ];
+    let rule = [tile(columns, blueprint.packing), BLOCK];
+    let [pixels, most_rows] = TILE.choose(problem.dtype, class, rule, |_| true);
     let multiply_columns = (residues[1] == 1 && problem.kernel[1] <= WIDEST_WALK && steps[1] <= 2)
         .then_some([problem.kernel[1], steps[1]]);
     let patch_width = (columns.next_multiple_of(pixels) - 1) * steps[1] + problem.kernel[1];
-    let block = rows.div_ceil(rows.div_ceil(BLOCK));
+    let block = rows.div_ceil(rows.div_ceil(most_rows));
     let patch_rows = (block - 1) * steps[0] + problem.kernel[0];
     let chunks = blueprint.chunks;
     let range = if blueprint.overlaps() {

@@ -4,6 +4,7 @@ use crate::lanes::{Lanes, View, channel, load, store};
 use crate::matmul::implicit::{Gathered, Pass, launch_implicit};
 use crate::matmul::turn::{Weight, launch_turn};
 use crate::prologue::{Entrance, Prologue, Source, copy_channels};
+use crate::tune::Knob;
 use crate::{Tensor, launch, planted};
 use cubecl::prelude::*;
 
@@ -11,6 +12,16 @@ use cubecl::prelude::*;
 const ROWS_TO_PACK: usize = 128;
 /// Bytes of `a` that stay in the second-level cache while every panel of `b` passes over them.
 const BLOCK_BYTES: usize = 1 << 19;
+
+/// Rows and vectors of columns of a tile, of 8 to 28 sums.
+const TILE: Knob<3, 2> = Knob {
+    op: "gemm",
+    class: ["rows", "depth", "columns"],
+    sizes: [
+        ("rows", &[2, 3, 4, 6, 8, 10, 12, 14, 16, 24]),
+        ("vectors", &[1, 2, 3, 4]),
+    ],
+};
 
 /// A tile: `rows` rows by `vectors` vectors of columns, held in registers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,6 +37,21 @@ impl Tile {
     pub fn of(vectors: usize) -> Self {
         let vectors = tile_vectors(vectors);
         let rows = [16, 12, 8, 6][vectors - 1];
+        Self { rows, vectors }
+    }
+
+    /// The tile for a product of `vectors` vectors of columns: [`Tile::of`], or what was found to be faster for as many rows, to the next power of two.
+    fn tuned(problem: &GemmProblem, vectors: usize) -> Self {
+        let rule = Self::of(vectors);
+        if problem.m == 1 {
+            // One row alone would be computed as often as a tile has rows.
+            return Self { rows: 1, ..rule };
+        }
+        let class = [problem.m.next_power_of_two(), problem.k, problem.n];
+        let rule = [rule.rows, rule.vectors];
+        let [rows, vectors] = TILE.choose(problem.dtype, class, rule, |[rows, wide]| {
+            (8..=28).contains(&(rows * wide)) && wide <= vectors
+        });
         Self { rows, vectors }
     }
 }
@@ -200,11 +226,7 @@ pub(crate) fn launch_gemm(
     }
     let residual = epilogue_args.residual.unwrap_or(c);
     let lanes = Lanes::of(client, dtype, n, &[c, residual]);
-    let Tile { rows, vectors } = match Tile::of(lanes.vectors()) {
-        // One row alone would be computed as often as a tile has rows.
-        tile if m == 1 => Tile { rows: 1, ..tile },
-        tile => tile,
-    };
+    let Tile { rows, vectors } = Tile::tuned(problem, lanes.vectors());
     let tiles = m.div_ceil(rows);
     let cores = launch::grid(client, 1).units;
     let parts = (cores / tiles).clamp(1, lanes.vectors().div_ceil(vectors));

@@ -1,5 +1,6 @@
 use super::Pass;
 use crate::launch::GPU_UNITS;
+use crate::tune::Knob;
 use crate::{Client, DType};
 
 /// Neighbours that are read from shared memory at once.
@@ -13,6 +14,19 @@ const MOST_BYTES: usize = 56 << 10;
 const MANY_TILES: usize = 128;
 /// Tiles of half as many rows up to which a unit takes 4 rows by 4 columns, for the same reason.
 const FEW_TILES: usize = 64;
+
+/// The units of a cube, what each multiplies, and the depth of a tile.
+const TILE: Knob<4, 5> = Knob {
+    op: "implicit",
+    class: ["pass", "rows", "columns", "slices"],
+    sizes: [
+        ("unit_rows", &[8, 16, 32, 64]),
+        ("unit_columns", &[1, 2, 4, 8, 16]),
+        ("quad_rows", &[1, 2]),
+        ("quad_columns", &[1, 2]),
+        ("depth", &[16, 32]),
+    ],
+};
 
 /// The tile of a cube and how it is brought to shared memory: the comptime variant of the kernel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -29,8 +43,43 @@ pub(super) struct Blueprint {
 }
 
 impl Blueprint {
-    /// The tile of a pass over `rows` rows in each of `slices` slices, and over groups of `columns` columns.
+    /// [`Blueprint::by_rule`], or what was found to be faster for as many rows, to the next power of two.
     pub fn of(
+        client: &Client,
+        dtype: DType,
+        pass: Pass,
+        [rows, columns]: [usize; 2],
+        slices: usize,
+        wide: bool,
+    ) -> Self {
+        let rule = Self::by_rule(client, dtype, pass, [rows, columns], slices, wide);
+        let hardware = &client.properties().hardware;
+        let most = hardware.max_units_per_cube.min(GPU_UNITS) as usize;
+        let tile = |[unit_rows, unit_columns, quad_rows, quad_columns, depth]: [usize; 5]| Self {
+            units: [unit_rows, unit_columns],
+            quads: [quad_rows, quad_columns],
+            depth,
+            ..rule
+        };
+        let of_rule = [
+            rule.units[0],
+            rule.units[1],
+            rule.quads[0],
+            rule.quads[1],
+            rule.depth,
+        ];
+        let class = [pass as usize, rows.next_power_of_two(), columns, slices];
+        let chosen = TILE.choose(dtype, class, of_rule, |sizes| {
+            let tile = tile(sizes);
+            let few = tile.cube() < most.min(64) || tile.columns() >= 2 * columns.max(QUAD);
+            let fits = tile.bytes(dtype.accumulator().size()) <= hardware.max_shared_memory_size;
+            tile.cube() <= most && !few && fits
+        });
+        tile(chosen)
+    }
+
+    /// The tile of a pass over `rows` rows in each of `slices` slices, and over groups of `columns` columns.
+    fn by_rule(
         client: &Client,
         dtype: DType,
         pass: Pass,

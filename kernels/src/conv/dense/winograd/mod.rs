@@ -41,10 +41,12 @@ mod weight;
 
 pub(super) use weight::launch_winograd_weight;
 
+use super::forward::{CLASS, class};
 use super::{ConvProblem, wide};
 use crate::affine::EpilogueArgs;
 use crate::lanes::Lanes;
 use crate::prologue::Source;
+use crate::tune::Knob;
 use crate::{DType, KernelError, Tensor, launch, planted};
 use tiles::TilesLaunch;
 
@@ -52,6 +54,12 @@ use tiles::TilesLaunch;
 const ROWS: usize = 8;
 /// Tiles of a block, about: they share each transform of the weight.
 const MOST_TILES: usize = 96;
+/// The same, as it may be chosen.
+const BLOCK: Knob<8, 1> = Knob {
+    op: "conv winograd",
+    class: CLASS,
+    sizes: [("tiles", &[32, 48, 64, 96, 128, 192, 256])],
+};
 /// Tiles below which the channels are shared out instead.
 const FEWEST_TILES: usize = 48;
 /// Bytes of a block's transformed inputs at most.
@@ -75,8 +83,8 @@ struct Cut {
 
 impl Cut {
     /// For `tiles` tiles, each of `bytes` bytes of transformed inputs, and `groups` groups of channels.
-    fn of(units: usize, tiles: usize, bytes: usize, groups: usize) -> Self {
-        let most = (BLOCK_BYTES / bytes).clamp(ROWS, MOST_TILES);
+    fn of(units: usize, tiles: usize, most: usize, bytes: usize, groups: usize) -> Self {
+        let most = (BLOCK_BYTES / bytes).clamp(ROWS, most);
         let mut blocks = tiles.div_ceil(most);
         let even = blocks.next_multiple_of(units);
         if tiles / even >= FEWEST_TILES {
@@ -121,6 +129,8 @@ pub(super) fn launch_winograd(
     let tiles = problem.batch * down * across;
     let points = (outputs + 2) * (outputs + 2);
     let accumulator = problem.dtype.accumulator();
+    let class = class(problem, transposed);
+    let [most] = BLOCK.choose(problem.dtype, class, [MOST_TILES], |_| true);
     let Cut {
         block,
         blocks,
@@ -128,6 +138,7 @@ pub(super) fn launch_winograd(
     } = Cut::of(
         launch::grid(client, 1).units,
         tiles,
+        most,
         points * in_channels * accumulator.size(),
         groups,
     );
@@ -220,7 +231,7 @@ mod tests {
                         block,
                         blocks,
                         splits,
-                    } = Cut::of(units, tiles, 36 * 256 * 4, groups);
+                    } = Cut::of(units, tiles, MOST_TILES, 36 * 256 * 4, groups);
                     assert!((blocks - 1) * block < tiles && tiles <= blocks * block);
                     let share = groups.div_ceil(splits);
                     assert!((splits - 1) * share < groups && groups <= splits * share);
