@@ -5,6 +5,8 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::SystemTime;
 
 /// One row of the table.
@@ -100,39 +102,57 @@ fn built(name: &str) -> Option<PathBuf> {
         .max_by_key(age)
 }
 
+/// Plants the bug and runs its test.
+///
+/// # Errors
+/// What did not happen that should have.
+fn turns_red(bug: &Bug) -> Result<(), String> {
+    let Bug { name, binary, test } = bug;
+    let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR"));
+    let mark = folder.join(format!("planted-{}-{name}", std::process::id()));
+    let path = built(binary).ok_or_else(|| {
+        format!("{name}: there is no test binary {binary}; build all with `cargo test --release --workspace`")
+    })?;
+    let run = Command::new(path)
+        .args(["--exact", test])
+        .env("GHOSTLIGHT_PLANTED", name)
+        .env("GHOSTLIGHT_PLANTED_MARK", &mark)
+        // A failure is wanted, not its smallest case.
+        .env("PROPTEST_MAX_SHRINK_ITERS", "0")
+        .env("RUST_BACKTRACE", "0")
+        .output()
+        .expect("the test binary starts");
+    let said = String::from_utf8_lossy(&run.stdout);
+    let ran = said.contains("running 1 test");
+    let asked = fs::read_to_string(&mark).is_ok_and(|asked| asked == *name);
+    let red = said.contains(&format!("test {test} ... FAILED"));
+    // Where nothing was asked for, there is no file.
+    let _ = fs::remove_file(&mark);
+    match ran && asked && red {
+        true => Ok(()),
+        false => Err(format!(
+            "{name}: {binary} {test}: ran {ran}, asked for the bug {asked}, failed {red}"
+        )),
+    }
+}
+
 #[test]
 fn every_planted_bug_turns_its_test_red() {
     if std::env::var_os("GHOSTLIGHT_LANE").is_some() {
         skipped("planted bugs", "the plain lane plants them all");
         return;
     }
-    let mark =
-        PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("planted-{}", std::process::id()));
-    let mut green = Vec::new();
-    for Bug { name, binary, test } in table() {
-        let path = built(&binary).unwrap_or_else(|| {
-            panic!("{name}: there is no test binary {binary}; build all with `cargo test --release --workspace`")
-        });
-        let run = Command::new(path)
-            .args(["--exact", &test])
-            .env("GHOSTLIGHT_PLANTED", &name)
-            .env("GHOSTLIGHT_PLANTED_MARK", &mark)
-            // A failure is wanted, not its smallest case.
-            .env("PROPTEST_MAX_SHRINK_ITERS", "0")
-            .env("RUST_BACKTRACE", "0")
-            .output()
-            .expect("the test binary starts");
-        let said = String::from_utf8_lossy(&run.stdout);
-        let ran = said.contains("running 1 test");
-        let asked = fs::read_to_string(&mark).is_ok_and(|asked| asked == name);
-        let red = said.contains(&format!("test {test} ... FAILED"));
-        if !(ran && asked && red) {
-            green.push(format!(
-                "{name}: {binary} {test}: ran {ran}, asked for the bug {asked}, failed {red}"
-            ));
+    let (bugs, next, green) = (table(), AtomicUsize::new(0), Mutex::new(Vec::new()));
+    let work = || {
+        while let Some(bug) = bugs.get(next.fetch_add(1, Ordering::Relaxed)) {
+            if let Err(reason) = turns_red(bug) {
+                green.lock().expect("nobody panics with it").push(reason);
+            }
         }
-        // What was asked for before says nothing about the next one; where nothing was, there is no file.
-        let _ = fs::remove_file(&mark);
-    }
+    };
+    // A test that is to fail compiles its kernels for most of its time, on one core.
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    std::thread::scope(|scope| (0..cores).for_each(|_| drop(scope.spawn(work))));
+    let green = green.into_inner().expect("nobody panics with it");
     assert!(green.is_empty(), "{}", green.join("\n"));
 }

@@ -16,6 +16,29 @@ pub const PTX: [&str; 2] = ["--features", "ghostlight-tests/ptx"];
 const DIVISOR: &str = "4";
 /// A unit that is interpreted takes a hundred times as long, and its kernels are compiled twice: to PTX, and to read that.
 const INTERPRETED_DIVISOR: &str = "16";
+/// Binaries that run beside each other at most.
+const MOST_SHARES: usize = 4;
+
+/// A lane as commands that run beside each other, each with a share of the binaries: CubeCL compiles the kernels of a process one by one, so that a
+/// single binary keeps one core busy.
+///
+/// # Errors
+/// Those of `lane`.
+pub fn shared_out(
+    binaries: &[String],
+    arguments: &[String],
+    lane: impl Fn(&[String]) -> Result<Command, String>,
+) -> Result<Vec<Command>, String> {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    // A process of the kernels' tests takes a gigabyte or two.
+    let shares = cores.clamp(1, MOST_SHARES).min(binaries.len());
+    let share = |i: usize| {
+        let own = binaries.iter().skip(i).step_by(shares);
+        let own = own.flat_map(|name| ["--test".to_string(), name.clone()]);
+        lane(&arguments.iter().cloned().chain(own).collect::<Vec<_>>())
+    };
+    (0..shares).map(share).collect()
+}
 
 /// The kernel tests on lavapipe, Mesa's Vulkan device on the CPU, through CubeCL's wgpu runtime.
 ///
@@ -57,14 +80,9 @@ const INTERPRETED_IN_CI: [&str; 16] = [
     "windows",
 ];
 
-/// [`interpreted`] as far as `ci` goes.
-///
-/// # Errors
-/// Those of [`interpreted`].
-pub fn interpreted_in_ci(arguments: &[String]) -> Result<Command, String> {
-    let binaries = INTERPRETED_IN_CI.iter();
-    let chosen = binaries.flat_map(|name| ["--test".to_string(), name.to_string()]);
-    interpreted(&arguments.iter().cloned().chain(chosen).collect::<Vec<_>>())
+/// The binaries of [`interpreted`] that `ci` runs.
+pub fn interpreted_in_ci() -> Vec<String> {
+    INTERPRETED_IN_CI.map(String::from).to_vec()
 }
 
 /// The kernel tests on a card that is not there, whose PTX the host executes: what reads or writes where it must not, or races, fails.
@@ -107,9 +125,8 @@ fn kernel_tests(lane: &str, features: &[&str], arguments: &[String]) -> Command 
     let mut command = cargo(&["test", "--release", "--workspace"]);
     command.args(features);
     if !arguments.iter().any(|word| word.starts_with("--test")) {
-        // Planted bugs turn the same tests red on any lane: the plain one plants them.
-        for binary in binaries().iter().filter(|name| *name != "planted") {
-            command.args(["--test", binary]);
+        for binary in binaries() {
+            command.args(["--test", &binary]);
         }
     }
     command
@@ -121,14 +138,15 @@ fn kernel_tests(lane: &str, features: &[&str], arguments: &[String]) -> Command 
     command
 }
 
-/// The names of the kernels' test binaries.
-fn binaries() -> Vec<String> {
+/// The names of the kernels' test binaries that a lane runs. Planted bugs turn the same tests red on any of them: the plain one plants them.
+pub fn binaries() -> Vec<String> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/tests");
     let entries = fs::read_dir(folder).into_iter().flatten();
     let mut names: Vec<String> = entries
         .filter_map(|entry| Some(entry.ok()?.path()))
         .filter(|path| path.is_dir() || path.extension().is_some_and(|it| it == "rs"))
         .filter_map(|path| Some(path.file_stem()?.to_str()?.to_string()))
+        .filter(|name| name != "planted")
         .collect();
     names.sort();
     names
@@ -233,6 +251,30 @@ mod tests {
             entry == ("GHOSTLIGHT_FENCED".as_ref(), Some("1".as_ref()))
         };
         assert!(command.get_envs().any(raised));
+    }
+
+    #[test]
+    fn the_shares_of_a_lane_are_all_of_it_and_each_binary_once() {
+        let names = binaries();
+        let lane = |words: &[String]| Ok(fenced(words));
+        let flags = ["--features".to_string(), "a/b".to_string()];
+        let commands = shared_out(&names, &flags, lane).expect("a lane");
+        let mut found = Vec::new();
+        for command in &commands {
+            let words: Vec<_> = command
+                .get_args()
+                .map(|it| it.to_string_lossy().into_owned())
+                .collect();
+            assert!(words.windows(2).any(|pair| *pair == flags), "{words:?}");
+            let named = words
+                .iter()
+                .zip(&words[1..])
+                .filter(|(flag, _)| *flag == "--test");
+            found.extend(named.map(|(_, name)| name.clone()));
+        }
+        found.sort();
+        assert_eq!(found, names);
+        assert!(commands.len() <= MOST_SHARES);
     }
 
     #[test]

@@ -48,6 +48,11 @@ impl Effort {
         cold_rounds: 0,
         ..Self::FULL
     };
+    /// For two alone, of which the faster one is to be named.
+    pub const DUEL: Self = Self {
+        rounds: 28,
+        ..Self::HOT
+    };
     /// For a first look.
     pub const QUICK: Self = Self {
         rounds: 5,

@@ -103,7 +103,7 @@ impl Trial {
         };
         trial.take(&candidates, all);
         if let Some(best) = trial.tried.first().cloned() {
-            runner.effort = Effort::HOT;
+            runner.effort = Effort::DUEL;
             let sizes = std::slice::from_ref(&best.sizes);
             phase.variants = variants(ours, &trial.key, &trial.rule, sizes);
             let rows = runner.run(phase).rows;

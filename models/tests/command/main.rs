@@ -17,3 +17,4 @@ mod results;
 mod resume;
 mod sandbox;
 mod teachers;
+mod tuned;

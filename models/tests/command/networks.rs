@@ -10,7 +10,7 @@ use serde_json::Value;
 use std::fs;
 
 /// A sandbox with the weights of a fresh `resnet8` of 5 classes and a batch of two images.
-fn sandbox() -> Sandbox {
+pub fn sandbox() -> Sandbox {
     let sandbox = Sandbox::new();
     let dtype = ghostlight_autodiff::DType::F32;
     let network = Network::new(&client(), dtype, Architecture::new("resnet8", 5), 1, 0).unwrap();
@@ -31,7 +31,8 @@ fn batch(sandbox: &Sandbox, name: &str, shape: &[usize]) {
     weights::write(&sandbox.at("batch.safetensors"), &[x]).unwrap();
 }
 
-const FORWARD: &str =
+/// To be followed by an architecture.
+pub const FORWARD: &str =
     "forward --weights weights.safetensors --input batch.safetensors --out out.safetensors --arch";
 
 #[test]

@@ -11,8 +11,9 @@ use crate::tune::Knob;
 use crate::{Clamp, KernelError, Tensor, launch, planted};
 use cubecl::prelude::*;
 
-/// Output rows staged at a time.
+/// Output rows staged at a time, and of groups across vectors at a stride, whose patches are wide beside what is computed of them.
 const BLOCK: usize = 8;
+const BLOCK_AT_STRIDE: usize = 4;
 /// Pixels of a tile, and output rows staged at a time.
 const TILE: Knob<9, 2> = Knob {
     op: "grouped",
@@ -222,6 +223,14 @@ fn tile(columns: usize, packing: GroupPacking) -> usize {
         .unwrap_or(8)
 }
 
+/// The output rows that are staged at a time.
+fn block(stride: [usize; 2], packing: GroupPacking) -> usize {
+    match packing {
+        GroupPacking::Shuffled(_) if stride.iter().any(|&step| step > 1) => BLOCK_AT_STRIDE,
+        _ => BLOCK,
+    }
+}
+
 /// Launches the tiled kernel: `source` convolved into `target` with `weight` in the order the residues read it.
 pub(super) fn launch_tiled(
     problem: &GroupedProblem,
@@ -265,7 +274,10 @@ pub(super) fn launch_tiled(
         source_h,
         source_w,
     ];
-    let rule = [tile(columns, blueprint.packing), BLOCK];
+    let rule = [
+        tile(columns, blueprint.packing),
+        block(stride, blueprint.packing),
+    ];
     let [pixels, most_rows] = TILE.choose(problem.dtype, class, rule, |_| true);
     let multiply_columns = (residues[1] == 1 && problem.kernel[1] <= WIDEST_WALK && steps[1] <= 2)
         .then_some([problem.kernel[1], steps[1]]);

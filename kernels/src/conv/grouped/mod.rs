@@ -42,6 +42,10 @@
 //! convolution per residue of the stride, as in [`super::dense`]. The partial sums of the gradient with respect to the weight are as
 //! many as the problem says, fewer for heavier weights, with ranges of channels in their place.
 //!
+//! Groups of up to 8 channels at a stride of 2 stage 4 output rows instead of 8: 1.23 (1.07 to 1.40) and 1.25 (1.16 to 1.35) times as fast for 4 and 8 a group
+//! over 56 x 56, their gradient with respect to the input 1.25 (1.13 to 1.38). At a stride of 1, and for wider groups, 4 and 16 rows are within
+//! the noise of 8 or behind it (`cargo xtask bench tune grouped`).
+//!
 //! **Not numbers.** Padding is written out as zeros and multiplied: a NaN or an infinity in a gradient at the border also reaches
 //! the weight's taps that lie in the padding there, and so does one in a pixel at the border; one in a weight reaches border
 //! outputs. None of them leaves its group or its image.

@@ -1,7 +1,7 @@
 use super::views::{Extents, ExtentsLaunch, Matrices, MatricesLaunch, Operands};
 use super::{BatchedProblem, Form};
 use crate::lanes::{Lanes, channel, load, store};
-use crate::{Tensor, launch, planted};
+use crate::{DType, Tensor, launch, planted};
 use cubecl::prelude::*;
 
 /// Buffers are scalars, from any of which a vector may start.
@@ -44,7 +44,7 @@ struct Variant {
     plus: bool,
 }
 
-/// One unit owns a run of tiles of rows, across matrices. Rows past the end compute the last row again and store nothing.
+/// One unit owns a run of tiles of rows, across matrices. Where these lie is read from `places`, see [`crate::matmul::gemm`]. Rows past the end compute the last row again and store nothing.
 #[cube(launch_unchecked)]
 fn batched_rows<A: Float, S: Float, F: Float, P: Float, W: Size>(
     a: &[A],
@@ -52,6 +52,7 @@ fn batched_rows<A: Float, S: Float, F: Float, P: Float, W: Size>(
     plus: &[Vector<F, One>],
     out: &mut [Vector<P, One>],
     panels: &mut [Vector<F, W>],
+    places: &mut [u32],
     _unaligned: &[A],
     a_at: Matrices,
     b_at: Matrices,
@@ -59,6 +60,7 @@ fn batched_rows<A: Float, S: Float, F: Float, P: Float, W: Size>(
     extents: Extents,
     alpha: InputScalar,
     column_vectors: usize,
+    most_rows: usize,
     run: usize,
     #[comptime] variant: Variant,
     #[define(A, S, F, P)] _dtypes: [cubecl::ir::ElemType; 4],
@@ -87,6 +89,12 @@ fn batched_rows<A: Float, S: Float, F: Float, P: Float, W: Size>(
         let a_start = a_at.start(sample, head);
         let b_start = b_at.start(sample, head);
         let out_start = out_at.start(sample, head);
+        let place = ABSOLUTE_POS * most_rows;
+        for row in begin * rows..end * rows {
+            let within = min(row, m - 1);
+            let at = a_start + if turned { within } else { within * a_at.pitch };
+            places[place + (row - begin * rows)] = at as u32;
+        }
         for group in 0..(column_vectors + comptime!(vectors - 1)) / vectors {
             let mut columns = Array::<usize>::new(vectors);
             #[unroll]
@@ -115,8 +123,7 @@ fn batched_rows<A: Float, S: Float, F: Float, P: Float, W: Size>(
                 let mut starts = Array::<usize>::new(rows);
                 #[unroll]
                 for i in 0..rows {
-                    let row = min(tile * rows + i, m - 1);
-                    starts[i] = a_start + if turned { row } else { row * a_at.pitch };
+                    starts[i] = places[place + (tile - begin) * rows + i] as usize;
                     #[unroll]
                     for j in 0..vectors {
                         acc[i * vectors + j] = Vector::new(F::new(0.0f32));
@@ -193,6 +200,9 @@ pub(super) fn launch(problem: &BatchedProblem, operands: &Operands) {
     let packed = form == Form::TransposedB || m > tile.rows;
     let panel = if packed { k * tile.vectors * width } else { 0 };
     let panels = Tensor::empty(client, &[grid.units, panel], wide);
+    // Of one matrix at a time.
+    let most_rows = grid.run.min(m.div_ceil(tile.rows)) * tile.rows;
+    let places = Tensor::empty(client, &[grid.units, most_rows], DType::F32);
     let heads = problem.options.heads;
     let alpha = planted::or("batched_without_its_factor", problem.options.alpha, 1.0);
     // SAFETY: the problem relates the extents to the tensors; a panel holds `k` rows of a group's vectors.
@@ -207,6 +217,7 @@ pub(super) fn launch(problem: &BatchedProblem, operands: &Operands) {
             plus.unwrap_or(a).buffer(1, 0),
             out.buffer(1, 0),
             panels.buffer(width, 0),
+            places.arg(1),
             lanes.unaligned(a),
             MatricesLaunch::of(a, heads),
             MatricesLaunch::of(b, heads),
@@ -214,6 +225,7 @@ pub(super) fn launch(problem: &BatchedProblem, operands: &Operands) {
             ExtentsLaunch::of(problem),
             problem.dtype.scalar(alpha),
             column_vectors,
+            most_rows,
             grid.run,
             Variant {
                 form,

@@ -5,7 +5,7 @@ use crate::matmul::implicit::{Gathered, Pass, launch_implicit};
 use crate::matmul::turn::{Weight, launch_turn};
 use crate::prologue::{Entrance, Prologue, Source, copy_channels};
 use crate::tune::Knob;
-use crate::{Tensor, launch, planted};
+use crate::{DType, Tensor, launch, planted};
 use cubecl::prelude::*;
 
 /// Rows from which on a panel of `b` is copied side by side before it is read: each unit then reads it dozens of times.
@@ -70,7 +70,7 @@ pub(crate) fn tile_vectors(vectors: usize) -> usize {
 
 /// One unit owns a run of row tiles, taken in blocks; within a block, a panel of `vectors` vectors of columns at a time. Where there are
 /// fewer tiles than cores, `parts` units share a tile's columns. Rows past the end compute the last row again and store nothing. A prologue
-/// is applied to a block of `a` once, for all of its panels.
+/// is applied to a block of `a` once, for all of its panels. Where its rows lie is read from `places`, as LLVM would compute it anew for every product.
 #[cube(launch_unchecked)]
 fn gemm_kernel<S: Float, F: Float, I: Size, W: Size>(
     a: &[S],
@@ -78,6 +78,7 @@ fn gemm_kernel<S: Float, F: Float, I: Size, W: Size>(
     c: &mut [Vector<S, I>],
     panels: &mut [Vector<F, W>],
     staged: &mut [F],
+    places: &mut [u32],
     operands: Operands<S, F, I>,
     entrance: Entrance<F, I>,
     _unaligned: &[S],
@@ -129,6 +130,15 @@ fn gemm_kernel<S: Float, F: Float, I: Size, W: Size>(
                 );
             }
         }
+        let place = ABSOLUTE_POS * block * rows;
+        for row in begin * rows..end * rows {
+            let within = min(row, m - 1);
+            let mut at = a_view.at(within);
+            if comptime!(prologue.affine) {
+                at = stage + (within - begin * rows) * k;
+            }
+            places[place + (row - begin * rows)] = at as u32;
+        }
         for group in first_group..min(first_group + part, groups) {
             let mut columns = Array::<usize>::new(vectors);
             #[unroll]
@@ -148,12 +158,7 @@ fn gemm_kernel<S: Float, F: Float, I: Size, W: Size>(
                 let mut starts = Array::<usize>::new(rows);
                 #[unroll]
                 for i in 0..rows {
-                    let row = min(tile * rows + i, m - 1);
-                    if comptime!(prologue.affine) {
-                        starts[i] = stage + (row - begin * rows) * k;
-                    } else {
-                        starts[i] = a_view.at(row);
-                    }
+                    starts[i] = places[place + (tile - begin) * rows + i] as usize;
                     #[unroll]
                     for j in 0..vectors {
                         if comptime!(epilogue.bias) {
@@ -244,6 +249,7 @@ pub(crate) fn launch_gemm(
         true => Tensor::empty(client, &[grid.units, block * rows * k], panels.dtype()),
         false => panels.clone(),
     };
+    let places = Tensor::empty(client, &[grid.units, block * rows], DType::F32);
     // SAFETY: `GemmProblem` relates the extents; a panel holds `k` rows of a group's vectors.
     unsafe {
         gemm_kernel::launch_unchecked(
@@ -257,6 +263,7 @@ pub(crate) fn launch_gemm(
             lanes.arg(c),
             panels.buffer(lanes.width, 0),
             staged.buffer(1, 0),
+            places.arg(1),
             epilogue_args.operands(lanes.item, b, c, 2),
             source.entrance(lanes.item, b),
             lanes.unaligned(a),
