@@ -29,8 +29,8 @@ Usage: cargo xtask <command> [arguments]
   bench     runs the benchmarks; arguments go to `cargo bench`. `bench report` times everything beside other libraries,
             `bench compare A B` compares two of its results, `bench list` and `bench launches` show problems and launches,
             `bench inspect` what kernels become on a GPU that is not there, `bench ladder` times the rungs from a naive kernel to
-            ours, `bench history OP/CASE` shows the times of this machine's runs, `bench ab REV FILTER` times a commit in turns with
-            the working tree
+            ours, `bench tune` tries what kernels choose otherwise on this machine, `bench history OP/CASE` shows the times of this
+            machine's runs, `bench ab REV FILTER` times a commit in turns with the working tree
   bisect    finds the commit that made a row slower: `bisect GOOD BAD FILTER --threshold 1.05`
   soak      checks random problems of every operation with a fresh seed until Ctrl-C, `--cases N` or `--minutes M`; `soak gate` one operation,
             `soak --seed S --case I gate` one problem of an earlier run, `--write` keeps the counts in docs/results/soak.md
@@ -230,8 +230,8 @@ fn soak(arguments: &[String]) -> Command {
 }
 
 /// What `bench` is told to do by a word of its own; anything else is cargo's.
-const OF_THE_BENCH: [&str; 9] = [
-    "report", "compare", "list", "ladder", "launches", "history", "ab", "bisect", "inspect",
+const OF_THE_BENCH: [&str; 10] = [
+    "report", "compare", "list", "ladder", "tune", "launches", "history", "ab", "bisect", "inspect",
 ];
 
 fn bench(arguments: &[String]) -> Command {
@@ -360,6 +360,10 @@ mod tests {
         assert_eq!(
             line(&bench(&words("ladder dkd --quick"))),
             "bench -p ghostlight-bench --bench ops -- ladder dkd --quick"
+        );
+        assert_eq!(
+            line(&bench(&words("tune --quick gemm"))),
+            "bench -p ghostlight-bench --bench ops -- tune --quick gemm"
         );
     }
 

@@ -1,15 +1,15 @@
-use super::tile::{One, Rows, lay, multiply, rows_from, turn};
+use super::tile::{One, Rows, lay, multiply, note, noted, rows_from, turn};
 use super::{Extents, Plan, Variant};
 use crate::attention::softmax::{AttentionProblem, OP};
 use crate::cascade::{Cascade, block_end, block_start, blocks};
 use crate::lanes::{Lanes, channel, load, store};
 use crate::matmul::batched::{Matrices, MatricesLaunch};
-use crate::{KernelError, Tensor, launch, planted};
+use crate::{DType, KernelError, Tensor, launch, planted};
 use cubecl::prelude::*;
 
-/// Where the matrices of the tensors lie, as a kernel argument.
+/// The matrices of the tensors, as a kernel argument.
 #[derive(CubeLaunch, CubeType, Clone, Copy)]
-struct Places {
+struct All {
     q: Matrices,
     k: Matrices,
     v: Matrices,
@@ -33,8 +33,9 @@ fn attention_backward<S: Float, F: Float, W: Size>(
     grad_v: &mut [Vector<S, One>],
     grad_scores: &mut [Vector<F, One>],
     scratch: &mut [Vector<F, One>],
+    places: &mut [u32],
     _unaligned: &[S],
-    at: Places,
+    at: All,
     extents: Extents,
     scale: InputScalar,
     slope: InputScalar,
@@ -77,6 +78,11 @@ fn attention_backward<S: Float, F: Float, W: Size>(
     let laid_k = slopes + tokens * lanes;
     let sum_k = laid_k + tokens * dim_pitch;
     let sum_v = sum_k + tokens * dim_pitch;
+    let groups = (tokens + comptime!(keys - 1)) / keys;
+    let k_places = ABSOLUTE_POS * 2 * (groups * keys + tiles * lanes);
+    let v_places = k_places + groups * keys;
+    let q_places = v_places + groups * keys;
+    let grad_places = q_places + tiles * lanes;
     let first = ABSOLUTE_POS * run;
     for matrix in first..min(first + run, count) {
         let (sample, head) = (matrix / heads, matrix % heads);
@@ -86,25 +92,26 @@ fn attention_backward<S: Float, F: Float, W: Size>(
         lay::<S, F, W>(
             k, k_start, at.k.pitch, tokens, dim, scratch, laid_k, dim_pitch,
         );
+        note(places, k_places, groups * keys, k_start, at.k.pitch, tokens);
+        note(places, v_places, groups * keys, v_start, at.v.pitch, tokens);
+        note(places, q_places, tiles * lanes, q_start, at.q.pitch, tokens);
+        note(
+            places,
+            grad_places,
+            tiles * lanes,
+            grad_start,
+            at.grad.pitch,
+            tokens,
+        );
         for i in 0..tokens * (dim_pitch + dim_v_pitch) / lanes {
             store::<F, F, One, W>(scratch, sum_k + i * lanes, zero);
         }
         for tile in 0..tiles {
             let query = tile * lanes;
             let there = min(lanes, tokens - query);
-            turn::<S, F, W>(
-                q, q_start, at.q.pitch, query, tokens, dim, scratch, turned_q,
-            );
-            turn::<S, F, W>(
-                grad,
-                grad_start,
-                at.grad.pitch,
-                query,
-                tokens,
-                dim_v,
-                scratch,
-                turned_grad,
-            );
+            turn::<S, F, W>(q, &*places, q_places + query, dim, scratch, turned_q);
+            let place = grad_places + query;
+            turn::<S, F, W>(grad, &*places, place, dim_v, scratch, turned_grad);
             let (q_first, grad_first) = (query * at.q.pitch, query * at.grad.pitch);
             lay::<S, F, W>(
                 q,
@@ -129,12 +136,12 @@ fn attention_backward<S: Float, F: Float, W: Size>(
             let tops = matrix * 2 * (tiles * lanes) + query;
             let top = load::<F, F, One, W>(kept, tops);
             let share = load::<F, F, One, W>(kept, tops + tiles * lanes);
-            for group in 0..(tokens + comptime!(keys - 1)) / keys {
+            for group in 0..groups {
                 let first = group * keys;
-                let rows = rows_from(k_start, at.k.pitch, first, tokens - 1, 1usize, keys);
+                let rows = noted(&*places, k_places + first, keys);
                 let scores =
                     multiply::<S, F, W>(k, &rows, &*scratch, turned_q, lanes, dim, keys, 1usize);
-                let rows = rows_from(v_start, at.v.pitch, first, tokens - 1, 1usize, keys);
+                let rows = noted(&*places, v_places + first, keys);
                 let by_p = multiply::<S, F, W>(
                     v,
                     &rows,
@@ -183,7 +190,7 @@ fn attention_backward<S: Float, F: Float, W: Size>(
             }
             for group in 0..(there + comptime!(queries - 1)) / queries {
                 let first = group * queries;
-                let rows = rows_from(slopes, 1usize, first, there - 1, lanes, queries);
+                let rows = rows_from(slopes + first, 1usize, lanes, queries);
                 for part in 0..dim_pitch / lanes / by_dim {
                     let column = laid_k + part * by_dim * lanes;
                     let sums = multiply::<F, F, W>(
@@ -207,13 +214,13 @@ fn attention_backward<S: Float, F: Float, W: Size>(
             if comptime!(planted::is("attention_of_queries_past_the_end")) {
                 added = lanes;
             }
-            for group in 0..(tokens + comptime!(keys - 1)) / keys {
+            for group in 0..groups {
                 let first = group * keys;
-                let rows = rows_from(slopes, lanes, first, tokens - 1, 1usize, keys);
+                let rows = rows_from(slopes + first * lanes, lanes, 1usize, keys);
                 add_to::<F, W>(
                     scratch, &rows, laid_q, added, sum_k, dim_pitch, first, tokens, keys, by_dim,
                 );
-                let rows = rows_from(probabilities, lanes, first, tokens - 1, 1usize, keys);
+                let rows = rows_from(probabilities + first * lanes, lanes, 1usize, keys);
                 add_to::<F, W>(
                     scratch,
                     &rows,
@@ -344,6 +351,8 @@ pub(in crate::attention::softmax) fn launch_backward(
         (dim + dim_v + pitches + 2 * tokens) * plan.width + tokens * (plan.dim_pitch + pitches);
     let wide = dtype.accumulator();
     let scratch = Tensor::room(OP, "scratch", client, &[grid.units, elements], wide)?;
+    let places = 2 * (plan.key_places(problem) + plan.tokens());
+    let places = Tensor::room(OP, "scratch", client, &[grid.units, places], DType::F32)?;
     let scores = [samples, heads, tokens, plan.tokens()];
     let scores = bias
         .map(|_| Tensor::room(OP, "gradient of the scores", client, &scores, wide))
@@ -370,8 +379,9 @@ pub(in crate::attention::softmax) fn launch_backward(
             grad_v.buffer(1, 0),
             scores.as_ref().unwrap_or(&scratch).buffer(1, 0),
             scratch.buffer(1, 0),
+            places.arg(1),
             lanes.unaligned(q),
-            PlacesLaunch::new(
+            AllLaunch::new(
                 of(q),
                 of(k),
                 of(v),

@@ -1,10 +1,10 @@
-use super::tile::{One, lay, multiply, rows_from, turn};
+use super::tile::{One, lay, multiply, note, noted, rows_from, turn};
 use super::{Extents, Plan, Variant};
 use crate::attention::softmax::{AttentionProblem, OP};
 use crate::cascade::{Cascade, block_end, block_start, blocks};
 use crate::lanes::{Lanes, channel, load, store};
 use crate::matmul::batched::{Matrices, MatricesLaunch};
-use crate::{KernelError, Tensor, launch, planted};
+use crate::{DType, KernelError, Tensor, launch, planted};
 use cubecl::prelude::*;
 
 /// One unit owns a run of tiles of queries, across samples and heads.
@@ -17,6 +17,7 @@ fn attention_forward<S: Float, F: Float, W: Size>(
     out: &mut [Vector<S, One>],
     kept: &mut [Vector<F, One>],
     scratch: &mut [Vector<F, One>],
+    places: &mut [u32],
     _unaligned: &[S],
     q_at: Matrices,
     k_at: Matrices,
@@ -50,6 +51,9 @@ fn attention_forward<S: Float, F: Float, W: Size>(
     let turned = ABSOLUTE_POS * ((dim + tokens) * lanes + tokens * dim_v_pitch);
     let scores = turned + dim * lanes;
     let values = scores + tokens * lanes;
+    let groups = (tokens + comptime!(keys - 1)) / keys;
+    let key_places = ABSOLUTE_POS * (groups * keys + tiles * lanes);
+    let query_places = key_places + groups * keys;
     let mut item = ABSOLUTE_POS * run;
     let last = min(item + run, tiles * count);
     while item < last {
@@ -70,13 +74,29 @@ fn attention_forward<S: Float, F: Float, W: Size>(
             values,
             dim_v_pitch,
         );
+        note(
+            places,
+            key_places,
+            groups * keys,
+            k_start,
+            k_at.pitch,
+            tokens,
+        );
+        note(
+            places,
+            query_places,
+            tiles * lanes,
+            q_start,
+            q_at.pitch,
+            tokens,
+        );
         for tile in begin..end {
             let query = tile * lanes;
-            turn::<S, F, W>(q, q_start, q_at.pitch, query, tokens, dim, scratch, turned);
+            turn::<S, F, W>(q, &*places, query_places + query, dim, scratch, turned);
             let mut top = Vector::<F, W>::new(F::min_value());
-            for group in 0..(tokens + comptime!(keys - 1)) / keys {
+            for group in 0..groups {
                 let first = group * keys;
-                let rows = rows_from(k_start, k_at.pitch, first, tokens - 1, 1usize, keys);
+                let rows = noted(&*places, key_places + first, keys);
                 let products =
                     multiply::<S, F, W>(k, &rows, &*scratch, turned, lanes, dim, keys, 1usize);
                 #[unroll]
@@ -116,7 +136,7 @@ fn attention_forward<S: Float, F: Float, W: Size>(
             let there = min(lanes, tokens - query);
             for group in 0..(there + comptime!(queries - 1)) / queries {
                 let first = group * queries;
-                let rows = rows_from(scores, 1usize, first, there - 1, lanes, queries);
+                let rows = rows_from(scores + first, 1usize, lanes, queries);
                 for part in 0..dim_v_pitch / lanes / by_dim_v {
                     let column = values + part * by_dim_v * lanes;
                     let sums = multiply::<F, F, W>(
@@ -164,6 +184,8 @@ pub(in crate::attention::softmax) fn launch_forward(
     let elements = (problem.dim + problem.tokens) * plan.width + problem.tokens * plan.dim_v_pitch;
     let wide = dtype.accumulator();
     let scratch = Tensor::room(OP, "scratch", client, &[grid.units, elements], wide)?;
+    let places = plan.key_places(problem) + plan.tokens();
+    let places = Tensor::room(OP, "scratch", client, &[grid.units, places], DType::F32)?;
     let lanes = Lanes::of(client, dtype, 1, &[]);
     // SAFETY: the problem relates the extents to the tensors, and the plan rounds the scratch's up to whole vectors.
     unsafe {
@@ -179,6 +201,7 @@ pub(in crate::attention::softmax) fn launch_forward(
             out.buffer(1, 0),
             kept.buffer(1, 0),
             scratch.buffer(1, 0),
+            places.arg(1),
             lanes.unaligned(q),
             MatricesLaunch::of(q, heads),
             MatricesLaunch::of(k, heads),

@@ -122,6 +122,11 @@ impl Plan {
         self.tiles * self.width
     }
 
+    /// Tokens of whole groups of keys.
+    fn key_places(&self, problem: &AttentionProblem) -> usize {
+        problem.tokens.next_multiple_of(self.variant.keys)
+    }
+
     fn extents(&self, problem: &AttentionProblem) -> ExtentsLaunch {
         let heads = problem.options.heads;
         ExtentsLaunch::new(

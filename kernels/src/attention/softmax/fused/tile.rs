@@ -6,29 +6,39 @@ use cubecl::prelude::*;
 /// An item of a buffer.
 pub(super) type One = Const<1>;
 
-/// Lays the rows of `x` from `row` on out as columns, one a lane: vector `c` of those from `first` on holds their elements `c`. Lanes past the
-/// last row are that one again.
+/// Notes where `count` rows lie that begin at `start`, `pitch` apart; those past the last of `rows` are that one again. A kernel reads it from
+/// memory, as LLVM would compute a row's place anew for each of its elements, see [`crate::matmul::gemm`].
+#[cube]
+pub(super) fn note(
+    places: &mut [u32],
+    first: usize,
+    count: usize,
+    start: usize,
+    pitch: usize,
+    rows: usize,
+) {
+    for row in 0..count {
+        places[first + row] = (start + min(row, rows - 1) * pitch) as u32;
+    }
+}
+
+/// Lays the rows of `x` whose places are noted from `place` on out as columns, one a lane: vector `c` of those from `first` on holds their
+/// elements `c`.
 #[cube]
 pub(super) fn turn<S: Float, F: Float, W: Size>(
     x: &[Vector<S, One>],
-    start: usize,
-    pitch: usize,
-    row: usize,
-    rows: usize,
+    places: &[u32],
+    place: usize,
     depth: usize,
     to: &mut [Vector<F, One>],
     first: usize,
 ) {
-    let mut starts = Array::<usize>::new(W::value().comptime());
-    #[unroll]
-    for lane in 0..W::value().comptime() {
-        starts[lane] = start + min(row + lane, rows - 1) * pitch;
-    }
+    let rows = noted(places, place, W::value().comptime());
     for c in 0..depth {
         let mut column = Vector::<S, W>::new(S::new(0.0f32));
         #[unroll]
         for lane in 0..W::value().comptime() {
-            column.insert(lane, x[starts[lane] + c].extract(0usize));
+            column.insert(lane, x[rows.starts[lane] + c].extract(0usize));
         }
         store::<F, F, One, W>(to, first + c * W::value(), Vector::cast_from(column));
     }
@@ -97,20 +107,27 @@ pub(super) fn multiply<A: Float, F: Float, W: Size>(
     acc
 }
 
-/// `rows` rows from `row` on, `pitch` apart, of which those past the last are that one again.
+/// `rows` rows whose places are noted from `place` on.
 #[cube]
-pub(super) fn rows_from(
-    start: usize,
-    pitch: usize,
-    row: usize,
-    last: usize,
-    step: usize,
-    #[comptime] rows: usize,
-) -> Rows {
+pub(super) fn noted(places: &[u32], place: usize, #[comptime] rows: usize) -> Rows {
     let mut starts = Array::<usize>::new(rows);
     #[unroll]
     for i in 0..rows {
-        starts[i] = start + min(row + i, last) * pitch;
+        starts[i] = places[place + i] as usize;
+    }
+    Rows {
+        starts,
+        step: 1usize.runtime(),
+    }
+}
+
+/// `rows` rows of a unit's scratch from `start` on, `pitch` apart. Those past the last are what lies there: nothing is made of them.
+#[cube]
+pub(super) fn rows_from(start: usize, pitch: usize, step: usize, #[comptime] rows: usize) -> Rows {
+    let mut starts = Array::<usize>::new(rows);
+    #[unroll]
+    for i in 0..rows {
+        starts[i] = start + i * pitch;
     }
     Rows { starts, step }
 }
