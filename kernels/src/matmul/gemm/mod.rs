@@ -19,12 +19,12 @@
 //! additions over rows is longer than 128.
 //!
 //! **Where the rows lie is read from memory** (`places`), which one loop writes for a block before its products. As numbers they are invariant in the loop over the depth,
-//! and LLVM hoists them; but where there are more of them than registers, its code generator moves their whole computation back into the loop: a comparison, a
-//! conditional move, a multiplication and an addition for each row and depth, next to two multiply-adds. What is loaded it leaves outside, and spills. Found
-//! by `cargo xtask bench tune gemm`, to which tiles of 6 rows seemed 1.3 to 3 times as fast as those of 12 (2 cores of an Intel Xeon, AVX-512); with
-//! `places` a product of 6,272 x 512 by 512 takes 13.5 to 18.8 ms where it took 35.6 to 39.8, with the same bits, and the rule's tiles lie within 14 % of the best of
-//! 12 of 13 problems (29 % at a depth of 16). **Tried without gain**: the same for the pixels of a direct convolution's tile (`conv/dense/forward.rs`), which are few
-//! multiples of one number.
+//! and LLVM hoists them; but where they and all else that is alive are more than the registers, its code generator moves their whole computation back into the loop: a comparison, a
+//! conditional move, a multiplication and an addition for each row and depth, next to two multiply-adds. What is loaded it leaves outside, and spills. When units began to
+//! share a tile's columns, the few numbers more did that: a product of 6,272 x 512 by 512 took 43.6 ms for 19.3 before (medians of one run each, 2 cores of an Intel Xeon, AVX-512,
+//! not quiet), which `cargo xtask bench tune` showed as tiles of 6 rows being 1.3 to 3 times as fast as those of 12. With `places` it takes 17.3 ms, with the same bits, and the rule's
+//! tiles lie within 14 % of the best of 12 of 13 problems (29 % at a depth of 16). **Tried without gain**: the same for the pixels of a direct convolution's tile
+//! (`conv/dense/forward.rs`), which are few multiples of one number.
 
 pub mod cost;
 mod forward;
