@@ -207,7 +207,7 @@ impl<'a> Session<'a> {
         store: Option<&Store>,
     ) -> Result<usize, Box<dyn Error>> {
         let short = options.short;
-        let start = Instant::now();
+        let (start, began) = (Instant::now(), SystemTime::now());
         let device = cubecl::Device::default();
         let client = device.client();
         let tuned = options.tuned.as_ref().map(Option::as_deref);
@@ -251,7 +251,7 @@ impl<'a> Session<'a> {
             peers,
         };
         runner.gauges.begin();
-        let mut results = begun(&device, &runner, "-- ");
+        let mut results = begun(&device, &runner, began, "-- ");
         results.versions = versions;
         let mut cases = Cases::default();
         let mut at = 0;
@@ -351,14 +351,19 @@ fn with_peers(
     versions
 }
 
-/// What is known of a run that begins now on `device`; `bench` is what [`command`] is told.
-pub(crate) fn begun(device: &cubecl::Device, runner: &Runner, bench: &str) -> Results {
+/// What is known of a run on `device` before its first row; `bench` is what [`command`] is told.
+pub(crate) fn begun(
+    device: &cubecl::Device,
+    runner: &Runner,
+    began: SystemTime,
+    bench: &str,
+) -> Results {
     Results {
         format: FORMAT,
         machine: Machine::here(device),
         versions: versions(),
         commit: commit(),
-        began: humantime::format_rfc3339_seconds(SystemTime::now()).to_string(),
+        began: humantime::format_rfc3339_seconds(began).to_string(),
         seconds: 0.0,
         command: command(bench),
         ceilings: runner.ceilings.clone(),

@@ -10,7 +10,7 @@ use ghostlight_autodiff::DType;
 use ghostlight_kernels::Work;
 use std::fs;
 use std::path::PathBuf;
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 
 /// What `ladder` is told.
 #[derive(Args)]
@@ -41,7 +41,7 @@ fn kinds(ladders: &[Ladder]) -> Vec<(Work, DType)> {
 /// Measures the ladders, prints their tables and writes their page. Returns how many rungs were refused.
 pub(crate) fn run(options: &Options) -> Result<usize, String> {
     let ladders = Ladder::named(&options.ladders)?;
-    let start = Instant::now();
+    let (start, began) = (Instant::now(), SystemTime::now());
     let device = cubecl::Device::default();
     let client = device.client();
     eprintln!("measuring the device's ceilings");
@@ -60,7 +60,7 @@ pub(crate) fn run(options: &Options) -> Result<usize, String> {
         peers: Vec::new(),
     };
     runner.gauges.begin();
-    let mut results = begun(&device, &runner, "");
+    let mut results = begun(&device, &runner, began, "");
     for ladder in &ladders {
         let problems = match options.quick {
             true => &ladder.problems[..1],

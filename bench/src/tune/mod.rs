@@ -21,7 +21,7 @@ use ghostlight_autodiff::Client;
 use ghostlight_kernels::tune::{Chosen, Table};
 use std::error::Error;
 use std::path::{Path, PathBuf};
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 use std::{fs, io};
 
 /// What `tune` is told.
@@ -50,7 +50,7 @@ fn so_far(client: &Client, path: &Path) -> Result<Table, Box<dyn Error>> {
 
 /// Tries the choices of every phase of `session`, keeps the faster ones and prints what was found. Returns how many candidates were refused.
 pub(crate) fn run(session: &Session, options: &Options) -> Result<usize, Box<dyn Error>> {
-    let start = Instant::now();
+    let (start, began) = (Instant::now(), SystemTime::now());
     let device = cubecl::Device::default();
     let client = device.client();
     let path = match &options.out {
@@ -69,7 +69,7 @@ pub(crate) fn run(session: &Session, options: &Options) -> Result<usize, Box<dyn
         peers: Vec::new(),
     };
     runner.gauges.begin();
-    let mut results = begun(&device, &runner, "");
+    let mut results = begun(&device, &runner, began, "");
     let mut trials: Vec<Trial> = Vec::new();
     let (mut cases, mut at) = (Cases::default(), 0);
     let mut failed = None;
